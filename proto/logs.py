@@ -1,0 +1,52 @@
+"""What a log line looks like, the same in every service: readable on a terminal, one JSON object a line otherwise."""
+
+import logging
+import sys
+
+import structlog
+
+from proto.settings import Settings
+
+
+def configure_logging(settings: Settings, service: str) -> None:
+    """Sends structlog and the standard library's logging (uvicorn, grpc, cassandra) to stderr, in one form.
+
+    Call it once, from a service's `__main__`. Every line carries `service`.
+    """
+    console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if console else "iso", utc=not console),
+        structlog.processors.format_exc_info if not console else _unchanged,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    # Their INFO is for their own developers, and uvicorn warns once for each malformed request: anybody could flood
+    # the log from outside.
+    for noisy in ("uvicorn.error", "uvicorn.access", "cassandra", "asyncio", "aiosqlite", "grpc"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _unchanged(
+    logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return event

@@ -1,0 +1,66 @@
+"""How every service is configured: flags, then environment variables, then defaults.
+
+A service's `config.py` subclasses `Settings`; each field is a `Field(default, description=...)` whose description
+gives the unit and the reason for the number. Nothing else in a service holds a tunable number.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict
+
+Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$")]
+"""host:port"""
+
+Addresses = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(,(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5})*$"
+    ),
+]
+"""host:port, or several with commas between: the same words in a flag and in the environment"""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """'[::1]:80' -> ('::1', 80)"""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+class Settings(BaseSettings):
+    """The settings that all services share. Frozen: a running service's settings never change."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line written")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="console: readable lines; json: one object a line; auto: console on a terminal, else json"
+    )
+
+    @classmethod
+    def parse(cls, argv: Sequence[str] | None = None) -> Self:
+        """Reads flags and environment; prints what is wrong and exits with 2 when they can't be used."""
+        prefix = cls.model_config.get("env_prefix", "")
+        source: CliSettingsSource[object] = CliSettingsSource(
+            cls,
+            cli_prog_name=f"python -m {cls.__module__.partition('.')[0]}",
+        )
+        source.root_parser.epilog = (  # type: ignore[attr-defined]
+            f"Every flag can also be given by the environment: --log-level is {prefix}LOG_LEVEL. "
+            "Durations end in their unit (_ms, _s), sizes in bytes. docs/limits.md lists all of them."
+        )
+        try:
+            return CliApp.run(cls, cli_args=list(sys.argv[1:] if argv is None else argv), cli_settings_source=source)
+        except ValidationError as invalid:
+            for error in invalid.errors():
+                flag = "--" + "-".join(str(part) for part in error["loc"]).replace("_", "-")
+                print(f"{flag}: {error['msg']}; it was {error['input']!r}", file=sys.stderr)
+            sys.exit(2)

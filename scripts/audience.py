@@ -1,0 +1,147 @@
+"""An audience of SSE viewers that remembers what it got, and the verdict over what it should have got."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+import aiohttp
+import msgspec
+
+from scripts.sse_client import Refused, SseClient
+
+
+@dataclass(slots=True)
+class Record:
+    """What one viewer got: when each comment was first read (monotonic seconds), in the order of arrival."""
+
+    read_at_s: dict[str, float] = field(default_factory=dict)
+    repeated: list[str] = field(default_factory=list)  # ids that came again
+
+    def arrived(self, comment_id: str, now_s: float) -> None:
+        if comment_id in self.read_at_s:
+            self.repeated.append(comment_id)
+        else:
+            self.read_at_s[comment_id] = now_s
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Over all viewers, and only the comments that were asked about. Milliseconds from due to read; NaN: none read."""
+
+    lost: int
+    doubled: int
+    disordered: int
+    p50_ms: float
+    p99_ms: float
+
+    def __str__(self) -> str:
+        return (
+            f"lost={self.lost} doubled={self.doubled} disordered={self.disordered} "
+            f"p50_ms={self.p50_ms:.1f} p99_ms={self.p99_ms:.1f}"
+        )
+
+
+def judge(records: list[Record], due_at_s: Mapping[str, float]) -> Verdict:
+    """due_at_s: the acknowledged comments, and when each was due to be posted.
+
+    lost: acknowledged, and never read. doubled: read again by the same viewer. disordered: read after one with a
+    larger id. The latency begins when a comment was due, not when it was sent: a sender that is held up by a slow
+    service would otherwise hide just the slowness ("coordinated omission", Gil Tene).
+    """
+    lost = doubled = disordered = 0
+    latencies_ms: list[float] = []
+    for record in records:
+        mine = {comment_id: at for comment_id, at in record.read_at_s.items() if comment_id in due_at_s}
+        lost += len(due_at_s) - len(mine)
+        doubled += sum(comment_id in due_at_s for comment_id in record.repeated)
+        largest = ""
+        for comment_id, at in mine.items():
+            disordered += comment_id < largest
+            largest = max(largest, comment_id)
+            latencies_ms.append((at - due_at_s[comment_id]) * 1000)
+    return Verdict(lost, doubled, disordered, percentile(latencies_ms, 50), percentile(latencies_ms, 99))
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The smallest value that at least `percent` of all don't exceed; NaN without values."""
+    if not values:
+        return float("nan")
+    rank = max(1, -(-len(values) * percent // 100))
+    return sorted(values)[int(rank) - 1]
+
+
+class _Comment(msgspec.Struct):
+    id: str
+
+
+class Audience:
+    """`count` viewers of one video, each with a connection of its own, coming back after cuts as SseClient does."""
+
+    def __init__(self, url: str, count: int) -> None:
+        self.records = [Record() for _ in range(count)]
+        self._url = url
+        self._clients: list[SseClient] = []
+        self._changed = asyncio.Event()  # set at each arrival and at each first connection
+
+    @contextlib.asynccontextmanager
+    async def watching(self, connect_timeout_s: float) -> AsyncIterator[None]:
+        """Returns once all are connected; raises TimeoutError if they aren't in time, Refused if they never will be."""
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            self._clients = [SseClient(session, self._url, on_state=self._notice) for _ in self.records]
+            pairs = zip(self._clients, self.records, strict=True)
+            tasks = [asyncio.create_task(self._watch(client, record)) for client, record in pairs]
+            try:
+                await self._wait_connected(tasks, connect_timeout_s)
+                yield
+                _raise_failures(tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def reconnects(self) -> int:
+        return sum(max(0, client.connections - 1) for client in self._clients)
+
+    async def wait_for(self, comment_ids: set[str], timeout_s: float) -> bool:
+        """True as soon as every viewer has all of them; False when the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for record in self.records:
+                    while not comment_ids <= record.read_at_s.keys():
+                        await self._change()
+                return True
+        return False
+
+    async def _wait_connected(self, tasks: list[asyncio.Task[None]], timeout_s: float) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not all(client.connections for client in self._clients):
+                await self._change()
+                _raise_failures(tasks)
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _notice(self, state: object) -> None:
+        self._changed.set()
+
+    async def _watch(self, client: SseClient, record: Record) -> None:
+        decode = msgspec.json.Decoder(_Comment).decode
+        try:
+            async for event in client.events():
+                if event.name == "message":
+                    record.arrived(decode(event.data).id, time.monotonic())
+                    self._changed.set()
+        except Refused:
+            self._changed.set()
+            raise
+
+
+def _raise_failures(tasks: list[asyncio.Task[None]]) -> None:
+    """Viewers watch until they are cancelled: one that has ended was refused, or got what is no comment."""
+    for task in tasks:
+        if task.done():
+            task.result()

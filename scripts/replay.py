@@ -1,0 +1,233 @@
+"""scripts/replay: posts a chat log through the public API at its own rhythm, and checks what viewers get of it."""
+
+import asyncio
+import contextlib
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import aiohttp
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from history.model import InvalidVideoId, check_video_id
+from scripts.audience import Audience, Verdict, judge, percentile
+from scripts.chat_log import BadLine, Entry, read
+from scripts.config import POST, REPLAY
+from scripts.posting import Acknowledged, GaveUp, Poster
+from scripts.sse_client import Refused
+
+USAGE, FAILED = 2, 1
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the lines so far."""
+
+    posted: int = 0  # sent, whatever the answer
+    refused: Counter[str] = field(default_factory=Counter)  # reason -> lines
+    failed: Counter[str] = field(default_factory=Counter)
+    retries: int = 0
+    due_at_s: dict[str, float] = field(default_factory=dict)  # acknowledged id -> monotonic seconds
+    answer_ms: list[float] = field(default_factory=list)  # from the moment a post was due to its 200
+
+    @property
+    def done(self) -> int:
+        return len(self.due_at_s) + self.refused.total() + self.failed.total()
+
+
+@app.command()
+def main(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines with t (s), user, text")],
+    video: Annotated[str, typer.Option(help="the live video to post to")] = "demo",
+    speed: Annotated[float, typer.Option(min=0.001, help="how many times faster than the log")] = 1.0,
+    viewers: Annotated[int, typer.Option(min=0, help="open so many SSE viewers first")] = 0,
+    verify: Annotated[bool, typer.Option("--verify", help="end with what the viewers lost; needs --viewers")] = False,
+    base: Annotated[str, typer.Option(help="where comment_service is")] = "http://localhost:8000",
+    limit: Annotated[int | None, typer.Option(min=1, help="post only the first so many lines")] = None,
+    settle_s: Annotated[
+        float, typer.Option(min=0, help="how long viewers may need for the last comments, seconds")
+    ] = REPLAY.settle_s,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object in place of the summary")] = False,
+) -> None:
+    """Posts a chat log at its own rhythm times --speed, one comment a line, by as many requests at once as it takes.
+
+    Lines of equal t are spread evenly up to the next t: many logs know only whole minutes. Lost connections, 5xx and
+    429 are tried again with the same Idempotency-Key. --verify counts only this run's own acknowledged comments and
+    ends with lost (acknowledged, never read), doubled (read twice by one viewer), disordered (read after a larger id)
+    and the time from when a comment was due until a viewer had read it.
+
+    Exit codes: 0 all well (lines that the service refuses are counted, and are no failure); 1 a comment was lost or
+    doubled, or couldn't be posted; 2 wrong use, or nobody answers at --base.
+    """
+    if verify and not viewers:
+        _give_up("--verify needs viewers: add --viewers 20")
+    try:
+        check_video_id(video)
+    except InvalidVideoId as wrong:
+        _give_up(f"--video: {wrong}")
+    with file.open("rb") as lines:
+        entries, bad = read(lines, limit)
+    if not entries:
+        _give_up(f"{file}: no line of it is a comment" + (f"; line {bad[0].line}: {bad[0].reason}" if bad else ""))
+    try:
+        report = asyncio.run(_run(entries, bad, base.rstrip("/"), video, speed, viewers, settle_s))
+    except (Refused, aiohttp.ClientError, TimeoutError) as error:
+        _give_up(str(error) or "the viewers could not connect in time")
+    except KeyboardInterrupt:
+        print("replay: interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        print(msgspec.json.encode(report.as_dict(verify)).decode())
+    else:
+        report.print(verify)
+    lost = verify and (report.verdict.lost or report.verdict.doubled)
+    raise typer.Exit(FAILED if lost or report.tally.failed else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run has come to."""
+
+    tally: Tally
+    verdict: Verdict
+    viewers: int
+    reconnects: int
+    took_s: float
+
+    def as_dict(self, verify: bool) -> dict[str, Any]:
+        tally, answer_ms = self.tally, self.tally.answer_ms
+        summary: dict[str, Any] = {
+            "posted": tally.posted,
+            "acknowledged": len(tally.due_at_s),
+            "refused": tally.refused,
+            "failed": tally.failed,
+            "retries": tally.retries,
+            "took_s": round(self.took_s, 3),
+            "answer_ms": {
+                "p50": percentile(answer_ms, 50),
+                "p99": percentile(answer_ms, 99),
+                "max": max(answer_ms, default=float("nan")),
+            },
+            "viewers": self.viewers,
+            "reconnects": self.reconnects,
+        }
+        return summary | ({"verify": self.verdict} if verify else {})
+
+    def print(self, verify: bool) -> None:
+        tally, answer_ms = self.tally, self.tally.answer_ms
+        print(f"posted        {tally.posted} in {self.took_s:.1f} s, {tally.retries} tried again")
+        print(f"acknowledged  {len(tally.due_at_s)}")
+        for word, reasons in (("refused", tally.refused), ("failed", tally.failed)):
+            print(f"{word:<13} {reasons.total()}", *(f"  {count} × {reason}" for reason, count in reasons.items()))
+        if answer_ms:
+            p50, p99 = percentile(answer_ms, 50), percentile(answer_ms, 99)
+            print(f"answered      p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(answer_ms):.1f} ms after due")
+        if self.viewers:
+            print(f"viewers       {self.viewers}, {self.reconnects} reconnects")
+        if verify:
+            print(self.verdict)
+
+
+async def _run(
+    entries: list[Entry], bad: list[BadLine], base: str, video: str, speed: float, viewers: int, settle_s: float
+) -> Report:
+    tally = Tally(refused=Counter("not a comment" for _ in bad))
+    audience = Audience(f"{base}/comments/{video}", viewers)
+    async with contextlib.AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
+        await _check_base(session, base)
+        if viewers:
+            await stack.enter_async_context(audience.watching(REPLAY.connect_timeout_s))
+        started_s = time.monotonic()
+        with _progress(len(entries) + len(bad), tally) as show:
+            await _post_all(entries, Poster(session, base, video), speed, tally, show)
+        took_s = time.monotonic() - started_s
+        await audience.wait_for(set(tally.due_at_s), settle_s)
+    return Report(tally, judge(audience.records, tally.due_at_s), viewers, audience.reconnects, took_s)
+
+
+async def _check_base(session: aiohttp.ClientSession, base: str) -> None:
+    try:
+        async with session.get(f"{base}/health/live", timeout=aiohttp.ClientTimeout(total=POST.answer_timeout_s)):
+            return
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise aiohttp.ClientError(f"nobody answers at {base}: {error}. scripts/run starts the whole system.") from error
+
+
+async def _post_all(entries: list[Entry], poster: Poster, speed: float, tally: Tally, show: Callable[[], None]) -> None:
+    """Each entry at its time, however long the earlier ones take: slowness shows in the figures, not in the rhythm."""
+    run = uuid.uuid4().hex
+    slots = asyncio.Semaphore(POST.in_flight_max)
+    started_s = time.monotonic()
+
+    async def post(entry: Entry, due_at_s: float) -> None:
+        try:
+            answer = await poster.post(entry.user, entry.text, f"replay-{run}-{entry.line}")
+        except GaveUp as error:
+            tally.failed[str(error)] += 1
+        else:
+            if isinstance(answer, Acknowledged):
+                tally.due_at_s[answer.comment_id] = due_at_s
+                tally.answer_ms.append((time.monotonic() - due_at_s) * 1000)
+                tally.retries += answer.tries - 1
+            else:
+                tally.refused[answer.code] += 1
+        finally:
+            slots.release()
+            show()
+
+    async with asyncio.TaskGroup() as group:
+        for entry in entries:
+            due_at_s = started_s + entry.due_s / speed
+            await asyncio.sleep(max(0.0, due_at_s - time.monotonic()))
+            await slots.acquire()
+            tally.posted += 1
+            group.create_task(post(entry, due_at_s))
+
+
+@contextlib.contextmanager
+def _progress(total: int, tally: Tally) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, a line every few seconds elsewhere; both on stderr, so that stdout holds only the result."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_progress(total, tally)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("posting", total=total)
+        yield lambda: bar.update(
+            task,
+            completed=tally.done,
+            description=f"acknowledged {len(tally.due_at_s)}, refused {tally.refused.total()}",
+        )
+
+
+def _plain_progress(total: int, tally: Tally) -> Callable[[], None]:
+    next_at_s = time.monotonic() + REPLAY.progress_every_s
+
+    def show() -> None:
+        nonlocal next_at_s
+        if time.monotonic() >= next_at_s:
+            next_at_s = time.monotonic() + REPLAY.progress_every_s
+            print(f"replay: {tally.done} of {total}", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _give_up(reason: str) -> NoReturn:
+    print(f"replay: {reason}", file=sys.stderr)
+    raise typer.Exit(USAGE)
+
+
+if __name__ == "__main__":
+    app(prog_name="scripts/replay")

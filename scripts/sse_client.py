@@ -1,0 +1,204 @@
+"""A client of server-sent events: bytes to events, and back again after every cut.
+
+The parser follows the WHATWG's "Server-sent events" (html.spec.whatwg.org, section 9.2) and touches no socket. The
+client does what our documents ask of every client: it goes back to the *original* URL with `last_event_id=`, never to
+the server that it was redirected to, because that server may be the one that has died (EventSource would not).
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from scripts.config import SSE, SseSettings
+
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`id` is the last event id as of this event: what a client hands back when it resumes."""
+
+    name: str
+    data: str
+    id: str
+
+
+class SseParser:
+    """Bytes in, events out. However the bytes are split, the events are the same."""
+
+    def __init__(self) -> None:
+        self.last_event_id = ""
+        self.retry_ms: int | None = None
+        self._line = b""  # the beginning of a line whose end has not come
+        self._at_start = True
+        self._skip_lf = False  # the last byte was a CR: a LF now belongs to it
+        self._name = ""
+        self._data: list[str] = []
+        self._id = ""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        text = self._line + chunk
+        if self._at_start:
+            if len(text) < len(BOM) and BOM.startswith(text):
+                self._line = text
+                return []
+            self._at_start = False
+            text = text.removeprefix(BOM)
+        if self._skip_lf and text:
+            self._skip_lf = False
+            text = text.removeprefix(b"\n")
+        lines = text.splitlines(keepends=True)  # for bytes: at LF, CR and CRLF, and nowhere else
+        self._line = b""
+        if lines and not lines[-1].endswith((b"\n", b"\r")):
+            self._line = lines.pop()
+        self._skip_lf = self._skip_lf or (bool(lines) and not self._line and lines[-1].endswith(b"\r"))
+        events = []
+        for line in lines:
+            event = self._take(line.rstrip(b"\r\n"))
+            if event is not None:
+                events.append(event)
+        return events
+
+    def _take(self, line: bytes) -> Event | None:
+        if not line:
+            return self._dispatch()
+        field, _, value = line.partition(b":")
+        text = value.removeprefix(b" ").decode(errors="replace")
+        match field:
+            case b"data":
+                self._data.append(text)
+            case b"event":
+                self._name = text
+            case b"id" if "\0" not in text:
+                self._id = text
+            case b"retry" if text.isascii() and text.isdigit():
+                self.retry_ms = int(text)
+        return None  # anything else, also a comment (an empty field name), says nothing
+
+    def _dispatch(self) -> Event | None:
+        self.last_event_id = self._id
+        name, data = self._name, self._data
+        self._name, self._data = "", []
+        return Event(name or "message", "\n".join(data), self._id) if data else None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`connecting`, `live`, or `waiting`: for how long, and why."""
+
+    name: Literal["connecting", "live", "waiting"]
+    reason: str = ""
+    wait_s: float = 0.0
+
+
+class Cut(Exception):
+    """This connection has ended, and the next one should not begin before `wait_s` (0: no wish)."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+class Refused(Exception):
+    """The server's answer will be the same every time (400, 404, no event stream): trying again is no use."""
+
+
+class SseClient:
+    """Follows one URL for as long as somebody iterates over `events()`.
+
+    Every event that the server sends is handed on, as it came: whoever must not see an id twice checks that.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        on_state: Callable[[State], object] = lambda state: None,
+        settings: SseSettings = SSE,
+    ) -> None:
+        self.last_event_id = ""
+        self.connections = 0  # streams that were opened so far
+        self._session = session
+        self._url = URL(url)
+        self._on_state = on_state
+        self._settings = settings
+        self._failures = 0  # in a row
+        self._retry_ms: int | None = None
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Ends only by Refused, or when the caller stops."""
+        while True:
+            self._on_state(State("connecting"))
+            try:
+                async for event in self._one_connection():
+                    yield event
+                    self._obey(event)
+                cut = Cut("the server has ended the stream")
+            except Cut as told:
+                cut = told
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                cut = Cut(str(error) or type(error).__name__)
+            wait_s = self._wait_s(cut)
+            self._on_state(State("waiting", str(cut), wait_s))
+            await asyncio.sleep(wait_s)
+
+    async def _one_connection(self) -> AsyncIterator[Event]:
+        url = self._url.update_query(last_event_id=self.last_event_id) if self.last_event_id else self._url
+        timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=self._settings.connect_timeout_s, sock_read=self._settings.silence_max_s
+        )
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+        async with self._session.get(url, headers=headers, timeout=timeout) as response:
+            await _check(response)
+            self.connections += 1
+            self._failures = 0
+            self._on_state(State("live"))
+            parser = SseParser()
+            async for chunk in response.content.iter_any():
+                for event in parser.feed(chunk):
+                    self.last_event_id = event.id or self.last_event_id
+                    yield event
+                self._retry_ms = parser.retry_ms or self._retry_ms
+
+    def _obey(self, event: Event) -> None:
+        """`reconnect` asks this viewer to come back in a while: its server is being drained."""
+        if event.name == "reconnect":
+            raise Cut("the server asks to reconnect", _delay_ms(event.data) / 1000)
+
+    def _wait_s(self, cut: Cut) -> float:
+        """The server's own `retry:`, or ours; doubled for each failure in a row; jittered; no less than asked for."""
+        first_ms = self._settings.retry_first_ms if self._retry_ms is None else self._retry_ms
+        backoff_ms = max(first_ms, min(self._settings.retry_max_ms, first_ms << min(self._failures, 16)))
+        self._failures += 1
+        return max(cut.wait_s, backoff_ms / 1000 * random.uniform(0.5, 1.0))
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    """Raises Cut for what may pass (5xx, 429), Refused for what won't."""
+    if response.status == 200 and response.content_type == "text/event-stream":
+        return
+    reason = f"{response.status} from {response.url.origin()}: {(await response.text(errors='replace'))[:300].strip()}"
+    if response.status == 429 or response.status >= 500:
+        raise Cut(reason, retry_after_s(response))
+    raise Refused(reason)
+
+
+def retry_after_s(response: aiohttp.ClientResponse) -> float:
+    """The seconds that Retry-After asks for; 0 if it says nothing, or a date."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
+def _delay_ms(data: str) -> float:
+    try:
+        delay = msgspec.json.decode(data, type=dict[str, object]).get("delay_ms")
+    except msgspec.DecodeError:
+        return 0.0
+    return float(delay) if isinstance(delay, int | float) else 0.0

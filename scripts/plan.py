@@ -1,0 +1,136 @@
+"""Which processes make up the whole system on one machine, with which flags, and how to ask if they are ready."""
+
+import random
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+ROLES = ("dispatcher", "rms", "comment-service")
+"""In the order in which they are started; they are ended in the reverse one."""
+
+EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One process of the plan."""
+
+    role: str
+    number: int  # from 1, within its role
+    address: str  # host:port
+    command: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-{self.number}"
+
+    async def is_ready(self) -> bool:
+        if self.role == "dispatcher":
+            return await grpc_serving(self.address)
+        return await http_ready(f"http://{self.address}/health/ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All parts, by role in the order of ROLES."""
+
+    parts: tuple[tuple[Part, ...], ...]
+
+    def __getitem__(self, role: str) -> tuple[Part, ...]:
+        return self.parts[ROLES.index(role)]
+
+    @property
+    def base_url(self) -> str:
+        """Where people and programs go."""
+        return f"http://{self['comment-service'][0].address}"
+
+
+def make_plan(
+    *,
+    dispatchers: int,
+    rms: int,
+    store: str,
+    data: Path,
+    ports: Sequence[int],
+    log_format: str,
+    comment_services: int = 1,
+    more_flags: Callable[[str], Sequence[str]] = lambda role: (),
+) -> Plan:
+    """ports: one for each process, in the order of ROLES. `more_flags(role)` is added to each command of the role."""
+    counts = dict(zip(ROLES, (dispatchers, rms, comment_services), strict=True))
+    left = iter(ports)
+    addresses = {role: [f"127.0.0.1:{next(left)}" for _ in range(counts[role])] for role in ROLES}
+    replicas = ",".join(addresses["dispatcher"])
+
+    def part(role: str, number: int) -> Part:
+        address = addresses[role][number - 1]
+        flags = ["--listen", address, "--log-format", log_format]
+        if role == "rms":
+            flags += ["--public-url", f"http://{address}", "--node-id", f"rms-{number}"]
+        if role == "comment-service":
+            # Two services with the same number would give two comments the same id.
+            flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
+        if role != "dispatcher":
+            flags += ["--dispatchers", replicas, "--store", store]
+        module = role.replace("-", "_")
+        # -P: a folder with a service's name where the caller stands is not ours.
+        return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)))
+
+    return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
+
+
+async def http_ready(url: str) -> bool:
+    timeout = aiohttp.ClientTimeout(total=1)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def grpc_serving(address: str) -> bool:
+    async with grpc.aio.insecure_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # the stubs know only the class
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=1)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def is_free(port: int) -> bool:
+    """Could a server listen on 127.0.0.1:port now?"""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that stay free while a process is down for a moment, so that it can come back on its own.
+
+    They lie below the kernel's range for outgoing connections. In that range a client that keeps calling a port where
+    nobody listens is at last given this very port as its own, connects to itself, and keeps the server out for good
+    (TCP's simultaneous open, RFC 9293, 3.5).
+    """
+    lowest_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0]) if EPHEMERAL_RANGE.exists() else 32768
+    highest = lowest_ephemeral if lowest_ephemeral > 12000 else 65536
+    candidates = random.sample(range(10000, highest), k=min(highest - 10000, 100 * count))
+    found: list[int] = []
+    for port in candidates:
+        if len(found) == count:
+            break
+        if is_free(port):
+            found.append(port)
+    if len(found) < count:
+        raise OSError(f"no {count} free ports on 127.0.0.1")
+    return found

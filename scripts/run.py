@@ -1,0 +1,160 @@
+"""scripts/run: the whole system on this machine, every service a process of its own, looked after until Ctrl-C."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from history.opening import STORE_HELP
+from scripts.plan import ROLES, Plan, free_ports, is_free, make_plan
+from scripts.processes import ROOT, NotReady, Process, Supervisor
+
+CASSANDRA_PORT = 9042
+CASSANDRA_URL = f"cassandra://127.0.0.1:{CASSANDRA_PORT}/livecomments"
+COLORS = {"dispatcher": "magenta", "rms": "cyan", "comment-service": "green"}
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    dispatchers: Annotated[int, typer.Option(min=0, help="dispatcher replicas")] = 2,
+    rms: Annotated[int, typer.Option(min=0, help="RMS nodes, which hold the viewers")] = 2,
+    comment_services: Annotated[int, typer.Option(min=1, help="comment services, on --port and the ports above")] = 1,
+    store: Annotated[str, typer.Option(help=f"sqlite, cassandra, or {STORE_HELP}")] = "sqlite",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="the page and the API, on 127.0.0.1")] = 8000,
+    data: Annotated[Path, typer.Option(file_okay=False, help="where comments and state are kept")] = ROOT / ".data",
+    restart: Annotated[bool, typer.Option(help="start a process again that has died")] = True,
+) -> None:
+    """Starts the whole system on this machine and prints where it is. Ctrl-C ends it; a second one kills it.
+
+    Everything listens on 127.0.0.1 only. A process that dies is started again on its own port, as a supervisor would
+    do it: kill -9 one, and watch. What was written stays in --data for the next run.
+    """
+    data = data.resolve()
+    outer = list(range(port, port + comment_services))
+    for number in outer:
+        if not is_free(number):
+            print(f"run: port {number} is taken; choose another: scripts/run --port {number + 100}", file=sys.stderr)
+            raise typer.Exit(1)
+    data.mkdir(parents=True, exist_ok=True)
+    if store == "cassandra":
+        _need_cassandra()
+    urls = {"sqlite": f"sqlite:{data / 'comments.db'}", "cassandra": CASSANDRA_URL}
+    plan = make_plan(
+        dispatchers=dispatchers,
+        rms=rms,
+        comment_services=comment_services,
+        store=urls.get(store, store),
+        data=data,
+        ports=[*free_ports(dispatchers + rms), *outer],
+        log_format="console",
+    )
+    code = asyncio.run(_run(plan, restart, data, urls.get(store, store)))
+    if store == "cassandra":
+        print("Cassandra stays up for the next run; scripts/cassandra stop ends it.", flush=True)
+    raise typer.Exit(code)
+
+
+async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    say = _speaker(console)
+    groups = [
+        [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]
+        for parts in plan.parts
+    ]
+    supervisor = Supervisor(groups, restart=restart, say=say)
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            supervisor.kill()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal)
+    code = 0
+    try:
+        if await _started(supervisor, stop):
+            console.print(_banner(plan, supervisor, data, store))
+            await stop.wait()
+        console.print("ending; Ctrl-C again kills")
+    except NotReady as error:
+        console.print(f"run: {error}", style="bold red")
+        code = 1
+    clean = await supervisor.stop()
+    return code if clean else 1
+
+
+async def _started(supervisor: Supervisor, stop: asyncio.Event) -> bool:
+    """False: we were told to stop first."""
+    starting = asyncio.create_task(supervisor.start())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        stopping.cancel()
+        starting.result()
+        return True
+    starting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await starting
+    return False
+
+
+def _speaker(console: Console) -> Callable[[str, str], None]:
+    """Prints a child's line behind its name, in its role's colour. Colour codes of the line itself are kept."""
+    width = max(len(role) for role in ROLES) + 3
+
+    def say(name: str, line: str) -> None:
+        prefix = Text(f"{name:<{width}} ", style=COLORS[name.rpartition("-")[0]])
+        console.print(prefix + Text.from_ansi(line))
+
+    return say
+
+
+def _banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Panel:
+    base = plan.base_url.replace("127.0.0.1", "localhost")
+    replicas = ",".join(part.address for part in plan["dispatcher"])
+    pids = {process.name: process.pid for process in supervisor.processes}
+    lines = [
+        f"page     {base}/?video=demo",
+        f"watch    curl -NL -H 'Accept: text/event-stream' {base}/comments/demo",
+        f"post     curl {base}/comment/create -H 'Content-Type: application/json' \\",
+        """           -d '{"liveVideoId": "demo", "message": "hello"}'""",
+        "",
+        *(
+            f"{role:<17}" + "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role])
+            for role in ROLES
+            if plan[role]
+        ),
+        f"{'store':<17}{store}",
+        f"{'state':<17}{data}",
+        "",
+        f"Ask the dispatchers: scripts/topology --dispatchers {replicas} nodes",
+        "kill -9 any pid: it is started again, and no comment is lost. Ctrl-C ends all.",
+    ]
+    return Panel(Text("\n".join(lines)), title="livecomments is ready", border_style="green", expand=False)
+
+
+def _need_cassandra() -> None:
+    """Starts one node when nothing listens on its port."""
+    if not is_free(CASSANDRA_PORT):
+        return
+    print("starting Cassandra; the first time it is fetched", flush=True)
+    code = subprocess.run((sys.executable, "-P", "-m", "scripts.cassandra", "start"), check=False).returncode
+    if code:
+        raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app(prog_name="scripts/run")

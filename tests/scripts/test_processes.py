@@ -1,0 +1,151 @@
+"""scripts/processes.py and scripts/tether.py, on real processes: restarts, order, and nothing that is left behind."""
+
+import asyncio
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from scripts.config import SupervisorSettings
+from scripts.processes import ROOT, NotReady, Process, Supervisor
+from tests.waiting import eventually
+
+QUICK = SupervisorSettings(ready_timeout_s=20, stop_timeout_s=1, restart_first_s=0.01, restart_max_s=0.02)
+
+POLITE = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nprint('up', flush=True)\n"
+STAYS = f"{POLITE}while True: signal.pause()"
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\nsignal.pause()"
+
+
+class Stage:
+    """Makes processes and notes all that is said, in order."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, name: str, line: str) -> None:
+        self.said.append(f"{name}: {line}")
+
+    def has_said(self, line: str, times: int) -> bool:
+        return self.said.count(line) == times
+
+    def process(self, name: str, code: str) -> Process:
+        async def is_up() -> bool:
+            return f"{name}: up" in self.said
+
+        command = (sys.executable, "-S", "-c", code)
+        return Process(name, command, is_ready=is_up, on_output=self.say, settings=QUICK)
+
+
+def is_alive(pid: int) -> bool:
+    """Not gone, and not a zombie that only waits to be collected"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def test_a_killed_process_is_started_again() -> None:
+    stage = Stage()
+    process = stage.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=True, say=stage.say, settings=QUICK)
+    await supervisor.start()
+    for lives in (2, 3, 4):
+        process.signal(signal.SIGKILL)
+        await eventually(partial(stage.has_said, "p: up", lives))
+    assert await supervisor.stop()
+    assert process.pid is None
+    assert process.returncodes == [-9, -9, -9, 0]
+    assert "p: has been ended by SIGKILL; starting it again in 0.0 s" in stage.said
+
+
+async def test_without_restart_it_stays_down() -> None:
+    stage = Stage()
+    process = stage.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=False, say=stage.say, settings=QUICK)
+    await supervisor.start()
+    process.signal(signal.SIGKILL)
+    await eventually(lambda: any("not started again" in line for line in stage.said))
+    assert process.pid is None
+    assert await supervisor.stop()
+
+
+async def test_groups_end_in_reverse_order() -> None:
+    stage = Stage()
+    code = STAYS.replace("sys.exit(0)", "(print('bye', flush=True), sys.exit(0))")
+    groups = [[stage.process("a1", code), stage.process("a2", code)], [stage.process("b", code)]]
+    supervisor = Supervisor(groups, restart=True, say=stage.say, settings=QUICK)
+    await supervisor.start()
+    assert stage.said[-1] == "b: up"
+    assert await supervisor.stop()
+    byes = [line for line in stage.said if line.endswith("bye")]
+    assert byes[0] == "b: bye"
+    assert set(byes[1:]) == {"a1: bye", "a2: bye"}
+
+
+async def test_who_does_not_end_is_killed_and_said() -> None:
+    stage = Stage()
+    supervisor = Supervisor([[stage.process("p", STUBBORN)]], restart=True, say=stage.say, settings=QUICK)
+    await supervisor.start()
+    assert not await supervisor.stop()
+    assert "p: did not end in 1 s: killed" in stage.said
+
+
+async def test_who_ends_before_it_is_ready_is_reported() -> None:
+    stage = Stage()
+    supervisor = Supervisor(
+        [[stage.process("p", "import sys; print('no disk'); sys.exit(3)")]], restart=True, say=stage.say, settings=QUICK
+    )
+    with pytest.raises(NotReady, match="p has ended with exit code 3 before it was ready"):
+        await supervisor.start()
+    assert await supervisor.stop()
+    assert stage.said == ["p: no disk"]
+
+
+async def test_long_lines_come_in_pieces_and_the_last_one_needs_no_end() -> None:
+    stage = Stage()
+    process = stage.process("p", "print('x' * 200_000); print(end='rest')")
+    await process.start()
+    assert await process.wait() == 0
+    assert "".join(line.removeprefix("p: ") for line in stage.said) == "x" * 200_000 + "rest"
+
+
+PARENT = """
+import asyncio, sys
+from scripts.processes import Process
+async def ready(): return True
+async def main():
+    process = Process("p", (sys.executable, "-S", "-c", sys.argv[1]), is_ready=ready, on_output=lambda *said: None)
+    await process.start()
+    print(process.pid, flush=True)
+    await process.wait()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
+async def test_no_child_outlives_a_killed_parent() -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-c", PARENT, STAYS),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    assert is_alive(child)
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not is_alive(child))
+
+
+async def test_a_child_gets_no_ctrl_c_of_the_terminal() -> None:
+    stage = Stage()
+    process = stage.process("p", STAYS)
+    await process.start()
+    await process.wait_ready()
+    assert process.pid is not None
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    await process.stop()

@@ -23,12 +23,18 @@ ARROWS = {
 
 # The cores decide and touch nothing that waits: `now` and everything else comes in as an argument.
 CORES = (
+    "rms/byte_log.py",
     "rms/feed.py",
     "rms/sse.py",
     "rms/position.py",
     "dispatcher/registry.py",
     "dispatcher/placement.py",
     "comment_service/admission.py",
+    "comment_service/body.py",
+    "comment_service/errors.py",
+    "comment_service/identity.py",
+    "comment_service/outbox.py",
+    "comment_service/visible.py",
     "history/ids.py",
     "history/model.py",
 )

@@ -1,0 +1,130 @@
+"""python -m rms: wires a node together, runs it, and ends it cleanly."""
+
+import asyncio
+import os
+import resource
+import socket
+import sys
+import time
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+import uvloop
+
+from proto.http import HttpServer, on_stop_signals
+from proto.logs import configure_logging
+from proto.settings import split_address
+from rms.app import Viewers, build_app
+from rms.config import RmsSettings
+from rms.feeds import Feeds
+from rms.handoff import handoff_protocol
+from rms.past import Past
+from rms.sse import event_frame
+from rms.sweep import Sweeper
+from rms.upstream import Identity, Upstream
+
+log = structlog.stdlib.get_logger()
+
+FILES_FOR_THE_REST = 500
+"""open files kept for handshakes, gRPC and the store"""
+
+
+class Node:
+    """A whole RMS in the running loop."""
+
+    def __init__(self, settings: RmsSettings) -> None:
+        loop = asyncio.get_running_loop()
+        self._settings = settings
+        self._listener = _listen(settings.listen)
+        host, port = self._listener.getsockname()[:2]
+        self.address = f"{host}:{port}"
+        public_url = settings.public_url or f"http://{self.address}"
+        node_id = settings.node_id or urlsplit(public_url).netloc
+        self.identity = Identity(node_id, time.time_ns(), public_url, settings.capacity)
+        self.past = Past(settings)
+        self.sweeper = Sweeper(settings, loop)
+        self.feeds = Feeds(settings, self.past, self.sweeper)
+        self.upstream = Upstream(settings, self.identity, self.feeds)
+        self.feeds.use(self.upstream)
+        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.upstream)
+        self.server = HttpServer(
+            uvicorn.Config(
+                build_app(self.viewers),
+                http=handoff_protocol(settings.head_timeout_s),
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                server_header=False,
+                log_config=None,
+                timeout_graceful_shutdown=settings.stop_ms // 1000,
+            )
+        )
+
+    async def run(self) -> None:
+        """Until `server.stop()`."""
+        self.past.start()
+        self.upstream.start()
+        house = asyncio.create_task(self.feeds.keep_house(every_s=1))
+        log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self._settings.capacity)
+        serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
+        try:
+            await serving
+        finally:
+            house.cancel()
+            await asyncio.gather(house, return_exceptions=True)
+            await self.feeds.close()
+            await self.past.close()
+            self.sweeper.close()
+            log.info("rms stopped", node=self.identity.node_id)
+
+    async def stop(self) -> None:
+        """First the dispatchers place nobody here any more, then the viewers are sent elsewhere."""
+        self.viewers.stopping = True
+        await self.upstream.close()
+        self.feeds.say_goodbye("shutdown", event_frame("reconnect", {"delay_ms": self._settings.retry_ms}))
+        self.server.stop()
+
+
+def build(settings: RmsSettings) -> Node:
+    """Call it in a running loop. Raises OSError when the address can't be listened on."""
+    return Node(settings.model_copy(update={"capacity": min(settings.capacity, _files_for_viewers())}))
+
+
+def _listen(address: str) -> socket.socket:
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(65_535)  # the kernel's own limit, net.core.somaxconn, holds
+    return listener
+
+
+def _files_for_viewers() -> int:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(1, hard - FILES_FOR_THE_REST)
+
+
+async def run(settings: RmsSettings) -> int:
+    try:
+        node = build(settings)
+    except OSError as error:
+        log.error("can't listen", listen=settings.listen, reason=os.strerror(error.errno or 0))
+        return 1
+    stopping: list[asyncio.Task[None]] = []
+    on_stop_signals(lambda: stopping.append(asyncio.ensure_future(node.stop())))
+    await node.run()
+    return 0
+
+
+def main() -> None:
+    settings = RmsSettings.parse()
+    configure_logging(settings, "rms")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(run(settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The RMS's HTTP face: GET /comments/{liveVideoId} as an event stream, and health."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from history.model import InvalidVideoId, check_video_id
+from history.store import StoreUnavailable
+from proto.http import error_response, health_response
+from rms.config import RmsSettings
+from rms.feed import Attach
+from rms.feeds import Feeds, Room, TooManyVideos
+from rms.handoff import take_over
+from rms.position import InvalidPosition, Position, parse_position
+from rms.sse import retry_line
+from rms.streamed import stream_from
+from rms.sweep import Sweeper, Viewer
+from rms.upstream import Upstream
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",  # nginx passes on what comes, as it comes
+    "access-control-allow-origin": "*",
+}
+
+
+class Refused(Exception):
+    """The request can't be answered with a stream: an HTTP status and why."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
+class Viewers:
+    """Lets viewers in."""
+
+    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper, upstream: Upstream) -> None:
+        self._settings = settings
+        self._feeds = feeds
+        self._sweeper = sweeper
+        self._upstream = upstream
+        self._entering = 0
+        self._streamed = 0
+        self.stopping = False
+
+    def __len__(self) -> int:
+        """viewers that are here, or on their way in"""
+        return len(self._sweeper) + self._entering + self._streamed
+
+    async def stream(self, request: Request) -> Response:
+        try:
+            video_id, position, backfill = self._understand(request)
+            if request.method == "HEAD":
+                return Response(headers=STREAM_HEADERS)
+            return await self._enter(request, video_id, position, backfill)
+        except Refused as refused:
+            headers = {"cache-control": "no-store"}
+            if refused.status == 503:
+                wait_s = self._settings.retry_after_s
+                headers["retry-after"] = str(random.randint(wait_s, 2 * wait_s))
+            return error_response(refused.status, refused.code, refused.message, headers)
+
+    def _understand(self, request: Request) -> tuple[str, Position | None, int]:
+        accept = request.headers.get("accept", "*/*")
+        if "text/event-stream" not in accept and "*/*" not in accept:
+            raise Refused(406, "not_acceptable", "here is an event stream: send Accept: text/event-stream")
+        unknown = set(request.query_params) - {"last_event_id", "backfill"}
+        if unknown:
+            raise Refused(
+                400, "unknown_parameter", f"{min(unknown)[:40]!r} is unknown: last_event_id and backfill are known here"
+            )
+        try:
+            video_id = check_video_id(request.path_params["video_id"])
+            last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+            position = parse_position(last) if last else None
+        except InvalidVideoId as invalid:
+            raise Refused(400, "invalid_video_id", str(invalid)) from invalid
+        except InvalidPosition as invalid:
+            raise Refused(400, "invalid_last_event_id", str(invalid)) from invalid
+        most = self._settings.backfill_max
+        text = request.query_params.get("backfill", str(min(self._settings.backfill, most)))
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= most):
+            raise Refused(400, "invalid_backfill", f"backfill is a number from 0 to {most}, not {text[:40]!r}")
+        return video_id, position, int(text)
+
+    async def _enter(self, request: Request, video_id: str, position: Position | None, backfill: int) -> Response:
+        if self.stopping:
+            raise Refused(503, "stopping", "this node is stopping: ask the original URL again")
+        if len(self) >= self._settings.capacity:
+            raise Refused(503, "full", "this node is full: ask the original URL again later")
+        self._entering += 1
+        try:
+            room = await self._feeds.enter(video_id)
+        except TooManyVideos:
+            raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
+        finally:
+            self._entering -= 1
+        try:
+            self._entering += 1
+            return await self._let_in(request, room, position, backfill)
+        finally:
+            self._entering -= 1
+            self._feeds.let_go(room)
+
+    async def _let_in(self, request: Request, room: Room, position: Position | None, backfill: int) -> Response:
+        history, read = None, True
+        if position is not None:
+            try:
+                history = await self._feeds.history_for(room, position, backfill)
+            except StoreUnavailable:
+                read = False
+        find = partial(self._feeds.attach, room, position, backfill, history, read)
+        fd = await take_over(request)
+        if fd is None:
+            return self._streamed_response(room, find())
+        private, offset = find()
+        self._sweeper.add(Viewer(fd, room.audience, self._head() + private, offset))
+        return Gone()
+
+    def _retry(self) -> bytes:
+        """Jittered, so that a node's death makes no stampede."""
+        retry_ms = self._settings.retry_ms
+        return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
+
+    def _head(self) -> bytes:
+        # No length and no chunks: the body ends when the connection does, which HTTP/1.0 and 1.1 both understand.
+        lines = [f"{name}: {value}\r\n" for name, value in STREAM_HEADERS.items()]
+        return ("HTTP/1.1 200 OK\r\n" + "".join(lines) + "connection: close\r\n\r\n").encode() + self._retry()
+
+    def _streamed_response(self, room: Room, attach: Attach) -> Response:
+        settings = self._settings
+        body = stream_from(
+            room.audience,
+            self._retry(),
+            attach,
+            partial(self._feeds.resume, room),
+            settings.chunk_bytes,
+            settings.heartbeat_ms / 1000,
+        )
+
+        async def counted() -> AsyncIterator[bytes]:
+            room.holds += 1
+            self._streamed += 1
+            try:
+                async for chunk in body:
+                    yield chunk
+            finally:
+                room.holds -= 1
+                self._streamed -= 1
+                await body.aclose()
+
+        return StreamingResponse(counted(), headers=STREAM_HEADERS)
+
+    async def live(self, request: Request) -> Response:
+        return health_response(True, {"viewers": len(self), "videos": len(self._feeds)})
+
+    async def ready(self, request: Request) -> Response:
+        """Ready for new viewers: a dispatcher knows of this node, there is room, and it isn't stopping."""
+        connected = self._upstream.connected
+        ok = connected > 0 and not self.stopping and len(self) < self._settings.capacity
+        facts = {"dispatchers": connected, "viewers": len(self), "capacity": self._settings.capacity}
+        return health_response(ok, {**facts, "stopping": self.stopping})
+
+
+class Gone(Response):
+    """The answer to a request whose socket has left the framework: nothing more is sent through it."""
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        return
+
+
+def build_app(viewers: Viewers) -> Starlette:
+    route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
+    return Starlette(
+        routes=[
+            route("/comments/{video_id}", viewers.stream),
+            route("/health/live", viewers.live),
+            route("/health/ready", viewers.ready),
+            route("/health", viewers.ready),
+        ],
+        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        exception_handlers={HTTPException: _http_error},
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, message = {
+        404: ("not_found", "there is GET /comments/{liveVideoId} here, and /health"),
+        405: ("method_not_allowed", "only GET and HEAD are allowed here"),
+    }.get(error.status_code, ("http_error", str(error.detail)))
+    return error_response(error.status_code, code, message, error.headers)

@@ -1,0 +1,238 @@
+"""One video's feed: every comment once, in the order of its arrival, as bytes that are the same for all viewers.
+
+Rule 1: no clock, no socket, no store in here; `now_ms` and what was read from history come in.
+Rule 2: there is no queue for a viewer. A viewer is an offset in the log; joining and resuming only find the offset.
+        What stands in the log already (the last comments, which are the backfill) costs a joiner nothing.
+Rule 3: a comment is in the log once, however often and from wherever it comes.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from history.ids import format_id
+from history.model import Comment
+from rms.byte_log import ByteLog
+from rms.position import Position, Window, in_window, missing, window_floor
+from rms.sse import comment_data, comment_frame, event_frame, frame_data
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLimits:
+    log_bytes_max: int
+    log_age_ms_max: int
+    log_comments_min: int
+    """kept whatever their age: the backfill"""
+    resume_comments_max: int
+    """what one resuming viewer may be sent on its own"""
+    dedupe_ms: int
+    """how long an id is remembered, at least"""
+
+
+class Entry(NamedTuple):
+    """A comment in the log, and the position of a viewer that has just read it"""
+
+    id: int
+    position: Position
+    start: int
+    end: int
+    at_ms: int
+
+
+class Attach(NamedTuple):
+    """Where a viewer enters: first the bytes that are only for it, then the log from the offset on."""
+
+    private: bytes
+    offset: int
+
+
+class NeedsHistory(NamedTuple):
+    """To place this viewer, comments from this id on must be read from history first."""
+
+    from_id: int
+
+
+class Feed:
+    def __init__(self, limits: FeedLimits, seed: Sequence[Comment], complete_from: int, now_ms: int) -> None:
+        """seed: the video's last comments from history, oldest first; all that there are from id `complete_from` on."""
+        self.log = ByteLog()
+        self._limits = limits
+        self._entries: list[Entry] = []  # in order of arrival, one for each frame of the log
+        self._ids: list[int] = []  # of the entries, sorted
+        self._held_from = complete_from  # every known comment from here on is in the log
+        self._window = Window(complete_from)
+        self._seen: set[int] = set()
+        self._seen_before: set[int] = set()
+        self._rotated_ms = now_ms
+        for comment in seed:
+            self.append(comment, now_ms)
+
+    def __len__(self) -> int:
+        """comments in the log"""
+        return len(self._entries)
+
+    @property
+    def position(self) -> Position | None:
+        """Of a viewer that has read everything; None before the first comment"""
+        return self._window.position()
+
+    def append(self, comment: Comment, now_ms: int) -> bool:
+        """False, and nothing happens, if the comment is here already."""
+        if comment.id in self._seen or comment.id in self._seen_before:
+            return False
+        self._remember(comment.id, now_ms)
+        self._window.add(comment.id)
+        position = self._window.position()
+        assert position is not None
+        start = self.log.end
+        end = self.log.append(comment_frame(position, comment_data(comment)))
+        self._entries.append(Entry(comment.id, position, start, end, now_ms))
+        insort(self._ids, comment.id)
+        self.trim(now_ms)
+        return True
+
+    def _remember(self, comment_id: int, now_ms: int) -> None:
+        if now_ms - self._rotated_ms > self._limits.dedupe_ms:
+            self._seen_before, self._seen, self._rotated_ms = self._seen, set(), now_ms
+        self._seen.add(comment_id)
+
+    def trim(self, now_ms: int) -> None:
+        """Forgets what is too old or too much, but for the last comments."""
+        limits, entries = self._limits, self._entries
+        spare = len(entries) - limits.log_comments_min
+        drop = 0
+        while drop < spare and (
+            self.log.end - entries[drop].start > limits.log_bytes_max
+            or now_ms - entries[drop].at_ms > limits.log_age_ms_max
+        ):
+            drop += 1
+        if drop == 0:
+            return
+        self.log.trim(entries[drop - 1].end)
+        for entry in entries[:drop]:
+            del self._ids[bisect_left(self._ids, entry.id)]
+            self._held_from = max(self._held_from, entry.id + 1)
+        del entries[:drop]
+
+    def join(self, backfill: int) -> Attach:
+        """A new viewer: the last `backfill` comments, then what comes."""
+        if backfill == 0 or not self._entries:
+            return Attach(b"", self.log.end)
+        return Attach(b"", self._entries[max(0, len(self._entries) - backfill)].start)
+
+    def position_at(self, offset: int) -> Position | None:
+        """The position of a viewer that has read the log up to this frame's end; None if that isn't known."""
+        index = bisect_left(self._entries, offset, key=_end)
+        if index == len(self._entries) or self._entries[index].end != offset:
+            return None
+        return self._entries[index].position
+
+    def resume(
+        self, position: Position, backfill: int, now_ms: int, history: Sequence[Comment] | None = None
+    ) -> Attach | NeedsHistory:
+        """A viewer that has read up to `position`, here or elsewhere: nothing is lost, nothing is sent twice.
+
+        NeedsHistory: call again with `history`, the comments from that id on, oldest first, at most
+        `resume_comments_max` + 1 of them. What even then can't be filled is told in an `event: gap`, and the viewer
+        goes on like a new one. What can't be told apart (see rms/position.py) is sent again.
+        """
+        for comment in history or ():
+            if comment.id >= self._held_from:
+                self.append(comment, now_ms)  # everybody lacks it
+        here = self._find(position)
+        if here is not None:
+            return Attach(b"", here.end)
+        floor = window_floor(position.high)
+        if history is None and floor < self._held_from:
+            return NeedsHistory(floor)
+        elsewhere = {comment.id: comment for comment in history or ()}
+        for comment_id in self._ids[bisect_left(self._ids, floor) :]:
+            elsewhere.pop(comment_id, None)
+        window = in_window(sorted({*elsewhere, *self._ids[bisect_left(self._ids, floor) :]}), position.high)
+        lacks = missing(window, position)
+        if lacks is None:
+            if history is None:
+                return NeedsHistory(floor)
+            lacks = list(window)
+        if history is not None and len(history) > self._limits.resume_comments_max:
+            return self.gap(position, backfill, "too_far_behind")
+        return self._catch_up(position, window, lacks, elsewhere, backfill)
+
+    def _find(self, position: Position) -> Entry | None:
+        """The entry after which a viewer stands exactly at this position. Equal sets are equal wherever they met."""
+        if position.count == 0:
+            return None
+        first = bisect_left(self._entries, position.high, key=_high)
+        last = bisect_right(self._entries, position.high, key=_high)
+        for entry in self._entries[first:last]:
+            if entry.position == position:
+                return entry
+        return None
+
+    def _catch_up(
+        self, position: Position, window: Sequence[int], lacks: list[int], elsewhere: dict[int, Comment], backfill: int
+    ) -> Attach:
+        """Enter the log right behind the last comment of the viewer's window; send what it lacks before that alone."""
+        known = set(window)
+        cut = 0
+        for index in range(len(self._entries) - 1, -1, -1):
+            if self._entries[index].id in known:
+                cut = index + 1
+                break
+        before = {entry.id: entry for entry in self._entries[:cut]}
+        alone = {comment_id for comment_id in (*before, *elsewhere) if comment_id > position.high}
+        alone.update(lacks)
+        if len(alone) > self._limits.resume_comments_max:
+            return self.gap(position, backfill, "too_far_behind")
+        private = self._frames_alone(position, sorted(alone), known.difference(lacks), before, elsewhere)
+        return Attach(private, self._entries[cut].start if cut < len(self._entries) else self.log.end)
+
+    def _frames_alone(
+        self,
+        position: Position,
+        ids: Iterable[int],
+        has: Iterable[int],
+        before: dict[int, Entry],
+        elsewhere: dict[int, Comment],
+    ) -> bytes:
+        """Frames for one viewer, each with the position of that viewer behind it."""
+        window = Window(window_floor(position.high))
+        for comment_id in sorted(has):
+            window.add(comment_id)
+        frames = []
+        for comment_id in ids:
+            window.add(comment_id)
+            if comment_id in elsewhere:
+                data = comment_data(elsewhere[comment_id])
+            else:
+                entry = before[comment_id]
+                data = frame_data(self.log.read(entry.start, entry.end - entry.start))
+            then = window.position()
+            assert then is not None
+            frames.append(comment_frame(then, data))
+        return b"".join(frames)
+
+    def gap(self, position: Position | None, backfill: int, reason: str) -> Attach:
+        """What the viewer lacks can't be filled: say from where to where, and go on with the last comments."""
+        private, offset = self.join(backfill)
+        index = bisect_left(self._entries, offset, key=_start)
+        payload = {
+            "from": format_id(position.high) if position else None,
+            "to": format_id(self._entries[index].id) if index < len(self._entries) else None,
+            "reason": reason,
+        }
+        stands_at = self._entries[index - 1].position if index else None
+        return Attach(event_frame("gap", payload, stands_at) + private, offset)
+
+
+def _start(entry: Entry) -> int:
+    return entry.start
+
+
+def _end(entry: Entry) -> int:
+    return entry.end
+
+
+def _high(entry: Entry) -> int:
+    return entry.position.high

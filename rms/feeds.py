@@ -1,0 +1,304 @@
+"""Which videos this node serves: the first viewer in opens a feed, and a while after the last one it is dropped.
+
+The order in which a feed opens is what keeps comments from falling between history and the live stream:
+1. the interest is announced, and every connected dispatcher has acknowledged it: what is published from now on comes;
+2. history is read: what was published before was durable before, so the read sees it;
+3. what has come since step 1 is appended. The feed drops doubles by id.
+The same holds after a dispatcher was away: it says from which id on something may have been missed, and that is read.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Coroutine, Iterable
+from typing import Protocol
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from history.ids import first_id_at
+from history.model import Comment
+from history.store import StoreUnavailable
+from rms.config import RmsSettings
+from rms.feed import Attach, Feed, NeedsHistory
+from rms.past import Past
+from rms.position import Position
+from rms.sweep import Audience, Sweeper, Viewer
+
+log = structlog.stdlib.get_logger()
+
+CATCH_UP_PAGE = 500
+"""comments in one read after a dispatcher was away"""
+
+
+class TooManyVideos(Exception):
+    """This node serves as many videos as it may."""
+
+
+class Interest(Protocol):
+    """Tells the dispatchers which videos are served here."""
+
+    async def join(self, video_id: str) -> None:
+        """Returns when every connected dispatcher routes the video's comments here."""
+
+    def leave(self, video_id: str) -> None: ...
+
+
+class Room:
+    """A served video. `feed` and `audience` are there once `opened` is done."""
+
+    __slots__ = ("audience", "empty_ms", "feed", "holds", "opened", "overflow_id", "pending", "video_id")
+
+    feed: Feed
+    audience: Audience
+
+    def __init__(self, video_id: str) -> None:
+        self.video_id = video_id
+        self.opened: asyncio.Task[None]
+        self.pending: list[Comment] | None = []  # came while history was read; None once open
+        self.overflow_id = 0  # the smallest id that did not fit there
+        self.holds = 0  # viewers that are neither in the audience nor gone: joining, streamed, catching up
+        self.empty_ms = 0  # since when nobody is here; 0: somebody is, or was at the last look
+
+    @property
+    def viewers(self) -> int:
+        return self.holds + (len(self.audience.viewers) if self.pending is None else 0)
+
+
+class Feeds:
+    def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper) -> None:
+        self._settings = settings
+        self._past = past
+        self._sweeper = sweeper
+        self._interest: Interest
+        self._rooms: dict[str, Room] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads = asyncio.Semaphore(settings.catch_up_reads)
+        self._told: dict[str, int] = {}  # viewers of each video, as last told to the dispatchers
+        self.useless = 0
+        """comments that came for videos not served here"""
+
+    def use(self, interest: Interest) -> None:
+        """To be called once, before the first viewer."""
+        self._interest = interest
+
+    def __len__(self) -> int:
+        """videos served"""
+        return len(self._rooms)
+
+    # Viewers
+
+    async def enter(self, video_id: str) -> Room:
+        """The video's room, open; opened now if need be, once however many wait. The caller has a hold on it: a viewer
+        on its way in, or a streamed one. Give it back with `let_go`. Raises TooManyVideos."""
+        room = self._rooms.get(video_id)
+        if room is None:
+            if len(self._rooms) >= self._settings.videos_max:
+                raise TooManyVideos
+            room = self._rooms[video_id] = Room(video_id)
+            room.opened = asyncio.create_task(self._open(room))
+        room.holds += 1
+        try:
+            await asyncio.shield(room.opened)
+        except BaseException:
+            room.holds -= 1
+            raise
+        return room
+
+    def let_go(self, room: Room) -> None:
+        room.holds -= 1
+
+    async def _open(self, room: Room) -> None:
+        await self._interest.join(room.video_id)
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            seed, complete_from = await self._past.seed(room.video_id, self._settings.backfill_max, now_ms)
+        except StoreUnavailable as away:
+            # People go on talking: the live comments come, and the past follows when it can be read.
+            log.warning("feed opened without its past", video=room.video_id, reason=str(away))
+            seed, complete_from = [], first_id_at(now_ms)
+            self._spawn(self._catch_up(room, 0))
+        room.feed = Feed(self._settings.feed_limits(), seed, complete_from, now_ms)
+        room.audience = Audience(
+            room.feed.log,
+            room.feed.position_at,
+            lambda viewer: self._spawn(self._behind(room, viewer)),
+            _monotonic_ms(),
+        )
+        pending, room.pending = room.pending, None
+        for comment in pending or ():
+            room.feed.append(comment, now_ms)
+        if room.overflow_id:
+            self._spawn(self._catch_up(room, room.overflow_id))
+
+    async def history_for(self, room: Room, position: Position, backfill: int) -> list[Comment] | None:
+        """What must be read before `attach` can place a viewer; None if nothing must. Raises StoreUnavailable."""
+        needs = room.feed.resume(position, backfill, _wall_ms())
+        if isinstance(needs, NeedsHistory):
+            return await self._past.since(room.video_id, needs.from_id, self._settings.resume_comments_max + 1)
+        return None
+
+    def attach(
+        self, room: Room, position: Position | None, backfill: int, history: list[Comment] | None, read: bool = True
+    ) -> Attach:
+        """Where a viewer enters the log, as it is now. read: False if history could not be read."""
+        if position is None:
+            return room.feed.join(backfill)
+        attach = room.feed.resume(position, backfill, _wall_ms(), history)
+        if isinstance(attach, NeedsHistory):
+            return room.feed.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
+        self._sweeper.publish(room.audience)  # what was read may be new to all
+        return attach
+
+    async def resume(self, room: Room, position: Position | None) -> Attach:
+        """For a viewer that has fallen off the log: from where it stood, at its own pace."""
+        backfill, history, read = self._settings.backfill, None, True
+        async with self._reads:
+            try:
+                if position is not None:
+                    history = await self.history_for(room, position, backfill)
+            except StoreUnavailable:
+                read = False
+        if position is None:
+            return room.feed.gap(None, backfill, "too_far_behind")
+        return self.attach(room, position, backfill, history, read)
+
+    async def _behind(self, room: Room, viewer: Viewer) -> None:
+        room.holds += 1
+        try:
+            private, viewer.offset = await self.resume(room, viewer.stood_at)
+        except BaseException:
+            os.close(viewer.fd)
+            raise
+        else:
+            viewer.head += private
+            self._sweeper.add(viewer)
+        finally:
+            room.holds -= 1
+
+    # Comments
+
+    def deliver(self, comments: Iterable[Comment]) -> None:
+        """Live comments, as they come; doubles are dropped."""
+        for comment in comments:
+            room = self._rooms.get(comment.video_id)
+            if room is None:
+                self.useless += 1
+            elif room.pending is None:
+                self._append(room, comment)
+            elif len(room.pending) < self._settings.opening_comments_max:
+                room.pending.append(comment)
+            else:
+                room.overflow_id = min(room.overflow_id or comment.id, comment.id)
+
+    def _append(self, room: Room, comment: Comment) -> None:
+        if room.feed.append(comment, _wall_ms()):
+            self._sweeper.publish(room.audience)
+
+    def catch_up(self, from_id: int) -> None:
+        """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
+        log.info("catching up", from_ms_ago=_wall_ms() - (from_id >> 16), videos=len(self._rooms))
+        for room in list(self._rooms.values()):
+            self._spawn(self._catch_up(room, from_id))
+
+    async def _catch_up(self, room: Room, from_id: int) -> None:
+        """from_id 0: the last comments, as when a feed opens"""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
+        ):
+            with attempt:
+                if self._rooms.get(room.video_id) is not room:
+                    return  # nobody is left to miss anything
+                async with self._reads:
+                    await self._read_into(room, from_id)
+
+    async def _read_into(self, room: Room, from_id: int) -> None:
+        await asyncio.shield(room.opened)
+        if from_id == 0:
+            seed, _ = await self._past.seed(room.video_id, self._settings.backfill, _wall_ms())
+            for comment in seed:
+                self._append(room, comment)
+            return
+        while True:
+            page = await self._past.since(room.video_id, from_id, CATCH_UP_PAGE)
+            for comment in page:
+                self._append(room, comment)
+            if len(page) < CATCH_UP_PAGE:
+                return
+            from_id = page[-1].id + 1
+
+    # What the dispatchers are told
+
+    def serving(self) -> dict[str, int]:
+        """Viewers of every video served here. What `changed_viewers` says next is told against this."""
+        self._told = {room.video_id: room.viewers for room in self._rooms.values()}
+        return dict(self._told)
+
+    def changed_viewers(self) -> tuple[dict[str, int], int]:
+        """The videos whose number of viewers has changed since last asked, and the viewers of all videos together"""
+        now = {room.video_id: room.viewers for room in self._rooms.values()}
+        changed = {video_id: viewers for video_id, viewers in now.items() if viewers != self._told.get(video_id)}
+        self._told = now
+        return changed, sum(now.values())
+
+    # Time
+
+    async def keep_house(self, every_s: float) -> None:
+        """Heartbeats, trimming, dropping what nobody watches; for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            self._sweeper.close_stalled(_monotonic_ms())
+            for number, room in enumerate(list(self._rooms.values())):
+                if number % 500 == 499:
+                    await asyncio.sleep(0)  # 50,000 videos must not hold the loop
+                if room.pending is None:
+                    self._look_after(room, _monotonic_ms(), _wall_ms())
+                elif room.opened.done():
+                    self._drop(room)  # could not be opened; whoever waited knows
+
+    def _look_after(self, room: Room, now_ms: int, wall_ms: int) -> None:
+        room.feed.trim(wall_ms)
+        if room.viewers:
+            room.empty_ms = 0
+            if now_ms - room.audience.sent_ms >= self._settings.heartbeat_ms:
+                self._sweeper.heartbeat(room.audience)
+        elif not room.empty_ms:
+            room.empty_ms = now_ms
+        elif now_ms - room.empty_ms >= self._settings.feed_linger_ms:
+            self._drop(room)
+
+    def _drop(self, room: Room) -> None:
+        del self._rooms[room.video_id]
+        self._told.pop(room.video_id, None)
+        self._interest.leave(room.video_id)
+
+    def say_goodbye(self, why: str, last_words: bytes) -> None:
+        """Closes every viewer."""
+        for room in self._rooms.values():
+            if room.pending is None:
+                self._sweeper.close_audience(room.audience, why, last_words)
+
+    async def close(self) -> None:
+        opening = [room.opened for room in self._rooms.values()]
+        for task in (*self._tasks, *opening):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *opening, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a background read failed", error=repr(error))
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,81 @@
+"""What an RMS reads from history, with a bound on every wait. The store may be away at any time, also at the start."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from history.ids import time_of
+from history.model import Comment
+from history.opening import open_reader
+from history.store import Reader, StoreUnavailable
+from rms.config import RmsSettings
+
+log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+
+SEED_AGE_MS = 30_000
+"""A feed begins with at least the last half minute: viewers who come from a node that has just died resume in it."""
+
+
+class Past:
+    def __init__(self, settings: RmsSettings) -> None:
+        self._settings = settings
+        self._reader: Reader | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to open the store, and goes on until it is there."""
+        self._opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
+        ):
+            with attempt:
+                self._reader = await open_reader(self._settings.store)
+        log.info("history opened", store=self._settings.store.partition(":")[0])
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def seed(self, video_id: str, at_least: int, now_ms: int) -> tuple[list[Comment], int]:
+        """The video's last comments, oldest first, and the id from which on they are all there are.
+
+        At least so many, and what is younger than SEED_AGE_MS; at most seed_comments_max. Raises StoreUnavailable.
+        """
+        newest_first: list[Comment] = []
+        limit = max(1, at_least)
+        while True:
+            before = newest_first[-1].id if newest_first else None
+            page = await self._bounded(self._get().older(video_id, before, limit))
+            newest_first += page
+            if len(page) < limit:
+                return newest_first[::-1], 0
+            oldest = newest_first[-1]
+            if time_of(oldest.id) < now_ms - SEED_AGE_MS or len(newest_first) >= self._settings.seed_comments_max:
+                return newest_first[::-1], oldest.id
+            limit = min(500, self._settings.seed_comments_max - len(newest_first))
+
+    async def since(self, video_id: str, from_id: int, limit: int) -> list[Comment]:
+        """Up to `limit` comments from this id on, oldest first. Raises StoreUnavailable."""
+        return await self._bounded(self._get().newer(video_id, from_id - 1, limit))
+
+    def _get(self) -> Reader:
+        if self._reader is None:
+            raise StoreUnavailable("the history has not been opened yet")
+        return self._reader
+
+    async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
+        try:
+            return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
+        except TimeoutError as late:
+            raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from late

@@ -1,0 +1,48 @@
+"""A viewer as a plain streamed response, for servers that can't hand over their sockets: the same log and offsets, but
+a task for each viewer."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from rms.feed import Attach
+from rms.position import Position
+from rms.sse import HEARTBEAT
+from rms.sweep import Audience
+
+
+async def stream_from(
+    audience: Audience,
+    head: bytes,
+    attach: Attach,
+    resume: Callable[[Position | None], Awaitable[Attach]],
+    chunk_bytes: int,
+    heartbeat_s: float,
+) -> AsyncGenerator[bytes, None]:
+    """The stream's body, without end. resume: asked when this viewer has fallen off the log."""
+    log, offset = audience.log, attach.offset
+    grown = asyncio.Event()
+    audience.waiters.add(grown)
+    try:
+        if head or attach.private:
+            yield head + attach.private
+        while True:
+            grown.clear()
+            stood_at = audience.position_at(offset)
+            while offset < log.end:
+                if offset < log.base:
+                    private, offset = await resume(stood_at)
+                    if private:
+                        yield private
+                    continue
+                chunk = log.read(offset, chunk_bytes)
+                end = log.frame_end(offset + len(chunk))
+                chunk += log.read(offset + len(chunk), end - offset - len(chunk))
+                offset = end
+                stood_at = audience.position_at(offset)
+                yield chunk
+            try:
+                await asyncio.wait_for(grown.wait(), heartbeat_s)
+            except TimeoutError:
+                yield HEARTBEAT
+    finally:
+        audience.waiters.discard(grown)

@@ -1,0 +1,343 @@
+"""The only writer to viewers' sockets: whoever stands behind the end of its video's log is sent the rest.
+
+Some facts, and what they mean here:
+- The kernel's send() is the cost (3-4 us each); a task, a queue or an allocation for each viewer would be several times
+  that. So a viewer is a file descriptor and an offset, and a sweep is a loop over a list. What arrives during a sweep
+  goes with the next one: under load one send carries many comments, and a quiet video waits for nothing.
+- A loop that sends for long starves gRPC and the joins. So a sweep stops after some hundred sends and lets the event
+  loop run once before it goes on.
+- A send can be cut short anywhere. The rest of that frame is kept with the viewer (its `head`), so that its offset
+  always stands at a frame's end, and the log can be trimmed without asking anybody.
+- An edge-triggered EPOLLOUT comes once after a send was cut short or refused, when there is room again. So sockets that
+  are never full cost no epoll_ctl and no wake-up, and a full one costs nothing until it has room.
+- An epoll set is itself a file descriptor: the event loop watches that one, and 19,000 sockets cost it nothing.
+- epoll knows open file descriptions, not numbers: closing a number whose description lives on elsewhere leaves an entry
+  that nobody can remove. So a viewer is always deregistered before its number is closed, and the take-over
+  (rms/handoff.py) hands in a number that is registered nowhere else.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rms.byte_log import ByteLog
+from rms.config import RmsSettings
+from rms.position import Position
+from rms.sse import HEARTBEAT
+
+
+class Viewer:
+    """A taken-over socket. Between writes `offset` stands at a frame's end; `head` goes first."""
+
+    __slots__ = ("audience", "fd", "head", "index", "offset", "stalled_ms", "stood_at")
+
+    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: int) -> None:
+        self.fd = fd
+        self.audience = audience
+        self.head = head
+        self.offset = offset
+        self.index = -1  # in audience.viewers
+        self.stalled_ms = 0  # since when its socket is full; 0: it isn't
+        self.stood_at: Position | None = None  # when it became full: what it has, once `head` is out
+
+
+class Audience:
+    """All viewers of one log, and where a sweep over them stands."""
+
+    __slots__ = ("beat_due", "cursor", "log", "on_behind", "position_at", "sent_ms", "swept_to", "viewers", "waiters")
+
+    def __init__(
+        self,
+        log: ByteLog,
+        position_at: Callable[[int], Position | None],
+        on_behind: Callable[[Viewer], None],
+        now_ms: int,
+    ) -> None:
+        """position_at: what a viewer has that has read up to this frame's end.
+        on_behind: called with a viewer whose offset has fallen off the log; it is already detached, and open."""
+        self.log = log
+        self.position_at = position_at
+        self.on_behind = on_behind
+        self.viewers: list[Viewer] = []
+        self.cursor = -1  # the next viewer of the sweep under way; sweeps go downwards, so that removal is a swap
+        self.swept_to = log.end
+        self.beat_due = False
+        self.sent_ms = now_ms
+        self.waiters: set[asyncio.Event] = set()  # of streamed responses, see rms/streamed.py
+
+
+@dataclass(frozen=True, slots=True)
+class SweepStatistics:
+    """deliveries: frames can't be counted cheaply, so bytes and sends are."""
+
+    viewers: int
+    stalled: int
+    sends: int
+    bytes: int
+    slices: int
+    closes: dict[str, int]
+    """why viewers were let go, and how many"""
+
+
+class Sweeper:
+    """Call `add` with a taken-over socket and `publish` when a log has grown; the rest goes by itself."""
+
+    def __init__(self, settings: RmsSettings, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._epoll = select.epoll()
+        self._by_fd: dict[int, Viewer] = {}
+        self._dirty: deque[Audience] = deque()
+        self._queued: set[int] = set()  # ids of the audiences in _dirty
+        self._scheduled = False
+        self._stalled: set[Viewer] = set()
+        self._sends = self._bytes = self._slices = 0
+        self._closes: Counter[str] = Counter()
+        loop.add_reader(self._epoll.fileno(), self._on_events)
+
+    def __len__(self) -> int:
+        return len(self._by_fd)
+
+    def add(self, viewer: Viewer) -> None:
+        """The viewer's socket is non-blocking, open, and known to nobody else. Its first bytes go out now."""
+        audience = viewer.audience
+        viewer.index = len(audience.viewers)
+        audience.viewers.append(viewer)
+        self._by_fd[viewer.fd] = viewer
+        self._set_options(viewer.fd)
+        self._epoll.register(viewer.fd, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        self._continue(viewer)
+
+    def _set_options(self, fd: int) -> None:
+        peer = socket.socket(fileno=fd)
+        try:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._settings.user_timeout_ms)
+            if self._settings.send_buffer_bytes:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._settings.send_buffer_bytes)
+        except OSError:
+            pass  # gone already; epoll will say so
+        finally:
+            peer.detach()
+
+    def publish(self, audience: Audience) -> None:
+        """The audience's log has grown."""
+        for waiter in audience.waiters:
+            waiter.set()
+        if audience.viewers and id(audience) not in self._queued:
+            self._queued.add(id(audience))
+            self._dirty.append(audience)
+            self._schedule()
+
+    def heartbeat(self, audience: Audience) -> None:
+        """Every viewer that has read everything gets a comment line."""
+        audience.beat_due = True
+        self.publish(audience)
+
+    def _schedule(self) -> None:
+        if not self._scheduled and self._dirty:
+            self._scheduled = True
+            self._loop.call_soon(self._slice)
+
+    def _slice(self) -> None:
+        self._scheduled = False
+        self._slices += 1
+        budget = self._settings.slice_viewers
+        while self._dirty and budget > 0:
+            audience = self._dirty[0]
+            budget = self._sweep(audience, budget)
+            if audience.cursor >= 0:
+                break  # the budget is spent in the middle of it
+            self._dirty.popleft()
+            self._queued.discard(id(audience))
+            if audience.viewers and (audience.swept_to != audience.log.end or audience.beat_due):
+                self.publish(audience)
+        self._schedule()
+
+    def _sweep(self, audience: Audience, budget: int) -> int:
+        """Goes on with the audience's sweep, or begins one; returns what is left of the budget."""
+        viewers, log = audience.viewers, audience.log
+        if audience.cursor < 0:
+            audience.cursor = len(viewers) - 1
+            audience.swept_to = log.end
+        target = audience.swept_to
+        beat = audience.beat_due
+        chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
+        chunk_bytes, base, write = self._settings.chunk_bytes, log.base, os.write
+        # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
+        cursor = min(audience.cursor, len(viewers) - 1)
+        while cursor >= 0 and budget > 0:
+            viewer = viewers[cursor]
+            cursor -= 1
+            budget -= 1
+            offset = viewer.offset
+            if viewer.stalled_ms:
+                continue
+            if offset >= target:
+                if beat:
+                    self._write(viewer, HEARTBEAT, offset)
+                continue
+            if offset < base:
+                self._behind(viewer)
+                continue
+            chunk = chunks.get(offset)
+            if chunk is None:
+                chunk = chunks[offset] = log.read(offset, min(chunk_bytes, target - offset))
+            try:
+                sent = write(viewer.fd, chunk)
+            except BlockingIOError:
+                self._stall(viewer)
+                continue
+            except OSError:
+                self._close(viewer, "reset")
+                continue
+            self._sends += 1
+            self._bytes += sent
+            if sent == len(chunk) and offset + sent == target:
+                viewer.offset = target
+            else:
+                self._advance(viewer, sent, full=sent < len(chunk))
+        audience.cursor = cursor
+        if cursor < 0:
+            audience.beat_due = False
+            audience.sent_ms = _now_ms()
+        return budget
+
+    def _write(self, viewer: Viewer, data: bytes, offset: int) -> bool:
+        """Writes bytes that don't stand in the log; what can't be sent now becomes the head. True if all went out."""
+        try:
+            sent = os.write(viewer.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._close(viewer, "reset")
+            return False
+        self._sends += 1
+        self._bytes += sent
+        viewer.head = data[sent:]
+        viewer.offset = offset
+        if viewer.head:
+            self._stall(viewer)
+            return False
+        return True
+
+    def _continue(self, viewer: Viewer) -> None:
+        """The viewer's socket may have room: its head first, then the next sweep takes it along."""
+        if viewer.head and not self._write(viewer, viewer.head, viewer.offset):
+            return
+        if viewer.offset < viewer.audience.log.base:
+            self._behind(viewer)
+        elif viewer.offset < viewer.audience.log.end:
+            self._catch_up(viewer)
+
+    def _catch_up(self, viewer: Viewer) -> None:
+        """One chunk at once; if it takes that and wants more, it comes again after others had their turn."""
+        chunk = viewer.audience.log.read(viewer.offset, self._settings.chunk_bytes)
+        try:
+            sent = os.write(viewer.fd, chunk)
+        except BlockingIOError:
+            self._stall(viewer)
+        except OSError:
+            self._close(viewer, "reset")
+        else:
+            self._sends += 1
+            self._bytes += sent
+            self._advance(viewer, sent, full=sent < len(chunk))
+
+    def _advance(self, viewer: Viewer, sent: int, full: bool) -> None:
+        """A write has ended anywhere: keep the rest of the frame that it cut, so that the offset stands at its end."""
+        log = viewer.audience.log
+        offset = viewer.offset + sent
+        viewer.offset = log.frame_end(offset)
+        viewer.head = log.read(offset, viewer.offset - offset)
+        if full:
+            self._stall(viewer)
+        elif viewer.head or viewer.offset < log.end:
+            self._loop.call_soon(self._continue_if_open, viewer)
+
+    def _continue_if_open(self, viewer: Viewer) -> None:
+        if self._by_fd.get(viewer.fd) is viewer and not viewer.stalled_ms:
+            self._continue(viewer)
+
+    def _stall(self, viewer: Viewer) -> None:
+        viewer.stalled_ms = _now_ms()
+        viewer.stood_at = viewer.audience.position_at(viewer.offset)
+        self._stalled.add(viewer)
+
+    def _unstall(self, viewer: Viewer) -> None:
+        viewer.stalled_ms = 0
+        self._stalled.discard(viewer)
+
+    def _behind(self, viewer: Viewer) -> None:
+        audience = viewer.audience
+        self.detach(viewer)
+        audience.on_behind(viewer)
+
+    def _on_events(self) -> None:
+        for fd, events in self._epoll.poll(0, 1024):
+            viewer = self._by_fd.get(fd)
+            if viewer is None:
+                continue
+            if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
+                self._close(viewer, "left")
+            elif viewer.stalled_ms:
+                self._unstall(viewer)
+                self._continue(viewer)
+
+    def close_stalled(self, now_ms: int) -> None:
+        """Lets go of viewers whose sockets have been full for too long."""
+        for viewer in list(self._stalled):
+            if now_ms - viewer.stalled_ms > self._settings.stall_ms_max:
+                self._close(viewer, "stalled")
+
+    def detach(self, viewer: Viewer) -> None:
+        """Forgets the viewer and leaves its socket open, registered nowhere."""
+        self._unstall(viewer)
+        del self._by_fd[viewer.fd]
+        self._epoll.unregister(viewer.fd)
+        viewers = viewer.audience.viewers
+        last = viewers.pop()
+        if last is not viewer:
+            viewers[viewer.index] = last
+            last.index = viewer.index
+        viewer.index = -1
+
+    def _close(self, viewer: Viewer, why: str) -> None:
+        self.detach(viewer)
+        os.close(viewer.fd)
+        self._closes[why] += 1
+
+    def close_audience(self, audience: Audience, why: str, last_words: bytes = b"") -> None:
+        """Closes all viewers of an audience; those that have read everything get some last words."""
+        for viewer in audience.viewers[::-1]:
+            if last_words and not viewer.stalled_ms and viewer.offset == audience.log.end:
+                with contextlib.suppress(OSError):
+                    os.write(viewer.fd, last_words)
+            self._close(viewer, why)
+
+    def close(self) -> None:
+        """Closes every viewer and the epoll set."""
+        for viewer in list(self._by_fd.values()):
+            self._close(viewer, "shutdown")
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def statistics(self) -> SweepStatistics:
+        return SweepStatistics(
+            viewers=len(self._by_fd),
+            stalled=len(self._stalled),
+            sends=self._sends,
+            bytes=self._bytes,
+            slices=self._slices,
+            closes=dict(self._closes),
+        )
+
+
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,238 @@
+"""rms/feed.py: whatever is cut, late, doubled, trimmed or elsewhere, a viewer gets every comment once."""
+
+import json
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from history.ids import format_id
+from history.model import Comment
+from rms.feed import Attach, Feed, FeedLimits, NeedsHistory
+from rms.position import WINDOW_MS, Position, parse_position
+from tests.rms.parts import T0, comment, events, ids
+
+LIMITS = FeedLimits(
+    log_bytes_max=1 << 20, log_age_ms_max=10_000, log_comments_min=5, resume_comments_max=100, dedupe_ms=60_000
+)
+
+
+def new_feed(seed: list[Comment] | None = None, complete_from: int = 0, limits: FeedLimits = LIMITS) -> Feed:
+    return Feed(limits, seed or [], complete_from, T0)
+
+
+def read(feed: Feed, attach: Attach) -> bytes:
+    return attach.private + feed.log.read(attach.offset, 1 << 30)
+
+
+def attached(found: Attach | NeedsHistory) -> Attach:
+    assert isinstance(found, Attach)
+    return found
+
+
+def last_position(stream: bytes) -> Position:
+    return parse_position([event["id"] for event in events(stream) if "id" in event][-1])
+
+
+@st.composite
+def talks(draw: st.DrawFn) -> list[Comment]:
+    """Comments over some seconds, in the order of their ids"""
+    steps = draw(st.lists(st.integers(0, 800), min_size=1, max_size=40))
+    at, talk = T0, []
+    for number, step in enumerate(steps):
+        at += step
+        talk.append(comment(number, at))
+    return talk
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, talk: list[Comment], late_ms_max: int) -> list[Comment]:
+    """An order of arrival in which nothing is later than so many ms"""
+    delays = [draw(st.integers(0, late_ms_max)) for _ in talk]
+    return [c for _, c in sorted(zip(delays, talk, strict=True), key=lambda pair: pair[1].created_at_ms + pair[0])]
+
+
+def test_a_joiner_gets_the_last_comments_and_then_what_comes() -> None:
+    talk = [comment(n, T0 + n) for n in range(20)]
+    feed = new_feed(talk[:10])
+    attach = feed.join(backfill=3)
+    for c in talk[10:]:
+        assert feed.append(c, T0)
+    assert ids(read(feed, attach)) == [c.id for c in talk[7:]]
+    assert attach.private == b""
+    assert ids(read(feed, feed.join(backfill=0))) == []
+
+
+def test_a_comment_is_in_the_log_once() -> None:
+    feed = new_feed([comment(1)])
+    assert not feed.append(comment(1), T0)
+    assert feed.append(comment(2), T0)
+    assert not feed.append(comment(2), T0 + LIMITS.dedupe_ms)
+    assert len(feed) == 2
+
+
+@given(st.data())
+def test_resuming_on_the_same_feed_is_exact(data: st.DataObject) -> None:
+    order = data.draw(arrivals(data.draw(talks()), WINDOW_MS - 1))
+    feed = new_feed()
+    for c in order:
+        feed.append(c, T0)
+    cut = data.draw(st.integers(1, len(order)))
+    attach = attached(feed.resume(feed._entries[cut - 1].position, 0, T0))
+    assert ids(read(feed, attach)) == [c.id for c in order[cut:]]
+
+
+@given(st.data())
+def test_resuming_on_another_feed_loses_nothing(data: st.DataObject) -> None:
+    talk = data.draw(talks())
+    here = data.draw(arrivals(talk, 2_000))
+    there = data.draw(arrivals(talk, 2_000))
+    a, b = new_feed(), new_feed()
+    for c in here:
+        a.append(c, T0)
+    cut = data.draw(st.integers(1, len(here)))
+    has = {c.id for c in here[:cut]}
+    # the other node has got some of it by now, and history has all that was published
+    arrived = data.draw(st.integers(0, len(there)))
+    for c in there[:arrived]:
+        b.append(c, T0)
+    published = sorted({*here[:cut], *there[:arrived]}, key=lambda c: c.id)
+    position = a._entries[cut - 1].position
+    found = b.resume(position, 0, T0)
+    if isinstance(found, NeedsHistory):
+        found = attached(b.resume(position, 0, T0, [c for c in published if c.id >= found.from_id]))
+    for c in there[arrived:]:
+        b.append(c, T0)
+    got = ids(read(b, found))
+    assert has | set(got) == {c.id for c in talk}
+    assert len(got) == len(set(got))
+    lacking = {c.id for c in published if c.id <= position.high} - has
+    if len(lacking) <= 2 and has <= {c.id for c in there[:arrived]}:
+        assert not has & set(got), "nothing is sent again when what lacks can be told"
+
+
+@given(st.data())
+def test_a_feed_opened_from_history_takes_over(data: st.DataObject) -> None:
+    """The viewers' node has died; another one opens the video for them, with a seed that may be short."""
+    talk = data.draw(talks())
+    order = data.draw(arrivals(talk, 2_000))
+    a = new_feed()
+    for c in order:
+        a.append(c, T0)
+    cut = data.draw(st.integers(1, len(order)))
+    has = {c.id for c in order[:cut]}
+    seed = talk[-data.draw(st.integers(1, len(talk))) :]
+    b = new_feed(seed, complete_from=0 if len(seed) == len(talk) else seed[0].id)
+    position = a._entries[cut - 1].position
+    found = b.resume(position, 0, T0)
+    if isinstance(found, NeedsHistory):
+        found = attached(b.resume(position, 0, T0, [c for c in talk if c.id >= found.from_id]))
+    got = ids(read(b, found))
+    assert has | set(got) == {c.id for c in talk}
+    assert len(got) == len(set(got))
+    if len({c.id for c in talk if c.id <= position.high} - has) <= 2:
+        assert not has & set(got)
+
+
+@given(st.data())
+def test_any_number_of_cuts_and_changes_of_the_node(data: st.DataObject) -> None:
+    talk = data.draw(talks())
+    feeds = [new_feed(), new_feed()]
+    orders = [data.draw(arrivals(talk, 1_000)) for _ in feeds]
+    for feed, order in zip(feeds, orders, strict=True):
+        for c in order:
+            feed.append(c, T0)
+    stream = b""
+    attach = feeds[0].join(backfill=len(talk))
+    feed = feeds[0]
+    for _ in range(4):
+        seen = read(feed, attach)
+        blocks = seen.split(b"\n\n")[:-1]
+        keep = data.draw(st.integers(0, len(blocks)))
+        stream += b"".join(block + b"\n\n" for block in blocks[:keep])
+        if not stream:
+            continue
+        feed = data.draw(st.sampled_from(feeds))
+        found = feed.resume(last_position(stream), 0, T0)
+        if isinstance(found, NeedsHistory):
+            found = attached(feed.resume(last_position(stream), 0, T0, talk))
+        attach = found
+    stream += read(feed, attach)
+    assert set(ids(stream)) == {c.id for c in talk}
+
+
+def test_a_viewer_far_behind_gets_what_history_has() -> None:
+    talk = [comment(n, T0 + n * 1_000) for n in range(60)]
+    feed = new_feed(talk[50:], complete_from=talk[50].id)
+    position = Position(talk[9].id, 6, 0)
+    needs = feed.resume(position, 5, T0)
+    assert isinstance(needs, NeedsHistory)
+    history = [c for c in talk if c.id >= needs.from_id]
+    before = new_feed(talk[:10])
+    assert before.position is not None
+    got = ids(read(feed, attached(feed.resume(before.position, 5, T0, history))))
+    assert got == [c.id for c in talk[10:]]
+
+
+def test_a_viewer_too_far_behind_is_told_of_the_gap() -> None:
+    talk = [comment(n, T0 + n * 1_000) for n in range(300)]
+    feed = new_feed(talk[290:], complete_from=talk[290].id)
+    before = new_feed(talk[:10])
+    assert before.position is not None
+    found = attached(feed.resume(before.position, 3, T0, talk[5 : 5 + LIMITS.resume_comments_max + 1]))
+    first, *rest = events(read(feed, found))
+    assert first["event"] == "gap"
+    assert parse_position(first["id"]).high == talk[296].id
+    assert json.loads(first["data"]) == {
+        "from": format_id(talk[9].id),
+        "to": format_id(talk[297].id),
+        "reason": "too_far_behind",
+    }
+    assert len(rest) == 3
+
+
+def test_a_bare_comment_id_gets_its_window_again() -> None:
+    talk = [comment(n, T0 + n * 1_000) for n in range(20)]
+    feed = new_feed(talk)
+    position = parse_position(format_id(talk[15].id))
+    needs = feed.resume(position, 0, T0)
+    assert isinstance(needs, NeedsHistory)
+    got = ids(read(feed, attached(feed.resume(position, 0, T0, [c for c in talk if c.id >= needs.from_id]))))
+    assert got == [c.id for c in talk[10:]]
+
+
+def test_history_that_nobody_has_seen_goes_to_everybody() -> None:
+    talk = [comment(n, T0 + n) for n in range(5)]
+    feed = new_feed([talk[0], talk[4]])
+    end = feed.log.end
+    attached(feed.resume(Position(talk[4].id, 0, 0), 0, T0, talk))
+    assert ids(feed.log.read(end, 1 << 20)) == [c.id for c in talk[1:4]]
+
+
+def test_trimming_keeps_the_backfill_and_forgets_by_age_and_by_bytes() -> None:
+    feed = new_feed()
+    for n in range(30):
+        feed.append(comment(n, T0 + n), T0 + n)
+    feed.trim(T0 + LIMITS.log_age_ms_max + 20)
+    assert len(feed) == 10  # those younger than the limit
+    feed.trim(T0 + 10 * LIMITS.log_age_ms_max)
+    assert len(feed) == LIMITS.log_comments_min
+    assert ids(read(feed, feed.join(100))) == [comment(n, T0 + n).id for n in range(25, 30)]
+    small = new_feed(limits=FeedLimits(1_000, 10_000, 2, 100, 60_000))
+    for n in range(30):
+        small.append(comment(n, T0 + n), T0 + n)
+    assert len(small.log) <= 1_000
+    assert len(small) >= 2
+
+
+@given(st.data())
+def test_a_position_is_found_again_as_long_as_it_is_held(data: st.DataObject) -> None:
+    feed = new_feed()
+    talk = data.draw(talks())
+    for c in talk:
+        feed.append(c, c.created_at_ms)
+    assume(len(feed))
+    for entry in feed._entries:
+        assert feed.position_at(entry.end) == entry.position
+    assert feed.position_at(feed.log.base) is None or feed.log.base > 0
+    if feed.log.base:
+        assert feed.position_at(feed.log.base - 1) is None

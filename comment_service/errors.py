@@ -1,0 +1,230 @@
+"""What can be wrong, and the one table from error to HTTP status.
+
+    ServiceError
+    ├── Fault of the request
+    │   ├── in its form: InvalidUtf8, MalformedJson, LoneSurrogate, TooDeep, DuplicateField, NotAnObject
+    │   ├── in its fields: UnknownField, WrongType, MissingField, VideoIdsDiffer, InvalidVideo,
+    │   │   MessageEmpty, MessageTooLong, AuthorEmpty, AuthorTooLong, AuthorUnprintable
+    │   ├── in its query or headers: UnknownParameter, RepeatedParameter, InvalidCursor, InvalidPagesize,
+    │   │   InvalidIdempotencyKey, IdempotencyKeyReused, UnsupportedMediaType
+    │   └── in its way here: UnknownPath, WrongMethod, BodyTooLarge, BodyTooSlow
+    └── Fault of the service: NoPlace, NoDispatcher, StoreAway
+
+Each error is built from facts and makes its own sentence, which says what is wrong and what would be right. Its code
+on the wire is its class's name in snake_case. No clock, no HTTP library: the face makes the response.
+"""
+
+import re
+from collections.abc import Sequence
+
+SHOWN_CHARACTERS_MAX = 40
+"""How much of a wrong value an answer repeats: enough to recognise it, too little to be used as an echo."""
+
+
+def shown(value: str) -> str:
+    """The value as it may stand in a sentence: quoted, escaped, and shortened."""
+    return repr(value) if len(value) <= SHOWN_CHARACTERS_MAX else f"{value[:SHOWN_CHARACTERS_MAX]!r}…"
+
+
+class ServiceError(Exception):
+    """Something that the caller is told. `str()` is the sentence."""
+
+    @property
+    def code(self) -> str:
+        """MessageTooLong -> 'message_too_long'"""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+
+class InvalidUtf8(ServiceError):
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the body is not UTF-8: byte {position} begins no character; JSON is always UTF-8")
+
+
+class MalformedJson(ServiceError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f'{reason}; the body is one JSON object: {{"liveVideoId": "...", "message": "..."}}')
+
+
+class LoneSurrogate(ServiceError):
+    def __init__(self, escape: str) -> None:
+        super().__init__(f"{escape} is half of a surrogate pair and stands for no character alone; send both halves")
+
+
+class TooDeep(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("the body is nested too deeply; a comment has an object (author) within an object, no more")
+
+
+class DuplicateField(ServiceError):
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{shown(field)} is given twice; give each field once")
+
+
+class NotAnObject(ServiceError):
+    def __init__(self, kind: str) -> None:
+        super().__init__(f'the body is {kind}; it must be an object: {{"liveVideoId": "...", "message": "..."}}')
+
+
+class UnknownField(ServiceError):
+    def __init__(self, field: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no field {shown(field)}; the fields are {', '.join(known)}")
+
+
+class WrongType(ServiceError):
+    def __init__(self, field: str, expected: str, seen: str) -> None:
+        super().__init__(f"{field} must be {expected}; it was {seen}")
+
+
+class MissingField(ServiceError):
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} is missing; a comment needs liveVideoId (or videoId) and message")
+
+
+class VideoIdsDiffer(ServiceError):
+    def __init__(self, live_video_id: str, video_id: str) -> None:
+        super().__init__(
+            f"liveVideoId is {shown(live_video_id)} but videoId is {shown(video_id)}; give one of them, or the same"
+        )
+
+
+class InvalidVideo(ServiceError):
+    code = "invalid_video_id"
+
+
+class MessageEmpty(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("message has no visible character; write something")
+
+
+class MessageTooLong(ServiceError):
+    def __init__(self, seen: int, most: int, unit: str) -> None:
+        super().__init__(f"message has {seen} {unit}; at most {most} are allowed")
+
+
+class AuthorEmpty(ServiceError):
+    def __init__(self, field: str) -> None:
+        super().__init__(f"{field} has no visible character; leave the field out or give a name")
+
+
+class AuthorTooLong(ServiceError):
+    def __init__(self, field: str, seen: int, most: int, unit: str) -> None:
+        super().__init__(f"{field} has {seen} {unit}; at most {most} are allowed")
+
+
+class AuthorUnprintable(ServiceError):
+    def __init__(self, field: str, character: str) -> None:
+        super().__init__(f"{field} contains the control character U+{ord(character):04X}; names are one line of text")
+
+
+class UnknownParameter(ServiceError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no query parameter {shown(name)}; the parameters are {', '.join(known)}")
+
+
+class RepeatedParameter(ServiceError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the query parameter {shown(name)} is given twice; give it once")
+
+
+class InvalidCursor(ServiceError):
+    def __init__(self, value: str) -> None:
+        super().__init__(
+            f"{shown(value)} is no cursor; a cursor is the nextCursor of a page or the id of a comment: "
+            "16 lower-case hex digits"
+        )
+
+
+class InvalidPagesize(ServiceError):
+    def __init__(self, value: str, most: int) -> None:
+        super().__init__(f"pagesize was {shown(value)}; it is a whole number from 1 to {most}")
+
+
+class InvalidIdempotencyKey(ServiceError):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the Idempotency-Key header must be 1 to {most} printable ASCII characters")
+
+
+class IdempotencyKeyReused(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key came with another comment before; a new comment needs a new key")
+
+
+class UnsupportedMediaType(ServiceError):
+    def __init__(self, header: str, seen: str | None, right: str) -> None:
+        was = "is missing" if seen is None else f"was {shown(seen)}"
+        super().__init__(f"the {header} header {was}; {right}")
+
+
+class UnknownPath(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("nothing is here; try POST /comment/create, GET /comments/{liveVideoId}, or / in a browser")
+
+
+class WrongMethod(ServiceError):
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"{shown(method)} can't be used here; use {' or '.join(allowed)}")
+        self.allowed = tuple(allowed)
+
+
+class BodyTooLarge(ServiceError):
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(f"the body is larger than {most_bytes} bytes, the most that a comment can need")
+
+
+class BodyTooSlow(ServiceError):
+    def __init__(self, most_ms: int) -> None:
+        super().__init__(f"the body was not complete after {most_ms} ms; send the request again")
+
+
+class NoDispatcher(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("no dispatcher can be reached, so there is no live stream now; try again a little later")
+
+
+class NoPlace(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("no server has room for another viewer of this video now; try again a little later")
+
+
+class StoreAway(ServiceError):
+    code = "store_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("comments can't be stored or read now; try again a little later")
+
+
+HTTP_STATUS: dict[type[ServiceError], int] = {
+    # The server can't make sense of the request.
+    InvalidUtf8: 400,
+    MalformedJson: 400,
+    LoneSurrogate: 400,
+    TooDeep: 400,
+    InvalidVideo: 400,
+    UnknownParameter: 400,
+    RepeatedParameter: 400,
+    InvalidCursor: 400,
+    InvalidPagesize: 400,
+    InvalidIdempotencyKey: 400,
+    UnknownPath: 404,
+    WrongMethod: 405,
+    BodyTooSlow: 408,
+    BodyTooLarge: 413,
+    UnsupportedMediaType: 415,
+    # It is understood, but it is no comment.
+    DuplicateField: 422,
+    NotAnObject: 422,
+    UnknownField: 422,
+    WrongType: 422,
+    MissingField: 422,
+    VideoIdsDiffer: 422,
+    MessageEmpty: 422,
+    MessageTooLong: 422,
+    AuthorEmpty: 422,
+    AuthorTooLong: 422,
+    AuthorUnprintable: 422,
+    IdempotencyKeyReused: 422,
+    # The request was right; the answer carries Retry-After.
+    NoDispatcher: 503,
+    NoPlace: 503,
+    StoreAway: 503,
+}

@@ -1,0 +1,16 @@
+"""Whether a text shows anything at all. White space is not the only way to write nothing."""
+
+import unicodedata
+
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Unicode calls them letters and symbols; every font draws nothing: Hangul fillers and the blank Braille pattern"""
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"})
+"""Controls, formats (zero-width space, joiners), unassigned and private ones, marks without a base, separators"""
+
+
+def has_visible_character(text: str) -> bool:
+    """Stops at the first one that is seen, so the usual text costs one look."""
+    return any(
+        unicodedata.category(character) not in _INVISIBLE and character not in _BLANK_LETTERS for character in text
+    )

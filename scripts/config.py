@@ -34,6 +34,13 @@ class ReplaySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How scripts/watch shows."""
+
+    shown_max: int = 10_000  # ids that are remembered, to drop what comes again: far more than a resumed window holds
+
+
+@dataclass(frozen=True, slots=True)
 class SupervisorSettings:
     """How scripts/run and the tests look after processes."""
 
@@ -49,4 +56,5 @@ class SupervisorSettings:
 SSE = SseSettings()
 POST = PostSettings()
 REPLAY = ReplaySettings()
+WATCH = WatchSettings()
 SUPERVISOR = SupervisorSettings()

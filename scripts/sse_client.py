@@ -7,7 +7,7 @@ the server that it was redirected to, because that server may be the one that ha
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -132,7 +132,7 @@ class SseClient:
         self._failures = 0  # in a row
         self._retry_ms: int | None = None
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Ends only by Refused, or when the caller stops."""
         while True:
             self._on_state(State("connecting"))

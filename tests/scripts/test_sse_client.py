@@ -135,7 +135,7 @@ async def follow(url: str, count: int, states: list[State] | None = None) -> lis
     seen: list[Event] = []
     async with aiohttp.ClientSession() as session, asyncio.timeout(10):
         client = SseClient(session, url, settings=QUICK, on_state=(states if states is not None else []).append)
-        async with aclosing(client.events()) as events:  # type: ignore[type-var]
+        async with aclosing(client.events()) as events:
             async for event in events:
                 seen.append(event)
                 if len(seen) == count:

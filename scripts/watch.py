@@ -1,0 +1,186 @@
+"""scripts/watch: a viewer on the terminal."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+import time
+import unicodedata
+import uuid
+import zlib
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Annotated
+
+import aiohttp
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from history.model import InvalidVideoId, check_video_id
+from scripts.config import WATCH
+from scripts.posting import GaveUp, Poster, Refusal
+from scripts.sse_client import Event, Refused, SseClient, State
+
+AUTHOR_COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "bright_cyan", "bright_magenta")
+JOINERS = "\u200c\u200d"
+"""Invisible, and part of ordinary words (Persian) and emoji (families)."""
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    video: Annotated[str, typer.Argument(help="the live video's id")],
+    base: Annotated[str, typer.Option(help="where comment_service is")] = "http://localhost:8000",
+    name: Annotated[str, typer.Option(help="also post: each line typed is a comment by this name")] = "",
+) -> None:
+    """Shows a live video's comments as they come, from the last ones on; comes back by itself after a cut.
+
+    Ctrl-C ends it, with exit code 0. Exit code 2: the server refuses this video for good.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        check_video_id(video)
+        asyncio.run(_watch(base.rstrip("/"), video, name, console))
+    except (InvalidVideoId, Refused) as error:
+        console.print(Text(harmless(str(error)), style="bold red"))
+        raise typer.Exit(2) from None
+
+
+def harmless(text: str) -> str:
+    """The text with nothing in it that a terminal obeys: one line, as it reads.
+
+    Control characters (escape sequences begin with one), invisible formats and direction overrides, which can make a
+    text read as another, become U+FFFD; a line break becomes a space.
+    """
+    return "".join(
+        " "
+        if char in "\n\r\t\u2028\u2029"
+        else "\ufffd"
+        if unicodedata.category(char) in ("Cc", "Cf", "Cs") and char not in JOINERS
+        else char
+        for char in text
+    )
+
+
+async def _watch(base: str, video: str, name: str, console: Console) -> None:
+    """Returns on SIGINT or SIGTERM. Raises Refused."""
+    loop = asyncio.get_running_loop()
+    async with aiohttp.ClientSession() as session:
+        tasks = [asyncio.create_task(_follow(session, f"{base}/comments/{video}", console))]
+        if name:
+            tasks.append(asyncio.create_task(_post_lines(Poster(session, base, video), name, console)))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, tasks[0].cancel)
+        try:
+            await tasks[0]
+        except asyncio.CancelledError:
+            console.print()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _follow(session: aiohttp.ClientSession, url: str, console: Console) -> None:
+    client = SseClient(session, url, on_state=lambda state: _show_state(state, console))
+    shown = Shown()
+    async with aclosing(client.events()) as events:
+        async for event in events:
+            for line in render(event, shown):
+                console.print(line)
+
+
+class Shown:
+    """The ids that were shown last: a resumed stream may send some of them again."""
+
+    def __init__(self, ids_max: int = WATCH.shown_max) -> None:
+        self._ids: dict[str, None] = {}  # in the order of arrival
+        self._ids_max = ids_max
+
+    def add(self, comment_id: str) -> bool:
+        """False: it was there."""
+        if comment_id in self._ids:
+            return False
+        self._ids[comment_id] = None
+        if len(self._ids) > self._ids_max:
+            del self._ids[next(iter(self._ids))]
+        return True
+
+
+class _Author(msgspec.Struct):
+    name: str
+
+
+class _Comment(msgspec.Struct, rename="camel"):
+    id: str
+    author: _Author
+    message: str
+    created_at: int
+
+
+def render(event: Event, shown: Shown) -> list[Text]:
+    """A comment as one line: time, author, message; nothing if it was shown before. Gaps and skips are told."""
+    if event.name == "gap":
+        return [Text("some comments could not be shown", style="yellow")]
+    if event.name != "message":
+        return []
+    comment = msgspec.json.decode(event.data, type=_Comment)
+    if not shown.add(comment.id):
+        return []
+    author = harmless(comment.author.name)
+    return [
+        Text.assemble(
+            (time.strftime("%H:%M:%S", time.localtime(comment.created_at / 1000)), "dim"),
+            "  ",
+            (author, AUTHOR_COLORS[zlib.crc32(author.encode()) % len(AUTHOR_COLORS)]),
+            "  ",
+            harmless(comment.message),
+        )
+    ]
+
+
+def _show_state(state: State, console: Console) -> None:
+    match state.name:
+        case "live":
+            console.print(Text("live", style="dim green"))
+        case "waiting":
+            console.print(Text(f"{harmless(state.reason)}; trying again in {state.wait_s:.1f} s", style="dim yellow"))
+
+
+async def _post_lines(poster: Poster, name: str, console: Console) -> None:
+    """Posts each line of standard input, one after another, until it ends."""
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    # A thread, because standard input can be a file, which no event loop can wait for. It ends with the process.
+    threading.Thread(
+        target=_read_stdin, args=(lambda line: loop.call_soon_threadsafe(lines.put_nowait, line),), daemon=True
+    ).start()
+    while True:
+        message = (await lines.get()).strip()
+        if not message:
+            continue
+        try:
+            answer = await poster.post(name, message, uuid.uuid4().hex)
+        except GaveUp as error:
+            console.print(Text(f"not posted: {harmless(str(error))}", style="bold red"))
+        else:
+            if isinstance(answer, Refusal):
+                console.print(Text(f"refused: {harmless(answer.message)}", style="bold red"))
+
+
+def _read_stdin(take: Callable[[str], object]) -> None:
+    rest = b""
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        while chunk := os.read(0, 65536):  # not sys.stdin: its lock, held by this thread, would disturb the exit
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                take(line.decode(errors="replace"))
+        take(rest.decode(errors="replace"))
+
+
+if __name__ == "__main__":
+    app(prog_name="scripts/watch")

@@ -1,0 +1,79 @@
+"""scripts/plan.py: commands that fit together, and ports that stay free."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from scripts.plan import EPHEMERAL_RANGE, Plan, free_ports, is_free, make_plan
+
+
+def plan(*, dispatchers: int = 2, rms: int = 2, comment_services: int = 2) -> Plan:
+    return make_plan(
+        dispatchers=dispatchers,
+        rms=rms,
+        comment_services=comment_services,
+        store="sqlite:/data/comments.db",
+        data=Path("/data"),
+        ports=range(7000, 7000 + dispatchers + rms + comment_services),
+        log_format="json",
+        more_flags=lambda role: ("--capacity", "5") if role == "rms" else (),
+    )
+
+
+def flag(command: tuple[str, ...], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+def test_every_process_has_an_address_of_its_own() -> None:
+    parts = [part for group in plan().parts for part in group]
+    assert [part.name for part in parts] == [
+        *("dispatcher-1", "dispatcher-2", "rms-1", "rms-2", "comment-service-1", "comment-service-2")
+    ]
+    assert [flag(part.command, "--listen") for part in parts] == [f"127.0.0.1:{port}" for port in range(7000, 7006)]
+    assert plan().base_url == "http://127.0.0.1:7004"
+
+
+def test_rms_and_comment_service_know_every_dispatcher_and_one_store() -> None:
+    for part in (*plan()["rms"], *plan()["comment-service"]):
+        assert flag(part.command, "--dispatchers") == "127.0.0.1:7000,127.0.0.1:7001"
+        assert flag(part.command, "--store") == "sqlite:/data/comments.db"
+
+
+def test_comment_services_never_share_a_number_or_a_state() -> None:
+    services = plan(comment_services=3)["comment-service"]
+    assert [flag(part.command, "--node") for part in services] == ["0", "1", "2"]
+    assert len({flag(part.command, "--state-dir") for part in services}) == 3
+
+
+def test_more_flags_go_to_their_role() -> None:
+    assert flag(plan()["rms"][0].command, "--capacity") == "5"
+    assert "--capacity" not in plan()["dispatcher"][0].command
+
+
+def test_free_ports_are_free_distinct_and_not_for_outgoing_connections() -> None:
+    ports = free_ports(20)
+    assert len(set(ports)) == 20
+    assert all(map(is_free, ports))
+    lowest = int(EPHEMERAL_RANGE.read_text().split()[0])
+    if lowest > 12000:
+        assert max(ports) < lowest
+
+
+def test_a_taken_port_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert not is_free(taken.getsockname()[1])
+
+
+async def test_nobody_there_is_not_ready() -> None:
+    (port,) = free_ports(1)
+    for part in (*plan(dispatchers=1, rms=1, comment_services=1).parts,):
+        here = type(part[0])(part[0].role, 1, f"127.0.0.1:{port}", ())
+        assert not await here.is_ready()
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "rms", "comment-service"])
+def test_a_role_may_have_no_process(role: str) -> None:
+    counts = {"dispatchers": int(role != "dispatcher"), "rms": int(role != "rms")}
+    counts["comment_services"] = int(role != "comment-service")
+    assert plan(**counts)[role] == ()

@@ -1,0 +1,62 @@
+"""When a part of the system is away: what still works, works; the rest says what is missing and when to come back."""
+
+import asyncio
+
+import aiohttp
+
+from tests.system import System
+from tests.waiting import eventually
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+async def test_without_a_dispatcher_people_post_and_read_and_streams_are_told_when_to_come_back() -> None:
+    async with System(dispatchers=1, rms=1, restart=False) as system, aiohttp.ClientSession(system.base_url) as session:
+        await system.kill("dispatcher")
+        async with session.post("/comment/create", json={"liveVideoId": "v", "message": "anybody?"}) as created:
+            assert created.status == 200
+        async with session.get("/comments/v") as page:
+            assert [comment["message"] for comment in (await page.json())["comments"]] == ["anybody?"]
+        async with session.get("/comments/v", headers=STREAM, allow_redirects=False) as stream:
+            assert stream.status == 503
+            assert int(stream.headers["Retry-After"]) >= 1
+            assert (await stream.json())["error"]["message"]
+
+        await system.start_again("dispatcher")
+        await eventually(lambda: streams_again(session))
+
+
+async def test_without_an_rms_the_same() -> None:
+    async with System(dispatchers=1, rms=1, restart=False) as system, aiohttp.ClientSession(system.base_url) as session:
+        await system.kill("rms")
+
+        async def is_told() -> bool:  # once the dispatcher has noticed
+            async with session.get("/comments/v", headers=STREAM, allow_redirects=False) as stream:
+                return stream.status == 503 and "Retry-After" in stream.headers
+
+        await eventually(is_told)
+        async with session.post("/comment/create", json={"liveVideoId": "v", "message": "anybody?"}) as created:
+            assert created.status == 200
+        await system.start_again("rms")
+        await eventually(lambda: streams_again(session))
+
+
+async def test_comments_posted_while_no_dispatcher_was_there_reach_a_viewer_who_stayed() -> None:
+    async with (
+        System(dispatchers=1, rms=1, restart=False) as system,
+        aiohttp.ClientSession(system.base_url) as session,
+        session.get("/comments/v", headers=STREAM) as live,
+    ):
+        await system.kill("dispatcher")
+        async with session.post("/comment/create", json={"liveVideoId": "v", "message": "in the dark"}) as created:
+            assert created.status == 200
+        await system.start_again("dispatcher")
+        async with asyncio.timeout(20):
+            text = ""
+            while "in the dark" not in text:
+                text += (await live.content.readany()).decode()
+
+
+async def streams_again(session: aiohttp.ClientSession) -> bool:
+    async with session.get("/comments/v", headers=STREAM) as stream:
+        return stream.status == 200

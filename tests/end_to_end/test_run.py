@@ -1,0 +1,136 @@
+"""scripts/run as a person starts it: a banner, comments, Ctrl-C, and nothing that is left behind."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from scripts.plan import free_ports
+from scripts.processes import ROOT
+from tests.waiting import eventually
+
+
+class Run:
+    """A running scripts/run, and all that it has printed"""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process = process
+        self.base_url = f"http://127.0.0.1:{port}"
+        self.text = ""
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        while chunk := await self.process.stdout.read(65536):
+            self.text += chunk.decode()
+
+    async def ready(self) -> None:
+        await eventually(lambda: "livecomments is ready" in self.text and "Ctrl-C ends all" in self.text, 60)
+
+    @property
+    def pids(self) -> list[int]:
+        return [int(pid) for pid in re.findall(r":\d+ pid (\d+)", self.text)]
+
+    async def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        async with asyncio.timeout(60):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def running(data: Path, *arguments: str, port: int | None = None) -> AsyncIterator[Run]:
+    port = port or free_ports(1)[0]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "scripts.run", "--port", str(port), "--data", str(data), *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"},
+        cwd=data.parent,
+    )
+    run = Run(process, port)
+    reading = asyncio.create_task(run.read())
+    try:
+        yield run
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await reading
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+async def post(run: Run, message: str) -> None:
+    body = {"liveVideoId": "v", "message": message}
+    async with aiohttp.request("POST", f"{run.base_url}/comment/create", json=body) as created:
+        assert created.status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_ends_cleanly_and_keeps_what_was_said(how: signal.Signals, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as run:
+        await run.ready()
+        pids = run.pids
+        assert len(set(pids)) == 5, run.text
+        assert alive(pids) == pids
+        await post(run, "remember me")
+        assert await run.end(how) == 0, run.text
+        assert alive(pids) == []
+    assert "Traceback" not in run.text, run.text
+    async with running(data, "--dispatchers", "1", "--rms", "1") as again:
+        await again.ready()
+        async with aiohttp.ClientSession(again.base_url) as session, session.get("/comments/v") as page:
+            assert [comment["message"] for comment in (await page.json())["comments"]] == ["remember me"]
+        assert await again.end(how) == 0
+
+
+async def test_kill_9_of_the_run_leaves_no_process_behind(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as run:
+        await run.ready()
+        pids = run.pids
+        await run.end(signal.SIGKILL)
+        await eventually(lambda: alive(pids) == [])
+
+
+async def test_ctrl_c_during_the_start(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as run:
+        await eventually(lambda: "dispatcher-1" in run.text)
+        assert await run.end(signal.SIGINT) == 0, run.text
+    assert "Traceback" not in run.text, run.text
+
+
+async def test_a_killed_service_is_started_again_on_its_port(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", "--dispatchers", "1", "--rms", "1") as run:
+        await run.ready()
+        os.kill(run.pids[2], signal.SIGKILL)
+        await eventually(lambda: "comment-service-1   started again, pid" in run.text)
+
+        async def posts() -> bool:
+            try:
+                await post(run, "still here")
+            except aiohttp.ClientError:
+                return False
+            return True
+
+        await eventually(posts)
+        assert await run.end(signal.SIGTERM) == 0, run.text
+    assert "comment-service-1   has been ended by SIGKILL" in run.text
+
+
+async def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with running(tmp_path / "data", port=port) as run:
+            assert await run.process.wait() == 1
+    assert run.text == f"run: port {port} is taken; choose another: scripts/run --port {port + 100}\n"
+    assert not (tmp_path / "data").exists()

@@ -1,0 +1,100 @@
+/**
+ * The part of a talk that is held in memory: comments and notices, each once, in the order of their ids. Touches no
+ * document and no network. Bounded: over the limit the end that is farther from the reader goes.
+ */
+import { ARRIVAL_WINDOW_MS } from "./limits.js";
+import { firstIdAt, timeOf } from "./ids.js";
+
+/** A notice stands right behind the comment with that id: "~" sorts after every hex digit. */
+export function noticeId(afterId, kind) {
+  return `${afterId}~${kind}`;
+}
+
+function isComment(entry) {
+  return !entry.id.includes("~");
+}
+
+export class Timeline {
+  /** Sorted by id. Read it; change it only through the methods. */
+  entries = [];
+
+  /** The newest end has been dropped: nothing newer than the last entry is taken until `clear`. */
+  detached = false;
+
+  #heldMax;
+  #dropCount;
+
+  constructor(heldMax, dropCount) {
+    this.#heldMax = heldMax;
+    this.#dropCount = dropCount;
+  }
+
+  /** False if it was there already, or is newer than a detached timeline takes. */
+  add(entry) {
+    const last = this.entries.at(-1);
+    if (last === undefined || entry.id > last.id) {
+      if (this.detached) return false;
+      this.entries.push(entry);
+      return true;
+    }
+    const index = this.indexFrom(entry.id);
+    if (this.entries[index].id === entry.id) return false;
+    this.entries.splice(index, 0, entry);
+    return true;
+  }
+
+  remove(id) {
+    const index = this.indexFrom(id);
+    if (this.entries[index]?.id === id) this.entries.splice(index, 1);
+  }
+
+  clear() {
+    this.entries = [];
+    this.detached = false;
+  }
+
+  /** Where the first entry with this id or a larger one stands; the length if there is none. */
+  indexFrom(id) {
+    let low = 0;
+    let high = this.entries.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.entries[middle].id < id) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Drops what is over the limit. `readerIndex`: where the reader is. Says whether the oldest were dropped. */
+  bound(readerIndex) {
+    if (this.entries.length <= this.#heldMax) return false;
+    if (readerIndex > this.entries.length / 2) {
+      this.entries.splice(0, this.#dropCount);
+      return true;
+    }
+    this.entries.length -= this.#dropCount;
+    this.detached = true;
+    return false;
+  }
+
+  /** The oldest comment's id, or undefined */
+  oldestId() {
+    return this.entries.find(isComment)?.id;
+  }
+
+  /** The newest comment's id, or undefined */
+  newestId() {
+    return this.entries.findLast(isComment)?.id;
+  }
+
+  /**
+   * The cursor for the first page below a backfill. A backfill is the last comments in the order of their arrival, so
+   * near its oldest one some may be missing: the page overlaps it by as much as a comment can be late.
+   */
+  cursorBelowBackfill() {
+    const oldest = this.oldestId();
+    if (oldest === undefined) return undefined;
+    const settled = firstIdAt(timeOf(oldest) + ARRIVAL_WINDOW_MS);
+    return this.entries.findLast((entry) => isComment(entry) && entry.id <= settled).id;
+  }
+}

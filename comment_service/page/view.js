@@ -1,0 +1,225 @@
+/**
+ * The window onto the timeline that is in the document, and the scroll position in it.
+ *
+ * The window is one number: `#topId`, the id of its first entry; it ends ROWS_MAX entries later. While the page follows
+ * the talk it is the last ROWS_FOLLOWING entries. Scrolling near an end moves it. What changes above the reader never
+ * moves what is being read: the position is kept by hand, since not every browser anchors it, and none at the very top.
+ * All changes of one frame reach the document at once.
+ */
+import { ANNOUNCE_PER_S_MAX, BOTTOM_PX, NEAR_PX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP } from "./limits.js";
+import { commentRow, noticeRow } from "./row.js";
+
+export class View {
+  /** The newest entry is kept in sight. */
+  following = true;
+
+  #timeline;
+  #handlers;
+  #scroller = document.getElementById("scroller");
+  #list = document.getElementById("comments");
+  #above = document.getElementById("above");
+  #below = document.getElementById("below");
+  #aboveText = "";
+  #button = document.getElementById("newest");
+  #rows = new Map(); // entry -> its element
+  #topId = "";
+  #lastTop = 0;
+  #unread = 0;
+  #arrivals = 0; // in the current second
+  #calmTimer = 0;
+  #frame = 0;
+  #edges;
+  #resizes;
+  #ended = new AbortController();
+
+  /** handlers: onOlder() when the reader nears the oldest entry, onNewest() when the newest ones are wanted. */
+  constructor(timeline, handlers) {
+    this.#timeline = timeline;
+    this.#handlers = handlers;
+    const options = { signal: this.#ended.signal };
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { ...options, passive: true });
+    this.#scroller.addEventListener("keydown", (event) => event.key === "End" && this.follow(), options);
+    this.#button.addEventListener("click", () => this.follow(), options);
+    this.#edges = new IntersectionObserver((edges) => this.#nearEdges(edges), {
+      root: this.#scroller,
+      rootMargin: `${NEAR_PX}px 0px`,
+    });
+    this.#resizes = new ResizeObserver(() => this.following && this.#toBottom());
+    this.#resizes.observe(this.#scroller); // such as by an on-screen keyboard
+    this.#render();
+    this.watchEdges();
+  }
+
+  stop() {
+    this.#ended.abort();
+    this.#edges.disconnect();
+    this.#resizes.disconnect();
+    cancelAnimationFrame(this.#frame);
+    clearTimeout(this.#calmTimer);
+    this.#list.replaceChildren();
+    this.#above.textContent = this.#below.textContent = "";
+    this.#button.hidden = true;
+  }
+
+  /** Where in the timeline the window begins */
+  get start() {
+    const { entries } = this.#timeline;
+    if (this.following) return Math.max(0, entries.length - ROWS_FOLLOWING);
+    return Math.min(this.#timeline.indexFrom(this.#topId), Math.max(0, entries.length - 1));
+  }
+
+  /** A live comment has come. */
+  arrived() {
+    if (!this.following) this.#unread += 1;
+    this.#arrivals += 1;
+    this.#calmTimer ||= setTimeout(() => {
+      this.#arrivals = this.#calmTimer = 0;
+    }, 1000);
+    this.changed();
+  }
+
+  /** The timeline is another one than before: shown with the next frame. */
+  changed() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#render();
+    });
+  }
+
+  /** An older page has come: a part of it enters the document. */
+  extendUp() {
+    if (!this.following) this.#topId = this.#timeline.entries[Math.max(0, this.start - ROWS_STEP)]?.id ?? "";
+    this.changed();
+    this.watchEdges();
+  }
+
+  /** Goes to the newest entry and stays there. */
+  follow() {
+    this.following = true;
+    this.#unread = 0;
+    this.#handlers.onNewest();
+    this.changed();
+  }
+
+  /** A line above the oldest entry */
+  sayAbove(text) {
+    this.#aboveText = text;
+    this.changed();
+  }
+
+  /** An observer tells changes only; watched anew, it also tells what has stayed near. */
+  watchEdges() {
+    for (const edge of [this.#above, this.#below]) {
+      this.#edges.unobserve(edge);
+      this.#edges.observe(edge);
+    }
+  }
+
+  #nearEdges(edges) {
+    for (const { target, isIntersecting } of edges) {
+      if (!isIntersecting) continue;
+      if (target === this.#above) this.#nearTop();
+      else if (!this.following) this.#nearBottom();
+    }
+  }
+
+  #nearTop() {
+    if (this.start === 0) this.#handlers.onOlder();
+    else this.extendUp();
+  }
+
+  #nearBottom() {
+    const { start } = this;
+    if (start + ROWS_MAX >= this.#timeline.entries.length) return;
+    this.#topId = this.#timeline.entries[start + ROWS_STEP].id;
+    this.changed();
+    this.watchEdges();
+  }
+
+  #scrolled() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const left = scrollHeight - clientHeight - scrollTop;
+    const up = scrollTop < this.#lastTop;
+    this.#lastTop = scrollTop;
+    // Upwards the slightest move counts: otherwise nobody could leave the bottom of a fast talk.
+    const follows = left <= (up ? 2 : BOTTOM_PX) && this.#showsNewest();
+    if (follows === this.following) return;
+    this.#topId = this.#timeline.entries[this.start]?.id ?? "";
+    this.following = follows;
+    if (follows) this.#unread = 0;
+    this.changed();
+  }
+
+  #showsNewest() {
+    const { entries, detached } = this.#timeline;
+    return !detached && (this.following || this.start + ROWS_MAX >= entries.length);
+  }
+
+  #render() {
+    const anchors = this.following ? [] : this.#visibleRows();
+    const { start } = this;
+    const shown = this.#timeline.entries.slice(start, start + ROWS_MAX);
+    this.#list.ariaLive = this.following && this.#arrivals <= ANNOUNCE_PER_S_MAX ? "polite" : "off";
+    this.#reconcile(shown);
+    this.#above.textContent = this.#aboveText;
+    this.#below.textContent = this.#timeline.detached ? "Much more has been said since." : "";
+    this.#button.hidden = this.following;
+    this.#button.textContent = newestLabel(this.#unread);
+    if (this.following) {
+      this.#toBottom();
+    } else {
+      const anchor = anchors.find(({ row }) => row.isConnected);
+      if (anchor) this.#scroller.scrollTop += anchor.row.offsetTop - anchor.top;
+      this.#lastTop = this.#scroller.scrollTop;
+    }
+  }
+
+  #toBottom() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#lastTop = this.#scroller.scrollTop;
+  }
+
+  /** The list's children become exactly `shown`, with as few moves as possible. */
+  #reconcile(shown) {
+    const wanted = new Set(shown);
+    for (const [entry, row] of this.#rows) {
+      if (wanted.has(entry)) continue;
+      row.remove();
+      this.#rows.delete(entry);
+    }
+    let next = this.#list.firstElementChild;
+    for (const entry of shown) {
+      let row = this.#rows.get(entry);
+      if (row !== undefined) {
+        next = row.nextElementSibling; // rows never change their order
+        continue;
+      }
+      row = entry.text === undefined ? commentRow(entry) : noticeRow(entry);
+      this.#rows.set(entry, row);
+      this.#list.insertBefore(row, next);
+    }
+  }
+
+  /** The rows in sight, from the top, and where they stand; some of them may be gone after a change. */
+  #visibleRows() {
+    const rows = this.#list.children;
+    const { scrollTop, clientHeight } = this.#scroller;
+    let low = 0;
+    let high = rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (rows[middle].offsetTop + rows[middle].offsetHeight <= scrollTop) low = middle + 1;
+      else high = middle;
+    }
+    const visible = [];
+    for (let row = rows[low]; row && row.offsetTop < scrollTop + clientHeight; row = row.nextElementSibling) {
+      visible.push({ row, top: row.offsetTop });
+    }
+    return visible;
+  }
+}
+
+function newestLabel(unread) {
+  if (unread === 0) return "Newest";
+  return unread === 1 ? "1 new comment" : `${unread.toLocaleString()} new comments`;
+}

@@ -1,0 +1,63 @@
+"""A real Chromium for tests. One process for the whole session; every page has a profile of its own.
+
+The fixtures live in the session's event loop: a test module that uses them says
+`pytestmark = pytest.mark.asyncio(loop_scope="session")`, and its conftest.py imports both names from here.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Protocol
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+
+ARGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+
+WAIT_MS = 15_000
+"""Bound of every wait: generous, since the tests' machine may be busy with other things"""
+
+
+class OpenPage(Protocol):
+    def __call__(self, url: str, **context: Any) -> Awaitable[Page]:
+        """A page in a new profile. `context` is as of Playwright's new_context: viewport, color_scheme, offline, ..."""
+        ...
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("no chromium in PATH: scripts/test installs it, or apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=list(ARGS))
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(chromium: Browser) -> AsyncIterator[OpenPage]:
+    """Opens pages, and fails the test if a script of theirs threw, or did what the Content-Security-Policy forbids."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            complaints.append(message.text)
+
+    async def open_one(url: str, **context: Any) -> Page:
+        contexts.append(await chromium.new_context(**context))
+        page = await contexts[-1].new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", listen)
+        await page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        await context.close()
+    assert not complaints

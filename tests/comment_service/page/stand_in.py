@@ -1,0 +1,192 @@
+"""A stand-in for the services, for the page alone: real HTTP, real SSE, a 307 to a second port, and faults on demand.
+
+Where it is unrealistic: one process plays all roles; a position is simply an index in the order of arrival; any body is
+accepted; everything is in memory, so an acknowledged comment is never lost.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from proto.http import HttpServer, error_response
+
+PAGE = Path(__file__).resolve().parents[3] / "comment_service" / "page"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src *; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+BACKFILL = 50
+
+
+class Server:
+    """A uvicorn in this loop, on a free port of loopback"""
+
+    def __init__(self, app: Starlette) -> None:
+        self._server = HttpServer(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._task: asyncio.Task[None] | None = None
+        host, port = self._socket.getsockname()
+        self.url = f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Connections are taken from now on, and answered as soon as the loop comes to it."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+
+    async def kill(self) -> None:
+        """As abrupt as a process in our own loop can end: the port refuses, and connections are reset."""
+        if self._task is None:
+            return
+        self._server.force_exit = True
+        self._server.stop()
+        for connection in list(self._server.server_state.connections):
+            connection.transport.abort()
+        await self._task
+        self._task = None
+
+
+class StandIn:
+    """comment_service, history and dispatcher at once; `rms` is where viewers are sent to."""
+
+    def __init__(self) -> None:
+        self.arrivals: list[tuple[str, dict[str, Any]]] = []  # event name ("" for a comment), payload
+        self.rms: Server | None = None
+        self.answers_to_posts: list[Response] = []  # each is given once, instead of accepting
+        self.answers_to_pages: list[Response] = []
+        self.posts: list[tuple[str, dict[str, Any]]] = []  # idempotency key, body
+        self.cursors: list[str | None] = []
+        self.last_event_ids: list[str | None] = []
+        self.why_no_place = "no dispatcher answers"
+        self._by_key: dict[str, dict[str, Any]] = {}
+        self._ms = int(time.time() * 1000) - 1_000_000
+        self._changed = asyncio.Event()
+        self._front = Server(self._front_app())
+
+    @property
+    def url(self) -> str:
+        return self._front.url
+
+    def start(self) -> None:
+        self._front.start()
+        self.start_rms()
+
+    def start_rms(self) -> Server:
+        """A new one on a new port; placement knows it at once."""
+        routes = [Route("/comments/{video}", self._stream)]
+        self.rms = Server(Starlette(routes=routes, middleware=[_cors()]))
+        self.rms.start()
+        return self.rms
+
+    async def stop(self) -> None:
+        if self.rms:
+            await self.rms.kill()
+        await self._front.kill()
+
+    def comment(self, message: str, name: str = "Ann", video: str = "demo") -> dict[str, Any]:
+        """A comment with the next id, not said yet"""
+        self._ms += 1
+        author = {"id": f"guest:{name}", "name": name}
+        created = self._ms
+        return {
+            "id": f"{created:012x}0000",
+            "liveVideoId": video,
+            "author": author,
+            "message": message,
+            "createdAt": created,
+        }
+
+    def say(self, message: str, name: str = "Ann") -> dict[str, Any]:
+        comment = self.comment(message, name)
+        self.arrive(comment)
+        return comment
+
+    def arrive(self, comment: dict[str, Any]) -> None:
+        self.send("", comment)
+
+    def send(self, event: str, payload: dict[str, Any]) -> None:
+        self.arrivals.append((event, payload))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def comments(self, video: str) -> list[dict[str, Any]]:
+        """Newest first, each once"""
+        known = {c["id"]: c for event, c in self.arrivals if not event and c["liveVideoId"] == video}
+        return [known[comment_id] for comment_id in sorted(known, reverse=True)]
+
+    def _front_app(self) -> Starlette:
+        routes = [
+            Route("/", lambda request: FileResponse(PAGE / "index.html", headers={"content-security-policy": POLICY})),
+            Route("/comment/create", self._create, methods=["POST"]),
+            Route("/comments/{video}", self._comments),
+            Mount("/page", StaticFiles(directory=PAGE)),
+        ]
+        return Starlette(routes=routes, middleware=[_cors()])
+
+    async def _create(self, request: Request) -> Response:
+        body = await request.json()
+        key = request.headers["idempotency-key"]
+        self.posts.append((key, body))
+        if self.answers_to_posts:
+            return self.answers_to_posts.pop(0)
+        if key not in self._by_key:
+            name = body.get("author", {}).get("name", "Anonymous")
+            self._by_key[key] = self.comment(body["message"], name, body["liveVideoId"])
+            self.arrive(self._by_key[key])
+        return JSONResponse(self._by_key[key])
+
+    async def _comments(self, request: Request) -> Response:
+        if "text/event-stream" in request.headers["accept"]:
+            if self.rms is None:
+                return error_response(503, "no_place", self.why_no_place, {"retry-after": "1"})
+            return RedirectResponse(f"{self.rms.url}{request.url.path}?{request.url.query}")
+        cursor = request.query_params.get("cursor")
+        self.cursors.append(cursor)
+        if self.answers_to_pages:
+            return self.answers_to_pages.pop(0)
+        size = int(request.query_params["pagesize"])
+        comments = self.comments(request.path_params["video"])
+        below = [comment for comment in comments if cursor is None or comment["id"] < cursor]
+        page = below[:size]
+        return JSONResponse({"comments": page, "nextCursor": page[-1]["id"] if len(below) > size else None})
+
+    async def _stream(self, request: Request) -> Response:
+        last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+        self.last_event_ids.append(last)
+        start = int(last.partition(".")[2]) + 1 if last else max(0, len(self.arrivals) - BACKFILL)
+        return StreamingResponse(self._frames(request.path_params["video"], start), media_type="text/event-stream")
+
+    async def _frames(self, video: str, index: int) -> AsyncIterator[bytes]:
+        yield b":\n\n"
+        while True:
+            changed = self._changed
+            frames = []
+            for event, payload in self.arrivals[index:]:
+                if event:
+                    frames.append(_frame(event, payload, ""))
+                elif payload["liveVideoId"] == video:
+                    frames.append(_frame("", payload, f"{payload['id']}.{index}"))
+                index += 1
+            if frames:
+                yield b"".join(frames)
+            await changed.wait()
+
+
+def _cors() -> Middleware:
+    return Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["*"], expose_headers=["retry-after"])
+
+
+def _frame(event: str, payload: dict[str, Any], position: str) -> bytes:
+    name = f"event: {event}\n".encode() if event else b""
+    identity = f"id: {position}\n".encode() if position else b""
+    return b"%b%bdata: %b\n\n" % (identity, name, bytes(JSONResponse(payload).body))

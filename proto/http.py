@@ -1,12 +1,12 @@
 """What the HTTP faces have agreed on: the form of an error and of a health answer, and how a server runs and ends."""
 
-import asyncio
 import contextlib
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import uvicorn
 from starlette.responses import JSONResponse
+
+from proto.signals import on_stop_signals as on_stop_signals  # the services with an HTTP face find it here
 
 
 def error_response(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -32,16 +32,3 @@ class HttpServer(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
-
-
-def on_stop_signals(stop: Callable[[], object]) -> None:
-    """Calls `stop` on SIGTERM and SIGINT, in the running loop. A second signal of the same kind ends at once."""
-    loop = asyncio.get_running_loop()
-
-    def first(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, first, number)

@@ -27,6 +27,8 @@ CORES = (
     "rms/feed.py",
     "rms/sse.py",
     "rms/position.py",
+    "dispatcher/errors.py",
+    "dispatcher/recent.py",
     "dispatcher/registry.py",
     "dispatcher/placement.py",
     "comment_service/admission.py",

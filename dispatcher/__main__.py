@@ -1,0 +1,46 @@
+"""python -m dispatcher: one replica, until SIGTERM or SIGINT. Exit code 0: told to end; 1: it couldn't listen."""
+
+import asyncio
+import sys
+
+import structlog
+
+from dispatcher.config import Config
+from dispatcher.server import Server, steady_clock_ms
+from proto.logs import configure_logging
+from proto.signals import on_stop_signals
+
+log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger()
+
+
+def build(config: Config) -> Server:
+    """Call it in a running loop. Raises RuntimeError if the port is taken."""
+    return Server(config, steady_clock_ms())
+
+
+async def run(config: Config) -> int:
+    """Returns the exit code."""
+    try:
+        server = build(config)
+    except RuntimeError as error:
+        log.error("dispatcher can't listen", listen=config.listen, reason=str(error))
+        return 1
+    told = asyncio.Event()
+    on_stop_signals(told.set)
+    await server.start()
+    log.info("dispatcher ready", listen=server.listen, replica=server.replica.replica_id)
+    await told.wait()
+    log.info("dispatcher stopping", listen=server.listen)
+    await server.stop()
+    log.info("dispatcher stopped", listen=server.listen)
+    return 0
+
+
+def main() -> int:
+    config = Config.parse()
+    configure_logging(config, "dispatcher")
+    return asyncio.run(run(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

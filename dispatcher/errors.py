@@ -1,0 +1,45 @@
+"""What can go wrong between a replica and its peers. Each error makes its own sentence, and says whose fault it is.
+
+DispatcherError
+├── InvalidRequest    the peer sent what no peer may send; the same again will fail again
+├── LimitReached      the peer asks for more than a limit allows; the sentence names the limit
+├── NoHello           the first message of a node's stream was no hello, or none came in time
+├── Aborted           the stream is over, the peer connects again: a lease, an outbox, a newer stream
+├── NoRoom            no living node can take a viewer now
+└── Stopping          this replica is going; another one can do it
+"""
+
+
+class DispatcherError(Exception):
+    """The sentence reaches the peer as the status's details."""
+
+
+class InvalidRequest(DispatcherError):
+    pass
+
+
+class LimitReached(DispatcherError):
+    pass
+
+
+class NoHello(DispatcherError):
+    pass
+
+
+class Aborted(DispatcherError):
+    pass
+
+
+class NoRoom(DispatcherError):
+    def __init__(self, video_id: str) -> None:
+        super().__init__(f"no living node has room for a viewer of {video_id}; try again in a few seconds")
+
+
+class Stopping(DispatcherError):
+    def __init__(self) -> None:
+        super().__init__("this replica is stopping; go to another one")
+
+
+def shown(text: str, characters: int = 40) -> str:
+    """A peer's text in a sentence: quoted, escaped and cut, so that it can't break a log or a terminal."""
+    return ascii(text[:characters]) + ("..." if len(text) > characters else "")

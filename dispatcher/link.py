@@ -1,0 +1,188 @@
+"""One node's stream at this replica: what waits to be sent, and what was sent and waits to be acknowledged.
+
+There is one bound for both together. When it is passed, the link ends and the node reads from history what it has
+missed after it has connected again: a slow link is a broken link, and nobody else waits for it. Nothing is dropped
+silently: a batch's publisher is answered when the node has acknowledged, or when the link has ended.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from dispatcher import wire
+from dispatcher.errors import Aborted, DispatcherError, InvalidRequest
+from dispatcher.publisher import Batch
+from dispatcher.wire import Part
+from proto.dispatch_pb2 import BeatAck, DispatcherMessage
+
+_BEAT_ACK = DispatcherMessage(beat_ack=BeatAck()).SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    outbox_comments_max: int  # queued and unacknowledged together
+    outbox_bytes_max: int  # queued
+    deliver_comments_max: int
+    deliver_bytes_max: int
+    ack_ms_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    outbox_comments: int
+    unacked_comments: int
+    delivered_comments: int
+
+
+@dataclass(slots=True)
+class _Unacked:
+    number: int
+    sent_ms: int
+    comments: int  # 0: a catch-up
+    batches: list[Batch]
+
+
+class Link:
+    """`ended` is set once, with the error for the node or None: then the stream is to be closed."""
+
+    def __init__(self, session: int, node_id: str, limits: LinkLimits) -> None:
+        self.session = session
+        self.node_id = node_id
+        self.ended: asyncio.Future[DispatcherError | None] = asyncio.get_running_loop().create_future()
+        self._limits = limits
+        self._wake = asyncio.Event()
+        self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
+        self._catch_ups: deque[tuple[int, Batch]] = deque()
+        self._outbox: deque[tuple[Part, Batch]] = deque()
+        self._unacked: deque[_Unacked] = deque()
+        self._number = 0
+        self._outbox_comments = self._unacked_comments = self._delivered_comments = self._outbox_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Link {self.session} of {self.node_id}: {self.statistics()}>"
+
+    def statistics(self) -> LinkStatistics:
+        return LinkStatistics(self._outbox_comments, self._unacked_comments, self._delivered_comments)
+
+    # What is to be sent
+
+    def send_nowait(self, message: DispatcherMessage) -> None:
+        """Queues a message that isn't numbered: welcome, interest_ack."""
+        self._control.append(message.SerializeToString())
+        self._wake.set()
+
+    def send_beat_ack_nowait(self) -> None:
+        """One is enough, however many beats came while the peer wasn't reading."""
+        if not self._control or self._control[-1] is not _BEAT_ACK:
+            self._control.append(_BEAT_ACK)
+            self._wake.set()
+
+    def deliver_nowait(self, part: Part, batch: Batch) -> bool:
+        """Queues comments, for which the batch then waits. False: the outbox has overflowed, and the link must end."""
+        batch.wait_for_one_more()
+        self._outbox.append((part, batch))
+        self._outbox_comments += part.comments
+        self._outbox_bytes += len(part.encoded)
+        self._wake.set()
+        return (
+            self._outbox_comments + self._unacked_comments <= self._limits.outbox_comments_max
+            and self._outbox_bytes <= self._limits.outbox_bytes_max
+        )
+
+    def catch_up_nowait(self, from_id: int, batch: Batch) -> None:
+        """Queues a catch-up, for which the batch then waits."""
+        batch.wait_for_one_more()
+        self._catch_ups.append((from_id, batch))
+        self._wake.set()
+
+    async def sendable(self) -> None:
+        """Returns when `next_message` has one."""
+        while not (self._control or self._catch_ups or self._outbox):
+            self._wake.clear()
+            await self._wake.wait()
+
+    def next_message(self, now_ms: int) -> bytes | None:
+        """The next encoded DispatcherMessage, with as many of the queued comments as one may carry; None: no more."""
+        if self._control:
+            return self._control.popleft()
+        if self._catch_ups:
+            from_id, batch = self._catch_ups.popleft()
+            self._numbered(0, [batch], now_ms)
+            return wire.catch_up(self._number, from_id)
+        if self._outbox:
+            parts, batches = self._take()
+            self._numbered(sum(part.comments for part in parts), batches, now_ms)
+            return wire.deliver(self._number, parts)
+        return None
+
+    # What the node has acknowledged
+
+    def delivered(self, number: int) -> None:
+        """The node has all deliveries up to this number. Raises InvalidRequest if there was no such number."""
+        if number > self._number:
+            raise InvalidRequest(f"delivery {number} was acknowledged, and the last one was {self._number}")
+        while self._unacked and self._unacked[0].number <= number:
+            acked = self._unacked.popleft()
+            self._unacked_comments -= acked.comments
+            self._delivered_comments += acked.comments
+            for batch in acked.batches:
+                batch.one_is_done()
+
+    def overdue(self, now_ms: int) -> Aborted | None:
+        """Why the link must end, if the oldest comments have waited too long for the node's acknowledgement.
+
+        A catch-up may take its time: the node reads from a store that may be slow.
+        """
+        oldest = self._unacked[0] if self._unacked else None
+        if oldest is None or not oldest.comments or now_ms - oldest.sent_ms <= self._limits.ack_ms_max:
+            return None
+        return Aborted(f"delivery {oldest.number} wasn't acknowledged within {self._limits.ack_ms_max} ms")
+
+    def overflow(self) -> Aborted:
+        return Aborted(
+            f"the outbox is full: {self._outbox_comments} comments are queued and {self._unacked_comments} "
+            "unacknowledged; connect again and catch up from history"
+        )
+
+    def end(self, reason: DispatcherError | None) -> int:
+        """Ends the link: no batch waits for it any longer. Returns the smallest id that may not have arrived, or 0.
+
+        The caller notes that id as missed by the node, before it awaits anything: the batches' publishers won't send
+        them again.
+        """
+        if not self.ended.done():
+            self.ended.set_result(reason)
+        waiting = [batch for unacked in self._unacked for batch in unacked.batches]
+        waiting += [batch for _, batch in self._outbox]
+        waiting += [batch for _, batch in self._catch_ups]
+        self._unacked.clear()
+        self._outbox.clear()
+        self._catch_ups.clear()
+        self._outbox_comments = self._outbox_bytes = self._unacked_comments = 0
+        for batch in waiting:
+            batch.one_is_done()
+        return min((batch.smallest_id for batch in waiting), default=0)
+
+    def _take(self) -> tuple[list[Part], list[Batch]]:
+        """As many parts as fit, and at least one"""
+        parts: list[Part] = []
+        batches: list[Batch] = []
+        comments = size = 0
+        while self._outbox:
+            part, batch = self._outbox[0]
+            comments += part.comments
+            size += len(part.encoded)
+            if parts and (comments > self._limits.deliver_comments_max or size > self._limits.deliver_bytes_max):
+                break
+            self._outbox.popleft()
+            self._outbox_comments -= part.comments
+            self._outbox_bytes -= len(part.encoded)
+            parts.append(part)
+            batches.append(batch)
+        return parts, batches
+
+    def _numbered(self, comments: int, batches: list[Batch], now_ms: int) -> None:
+        """Gives the next number; from here on its acknowledgement is waited for."""
+        self._number += 1
+        self._unacked_comments += comments
+        self._unacked.append(_Unacked(self._number, now_ms, comments, batches))

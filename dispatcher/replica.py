@@ -1,0 +1,245 @@
+"""One replica at work: the registry's decisions, carried to the links and publishers. Nothing in here waits.
+
+So nothing can come between reading the registry and changing it. servicer.py does the waiting: it reads the streams,
+calls in here, and writes what the links and publishers hold.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Collection
+
+from dispatcher import checks, wire
+from dispatcher.config import Config
+from dispatcher.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, NoRoom, Stopping
+from dispatcher.journal import Journal
+from dispatcher.link import Link
+from dispatcher.publisher import Batch, Publisher
+from dispatcher.registry import Hello, NodeView, Registry, VideoView
+from proto import dispatch_pb2 as wire_types
+from proto.comment_pb2 import Comment
+
+
+class Replica:
+    """`now_ms` must never step back: milliseconds since 1970 when it began, then steady."""
+
+    def __init__(self, config: Config, replica_id: str, now_ms: Callable[[], int]) -> None:
+        self.config = config
+        self.replica_id = replica_id
+        self.now_ms = now_ms
+        self.registry = Registry(config.policy(), now_ms())
+        self.journal = Journal(config.lines_per_s_max, now_ms)
+        self._started_ms = now_ms()
+        self._sessions = itertools.count(1)
+        self._links: dict[int, Link] = {}
+        self._publishers: set[Publisher] = set()
+        self._stopping = False
+
+    # Nodes
+
+    def connect(self, hello: wire_types.Hello) -> Link:
+        """Begins a node's registration; its link's first message is the welcome. Raises DispatcherError."""
+        if self._stopping:
+            raise Stopping
+        checks.check_hello(hello, self.config)
+        now_ms = self.now_ms()
+        link = Link(next(self._sessions), hello.node_id, self.config.link_limits())
+        replaced = self.registry.hello(link.session, self._picture(hello), now_ms)
+        if replaced is not None:
+            self.end(replaced, Aborted("a newer stream of this node took its place"))
+        self._links[link.session] = link
+        catch_up_from_id = self.registry.catch_up_from(link.session, now_ms)
+        link.send_nowait(
+            wire_types.DispatcherMessage(
+                welcome=wire_types.Welcome(
+                    replica_id=self.replica_id,
+                    lease_ms=self.config.lease_ms,
+                    beat_ms=self.config.beat_ms,
+                    catch_up_from_id=catch_up_from_id,
+                )
+            )
+        )
+        self.journal.note(
+            "node connected",
+            node=hello.node_id,
+            url=hello.public_url,
+            videos=len(hello.videos),
+            catch_up_from=f"{catch_up_from_id:016x}" if catch_up_from_id else None,
+        )
+        return link
+
+    def receive(self, link: Link, message: wire_types.NodeMessage) -> None:
+        """Anything that a node says after its hello. Raises DispatcherError: then the link must end."""
+        now_ms = self.now_ms()
+        kind = message.WhichOneof("message")
+        if kind == "delivered":
+            link.delivered(message.delivered.number)
+            self.registry.heard(link.session, now_ms)
+        elif kind == "beat":
+            beat = message.beat
+            self.registry.beat(link.session, beat.load.viewers, checks.check_viewers(beat.videos, self.config), now_ms)
+            link.send_beat_ack_nowait()
+        elif kind == "interest":
+            joined = checks.check_video_ids(message.interest.joined, self.config)
+            self.registry.interest(link.session, joined, message.interest.left, now_ms)
+            ack = wire_types.InterestAck(number=message.interest.number)
+            link.send_nowait(wire_types.DispatcherMessage(interest_ack=ack))
+        else:
+            raise InvalidRequest(f"a node's stream carries beats, interests and deliveries, not {kind}")
+
+    def end(self, session: int, reason: DispatcherError | None) -> None:
+        """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
+        now_ms = self.now_ms()
+        self.registry.end(session, now_ms)
+        link = self._links.pop(session, None)
+        if link is None:
+            return
+        missed_from_id = link.end(reason)
+        if missed_from_id:
+            self.registry.published(missed_from_id, now_ms)
+        self.journal.note("node left", node=link.node_id, reason=str(reason) if reason else "it closed the stream")
+
+    def expire(self) -> None:
+        """Ends what is silent or owes an acknowledgement. Call it every `beat_ms`."""
+        now_ms = self.now_ms()
+        for session in self.registry.expire(now_ms):
+            self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
+        for session, link in tuple(self._links.items()):
+            overdue = link.overdue(now_ms)
+            if overdue:
+                self.end(session, overdue)
+        self.journal.close_second()
+
+    # Publishers
+
+    def open_publisher(self) -> Publisher:
+        """Raises Stopping or LimitReached."""
+        if self._stopping:
+            raise Stopping
+        if len(self._publishers) >= self.config.publishers_max:
+            raise LimitReached(f"this replica takes at most {self.config.publishers_max} publishers")
+        publisher = Publisher(self.config.unanswered_batches_max)
+        self._publishers.add(publisher)
+        return publisher
+
+    def close_publisher(self, publisher: Publisher) -> None:
+        self._publishers.discard(publisher)
+        publisher.end(None)
+
+    def publish(self, publisher: Publisher, request: wire_types.PublishRequest) -> None:
+        """Queues a batch at every link that serves one of its videos. Raises InvalidRequest or LimitReached."""
+        checks.check_batch(request, self.config)
+        routes, smallest_id = self._by_route(request.comments, request.catch_up_from_id)
+        if smallest_id:
+            self.registry.published(smallest_id, self.now_ms())
+        batch = publisher.batch(request.seq, smallest_id)
+        overflowed: set[int] = set()
+        for route, comments in routes.items():
+            part = wire.part(comments)
+            overflowed.update(s for s in route if not self._links[s].deliver_nowait(part, batch))
+        if request.catch_up_from_id:
+            self._catch_up(request.catch_up_from_id, batch)
+        for session in overflowed:
+            self.end(session, self._links[session].overflow())
+        batch.one_is_done()
+
+    def _by_route(
+        self, comments: Collection[Comment], catch_up_from_id: int
+    ) -> tuple[dict[tuple[int, ...], list[Comment]], int]:
+        """What goes where, without what goes nowhere; and the smallest id of all, 0 if there is none.
+
+        This runs for every comment: one look-up, one append.
+        """
+        route_of = self.registry.route
+        routes: dict[tuple[int, ...], list[Comment]] = {}
+        ids = [catch_up_from_id] if catch_up_from_id else []
+        for comment in comments:
+            ids.append(comment.id)
+            route = route_of(comment.video_id)
+            if route in routes:
+                routes[route].append(comment)
+            elif route:
+                routes[route] = [comment]
+        smallest_id = min(ids, default=0)
+        if ids and not smallest_id:
+            raise InvalidRequest("a comment of the batch has no id")
+        return routes, smallest_id
+
+    def _catch_up(self, from_id: int, batch: Batch) -> None:
+        for link in self._links.values():
+            link.catch_up_nowait(from_id, batch)
+
+    # Viewers and operators
+
+    def place(self, request: wire_types.PlaceRequest) -> NodeView:
+        """Raises InvalidRequest, LimitReached or NoRoom."""
+        checks.check_place(request, self.config)
+        node = self.registry.place(request.video_id, frozenset(request.exclude_node_ids))
+        if node is None:
+            raise NoRoom(request.video_id)
+        return node
+
+    def topology(self, request: wire_types.TopologyRequest, wall_ms: int) -> wire_types.TopologyResponse:
+        """What this replica knows. With `video_id`, only that video and the nodes that serve it."""
+        now_ms = self.now_ms()
+        nodes = self.registry.nodes()
+        videos: tuple[VideoView, ...]
+        if request.video_id:
+            video = self.registry.video(request.video_id)
+            videos = () if video is None else (video,)
+            nodes = tuple(node for node in nodes if video and node.node_id in video.node_ids)
+        else:
+            videos = self.registry.videos(min(request.videos_max, self.config.topology_videos_max))
+        return wire_types.TopologyResponse(
+            replica_id=self.replica_id,
+            now_ms=wall_ms,
+            uptime_ms=now_ms - self._started_ms,
+            nodes=[self._node_state(node, now_ms) for node in nodes],
+            videos=[
+                wire_types.VideoState(video_id=video.video_id, viewers=video.viewers, node_ids=video.node_ids)
+                for video in videos
+            ],
+            videos_total=self.registry.statistics().videos,
+        )
+
+    def _node_state(self, node: NodeView, now_ms: int) -> wire_types.NodeState:
+        link = self._links[node.session].statistics()
+        return wire_types.NodeState(
+            node_id=node.node_id,
+            incarnation=node.incarnation,
+            public_url=node.public_url,
+            state=node.state.value,
+            capacity_viewers=node.capacity_viewers,
+            viewers=node.viewers,
+            videos=node.videos,
+            connected_ms=now_ms - node.connected_ms,
+            heard_ms_ago=now_ms - node.heard_ms,
+            outbox_comments=link.outbox_comments,
+            unacked_comments=link.unacked_comments,
+        )
+
+    def _picture(self, hello: wire_types.Hello) -> Hello:
+        return Hello(
+            node_id=hello.node_id,
+            incarnation=hello.incarnation,
+            public_url=hello.public_url.rstrip("/"),
+            capacity_viewers=hello.capacity_viewers,
+            viewers=hello.load.viewers,
+            videos=checks.check_viewers(hello.videos, self.config),
+            silent_ms=hello.silent_ms,
+        )
+
+    # The end
+
+    def stop_publishers(self) -> list[asyncio.Future[DispatcherError | None]]:
+        """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
+        self._stopping = True
+        for publisher in self._publishers:
+            publisher.finish(Stopping())
+        return [publisher.ended for publisher in self._publishers]
+
+    def stop_links(self) -> None:
+        """Ends every stream. Publishers first: what their batches still wait for mustn't look delivered."""
+        for publisher in tuple(self._publishers):
+            publisher.end(Stopping())
+        for session in tuple(self._links):
+            self.end(session, Stopping())

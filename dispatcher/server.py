@@ -1,0 +1,75 @@
+"""A replica as a gRPC server: the service, its health, reflection, the look at the leases, a start and an end."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from dispatcher.config import Config
+from dispatcher.replica import Replica
+from dispatcher.servicer import SERVICE, Servicer
+from proto.settings import split_address
+
+
+def steady_clock_ms() -> Callable[[], int]:
+    """Milliseconds since 1970 as the clock says now, and from then on steady, whatever is done to the clock."""
+    offset_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + offset_ns) // 1_000_000
+
+
+class Server:
+    """Built in a running loop. `start`, then `stop`; both once."""
+
+    def __init__(self, config: Config, now_ms: Callable[[], int]) -> None:
+        """Takes the port. Raises RuntimeError if it is taken."""
+        self.config = config
+        self._server = grpc.aio.server(options=_options(config))
+        host, port = split_address(config.listen)
+        shown_host = f"[{host}]" if ":" in host else host
+        self.listen = f"{shown_host}:{self._server.add_insecure_port(f'{shown_host}:{port}')}"
+        self.replica = Replica(config, config.replica_id or self.listen, now_ms)
+        self._server.add_generic_rpc_handlers([Servicer(self.replica).handlers()])
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._leases: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when it answers."""
+        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+        await self._server.start()
+        self._leases = asyncio.create_task(self._look_at_leases(), name="leases")
+
+    async def stop(self) -> None:
+        """Says that it isn't serving, lets batches be acknowledged, ends all streams; within about `stop_ms`."""
+        await self._health.enter_graceful_shutdown()
+        until = time.monotonic() + self.config.stop_ms / 1000
+        answered = self.replica.stop_publishers()
+        if answered:
+            await asyncio.wait(answered, timeout=self.config.stop_ms / 1000)
+        self.replica.stop_links()
+        if self._leases:
+            self._leases.cancel()
+        await self._server.stop(grace=max(self.config.close_ms / 1000, until - time.monotonic()))
+
+    async def _look_at_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.beat_ms / 1000)
+            self.replica.expire()
+
+
+def _options(config: Config) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # a second process on the same port must fail, not take half of the peers
+        ("grpc.max_receive_message_length", config.message_bytes_max),
+        ("grpc.max_send_message_length", -1),  # what we send is bounded where it is made
+        ("grpc.max_concurrent_streams", config.streams_per_connection_max),
+        ("grpc.keepalive_time_ms", config.keepalive_ms),
+        ("grpc.keepalive_timeout_ms", config.keepalive_timeout_ms),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.max_ping_strikes", 0),  # clients look for dead replicas just as eagerly
+    ]

@@ -1,0 +1,204 @@
+"""The gRPC face: reads the streams, hands every message to the replica, writes what it has for the peers.
+
+Messages come and go as bytes here. Parsing is ours, so that garbage is answered with a sentence and not with a stack
+trace in the log; and comments for many nodes are encoded once (wire.py).
+
+Each stream has a reader and a writer, tasks that end with it, and a future `ended` that anybody may set: the stream's
+handler waits for that alone. Nothing else can end a stream, so each end has one reason, and the peer reads it.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from dispatcher import checks
+from dispatcher.errors import (
+    Aborted,
+    DispatcherError,
+    InvalidRequest,
+    LimitReached,
+    NoHello,
+    NoRoom,
+    Stopping,
+)
+from dispatcher.link import Link
+from dispatcher.publisher import Publisher
+from dispatcher.replica import Replica
+from proto.dispatch_pb2 import (
+    DESCRIPTOR,
+    Hello,
+    NodeMessage,
+    PlaceRequest,
+    PlaceResponse,
+    PublishRequest,
+    PublishResponse,
+    TopologyRequest,
+)
+
+SERVICE: str = DESCRIPTOR.services_by_name["Dispatcher"].full_name
+
+STATUS: Mapping[type[DispatcherError], grpc.StatusCode] = {
+    InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    LimitReached: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    NoHello: grpc.StatusCode.FAILED_PRECONDITION,
+    Aborted: grpc.StatusCode.ABORTED,
+    NoRoom: grpc.StatusCode.UNAVAILABLE,
+    Stopping: grpc.StatusCode.UNAVAILABLE,
+}
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Stream = AsyncIterator[bytes]
+
+
+class Servicer:
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._config = replica.config
+        self._hellos_awaited = 0
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """All methods of the service, on bytes"""
+        return grpc.method_handlers_generic_handler(
+            SERVICE,
+            {
+                "Publish": grpc.stream_stream_rpc_method_handler(self.publish),
+                "Connect": grpc.stream_stream_rpc_method_handler(self.connect),
+                "Place": grpc.unary_unary_rpc_method_handler(self.place),
+                "Topology": grpc.unary_unary_rpc_method_handler(self.topology),
+            },
+        )
+
+    # Nodes
+
+    async def connect(self, messages: Stream, context: Context) -> None:
+        try:
+            link = self._replica.connect(await self._hello(messages))
+        except DispatcherError as error:
+            await self._refuse(context, "Connect", error)
+            return
+        try:
+            reason = await _until(link.ended, self._read_node(link, messages), self._write_node(link, context))
+        finally:
+            self._replica.end(link.session, None)
+        if reason:
+            await self._abort(context, reason)
+
+    async def _hello(self, messages: Stream) -> Hello:
+        if self._hellos_awaited >= self._config.nodes_max:
+            raise LimitReached(f"{self._config.nodes_max} streams are open without a hello; come back later")
+        self._hellos_awaited += 1
+        try:
+            async with asyncio.timeout(self._config.hello_ms / 1000):
+                first = checks.parse(NodeMessage, await anext(messages, b""))
+        except TimeoutError:
+            raise NoHello(f"no hello within {self._config.hello_ms} ms") from None
+        finally:
+            self._hellos_awaited -= 1
+        if not first.HasField("hello"):
+            raise NoHello(f"the first message must be a hello, not {first.WhichOneof('message')}")
+        return first.hello
+
+    async def _read_node(self, link: Link, messages: Stream) -> None:
+        try:
+            async for encoded in messages:
+                self._replica.receive(link, checks.parse(NodeMessage, encoded))
+        except DispatcherError as error:
+            self._replica.end(link.session, error)
+        self._replica.end(link.session, None)
+
+    async def _write_node(self, link: Link, context: Context) -> None:
+        while True:
+            await link.sendable()
+            while message := link.next_message(self._replica.now_ms()):
+                await context.write(message)
+
+    # Publishers
+
+    async def publish(self, requests: Stream, context: Context) -> None:
+        try:
+            publisher = self._replica.open_publisher()
+        except DispatcherError as error:
+            await self._refuse(context, "Publish", error)
+            return
+        try:
+            reason = await _until(
+                publisher.ended, self._read_batches(publisher, requests), self._write_answers(publisher, context)
+            )
+        finally:
+            self._replica.close_publisher(publisher)
+        if reason:
+            await self._refuse(context, "Publish", reason)
+
+    async def _read_batches(self, publisher: Publisher, requests: Stream) -> None:
+        try:
+            async for encoded in requests:
+                if publisher.finished:
+                    break
+                checks.check_batch_size(encoded, self._config)
+                self._replica.publish(publisher, checks.parse(PublishRequest, encoded))
+                await publisher.room()
+            publisher.finish(None)
+        except DispatcherError as error:
+            publisher.end(error)
+        await asyncio.shield(publisher.ended)
+
+    async def _write_answers(self, publisher: Publisher, context: Context) -> None:
+        while True:
+            answers = await publisher.answers()
+            for seq in answers:
+                await context.write(PublishResponse(seq=seq).SerializeToString())
+            publisher.written(len(answers))
+
+    # Viewers and operators
+
+    async def place(self, encoded: bytes, context: Context) -> bytes:
+        try:
+            node = self._replica.place(checks.parse(PlaceRequest, encoded))
+        except DispatcherError as error:
+            await context.abort(STATUS[type(error)], str(error))
+        return PlaceResponse(node_id=node.node_id, public_url=node.public_url).SerializeToString()
+
+    async def topology(self, encoded: bytes, context: Context) -> bytes:
+        try:
+            request = checks.parse(TopologyRequest, encoded)
+        except DispatcherError as error:
+            await context.abort(STATUS[type(error)], str(error))
+        return self._replica.topology(request, wall_ms=time.time_ns() // 1_000_000).SerializeToString()
+
+    async def _refuse(self, context: Context, method: str, error: DispatcherError) -> None:
+        self._replica.journal.note("peer refused", method=method, peer=context.peer(), reason=str(error))
+        await self._abort(context, error)
+
+    async def _abort(self, context: Context, error: DispatcherError) -> None:
+        """Ends the call with the error's status.
+
+        The status waits behind what the peer hasn't read yet, perhaps for ever: then its connection's keepalive, and
+        not this handler, ends the call.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._config.close_ms / 1000):
+                await context.abort(STATUS[type(error)], str(error))
+
+
+async def _until(ended: asyncio.Future[DispatcherError | None], *work: Awaitable[None]) -> DispatcherError | None:
+    """Does the work until `ended` is set, and returns what it was set to; None if the peer went away before.
+
+    Raises what went wrong in the work, unless it is only that the peer went away.
+    """
+    tasks = [asyncio.ensure_future(part) for part in work]
+    either: list[asyncio.Future[Any]] = [ended, *tasks]
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception) and not isinstance(outcome, grpc.aio.BaseError):
+            raise outcome
+    return ended.result() if ended.done() else None

@@ -1,0 +1,6 @@
+"""The real browser and the real Cassandra that the stories use."""
+
+from tests.browser_fixture import chromium, open_page
+from tests.cassandra_fixture import cassandra_url
+
+__all__ = ["cassandra_url", "chromium", "open_page"]

@@ -1,0 +1,180 @@
+"""Every number of a comment_service, with its unit and its reason. No other file of the service holds one."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from comment_service.admission import Admission
+from comment_service.app import HttpLimits
+from comment_service.http_protocol import ConnectionLimits
+from comment_service.identity import AuthorLimits
+from comment_service.publish import PublishSettings
+from comment_service.replicas import Keepalive
+from history.ids import NODES
+from proto.settings import Address, Addresses, Settings
+
+
+class Config(Settings):
+    """One comment_service: accepts comments, serves pages of them, and sends viewers to their RMS node."""
+
+    model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")
+
+    listen: Address = Field("127.0.0.1:8000", description="host:port for HTTP; port 0 takes a free one and logs it")
+    node: int = Field(
+        0,
+        ge=0,
+        lt=NODES,
+        description="number of this process, unique among all that share a history: it is a part of each comment's "
+        "id, and two with the same number would give one id to two comments",
+    )
+    dispatchers: Addresses = Field(
+        "127.0.0.1:7001,127.0.0.1:7002", description="host:port of every dispatcher replica, with commas between"
+    )
+    store: str = Field(
+        "sqlite:.data/comments.db", description="history: sqlite:PATH or cassandra://HOST[,HOST...][:PORT]/KEYSPACE"
+    )
+    state_dir: Path = Field(
+        Path(".data/comment_service"),
+        description="folder for the watermark, a few bytes: from which comment on a process that was killed may have "
+        "left some unpublished",
+    )
+    cors_origins: str = Field(
+        "*", description="origins whose pages may use the API, with commas between; *: all, for it knows no cookies"
+    )
+
+    # What a comment may be
+    message_characters_max: int = Field(500, ge=1, description="characters in a message: what a viewer reads in 5 s")
+    message_bytes_max: int = Field(
+        2_000, ge=1, description="bytes of UTF-8 in a message: 500 of the longest characters"
+    )
+    author_characters_max: int = Field(64, ge=1, le=128, description="characters in an author's id or name")
+    author_bytes_max: int = Field(
+        128, ge=64, le=128, description="bytes of UTF-8 in an author's id or name; the wire's limit is 128"
+    )
+
+    # Requests
+    body_bytes_max: int = Field(
+        16_384, ge=1024, description="bytes in a body: a longest comment with every character escaped is 7 KB"
+    )
+    body_timeout_ms: int = Field(
+        10_000, ge=100, description="ms until a body must be complete: 2 KB in 10 s is slower than any phone"
+    )
+    head_timeout_s: int = Field(10, ge=1, description="s until a request's head must be complete, then it is closed")
+    head_bytes_max: int = Field(
+        65_536, ge=4096, description="bytes in an unfinished head: 8 times what nginx and Apache take"
+    )
+    keep_alive_s: int = Field(15, ge=1, description="s an idle connection is kept: a person writes again in that time")
+    connections_max: int = Field(
+        10_000, ge=1, description="connections; beyond, each gets one 503: half of the files a process may open here"
+    )
+    listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
+    pagesize_default: int = Field(10, ge=1, description="comments in a page if the request doesn't say")
+    pagesize_max: int = Field(100, ge=1, description="comments in a page at most: about 50 KB")
+    retry_after_min_s: int = Field(1, ge=0, description="s, least Retry-After of a 503: a dispatcher is back in 2")
+    retry_after_max_s: int = Field(5, ge=0, description="s, greatest Retry-After: those who wait come back spread out")
+    idempotency_entries_max: int = Field(
+        50_000, ge=1, description="first answers kept for retries; 1 KB each, 50 s of 1,000 comments/s"
+    )
+    idempotency_keep_s: int = Field(600, ge=1, description="s a first answer is kept: longer than clients retry")
+
+    # Writing
+    commit_batch_max: int = Field(
+        500, ge=1, description="comments in one write: an fsync costs as much as writing some hundred of them"
+    )
+    commit_pending_max: int = Field(
+        10_000, ge=1, description="comments waiting for a write; beyond, 503: at 5,000/s they already wait 2 s"
+    )
+    commit_writes_max: int = Field(
+        1, ge=1, description="writes at a time: one suits SQLite's single writer, 4 hide Cassandra's round trip"
+    )
+    store_retry_max_ms: int = Field(5_000, ge=100, description="ms between two attempts to open a store that is away")
+
+    # Dispatchers
+    publish_batch_max: int = Field(
+        1_000, ge=1, le=1_000, description="comments in one publish; a dispatcher refuses more than 1,000 (3 MiB)"
+    )
+    publish_in_flight_max: int = Field(
+        64,
+        ge=1,
+        description="unanswered batches: as many as a dispatcher works on at once, more would only queue there",
+    )
+    publish_pace_after: int = Field(
+        8, ge=0, description="unanswered batches from which on the next waits: a well dispatcher seldom has more than 3"
+    )
+    publish_pace_ms: int = Field(
+        2,
+        ge=0,
+        description="ms to wait for each unanswered batch, unless the batch is full: 64 batches then last 4 s, "
+        "longer than the lease (2 s) of a node that fell silent, so healthy ones don't wait for it",
+    )
+    publish_ack_timeout_ms: int = Field(
+        12_000,
+        ge=100,
+        description="ms until a batch must be answered, or its replica is left: longer than a "
+        "dispatcher waits for a node (10 s); a dead replica is found by keepalive long before",
+    )
+    publish_backlog_max: int = Field(
+        100_000, ge=1, description="comments not yet answered, 100 s of 1,000/s, 60 MB; beyond, nodes read history"
+    )
+    connect_timeout_ms: int = Field(
+        1_000, ge=50, description="ms for a connection to a replica, then the next is tried"
+    )
+    backoff_min_ms: int = Field(
+        100, ge=1, description="ms before all replicas are tried again, doubling; a restarting one takes about 500"
+    )
+    backoff_max_ms: int = Field(2_000, ge=1, description="ms, greatest back-off: how late a returned replica is found")
+    keepalive_ms: int = Field(1_000, ge=100, description="ms between pings to a replica: with the next, dead in 2 s")
+    keepalive_timeout_ms: int = Field(1_000, ge=100, description="ms until a ping must be answered")
+    watermark_ms: int = Field(
+        100, ge=1, description="ms between two saves of the watermark: what a kill makes nodes read once more"
+    )
+    lookback_s: int = Field(
+        60,
+        ge=0,
+        description="s of history that nodes read when there is no watermark, as after a lost disk; a "
+        "restart takes less",
+    )
+    place_try_timeout_ms: int = Field(500, ge=10, description="ms for one replica to place a viewer; it takes 1")
+    place_timeout_ms: int = Field(2_000, ge=10, description="ms for a placement by any replica: a person still waits")
+
+    # Ending
+    stop_requests_s: int = Field(5, ge=1, description="s after SIGTERM for requests under way")
+    stop_backlog_ms: int = Field(
+        3_000,
+        ge=0,
+        description="ms after that for the backlog to be published; the rest is the next process's catch-up",
+    )
+
+    @model_validator(mode="after")
+    def _limits_fit_together(self) -> Self:
+        if self.retry_after_max_s < self.retry_after_min_s:
+            raise ValueError("--retry-after-max-s is below --retry-after-min-s")
+        if self.pagesize_max < self.pagesize_default:
+            raise ValueError("--pagesize-max is below --pagesize-default")
+        return self
+
+    def admission(self) -> Admission:
+        author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
+        return Admission(self.message_characters_max, self.message_bytes_max, author_limits)
+
+    def http_limits(self) -> HttpLimits:
+        return HttpLimits(self.body_bytes_max, self.body_timeout_ms, self.pagesize_default, self.pagesize_max)
+
+    def connection_limits(self) -> ConnectionLimits:
+        return ConnectionLimits(self.head_timeout_s * 1000, self.head_bytes_max, self.connections_max)
+
+    def keepalive(self) -> Keepalive:
+        return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)
+
+    def publish_settings(self) -> PublishSettings:
+        return PublishSettings(
+            connect_timeout_ms=self.connect_timeout_ms,
+            ack_timeout_ms=self.publish_ack_timeout_ms,
+            backoff_min_ms=self.backoff_min_ms,
+            backoff_max_ms=self.backoff_max_ms,
+            pace_after=self.publish_pace_after,
+            pace_ms=self.publish_pace_ms,
+            watermark_ms=self.watermark_ms,
+        )

@@ -1,0 +1,94 @@
+"""uvicorn's HTTP connection with the bounds that it leaves to a proxy in front.
+
+uvicorn (0.54) waits for ever for the first request of a connection, and takes a head of any size. Here a head must be
+complete within a time and a size, so that connections which never ask anything can't use up the files that the
+process may open. A body has its own bounds, in request_parts.py.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proto.http import error_response
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What config.py says about connections; its descriptions give the reasons."""
+
+    head_timeout_ms: int
+    head_bytes_max: int
+    connections_max: int
+
+
+async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app of a connection over the limit: one answer, and the connection ends."""
+    headers = {"retry-after": "2", "connection": "close"}
+    answer = error_response(503, "too_many_connections", "this server has as many connections as it can hold", headers)
+    await answer(scope, receive, send)
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """`limits` is set by `http_protocol`: uvicorn makes the instances, and passes nothing of ours."""
+
+    limits: ConnectionLimits
+    _head_deadline: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections_max:
+            self.app = overloaded
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_complete()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_deadline is None and (self.cycle is None or self.cycle.response_complete):
+            # A next head, or what is left of a body that was answered before it was whole: both must end soon.
+            self._await_head()
+        super().data_received(data)
+        if self._head_deadline is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.head_bytes_max and not self._in_body:
+                self._refuse(431, "head_too_large", f"the head is larger than {self.limits.head_bytes_max} bytes")
+
+    def on_headers_complete(self) -> None:
+        self._head_is_complete()
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "malformed_request", "this is not HTTP/1.1 as RFC 9112 has it")
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_deadline = self.loop.call_later(self.limits.head_timeout_ms / 1000, self.transport.close)
+
+    def _head_is_complete(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answers what never becomes a request, and closes."""
+        if self.transport.is_closing():
+            return
+        answer = error_response(status, code, message, {"connection": "close"})
+        lines = [b"HTTP/1.1 %d \r\n" % status, *(b"%b: %b\r\n" % header for header in answer.raw_headers), b"\r\n"]
+        self.transport.write(b"".join(lines) + bytes(answer.body))
+        self.transport.close()
+
+
+def http_protocol(limits: ConnectionLimits) -> type[HttpProtocol]:
+    """The class for `uvicorn.Config(http=...)`"""
+    return type("LimitedHttpProtocol", (HttpProtocol,), {"limits": limits})

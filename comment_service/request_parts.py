@@ -1,0 +1,117 @@
+"""Reads the parts of a request: its body within a limit and a time, its headers, its query. Raises ServiceErrors."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.requests import Request
+
+from comment_service.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidCursor,
+    InvalidIdempotencyKey,
+    InvalidPagesize,
+    RepeatedParameter,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
+from history.ids import InvalidId, parse_id
+
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
+"""As long as a video id: a UUID or a hash fits three times."""
+
+_IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
+_JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
+_PAGESIZE = re.compile(r"[0-9]{1,9}")
+
+
+async def read_body(request: Request, *, bytes_max: int, timeout_ms: int) -> bytes:
+    """The whole body. Holds at most bytes_max and one chunk of it in memory.
+
+    Raises BodyTooLarge (before reading anything, if the sender says so), BodyTooSlow, and starlette's
+    ClientDisconnect when the sender has gone.
+    """
+    if int(request.headers.get("content-length", 0)) > bytes_max:  # the HTTP parser lets only digits through
+        raise BodyTooLarge(bytes_max)
+    body = b""
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise BodyTooLarge(bytes_max)
+    except TimeoutError:
+        raise BodyTooSlow(timeout_ms) from None
+    return body
+
+
+def require_json(request: Request) -> None:
+    """Browsers send application/json to another origin only if CORS allows it, so a foreign form can't post.
+
+    Raises UnsupportedMediaType.
+    """
+    content_type = request.headers.get("content-type")
+    if content_type != "application/json" and not (content_type and _JSON.fullmatch(content_type)):
+        raise UnsupportedMediaType("Content-Type", content_type, "send application/json")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType("Content-Encoding", encoding, "send the body as it is")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Raises InvalidIdempotencyKey."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise InvalidIdempotencyKey(IDEMPOTENCY_KEY_CHARACTERS_MAX)
+    return key
+
+
+def wants_event_stream(request: Request) -> bool:
+    """An `Accept` names text/event-stream; EventSource always does, and nobody else does by accident."""
+    return any("text/event-stream" in accept.lower() for accept in request.headers.getlist("accept"))
+
+
+def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:
+    """The cursor (None: the newest page) and the pagesize. Raises one of the query's errors."""
+    values = _query_values(request, ("cursor", "pagesize"))
+    before = None
+    if "cursor" in values:
+        try:
+            before = parse_id(values["cursor"])
+        except InvalidId:
+            raise InvalidCursor(values["cursor"]) from None
+    if "pagesize" not in values:
+        return before, pagesize_default
+    text = values["pagesize"]
+    if not _PAGESIZE.fullmatch(text) or not 1 <= int(text) <= pagesize_max:
+        raise InvalidPagesize(text, pagesize_max)
+    return before, int(text)
+
+
+def stream_query(request: Request) -> str:
+    """The query that goes with a viewer to its RMS: as it came, but a Last-Event-ID header takes the place of
+    `last_event_id`. A browser sends the header when it reconnects, and the query is then older."""
+    raw = request.scope["query_string"].decode("latin-1")
+    position = request.headers.get("last-event-id")
+    if position is None:
+        return quote(raw, safe=_QUERY_SAFE)
+    pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
+    kept = [pair for pair in pairs if pair[0] != "last_event_id"]
+    return urlencode([*kept, ("last_event_id", position)], errors="surrogateescape")
+
+
+_QUERY_SAFE = "%!$&'()*+,;=:@/?-._~[]|\\^`{}\"<>#"
+"""All that is printable stays as the client wrote it; other bytes are quoted, for they can't stand in a header."""
+
+
+def _query_values(request: Request, known: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            raise UnknownParameter(name, known)
+        if name in values:
+            raise RepeatedParameter(name)
+        values[name] = value
+    return values

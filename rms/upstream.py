@@ -29,6 +29,10 @@ MESSAGE_BYTES_MAX = 16 << 20
 """Larger than any message of a well-behaved replica: 4,000 of the longest comments"""
 
 
+GOODBYE_S = 0.5
+"""how long a replica has to end its side of a stream"""
+
+
 class Served(Protocol):
     """What the feeds do for the links."""
 
@@ -85,14 +89,16 @@ class Link:
         self._delivered_told = 0
         self._beat: dispatch_pb2.Beat | None = None
         self._deliveries = self._comments = self._connects = 0
+        self._closing = False
+        self._given_up = False  # the stream under way was ended by `cut`
 
     @property
     def connected(self) -> bool:
         return self._welcomed
 
     async def run(self) -> None:
-        """For ever, until cancelled."""
-        while True:
+        """Until `close`."""
+        while not self._closing:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type((LinkLost, grpc.RpcError, OSError)),
                 wait=wait_random_exponential(
@@ -115,12 +121,16 @@ class Link:
             except TimeoutError as late:
                 raise LinkLost(self.address) from late
             call = self._call = DispatcherStub(channel).Connect()
+            self._given_up = False
             try:
                 await self._listen(call)
             except grpc.aio.AioRpcError as ended:
                 if not self._welcomed:
                     raise
                 log.warning("dispatcher lost", dispatcher=self.address, code=ended.code().name, detail=ended.details())
+            except asyncio.CancelledError:
+                if not self._given_up:  # grpc raises this for its own calls, too
+                    raise
             finally:
                 self._end()
                 call.cancel()
@@ -240,10 +250,12 @@ class Link:
         """Ends the stream; `run` makes a new one."""
         if self._call is not None:
             log.warning("dispatcher given up", dispatcher=self.address, why=why)
+            self._given_up = True
             self._call.cancel()
 
     async def close(self) -> None:
-        """Says goodbye by ending the stream from this side."""
+        """Says goodbye by ending the stream from this side; `run` returns when the replica has ended the other."""
+        self._closing = True
         if self._call is not None:
             with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
                 await self._call.done_writing()
@@ -261,7 +273,8 @@ class Upstream:
         self._settings = settings
         self._served = served
         self._links = [Link(address, settings, identity, served) for address in settings.dispatchers.split(",")]
-        self._tasks: list[asyncio.Task[None]] = []
+        self._lives: list[asyncio.Task[None]] = []
+        self._beats: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> int:
@@ -269,8 +282,8 @@ class Upstream:
         return sum(link.connected for link in self._links)
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(link.run()) for link in self._links]
-        self._tasks.append(asyncio.create_task(self._beat()))
+        self._lives = [asyncio.create_task(link.run()) for link in self._links]
+        self._beats = asyncio.create_task(self._beat())
 
     async def join(self, video_id: str) -> None:
         """Every connected replica routes the video here when this returns, or its link is being made anew."""
@@ -295,13 +308,17 @@ class Upstream:
                     link.beat(beat)
 
     async def close(self) -> None:
-        """Every replica forgets this node; bounded by half a second."""
+        """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""
+        if self._beats is None:
+            return
+        connected = [life for link, life in zip(self._links, self._lives, strict=True) if link.connected]
         await asyncio.gather(*(link.close() for link in self._links))
-        if self.connected:
-            await asyncio.wait(self._tasks, timeout=0.1)
-        for task in self._tasks:
+        if connected:
+            await asyncio.wait(connected, timeout=GOODBYE_S)
+        tasks = [self._beats, *self._lives]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def statistics(self) -> tuple[LinkStatistics, ...]:
         return tuple(link.statistics() for link in self._links)

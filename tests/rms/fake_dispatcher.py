@@ -1,0 +1,118 @@
+"""A dispatcher replica that does what a test wants, over real gRPC. It registers nothing and places nobody; it can keep
+silent, withhold acknowledgements and cut streams, which a real one does only when it dies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from history.model import Comment
+from proto import comment_pb2, dispatch_pb2
+from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+
+
+class FakeDispatcher(DispatcherServicer):
+    def __init__(self) -> None:
+        self.address = ""
+        self.hellos: list[dispatch_pb2.Hello] = []
+        self.beats: list[dispatch_pb2.Beat] = []
+        self.interest: dict[str, bool] = {}
+        self.delivered = 0
+        """the last number that the node has acknowledged"""
+        self.acknowledges_interest = True
+        self.answers_beats = True
+        self.catch_up_from_id = 0
+        """goes into the next welcome"""
+        self.lease_ms = 5_000
+        self._down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] | None = None
+        self._number = 0
+
+    async def Connect(  # noqa: N802 (gRPC's name)
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[dispatch_pb2.DispatcherMessage]:
+        first = await anext(request_iterator)
+        self.hellos.append(first.hello)
+        self.interest = {video.video_id: True for video in first.hello.videos}
+        down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] = asyncio.Queue()
+        self._number = self.delivered = 0
+        listening = asyncio.create_task(self._listen(request_iterator, down))
+        welcome = dispatch_pb2.Welcome(
+            replica_id="fake", lease_ms=self.lease_ms, beat_ms=50, catch_up_from_id=self.catch_up_from_id
+        )
+        try:
+            yield dispatch_pb2.DispatcherMessage(welcome=welcome)
+            self._down = down
+            while (message := await down.get()) is not None:
+                yield message
+            await context.abort(grpc.StatusCode.ABORTED, "cut by the test")
+        finally:
+            if self._down is down:
+                self._down = None
+            listening.cancel()
+
+    async def _listen(self, messages: Any, down: "asyncio.Queue[dispatch_pb2.DispatcherMessage | None]") -> None:
+        async for message in messages:
+            match message.WhichOneof("message"):
+                case "interest":
+                    self.interest.update(dict.fromkeys(message.interest.joined, True))
+                    self.interest.update(dict.fromkeys(message.interest.left, False))
+                    if self.acknowledges_interest:
+                        ack = dispatch_pb2.InterestAck(number=message.interest.number)
+                        down.put_nowait(dispatch_pb2.DispatcherMessage(interest_ack=ack))
+                case "beat":
+                    self.beats.append(message.beat)
+                    if self.answers_beats:
+                        down.put_nowait(dispatch_pb2.DispatcherMessage(beat_ack=dispatch_pb2.BeatAck()))
+                case "delivered":
+                    self.delivered = message.delivered.number
+        down.put_nowait(None)
+
+    @property
+    def connected(self) -> bool:
+        return self._down is not None
+
+    def deliver(self, comments: Sequence[Comment]) -> int:
+        """Returns the delivery's number."""
+        assert self._down is not None
+        self._number += 1
+        deliver = dispatch_pb2.Deliver(number=self._number, comments=map(_message, comments))
+        self._down.put_nowait(dispatch_pb2.DispatcherMessage(deliver=deliver))
+        return self._number
+
+    def catch_up(self, from_id: int) -> int:
+        assert self._down is not None
+        self._number += 1
+        catch_up = dispatch_pb2.CatchUp(number=self._number, from_id=from_id)
+        self._down.put_nowait(dispatch_pb2.DispatcherMessage(catch_up=catch_up))
+        return self._number
+
+    def cut(self) -> None:
+        assert self._down is not None
+        self._down.put_nowait(None)
+        self._down = None
+
+
+def _message(comment: Comment) -> comment_pb2.Comment:
+    return comment_pb2.Comment(
+        id=comment.id,
+        video_id=comment.video_id,
+        author=comment_pb2.Author(id=comment.author.id, name=comment.author.name),
+        message=comment.message,
+        created_at_ms=comment.created_at_ms,
+    )
+
+
+@asynccontextmanager
+async def fake_dispatcher(address: str = "127.0.0.1:0") -> AsyncIterator[FakeDispatcher]:
+    fake = FakeDispatcher()  # type: ignore[abstract]
+    server = grpc.aio.server()
+    add_DispatcherServicer_to_server(fake, server)
+    port = server.add_insecure_port(address)
+    fake.address = f"127.0.0.1:{port}"
+    await server.start()
+    try:
+        yield fake
+    finally:
+        await server.stop(None)

@@ -1,0 +1,146 @@
+"""rms/feeds.py: opening and dropping, and that nothing falls between history and the live stream."""
+
+import asyncio
+
+import pytest
+
+from history.store import StoreUnavailable
+from rms.past import Past
+from tests.rms.conftest import StartNode
+from tests.rms.parts import comment, events, ids
+from tests.rms.test_app import viewer
+from tests.waiting import eventually
+
+
+async def test_the_past_is_read_only_after_the_interest_is_acknowledged(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(interest_ack_ms=60_000)
+    node.dispatcher.acknowledges_interest = False
+    joining = asyncio.create_task(node.node.feeds.enter("v"))
+    await eventually(lambda: node.dispatcher.interest == {"v": True})
+    # Published before the node counted here: durable, and pushed to nobody.
+    await node.store.append([comment(1)])
+    assert not joining.done()
+    node.dispatcher.cut()  # an ended stream acknowledges everything: after it history is read anyway
+    room = await joining
+    assert ids(room.feed.log.read(0, 1 << 20)) == [comment(1).id]
+
+
+async def test_what_comes_while_history_is_read_is_appended_once(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    await node.store.append([comment(1), comment(2)])
+    reading, go_on = asyncio.Event(), asyncio.Event()
+    seed = Past.seed
+
+    async def slow_seed(*args: object) -> object:
+        reading.set()
+        await go_on.wait()
+        return await seed(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Past, "seed", slow_seed)
+    joining = asyncio.create_task(node.node.feeds.enter("v"))
+    await reading.wait()
+    number = node.dispatcher.deliver([comment(2), comment(3)])
+    await eventually(lambda: node.dispatcher.delivered == number)
+    go_on.set()
+    room = await joining
+    assert ids(room.feed.log.read(0, 1 << 20)) == [comment(n).id for n in (1, 2, 3)]
+
+
+async def test_many_joiners_read_the_past_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+    reads = 0
+    seed = Past.seed
+
+    async def counted(*args: object) -> object:
+        nonlocal reads
+        reads += 1
+        return await seed(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Past, "seed", counted)
+    await asyncio.gather(*(node.node.feeds.enter("v") for _ in range(1_000)))
+    assert reads == 1
+
+
+async def test_without_history_the_live_comments_come_and_the_past_follows(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10)
+    await node.store.append([comment(1)])
+    seed = Past.seed
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    monkeypatch.setattr(Past, "seed", away)
+    async with viewer(node.port, "/comments/v") as raw:
+        node.dispatcher.deliver([comment(2)])
+        assert ids(await raw.read_until(1)) == [comment(2).id]
+        monkeypatch.setattr(Past, "seed", seed)
+        assert ids(await raw.read_until(2)) == [comment(2).id, comment(1).id]
+
+
+async def test_resuming_without_history_is_told_as_a_gap(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    await node.store.append([comment(n, 1_700_000_000_000 + n * 60_000) for n in range(300)])
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    monkeypatch.setattr(Past, "since", away)
+    async with viewer(node.port, f"/comments/v?last_event_id={comment(3).id:016x}") as raw:
+        first = next(events(await raw.read_until(50)))
+        assert first["event"] == "gap"
+        assert '"reason":"history_unavailable"' in first["data"]
+
+
+async def test_a_viewer_far_back_is_served_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    talk = [comment(n, 1_700_000_000_000 + n * 60_000) for n in range(300)]
+    await node.store.append(talk)
+    async with viewer(node.port, f"/comments/v?last_event_id={talk[9].id:016x}") as raw:
+        assert ids(await raw.read_until(291)) == [c.id for c in talk[9:]]
+
+
+async def test_a_video_is_dropped_a_while_after_its_last_viewer(start_node: StartNode) -> None:
+    node = await start_node(feed_linger_ms=0)
+    async with viewer(node.port, "/comments/v"):
+        await eventually(lambda: node.dispatcher.interest == {"v": True})
+    await eventually(lambda: node.dispatcher.interest == {"v": False})
+    assert len(node.node.feeds) == 0
+    node.dispatcher.deliver([comment(1)])
+    await eventually(lambda: node.node.feeds.useless == 1)
+
+
+async def test_the_numbers_of_viewers_are_told_with_the_beats(start_node: StartNode) -> None:
+    node = await start_node()
+
+    def told() -> dict[str, int]:
+        return {video.video_id: video.viewers for beat in node.dispatcher.beats for video in beat.videos}
+
+    async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"), viewer(node.port, "/comments/w"):
+        await eventually(lambda: told() == {"v": 2, "w": 1} and node.dispatcher.beats[-1].load.viewers == 3)
+    await eventually(lambda: told() == {"v": 0, "w": 0} and node.dispatcher.beats[-1].load.viewers == 0)
+
+
+async def test_a_slow_viewer_catches_up_from_history(start_node: StartNode) -> None:
+    node = await start_node(log_bytes_max=10_000, backfill_max=5, backfill=5, send_buffer_bytes=4096)
+    talk = [comment(n, 1_700_000_000_000 + n * 10, message="x" * 400) for n in range(2_000)]
+    async with viewer(node.port, "/comments/v", receive_buffer=4096) as raw:
+        for n in range(0, len(talk), 50):
+            await node.store.append(talk[n : n + 50])
+            number = node.dispatcher.deliver(talk[n : n + 50])
+            await eventually(lambda number=number: node.dispatcher.delivered == number)  # type: ignore[misc]
+        await eventually(lambda: node.node.sweeper.statistics().stalled == 1)
+        async with asyncio.timeout(20):
+            while b"%016x" % talk[-1].id not in raw.body:
+                raw.body += await raw.reader.read(65536)
+    gaps = [event for event in events(raw.body) if event.get("event") == "gap"]
+    got = ids(raw.body)
+    assert len(got) == len(set(got))
+    assert gaps or got == [c.id for c in talk]

@@ -1,0 +1,83 @@
+"""python -m rms as a process: it says when it is ready, what is wrong, and ends cleanly."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.rms.fake_dispatcher import fake_dispatcher
+from tests.rms.test_app import viewer
+from tests.waiting import eventually
+
+
+@asynccontextmanager
+async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rms", "--log-format", "json", *arguments), stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+        running._transport.close()  # type: ignore[attr-defined]
+
+
+async def log_line(running: asyncio.subprocess.Process, event: str) -> dict[str, str]:
+    assert running.stderr is not None
+    async with asyncio.timeout(20):
+        while line := await running.stderr.readline():
+            entry: dict[str, str] = json.loads(line)
+            if entry["event"] == event:
+                return entry
+    raise AssertionError(f"no log line {event!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_cleanly_and_sends_the_viewers_elsewhere(tmp_path: Path, number: signal.Signals) -> None:
+    async with fake_dispatcher() as dispatcher:
+        store = f"sqlite:{tmp_path / 'none.db'}"
+        async with process("--listen", "127.0.0.1:0", "--dispatchers", dispatcher.address, "--store", store) as running:
+            ready = await log_line(running, "rms ready")
+            await eventually(lambda: dispatcher.connected)
+            assert ready["service"] == "rms"
+            port = int(ready["listen"].rpartition(":")[2])
+            async with viewer(port, "/comments/v") as raw:
+                running.send_signal(number)
+                async with asyncio.timeout(10):
+                    raw.body += await raw.reader.read()
+            assert b"event: reconnect\n" in raw.body
+            assert await running.wait() == 0
+            await eventually(lambda: not dispatcher.connected)
+
+
+async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with process("--listen", f"127.0.0.1:{port}") as running:
+        line = await log_line(running, "can't listen")
+        assert (line["level"], line["reason"]) == ("error", "Address already in use")
+        assert await running.wait() == 1
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--capacity", "0"], "--capacity: Input should be greater than 0; it was '0'"),
+        (["--listen", "here"], "--listen:"),
+        (["--public-url", "ftp://x"], "--public-url:"),
+        (["--colour", "red"], "unrecognized arguments"),
+    ],
+)
+async def test_a_wrong_flag_is_explained(arguments: list[str], words: str) -> None:
+    async with process(*arguments) as running:
+        assert running.stderr is not None
+        assert words in (await running.stderr.read()).decode()
+        assert await running.wait() == 2

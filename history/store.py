@@ -19,6 +19,10 @@ class StoreUnavailable(StoreError):
     and repeating it is safe."""
 
 
+class StoreOverloaded(StoreUnavailable):
+    """More is waiting to be written than the caller allows (GroupCommit's `pending_max`). Nothing was stored."""
+
+
 class Reader(Protocol):
     """What an RMS may do."""
 

@@ -1,0 +1,58 @@
+"""Every tunable number of the stores, with its unit and reason. The services take them as they are."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How a process uses its store. Processes that share a history may differ in any of these."""
+
+    sqlite_busy_timeout_ms: int = 5_000
+    """How long a write waits for another process's write. One write with its fsync takes 1 to 30 ms, so only a store
+    that is stuck gets here."""
+
+    sqlite_readers: int = 4
+    """Threads that read, each with its own connection. A page takes 0.1 ms of CPU; more than a few only help a cold
+    disk."""
+
+    sqlite_wal_bytes_max: int = 64 * 1024 * 1024
+    """What the write-ahead log shrinks back to after a burst, in bytes."""
+
+    cassandra_connect_timeout_ms: int = 3_000
+    """For each host, at the start: five times what a busy node needs. A dead host answers at once, or never."""
+
+    cassandra_request_timeout_ms: int = 5_000
+    """For one request with all of its retries: longer than the pauses of a node that collects garbage (up to 1 s) and
+    than the server's own limit for a write (2 s), shorter than the patience of an author who waits."""
+
+    cassandra_schema_timeout_ms: int = 30_000
+    """For making a table: all nodes have to agree on it."""
+
+    cassandra_reconnect_ms: int = 1_000
+    """Between two attempts to reach a node that was lost: after its return nobody waits longer than this, and one
+    connection attempt a second costs nothing."""
+
+    cassandra_heartbeat_ms: int = 5_000
+    """How often a silent connection is asked whether it lives. A node that is stuck or cut off is noticed, and no
+    longer used, after at most twice this."""
+
+    cassandra_requests_max: int = 256
+    """Requests in flight from this process; more would only wait in the server's queue (128 writes and reads at a time
+    by default) and time out there."""
+
+    cassandra_batch_bytes_max: int = 40 * 1024
+    """Payload of one batch, in bytes: below the 50 KiB where a server refuses a batch by default."""
+
+    cassandra_bucket_reads_max: int = 16
+    """Partitions that one page reads at the same time, at most. A page of a quiet video comes from many buckets."""
+
+    cassandra_known_buckets_max: int = 50_000
+    """Buckets that this process remembers to have registered, about 10 MB. A forgotten one is registered again."""
+
+
+BUCKET_MS = 600_000
+"""How much time one Cassandra partition of a video covers, in milliseconds. NOT tunable: a part of the schema. The
+bucket of a comment is computed from its id, so with another width everything stored before is no longer found.
+
+10 minutes: at 1,000 comments/s a partition gets 600,000 rows of about 120 bytes, 70 MB, within the 100 MB up to which
+partitions are known to be comfortable."""

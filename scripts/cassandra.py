@@ -1,0 +1,143 @@
+"""A real Apache Cassandra on this machine, of one node or three, without a container: `scripts/cassandra --help`.
+
+Java 17 and Maven must be there. Maven fetches the jars once into .cassandra/lib (67 MB); a node needs 0.9 GB of memory
+and answers some 6 s after its start. Loopback only: anybody on this machine can read and write it.
+"""
+
+import fcntl
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scripts.cassandra_node import Node, Ports, wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+POM = ROOT / "scripts" / "cassandra_pom.xml"
+JARS = ROOT / ".cassandra" / "lib"
+
+START_S_MAX = 120.0
+"""A node alone needs 6 s; a cold disk and a busy machine have been seen to need 40."""
+
+HEAP_MB = {1: 512, 3: 400}
+"""Nodes -> heap of each, so that three fit into 3 GB"""
+
+EXIT_NOT_UP = 3
+LOG_LINES = 25
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+console = Console(highlight=False)
+
+Data = Annotated[Path, typer.Option(help="the cluster's folder, relative to the project")]
+Native = Annotated[int, typer.Option("--port", help="port of CQL on each node's address, 127.0.0.1 to 3")]
+Storage = Annotated[int, typer.Option(help="port on which the nodes speak to each other")]
+Jmx = Annotated[int, typer.Option(help="first node's JMX port on 127.0.0.1; the others count up")]
+
+DATA = Path(".cassandra")
+NATIVE, STORAGE, JMX = 9042, 7000, 7199
+
+
+@app.command()
+def start(
+    nodes: Annotated[int, typer.Option(help="1, or 3 for replication")] = 1,
+    data: Data = DATA,
+    port: Native = NATIVE,
+    storage_port: Storage = STORAGE,
+    jmx_port: Jmx = JMX,
+) -> None:
+    """Returns when every node answers CQL. Nodes that are up already stay as they are."""
+    if nodes not in HEAP_MB:
+        fail("--nodes must be 1 or 3")
+    for tool, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
+        if shutil.which(tool) is None:
+            fail(f"{tool} is not on the PATH; on Debian and Ubuntu: apt-get install {package}")
+    with one_at_a_time():
+        fetch_jars()
+    for number in range(1, nodes + 1):
+        # One after another: a node that joins needs the ones before it to answer.
+        start_node(Node(number, data, Ports(port, storage_port, jmx_port)), HEAP_MB[nodes])
+
+
+@app.command()
+def stop(data: Data = DATA) -> None:
+    """Ends all nodes of the folder; their data stays."""
+    for node in reversed(known_nodes(data, NATIVE)):
+        if node.stop():
+            console.print(f"node {node.number} has stopped")
+
+
+@app.command()
+def status(data: Data = DATA, port: Native = NATIVE) -> None:
+    """Shows the folder's nodes. Exit code 0: there are some and all answer; 3: not so."""
+    nodes = known_nodes(data, port)
+    table = Table("node", "address", "process", "CQL")
+    up = [node.pid() is not None and node.answers() for node in nodes]
+    for node, answers in zip(nodes, up, strict=True):
+        address = f"{node.address}:{node.ports.native}"
+        table.add_row(str(node.number), address, str(node.pid() or "-"), "answers" if answers else "silent")
+    console.print(table if nodes else f"no nodes in {data}")
+    if not nodes or not all(up):
+        raise typer.Exit(EXIT_NOT_UP)
+
+
+def start_node(node: Node, heap_mb: int) -> None:
+    if node.pid() is None:
+        if node.answers():
+            fail(f"something else answers CQL on {node.address}:{node.ports.native}; --port chooses another")
+        node.launch(JARS, heap_mb)
+    with console.status(f"node {node.number} is starting"):
+        wait_until(lambda: node.answers() or node.pid() is None, START_S_MAX)
+    if not node.answers():
+        console.print(node.log_tail(LOG_LINES), markup=False)
+        node.stop()
+        fail(f"node {node.number} did not come up; the ends of its logs are above")
+    console.print(f"node {node.number} answers CQL on {node.address}:{node.ports.native}")
+
+
+def fetch_jars() -> None:
+    """Does nothing if they are there. They appear all at once: an interrupted fetch leaves nothing half done."""
+    if JARS.is_dir():
+        return
+    partial = JARS.with_name("lib.partial")
+    with console.status("fetching Cassandra"):
+        fetched = subprocess.run(
+            [
+                *("mvn", "--quiet", "--batch-mode", "--file", str(POM), "dependency:copy-dependencies"),
+                *(f"-DoutputDirectory={partial}", "-DincludeScope=runtime"),
+            ],
+            capture_output=True,
+            text=True,
+        )
+    if fetched.returncode:
+        console.print(fetched.stdout[-4000:], markup=False)
+        fail("Maven could not fetch Cassandra; its words are above")
+    partial.rename(JARS)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Two starts at the same time, say a developer's and a test's, share the jars."""
+    JARS.parent.mkdir(exist_ok=True)
+    with (JARS.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def known_nodes(data: Path, port: int) -> list[Node]:
+    numbers = sorted(int(folder.name.removeprefix("node")) for folder in data.glob("node[1-9]"))
+    return [Node(number, data, Ports(port, STORAGE, JMX)) for number in numbers]
+
+
+def fail(why: str) -> NoReturn:
+    console.print(f"[red]{why}[/red]")
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

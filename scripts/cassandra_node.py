@@ -1,0 +1,209 @@
+"""One Cassandra node on this machine: its folder, its settings, its process. Started and watched without a container.
+
+A node is a folder: `conf/` (written anew at each start), `data/`, `log/` and `pid`. The process outlives the one that
+started it. A pid is believed only while /proc says that it is a Cassandra with this folder's settings, so a stale file
+never leads to a stranger's process.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_S_MAX = 30.0
+"""A node that flushes a full memtable on a slow disk takes some 10 s."""
+
+POLL_S = 0.1
+PROBE_S_MAX = 2.0
+
+LOG_BYTES_MAX = "20MB"
+
+CQL_OPTIONS = b"\x04\x00\x00\x00\x05\x00\x00\x00\x00"
+"""The smallest request of the native protocol: OPTIONS. Its answer, SUPPORTED, has the opcode 6."""
+CQL_SUPPORTED = 6
+
+# Cassandra reaches into the JDK; since Java 17 each place must be named. From Cassandra's conf/jvm17-server.options.
+EXPORTS = (
+    "java.base/jdk.internal.misc",
+    "java.base/jdk.internal.ref",
+    "java.base/sun.nio.ch",
+    "java.base/java.lang.ref",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.sql/java.sql",
+    "jdk.unsupported/sun.misc",
+    "jdk.compiler/com.sun.tools.javac.file",
+)
+OPENS = (
+    "java.base/java.lang.module",
+    "java.base/jdk.internal.loader",
+    "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect",
+    "java.base/jdk.internal.math",
+    "java.base/jdk.internal.module",
+    "java.base/jdk.internal.util.jar",
+    "java.base/sun.nio.ch",
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.util",
+    "java.base/java.nio",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "jdk.management/com.sun.management.internal",
+)
+
+# commitlog_sync batch: an answered write has been fsynced. With `periodic` (Cassandra's default) a lone node that is
+# killed loses what it answered last; docs/history.md has the figures of both.
+YAML = """\
+cluster_name: livecomments
+num_tokens: 16
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+endpoint_snitch: SimpleSnitch
+listen_address: {address}
+rpc_address: {address}
+native_transport_port: {native}
+storage_port: {storage}
+seed_provider:
+  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+    parameters:
+      - seeds: "127.0.0.1:{storage}"
+data_file_directories: ["{folder}/data/sstables"]
+commitlog_directory: {folder}/data/commitlog
+saved_caches_directory: {folder}/data/saved_caches
+hints_directory: {folder}/data/hints
+cdc_raw_directory: {folder}/data/cdc_raw
+commitlog_sync: batch
+auto_snapshot: false
+"""
+
+LOGBACK = """\
+<configuration>
+  <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
+    <file>{folder}/log/system.log</file>
+    <rollingPolicy class="ch.qos.logback.core.rolling.FixedWindowRollingPolicy">
+      <fileNamePattern>{folder}/log/system.%i.log</fileNamePattern><minIndex>1</minIndex><maxIndex>2</maxIndex>
+    </rollingPolicy>
+    <triggeringPolicy class="ch.qos.logback.core.rolling.SizeBasedTriggeringPolicy">
+      <maxFileSize>{bytes_max}</maxFileSize>
+    </triggeringPolicy>
+    <encoder><pattern>%-5level %date{{ISO8601}} %F:%L - %msg%n</pattern></encoder>
+  </appender>
+  <root level="INFO"><appender-ref ref="FILE"/></root>
+</configuration>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """native is CQL's. Every node has its own address and the same two ports; JMX is on 127.0.0.1, counted up."""
+
+    native: int
+    storage: int
+    jmx: int
+
+
+class Node:
+    """number: from 1; the address is 127.0.0.number. data: the cluster's folder."""
+
+    def __init__(self, number: int, data: Path, ports: Ports) -> None:
+        self.number = number
+        self.address = f"127.0.0.{number}"
+        self.folder = data.absolute() / f"node{number}"
+        self.ports = ports
+        self._pid_file = self.folder / "pid"
+
+    def pid(self) -> int | None:
+        """The node's process, if it lives."""
+        with suppress(OSError, ValueError):
+            pid = int(self._pid_file.read_text())
+            if self._config_argument().encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                return pid
+        return None
+
+    def answers(self) -> bool:
+        """Does anybody speak CQL at the node's address?"""
+        with suppress(OSError), socket.create_connection((self.address, self.ports.native), PROBE_S_MAX) as probe:
+            probe.sendall(CQL_OPTIONS)
+            head = probe.recv(9)
+            return len(head) >= 5 and head[4] == CQL_SUPPORTED
+        return False
+
+    def launch(self, jars: Path, heap_mb: int) -> int:
+        """Starts the process and returns its pid; it answers some seconds later."""
+        self._write_config()
+        with (self.folder / "log" / "output.log").open("wb") as output:
+            process = subprocess.Popen(
+                self._command(jars, heap_mb),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C on the terminal that started it isn't meant for it
+            )
+        self._pid_file.write_text(str(process.pid))
+        return process.pid
+
+    def stop(self) -> bool:
+        """Ends the process: it flushes, then exits; killed after STOP_S_MAX. False if none was there."""
+        if (pid := self.pid()) is None:
+            return False
+        os.kill(pid, signal.SIGTERM)
+        if not wait_until(lambda: self.pid() is None, STOP_S_MAX):
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: self.pid() is None, STOP_S_MAX)
+        self._pid_file.unlink(missing_ok=True)
+        return True
+
+    def log_tail(self, lines: int) -> str:
+        """The ends of both logs: what the JVM printed, and what Cassandra logged."""
+        tails = []
+        for name in ("output.log", "system.log"):
+            with suppress(OSError):
+                text = (self.folder / "log" / name).read_text(errors="replace")
+                tails.append(f"--- {self.folder}/log/{name}\n" + "\n".join(text.splitlines()[-lines:]))
+        return "\n".join(tails)
+
+    def _write_config(self) -> None:
+        for part in ("conf", "data", "log"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        (self.folder / "conf" / "cassandra.yaml").write_text(
+            YAML.format(address=self.address, native=self.ports.native, storage=self.ports.storage, folder=self.folder)
+        )
+        (self.folder / "conf" / "logback.xml").write_text(LOGBACK.format(folder=self.folder, bytes_max=LOG_BYTES_MAX))
+
+    def _config_argument(self) -> str:
+        return f"-Dcassandra.config=file://{self.folder}/conf/cassandra.yaml"
+
+    def _command(self, jars: Path, heap_mb: int) -> list[str]:
+        return [
+            *("java", f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m", "-XX:+UseG1GC", "-Xss512k"),
+            *("-XX:+ExitOnOutOfMemoryError", "-Djdk.attach.allowAttachSelf=true"),
+            *(f"--add-exports={place}=ALL-UNNAMED" for place in EXPORTS),
+            *(f"--add-opens={place}=ALL-UNNAMED" for place in OPENS),
+            f"-javaagent:{next(jars.glob('jamm-*.jar'))}",
+            self._config_argument(),
+            f"-Dcassandra.storagedir={self.folder}/data",
+            f"-Dcassandra.jmx.local.port={self.ports.jmx + self.number - 1}",
+            "-Dcassandra-foreground=yes",
+            # Nobody else joins or leaves meanwhile: the waits that make this safe in a real cluster are not needed.
+            "-Dcassandra.ring_delay_ms=1000",
+            "-Dcassandra.skip_wait_for_gossip_to_settle=0",
+            "-Dcassandra.shutdown_announce_in_ms=0",
+            *("-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.service.CassandraDaemon"),
+        ]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
+    """True as soon as it holds, False if it didn't in time."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(POLL_S)
+    return True

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
 
 from history.opening import STORE_HELP
@@ -122,28 +121,28 @@ def _speaker(console: Console) -> Callable[[str, str], None]:
     return say
 
 
-def _banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Panel:
+def _banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
+    """Lines that can be copied: no box around them, and none is cut or wrapped by us."""
     base = plan.base_url.replace("127.0.0.1", "localhost")
-    replicas = ",".join(part.address for part in plan["dispatcher"])
     pids = {process.name: process.pid for process in supervisor.processes}
-    lines = [
-        f"page     {base}/?video=demo",
-        f"watch    curl -NL -H 'Accept: text/event-stream' {base}/comments/demo",
-        f"post     curl {base}/comment/create -H 'Content-Type: application/json' \\",
-        """           -d '{"liveVideoId": "demo", "message": "hello"}'""",
-        "",
-        *(
-            f"{role:<17}" + "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role])
-            for role in ROLES
-            if plan[role]
-        ),
-        f"{'store':<17}{store}",
-        f"{'state':<17}{data}",
-        "",
-        f"Ask the dispatchers: scripts/topology --dispatchers {replicas} nodes",
-        "kill -9 any pid: it is started again, and no comment is lost. Ctrl-C ends all.",
-    ]
-    return Panel(Text("\n".join(lines)), title="livecomments is ready", border_style="green", expand=False)
+    banner = Text("\nlivecomments is ready\n\n", style="bold green")
+
+    def show(word: str, line: str) -> None:
+        banner.append(f"  {word:<17}", style="bold not green").append(f"{line}\n", style="default not bold")
+
+    show("page", f"{base}/?video=demo")
+    show("watch", f"curl -NL -H 'Accept: text/event-stream' {base}/comments/demo")
+    body = '{"liveVideoId": "demo", "message": "hello"}'
+    show("post", f"curl {base}/comment/create -H 'Content-Type: application/json' -d '{body}'")
+    for role in ROLES:
+        show(role, "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role]) or "none")
+    show("store", store)
+    show("state", str(data))
+    if plan["dispatcher"]:
+        show(
+            "topology", f"scripts/topology --dispatchers {','.join(part.address for part in plan['dispatcher'])} nodes"
+        )
+    return banner.append("\n  kill -9 any pid: it is started again. Ctrl-C ends all.\n", style="default not bold")
 
 
 def _need_cassandra() -> None:

@@ -15,6 +15,7 @@ from typing import Self
 
 from scripts.plan import ROLES, free_ports, make_plan
 from scripts.processes import Process, Supervisor
+from tests.waiting import eventually
 
 TAIL_LINES = 15  # of each log, shown when a story fails
 
@@ -71,6 +72,12 @@ class System:
         """For restart=False: returns when it is ready."""
         process = self.process(role, number)
         await process.start()
+        await process.wait_ready()
+
+    async def back_again(self, role: str, number: int = 1) -> None:
+        """For restart=True, after a kill: returns when the next life is ready."""
+        process = self.process(role, number)
+        await eventually(lambda: process.pid is not None)
         await process.wait_ready()
 
     def errors(self) -> list[str]:

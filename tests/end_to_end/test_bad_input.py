@@ -75,7 +75,7 @@ WRONG_BODIES = {
     "an odd video": (b'{"liveVideoId": "../etc", "message": "a"}', 400),
     "a long video": (json.dumps({"liveVideoId": "v" * 129, "message": "a"}).encode(), 400),
     "too large": (b'{"liveVideoId": "v", "message": "' + b"x" * 100_000 + b'"}', 413),
-    "deeply nested": (b"[" * 10_000, 400),
+    "deeply nested": (b"[" * 10_000, 422),
 }
 
 

@@ -18,7 +18,7 @@ def assert_all_arrived(result: Result) -> None:
     assert verdict, result
     assert verdict.group(1, 2) == ("0", "0"), result
     assert result.code == 0, result
-    assert re.search(rf"^refused +{REFUSED}$", result.out, re.MULTILINE), result
+    assert re.search(rf"^refused +{REFUSED} ", result.out, re.MULTILINE), result
 
 
 async def replay_small_chat(system: System, speed: int, viewers: int = 5) -> Result:
@@ -43,10 +43,10 @@ async def test_survives_kill_9_of_each_of_its_kind_in_turn(role: str) -> None:
     async with System() as system, aiohttp.ClientSession(system.base_url) as session:
         replaying = asyncio.create_task(replay_small_chat(system, speed=60))
         for part in system.plan[role]:
-            await a_new_comment(session, unless=replaying)
-            await a_new_comment(session, unless=replaying)
+            for _ in range(10):
+                await a_new_comment(session, unless=replaying)
             await system.kill(role, part.number)
-            await system.process(role, part.number).wait_ready()
+            await system.back_again(role, part.number)
         assert not replaying.done(), "the kills were meant to be in the middle"
         result = await replaying
         assert_all_arrived(result)

@@ -1,0 +1,165 @@
+"""The two kinds of peers that a replica has, as the tests play them: real gRPC, but they do only what they are told.
+
+A NodePeer acknowledges nothing and beats never unless the test says so; a real node does both by itself.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+import grpc.aio
+
+from dispatcher.__main__ import build
+from dispatcher.config import Config
+from dispatcher.server import Server
+from proto.comment_pb2 import Author, Comment
+from proto.dispatch_pb2 import (
+    Beat,
+    Delivered,
+    DispatcherMessage,
+    Hello,
+    Interest,
+    Load,
+    NodeMessage,
+    PublishRequest,
+    VideoViewers,
+    Welcome,
+)
+from proto.dispatch_pb2_grpc import DispatcherStub
+
+WAIT_S = 10  # for anything that must happen; only a broken replica needs it all
+
+
+def comment(comment_id: int, video_id: str = "demo", message: str = "hi") -> Comment:
+    return Comment(id=comment_id, video_id=video_id, author=Author(id="u1", name="Ann"), message=message)
+
+
+class RunningReplica:
+    """A replica on a free port, in this process: `async with RunningReplica(lease_ms=...) as server`"""
+
+    def __init__(self, **settings: int) -> None:
+        self._config = Config.model_validate({"listen": "127.0.0.1:0", "stop_ms": 0, "close_ms": 100, **settings})
+
+    async def __aenter__(self) -> Server:
+        self._server = build(self._config)
+        await self._server.start()
+        return self._server
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._server.stop()
+
+
+class _Peer:
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+        self.stub = DispatcherStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._channel.close()
+
+
+class NodePeer(_Peer):
+    """One node at one replica"""
+
+    def __init__(self, address: str, node_id: str = "rms-1", incarnation: int = 1) -> None:
+        super().__init__(address)
+        self.node_id = node_id
+        self.incarnation = incarnation
+        self.call = self.stub.Connect()
+        self._interests = 0
+
+    async def hello(self, videos: Mapping[str, int] | None = None, capacity: int = 1000, silent_ms: int = 0) -> Welcome:
+        await self.say(
+            hello=Hello(
+                node_id=self.node_id,
+                incarnation=self.incarnation,
+                public_url=f"http://{self.node_id}:8000",
+                capacity_viewers=capacity,
+                load=Load(viewers=sum((videos or {}).values())),
+                videos=[VideoViewers(video_id=video, viewers=viewers) for video, viewers in (videos or {}).items()],
+                silent_ms=silent_ms,
+            )
+        )
+        return (await self.hears("welcome")).welcome
+
+    async def joins(self, *video_ids: str, left: Sequence[str] = ()) -> None:
+        """Returns when the interest is acknowledged."""
+        self._interests += 1
+        await self.say(interest=Interest(number=self._interests, joined=video_ids, left=left))
+        assert (await self.hears("interest_ack")).interest_ack.number == self._interests
+
+    async def beats(self, viewers: int = 0, videos: Mapping[str, int] | None = None) -> None:
+        """Returns when the beat is acknowledged."""
+        changed = [VideoViewers(video_id=video, viewers=count) for video, count in (videos or {}).items()]
+        await self.say(beat=Beat(load=Load(viewers=viewers), videos=changed))
+        await self.hears("beat_ack")
+
+    async def acknowledges(self, number: int) -> None:
+        await self.say(delivered=Delivered(number=number))
+
+    async def say(
+        self,
+        hello: Hello | None = None,
+        beat: Beat | None = None,
+        interest: Interest | None = None,
+        delivered: Delivered | None = None,
+    ) -> None:
+        await self.call.write(NodeMessage(hello=hello, beat=beat, interest=interest, delivered=delivered))
+
+    async def hears(self, kind: str) -> DispatcherMessage:
+        """The next message, which must be of that kind. Raises AioRpcError if the stream has ended."""
+        async with asyncio.timeout(WAIT_S):
+            message = await self.call.read()
+        assert isinstance(message, DispatcherMessage), f"the replica closed the stream instead of saying {kind}"
+        assert message.WhichOneof("message") == kind, message
+        return message
+
+    async def receives(self, *ids: int) -> int:
+        """The next message delivers exactly these comments. Returns its number."""
+        deliver = (await self.hears("deliver")).deliver
+        assert [comment.id for comment in deliver.comments] == list(ids)
+        return deliver.number
+
+    async def ended(self) -> tuple[grpc.StatusCode, str]:
+        """How the replica ended the stream. What it said before is not looked at."""
+        async with asyncio.timeout(WAIT_S):
+            while isinstance(await self._read_or_end(), DispatcherMessage):
+                pass
+            return await self.call.code(), await self.call.details()
+
+    async def _read_or_end(self) -> object:
+        try:
+            return await self.call.read()
+        except grpc.aio.AioRpcError:
+            return None
+
+
+class PublisherPeer(_Peer):
+    """One comment_service at one replica"""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.call = self.stub.Publish()
+
+    async def publishes(self, seq: int, *comments: Comment, catch_up_from_id: int = 0) -> None:
+        await self.call.write(PublishRequest(seq=seq, comments=comments, catch_up_from_id=catch_up_from_id))
+
+    async def is_answered(self) -> int:
+        """The seq of the next answer"""
+        async with asyncio.timeout(WAIT_S):
+            answer = await self.call.read()
+        seq = getattr(answer, "seq", None)
+        assert isinstance(seq, int), f"the stream ended: {await self.call.code()} {await self.call.details()}"
+        return seq
+
+    async def ended(self) -> tuple[grpc.StatusCode, str]:
+        async with asyncio.timeout(WAIT_S):
+            return await self.call.code(), await self.call.details()

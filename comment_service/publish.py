@@ -85,6 +85,7 @@ class Publisher:
         self._tasks: list[asyncio.Task[None]] = []
         self._connected: str | None = None
         self._answered_on_stream = False
+        self._closing = False
 
     def start(self) -> "list[asyncio.Task[None]]":
         """Returns the tasks that work from now on; one that ends before `close` has failed."""
@@ -114,6 +115,7 @@ class Publisher:
                 while not self._outbox.is_empty:
                     self._emptied.clear()
                     await self._emptied.wait()
+        self._closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -135,9 +137,10 @@ class Publisher:
         )
 
     async def _publish(self) -> None:
-        """From replica to replica, for ever"""
+        """From replica to replica, until `close`"""
         failures = 0  # in a row; a stream on which something was answered is none
-        while True:
+        # Cancelling alone doesn't end this: a TaskGroup that fails in the same moment raises its error instead.
+        while not self._closing:
             address = self._replicas.best()
             self._answered_on_stream = False
             try:
@@ -145,7 +148,7 @@ class Publisher:
             except* (grpc.aio.AioRpcError, ReplicaAway, AnswerOverdue, StreamEnded) as group:
                 self._leave(address, _reason(group))
             failures = 0 if self._answered_on_stream else failures + 1
-            if failures and failures % len(self._replicas) == 0:
+            if failures and failures % len(self._replicas) == 0 and not self._closing:
                 rounds = failures // len(self._replicas)
                 if rounds == 1:
                     log.warning("no dispatcher can be reached", backlog=self._outbox.backlog)
@@ -223,7 +226,7 @@ class Publisher:
 
     async def _save_watermark(self) -> None:
         """Rewrites the file when it has changed, and rests in between. A full disk is said once, and tried again."""
-        saved, failing = self._outbox.low_id(), False
+        saved, failing = 0, False
         while True:
             await asyncio.sleep(self._settings.watermark_ms / 1000)
             low_id = self._outbox.low_id()

@@ -42,7 +42,7 @@ class Replicas:
             # gRPC's own waits between connection attempts begin at 1 s and grow to 120 s; a replica is back sooner.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", keepalive.interval_ms),
-            ("grpc.max_reconnect_backoff_ms", 2000),
+            ("grpc.max_reconnect_backoff_ms", keepalive.interval_ms),
         ]
         self._channels = {
             address: grpc.aio.insecure_channel(address, options=options)
@@ -55,7 +55,7 @@ class Replicas:
 
     def best(self) -> str:
         """The replica to try first"""
-        return self._order[0]
+        return self.in_order()[0]
 
     def in_order(self) -> list[str]:
         """All of them: connected ones first, and those that failed lately last"""
@@ -78,14 +78,17 @@ class Replicas:
         return sum(map(self.is_connected, self._order))
 
     async def wait_connected(self, address: str, timeout_ms: int) -> None:
-        """Raises ReplicaAway when a connection is refused or hasn't come about in time."""
+        """Raises ReplicaAway when a connection is refused or hasn't come about in time.
+
+        A channel whose last attempt was refused says so until one succeeds; it goes on trying by itself.
+        """
         channel = self._channels[address]
         try:
             async with asyncio.timeout(timeout_ms / 1000):
                 while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
-                    await channel.wait_for_state_change(state)
-                    if channel.get_state() is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
                         raise ReplicaAway("the connection failed")
+                    await channel.wait_for_state_change(state)
         except TimeoutError:
             raise ReplicaAway(f"no connection within {timeout_ms} ms") from None
 

@@ -1,0 +1,97 @@
+"""A dispatcher replica that does what a test wants, over real gRPC: it can withhold answers, cut streams, refuse and
+hang. It is unrealistic in that it has no nodes: an answer means only that the request has come."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from proto.dispatch_pb2 import PlaceRequest, PlaceResponse, PublishRequest, PublishResponse
+from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+
+
+class FakeDispatcher(DispatcherServicer):
+    def __init__(self) -> None:
+        self.address = ""
+        self.requests: list[PublishRequest] = []
+        self.streams = 0
+        self.answers = True
+        """Whether a batch is answered. What was withheld stays without an answer."""
+        self.refuses: grpc.StatusCode | None = None
+        """Each stream ends with this status at its first batch."""
+        self.public_url: str | None = "http://127.0.0.1:1"
+        """None: no node has room."""
+        self.places = asyncio.Event()
+        """Not set: Place hangs."""
+        self.places.set()
+        self.placed: list[str] = []
+        self._cut = asyncio.Event()
+
+    @property
+    def published(self) -> list[int]:
+        """The ids of all comments that came, doubles included"""
+        return [comment.id for request in self.requests for comment in request.comments]
+
+    @property
+    def catch_ups(self) -> list[int]:
+        return [request.catch_up_from_id for request in self.requests if request.catch_up_from_id]
+
+    def cut(self) -> None:
+        """Ends the streams that are open now."""
+        self._cut.set()
+        self._cut = asyncio.Event()
+
+    async def Publish(self, request_iterator: Any, context: Any) -> AsyncIterator[PublishResponse]:  # noqa: N802
+        self.streams += 1
+        cut = asyncio.create_task(self._cut.wait())
+        try:
+            while True:
+                reading = asyncio.create_task(context.read())
+                await asyncio.wait({cut, reading}, return_when=asyncio.FIRST_COMPLETED)
+                if cut.done():
+                    reading.cancel()
+                    await context.abort(grpc.StatusCode.ABORTED, "cut by the test")
+                request = reading.result()
+                if request is grpc.aio.EOF:
+                    return
+                self.requests.append(request)
+                if self.refuses is not None:
+                    await context.abort(self.refuses, "refused by the test")
+                if self.answers:
+                    yield PublishResponse(seq=request.seq)
+        finally:
+            cut.cancel()
+
+    async def Place(self, request: PlaceRequest, context: Any) -> PlaceResponse:  # noqa: N802
+        self.placed.append(request.video_id)
+        await self.places.wait()
+        if self.public_url is None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "no living node has room")
+        return PlaceResponse(node_id="fake", public_url=self.public_url or "")
+
+
+@asynccontextmanager
+async def serving(fake: FakeDispatcher, address: str = "127.0.0.1:0") -> AsyncIterator[FakeDispatcher]:
+    """The fake listens, as a process would from its start to its kill."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 100),
+            ("grpc.http2.max_ping_strikes", 0),
+        ]
+    )
+    add_DispatcherServicer_to_server(fake, server)
+    fake.address = f"127.0.0.1:{server.add_insecure_port(address)}"
+    await server.start()
+    try:
+        yield fake
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def fake_dispatcher() -> AsyncIterator[FakeDispatcher]:
+    async with serving(FakeDispatcher()) as fake:  # type: ignore[abstract] # RMS nodes don't come here
+        yield fake

@@ -1,8 +1,11 @@
 """The RMS's HTTP face: GET /comments/{liveVideoId} as an event stream, and health."""
 
+import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,13 +19,14 @@ from history.model import InvalidVideoId, check_video_id
 from history.store import StoreUnavailable
 from proto.http import error_response, health_response
 from rms.config import RmsSettings
+from rms.editions import GZIP_HEAD, stored
 from rms.feed import Attach
-from rms.feeds import Feeds, Room, TooManyVideos
+from rms.feeds import Feeds, Room, TooManyVideos, Wish
 from rms.handoff import take_over
 from rms.position import InvalidPosition, Position, parse_position
 from rms.sse import retry_line
 from rms.streamed import stream_from
-from rms.sweep import Sweeper, Viewer
+from rms.sweep import Audience, Sweeper, Viewer
 from rms.upstream import Upstream
 
 STREAM_HEADERS = {
@@ -30,7 +34,37 @@ STREAM_HEADERS = {
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # nginx passes on what comes, as it comes
     "access-control-allow-origin": "*",
+    "vary": "accept-encoding",
 }
+
+
+def _stream_head(headers: dict[str, str]) -> bytes:
+    # No length and no chunks: the body ends when the connection does, which HTTP/1.0 and 1.1 both understand.
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode()
+
+
+STREAM_HEAD = _stream_head(STREAM_HEADERS)
+GZIP_STREAM_HEAD = _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"})
+
+
+def _gzip_head(first: bytes) -> bytes:
+    return GZIP_STREAM_HEAD + GZIP_HEAD + stored(first)
+
+
+PARAMETERS = {"backfill", "last_event_id", "max_rate"}
+
+RATES = (1, 2, 5, 10, 20, 50, 100)
+"""comments a second; one edition each, whatever is asked for. A person reads 5."""
+
+
+class Asked(NamedTuple):
+    """What a viewer wants"""
+
+    video_id: str
+    position: Position | None
+    backfill: int
+    wish: Wish
 
 
 class Refused(Exception):
@@ -59,10 +93,10 @@ class Viewers:
 
     async def stream(self, request: Request) -> Response:
         try:
-            video_id, position, backfill = self._understand(request)
+            asked = self._understand(request)
             if request.method == "HEAD":
                 return Response(headers=STREAM_HEADERS)
-            return await self._enter(request, video_id, position, backfill)
+            return await self._enter(request, asked)
         except Refused as refused:
             headers = {"cache-control": "no-store"}
             if refused.status == 503:
@@ -70,61 +104,67 @@ class Viewers:
                 headers["retry-after"] = str(random.randint(wait_s, 2 * wait_s))
             return error_response(refused.status, refused.code, refused.message, headers)
 
-    def _understand(self, request: Request) -> tuple[str, Position | None, int]:
+    def _understand(self, request: Request) -> Asked:
         accept = request.headers.get("accept", "*/*")
         if "text/event-stream" not in accept and "*/*" not in accept:
             raise Refused(406, "not_acceptable", "here is an event stream: send Accept: text/event-stream")
-        unknown = set(request.query_params) - {"last_event_id", "backfill"}
+        query = request.query_params
+        unknown = set(query) - PARAMETERS
         if unknown:
-            raise Refused(
-                400, "unknown_parameter", f"{min(unknown)[:40]!r} is unknown: last_event_id and backfill are known here"
-            )
+            known = ", ".join(sorted(PARAMETERS))
+            raise Refused(400, "unknown_parameter", f"{min(unknown)[:40]!r} is unknown: {known} are known here")
         try:
             video_id = check_video_id(request.path_params["video_id"])
-            last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+            last = request.headers.get("last-event-id") or query.get("last_event_id")
             position = parse_position(last) if last else None
         except InvalidVideoId as invalid:
             raise Refused(400, "invalid_video_id", str(invalid)) from invalid
         except InvalidPosition as invalid:
             raise Refused(400, "invalid_last_event_id", str(invalid)) from invalid
         most = self._settings.backfill_max
-        text = request.query_params.get("backfill", str(min(self._settings.backfill, most)))
-        if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= most):
-            raise Refused(400, "invalid_backfill", f"backfill is a number from 0 to {most}, not {text[:40]!r}")
-        return video_id, position, int(text)
+        backfill = _number("backfill", query.get("backfill"), 0, most, min(self._settings.backfill, most))
+        max_rate = _number("max_rate", query.get("max_rate"), 1, 1_000_000, 0)
+        # The largest tier that isn't more than was asked for; above all tiers, the stream as it is.
+        tier = None if max_rate > RATES[-1] else next((rate for rate in RATES[::-1] if rate <= max_rate), None)
+        return Asked(video_id, position, backfill, Wish(tier, _takes_gzip(request.headers.get("accept-encoding", ""))))
 
-    async def _enter(self, request: Request, video_id: str, position: Position | None, backfill: int) -> Response:
+    async def _enter(self, request: Request, asked: Asked) -> Response:
         if self.stopping:
             raise Refused(503, "stopping", "this node is stopping: ask the original URL again")
         if len(self) >= self._settings.capacity:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
         self._entering += 1
         try:
-            room = await self._feeds.enter(video_id)
+            room = await self._feeds.enter(asked.video_id)
+            try:
+                return await self._let_in(request, room, asked)
+            finally:
+                self._feeds.let_go(room)
         except TooManyVideos:
             raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
         finally:
             self._entering -= 1
-        try:
-            self._entering += 1
-            return await self._let_in(request, room, position, backfill)
-        finally:
-            self._entering -= 1
-            self._feeds.let_go(room)
 
-    async def _let_in(self, request: Request, room: Room, position: Position | None, backfill: int) -> Response:
+    async def _let_in(self, request: Request, room: Room, asked: Asked) -> Response:
         history, read = None, True
-        if position is not None:
+        if asked.position is not None:
             try:
-                history = await self._feeds.history_for(room, position, backfill)
+                history = await self._feeds.history_for(room, asked.position, asked.backfill)
             except StoreUnavailable:
                 read = False
-        find = partial(self._feeds.attach, room, position, backfill, history, read)
+        find = partial(self._feeds.attach, room, asked.position, asked.backfill, history, read)
         fd = await take_over(request)
         if fd is None:
-            return self._streamed_response(room, find())
-        private, offset = find()
-        self._sweeper.add(Viewer(fd, room.audience, self._head() + private, offset))
+            audience = self._feeds.audience(room, asked.wish._replace(gzip=False))
+            return self._streamed_response(room, audience, audience.edition.attach(find(), _now_ms()))
+        try:
+            audience = self._feeds.audience(room, asked.wish)
+            private, offset = audience.edition.attach(find(), _now_ms())
+            head = _gzip_head(self._retry()) if asked.wish.gzip else STREAM_HEAD + self._retry()
+            self._sweeper.add(Viewer(fd, audience, head + private, offset))
+        except BaseException:
+            os.close(fd)
+            raise
         return Gone()
 
     def _retry(self) -> bytes:
@@ -132,17 +172,12 @@ class Viewers:
         retry_ms = self._settings.retry_ms
         return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
 
-    def _head(self) -> bytes:
-        # No length and no chunks: the body ends when the connection does, which HTTP/1.0 and 1.1 both understand.
-        lines = [f"{name}: {value}\r\n" for name, value in STREAM_HEADERS.items()]
-        return ("HTTP/1.1 200 OK\r\n" + "".join(lines) + "connection: close\r\n\r\n").encode() + self._retry()
-
-    def _streamed_response(self, room: Room, attach: Attach) -> Response:
+    def _streamed_response(self, room: Room, audience: Audience, attach: Attach) -> Response:
         settings = self._settings
         body = stream_from(
-            room.audience,
-            self._retry(),
-            attach,
+            audience,
+            self._retry() + attach.private,
+            attach.offset,
             partial(self._feeds.resume, room),
             settings.chunk_bytes,
             settings.heartbeat_ms / 1000,
@@ -170,6 +205,26 @@ class Viewers:
         ok = connected > 0 and not self.stopping and len(self) < self._settings.capacity
         facts = {"dispatchers": connected, "viewers": len(self), "capacity": self._settings.capacity}
         return health_response(ok, {**facts, "stopping": self.stopping})
+
+
+def _number(name: str, text: str | None, least: int, most: int, default: int) -> int:
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
+        raise Refused(400, f"invalid_{name}", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
+    return int(text)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    for offer in accept_encoding.lower().split(","):
+        coding, _, weight = offer.partition(";")
+        if coding.strip() in ("gzip", "x-gzip"):
+            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    return False
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Gone(Response):

@@ -121,6 +121,13 @@ class Feed:
             return Attach(b"", self.log.end)
         return Attach(b"", self._entries[max(0, len(self._entries) - backfill)].start)
 
+    def entries_from(self, offset: int) -> Sequence[Entry]:
+        """The comments whose frames stand at or behind `offset`, which is a frame's end"""
+        return self._entries[bisect_left(self._entries, offset, key=_start) :]
+
+    def frame(self, entry: Entry) -> bytes:
+        return self.log.read(entry.start, entry.end - entry.start)
+
     def position_at(self, offset: int) -> Position | None:
         """The position of a viewer that has read the log up to this frame's end; None if that isn't known."""
         index = bisect_left(self._entries, offset, key=_end)
@@ -206,8 +213,7 @@ class Feed:
             if comment_id in elsewhere:
                 data = comment_data(elsewhere[comment_id])
             else:
-                entry = before[comment_id]
-                data = frame_data(self.log.read(entry.start, entry.end - entry.start))
+                data = frame_data(self.frame(before[comment_id]))
             then = window.position()
             assert then is not None
             frames.append(comment_frame(then, data))

@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import Coroutine, Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -20,9 +20,11 @@ from history.ids import first_id_at
 from history.model import Comment
 from history.store import StoreUnavailable
 from rms.config import RmsSettings
+from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
 from rms.feed import Attach, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
+from rms.sse import HEARTBEAT
 from rms.sweep import Audience, Sweeper, Viewer
 
 log = structlog.stdlib.get_logger()
@@ -44,17 +46,25 @@ class Interest(Protocol):
     def leave(self, video_id: str) -> None: ...
 
 
-class Room:
-    """A served video. `feed` and `audience` are there once `opened` is done."""
+class Wish(NamedTuple):
+    """In which form a viewer wants the stream"""
 
-    __slots__ = ("audience", "empty_ms", "feed", "holds", "opened", "overflow_id", "pending", "video_id")
+    rate: int | None = None
+    """at most so many comments a second"""
+    gzip: bool = False
+
+
+class Room:
+    """A served video. `feed` is there once `opened` is done."""
+
+    __slots__ = ("audiences", "empty_ms", "feed", "holds", "opened", "overflow_id", "pending", "video_id")
 
     feed: Feed
-    audience: Audience
 
     def __init__(self, video_id: str) -> None:
         self.video_id = video_id
         self.opened: asyncio.Task[None]
+        self.audiences: dict[Wish, Audience] = {}
         self.pending: list[Comment] | None = []  # came while history was read; None once open
         self.overflow_id = 0  # the smallest id that did not fit there
         self.holds = 0  # viewers that are neither in the audience nor gone: joining, streamed, catching up
@@ -62,7 +72,7 @@ class Room:
 
     @property
     def viewers(self) -> int:
-        return self.holds + (len(self.audience.viewers) if self.pending is None else 0)
+        return self.holds + sum(len(audience.viewers) for audience in self.audiences.values())
 
 
 class Feeds:
@@ -119,17 +129,27 @@ class Feeds:
             seed, complete_from = [], first_id_at(now_ms)
             self._spawn(self._catch_up(room, 0))
         room.feed = Feed(self._settings.feed_limits(), seed, complete_from, now_ms)
-        room.audience = Audience(
-            room.feed.log,
-            room.feed.position_at,
-            lambda viewer: self._spawn(self._behind(room, viewer)),
-            _monotonic_ms(),
-        )
         pending, room.pending = room.pending, None
         for comment in pending or ():
             room.feed.append(comment, now_ms)
         if room.overflow_id:
             self._spawn(self._catch_up(room, room.overflow_id))
+
+    def audience(self, room: Room, wish: Wish) -> Audience:
+        """Those in the room who want it like this"""
+        audience = room.audiences.get(wish)
+        if audience is None:
+            edition: Edition
+            if wish.gzip:
+                edition = GzipEdition(self.audience(room, Wish(wish.rate)).edition, _wall_ms())
+            elif wish.rate:
+                edition = RateEdition(room.feed, wish.rate, _wall_ms(), self._settings.backfill_max)
+            else:
+                edition = PlainEdition(room.feed)
+            audience = room.audiences[wish] = Audience(
+                edition, lambda viewer: self._spawn(self._behind(room, viewer)), _monotonic_ms()
+            )
+        return audience
 
     async def history_for(self, room: Room, position: Position, backfill: int) -> list[Comment] | None:
         """What must be read before `attach` can place a viewer; None if nothing must. Raises StoreUnavailable."""
@@ -147,7 +167,7 @@ class Feeds:
         attach = room.feed.resume(position, backfill, _wall_ms(), history)
         if isinstance(attach, NeedsHistory):
             return room.feed.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
-        self._sweeper.publish(room.audience)  # what was read may be new to all
+        self._publish(room)  # what was read may be new to all
         return attach
 
     async def resume(self, room: Room, position: Position | None) -> Attach:
@@ -166,7 +186,8 @@ class Feeds:
     async def _behind(self, room: Room, viewer: Viewer) -> None:
         room.holds += 1
         try:
-            private, viewer.offset = await self.resume(room, viewer.stood_at)
+            attach = await self.resume(room, viewer.stood_at)
+            private, viewer.offset = viewer.audience.edition.attach(attach, _wall_ms())
         except BaseException:
             os.close(viewer.fd)
             raise
@@ -193,7 +214,11 @@ class Feeds:
 
     def _append(self, room: Room, comment: Comment) -> None:
         if room.feed.append(comment, _wall_ms()):
-            self._sweeper.publish(room.audience)
+            self._publish(room)
+
+    def _publish(self, room: Room) -> None:
+        for audience in room.audiences.values():
+            self._sweeper.publish(audience)
 
     def catch_up(self, from_id: int) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
@@ -261,12 +286,21 @@ class Feeds:
         room.feed.trim(wall_ms)
         if room.viewers:
             room.empty_ms = 0
-            if now_ms - room.audience.sent_ms >= self._settings.heartbeat_ms:
-                self._sweeper.heartbeat(room.audience)
+            for wish, audience in list(room.audiences.items()):
+                self._look_after_audience(room, wish, audience, now_ms)
         elif not room.empty_ms:
             room.empty_ms = now_ms
         elif now_ms - room.empty_ms >= self._settings.feed_linger_ms:
             self._drop(room)
+
+    def _look_after_audience(self, room: Room, wish: Wish, audience: Audience, now_ms: int) -> None:
+        if now_ms - audience.sent_ms < self._settings.heartbeat_ms:
+            if wish.rate:
+                self._sweeper.publish(audience)  # what was skipped is told, also when nothing follows
+        elif audience.viewers:
+            self._sweeper.tell(audience, HEARTBEAT)
+        elif not audience.waiters and (wish.gzip or Wish(wish.rate, True) not in room.audiences):
+            del room.audiences[wish]  # nobody wants it like this any more
 
     def _drop(self, room: Room) -> None:
         del self._rooms[room.video_id]
@@ -276,8 +310,8 @@ class Feeds:
     def say_goodbye(self, why: str, last_words: bytes) -> None:
         """Closes every viewer."""
         for room in self._rooms.values():
-            if room.pending is None:
-                self._sweeper.close_audience(room.audience, why, last_words)
+            for audience in room.audiences.values():
+                self._sweeper.close_some(audience, len(audience.viewers), why, last_words)
 
     async def close(self) -> None:
         opening = [room.opened for room in self._rooms.values()]

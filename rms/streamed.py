@@ -2,6 +2,7 @@
 a task for each viewer."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from rms.feed import Attach
@@ -13,21 +14,24 @@ from rms.sweep import Audience
 async def stream_from(
     audience: Audience,
     head: bytes,
-    attach: Attach,
+    offset: int,
     resume: Callable[[Position | None], Awaitable[Attach]],
     chunk_bytes: int,
     heartbeat_s: float,
 ) -> AsyncGenerator[bytes, None]:
-    """The stream's body, without end. resume: asked when this viewer has fallen off the log."""
-    log, offset = audience.log, attach.offset
+    """The stream's body, without end, from this offset of the audience's log on, after `head`.
+
+    resume: asked when this viewer has fallen off the log.
+    """
+    log, edition = audience.log, audience.edition
     grown = asyncio.Event()
     audience.waiters.add(grown)
     try:
-        if head or attach.private:
-            yield head + attach.private
+        yield head
         while True:
             grown.clear()
-            stood_at = audience.position_at(offset)
+            edition.update(time.time_ns() // 1_000_000)
+            stood_at = edition.position_at(offset)
             while offset < log.end:
                 if offset < log.base:
                     private, offset = await resume(stood_at)
@@ -38,11 +42,11 @@ async def stream_from(
                 end = log.frame_end(offset + len(chunk))
                 chunk += log.read(offset + len(chunk), end - offset - len(chunk))
                 offset = end
-                stood_at = audience.position_at(offset)
+                stood_at = edition.position_at(offset)
                 yield chunk
             try:
                 await asyncio.wait_for(grown.wait(), heartbeat_s)
             except TimeoutError:
-                yield HEARTBEAT
+                yield edition.aside(HEARTBEAT)
     finally:
         audience.waiters.discard(grown)

@@ -26,10 +26,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rms.byte_log import ByteLog
 from rms.config import RmsSettings
+from rms.editions import Edition
 from rms.position import Position
-from rms.sse import HEARTBEAT
 
 
 class Viewer:
@@ -44,30 +43,24 @@ class Viewer:
         self.offset = offset
         self.index = -1  # in audience.viewers
         self.stalled_ms = 0  # since when its socket is full; 0: it isn't
-        self.stood_at: Position | None = None  # when it became full: what it has, once `head` is out
+        self.stood_at: Position | None = None  # when it became full: what it has once `head` is out
 
 
 class Audience:
-    """All viewers of one log, and where a sweep over them stands."""
+    """All viewers of one edition, and where a sweep over them stands."""
 
-    __slots__ = ("beat_due", "cursor", "log", "on_behind", "position_at", "sent_ms", "swept_to", "viewers", "waiters")
+    __slots__ = ("aside", "cursor", "due", "edition", "log", "on_behind", "sent_ms", "swept_to", "viewers", "waiters")
 
-    def __init__(
-        self,
-        log: ByteLog,
-        position_at: Callable[[int], Position | None],
-        on_behind: Callable[[Viewer], None],
-        now_ms: int,
-    ) -> None:
-        """position_at: what a viewer has that has read up to this frame's end.
-        on_behind: called with a viewer whose offset has fallen off the log; it is already detached, and open."""
-        self.log = log
-        self.position_at = position_at
+    def __init__(self, edition: Edition, on_behind: Callable[[Viewer], None], now_ms: int) -> None:
+        """on_behind: called with a viewer whose offset has fallen off the log; it is already detached, and open."""
+        self.edition = edition
+        self.log = edition.log
         self.on_behind = on_behind
         self.viewers: list[Viewer] = []
         self.cursor = -1  # the next viewer of the sweep under way; sweeps go downwards, so that removal is a swap
-        self.swept_to = log.end
-        self.beat_due = False
+        self.swept_to = self.log.end
+        self.due = b""  # what the next sweep gives to all who have read everything, beside the log
+        self.aside = b""  # what the sweep under way gives them
         self.sent_ms = now_ms
         self.waiters: set[asyncio.Event] = set()  # of streamed responses, see rms/streamed.py
 
@@ -135,9 +128,9 @@ class Sweeper:
             self._dirty.append(audience)
             self._schedule()
 
-    def heartbeat(self, audience: Audience) -> None:
-        """Every viewer that has read everything gets a comment line."""
-        audience.beat_due = True
+    def tell(self, audience: Audience, data: bytes) -> None:
+        """Gives `data`, whole lines, to every viewer that has read everything: it is for now, and stands in no log."""
+        audience.due = data
         self.publish(audience)
 
     def _schedule(self) -> None:
@@ -156,7 +149,7 @@ class Sweeper:
                 break  # the budget is spent in the middle of it
             self._dirty.popleft()
             self._queued.discard(id(audience))
-            if audience.viewers and (audience.swept_to != audience.log.end or audience.beat_due):
+            if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
                 self.publish(audience)
         self._schedule()
 
@@ -165,9 +158,12 @@ class Sweeper:
         viewers, log = audience.viewers, audience.log
         if audience.cursor < 0:
             audience.cursor = len(viewers) - 1
+            audience.edition.update(_wall_ms())
             audience.swept_to = log.end
+            audience.aside = audience.edition.aside(audience.due) if audience.due else b""
+            audience.due = b""
         target = audience.swept_to
-        beat = audience.beat_due
+        aside = audience.aside
         chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
         chunk_bytes, base, write = self._settings.chunk_bytes, log.base, os.write
         # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
@@ -180,8 +176,8 @@ class Sweeper:
             if viewer.stalled_ms:
                 continue
             if offset >= target:
-                if beat:
-                    self._write(viewer, HEARTBEAT, offset)
+                if aside and offset == target:
+                    self._write(viewer, aside)
                 continue
             if offset < base:
                 self._behind(viewer)
@@ -205,11 +201,10 @@ class Sweeper:
                 self._advance(viewer, sent, full=sent < len(chunk))
         audience.cursor = cursor
         if cursor < 0:
-            audience.beat_due = False
             audience.sent_ms = _now_ms()
         return budget
 
-    def _write(self, viewer: Viewer, data: bytes, offset: int) -> bool:
+    def _write(self, viewer: Viewer, data: bytes) -> bool:
         """Writes bytes that don't stand in the log; what can't be sent now becomes the head. True if all went out."""
         try:
             sent = os.write(viewer.fd, data)
@@ -221,7 +216,6 @@ class Sweeper:
         self._sends += 1
         self._bytes += sent
         viewer.head = data[sent:]
-        viewer.offset = offset
         if viewer.head:
             self._stall(viewer)
             return False
@@ -229,7 +223,7 @@ class Sweeper:
 
     def _continue(self, viewer: Viewer) -> None:
         """The viewer's socket may have room: its head first, then the next sweep takes it along."""
-        if viewer.head and not self._write(viewer, viewer.head, viewer.offset):
+        if viewer.head and not self._write(viewer, viewer.head):
             return
         if viewer.offset < viewer.audience.log.base:
             self._behind(viewer)
@@ -267,7 +261,7 @@ class Sweeper:
 
     def _stall(self, viewer: Viewer) -> None:
         viewer.stalled_ms = _now_ms()
-        viewer.stood_at = viewer.audience.position_at(viewer.offset)
+        viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
         self._stalled.add(viewer)
 
     def _unstall(self, viewer: Viewer) -> None:
@@ -313,13 +307,16 @@ class Sweeper:
         os.close(viewer.fd)
         self._closes[why] += 1
 
-    def close_audience(self, audience: Audience, why: str, last_words: bytes = b"") -> None:
-        """Closes all viewers of an audience; those that have read everything get some last words."""
-        for viewer in audience.viewers[::-1]:
-            if last_words and not viewer.stalled_ms and viewer.offset == audience.log.end:
+    def close_some(self, audience: Audience, count: int, why: str, last_words: bytes) -> int:
+        """Closes up to `count` viewers; those that have read everything get some last words. Returns how many."""
+        leaving = audience.viewers[: -count - 1 : -1]
+        words = audience.edition.aside(last_words)
+        for viewer in leaving:
+            if not viewer.stalled_ms and viewer.offset == audience.log.end:
                 with contextlib.suppress(OSError):
-                    os.write(viewer.fd, last_words)
+                    os.write(viewer.fd, words)
             self._close(viewer, why)
+        return len(leaving)
 
     def close(self) -> None:
         """Closes every viewer and the epoll set."""
@@ -341,3 +338,7 @@ class Sweeper:
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000

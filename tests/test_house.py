@@ -24,6 +24,7 @@ ARROWS = {
 # The cores decide and touch nothing that waits: `now` and everything else comes in as an argument.
 CORES = (
     "rms/byte_log.py",
+    "rms/editions.py",
     "rms/feed.py",
     "rms/sse.py",
     "rms/position.py",

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -226,3 +227,47 @@ async def test_another_origin_may_read(start_node: StartNode) -> None:
     request = get("/comments/v?backfill=x", more="Origin: http://page\r\n")
     _, headers, _ = await answer(node.port, request)
     assert headers["access-control-allow-origin"] == "*"
+
+
+async def test_gzip_flows_event_by_event(start_node: StartNode) -> None:
+    node = await start_node()
+    past = [comment(n) for n in range(20)]
+    await node.store.append(past)
+    async with viewer(node.port, "/comments/v", "Accept-Encoding: br, gzip\r\n") as raw:
+        assert b"content-encoding: gzip" in raw.head
+        gunzip, text = zlib.decompressobj(31), b""
+        for number in range(20, 40):
+            async with asyncio.timeout(10):
+                while len(ids(text)) < number:
+                    text += gunzip.decompress(await raw.reader.read(65536))
+            node.dispatcher.deliver([comment(number)])
+        assert ids(text) == [comment(n).id for n in range(39)]
+        assert text.startswith(b"retry: ")
+
+
+@pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "br, deflate"])
+async def test_who_does_not_ask_for_gzip_gets_none(start_node: StartNode, accepted: str) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v", f"Accept-Encoding: {accepted}\r\n") as raw:
+        assert b"content-encoding" not in raw.head
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_viewer_may_ask_for_fewer_comments(start_node: StartNode, encoding: str) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v?max_rate=7", f"Accept-Encoding: {encoding}\r\n") as raw:
+        node.dispatcher.deliver([comment(n) for n in range(50)])
+        gunzip, text = zlib.decompressobj(31), b""
+        async with asyncio.timeout(10):
+            while b"event: skipped" not in text:
+                data = await raw.reader.read(65536)
+                text += gunzip.decompress(data) if encoding == "gzip" else data
+        assert len(ids(text)) == 5, "the tier below 7"
+        assert b'data: {"skipped":45}\n' in text
+
+
+@pytest.mark.parametrize("rate", ["0", "x", "-1", "10000000"])
+async def test_a_rate_that_is_none(start_node: StartNode, rate: str) -> None:
+    node = await start_node()
+    status, _, body = await answer(node.port, get(f"/comments/v?max_rate={rate}"))
+    assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_max_rate")

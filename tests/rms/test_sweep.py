@@ -9,9 +9,31 @@ import pytest
 
 from rms.byte_log import ByteLog
 from rms.config import RmsSettings
+from rms.feed import Attach
 from rms.position import Position
 from rms.sweep import Audience, Sweeper, Viewer
 from tests.waiting import eventually
+
+
+class Bytes:
+    """An edition that is only a log; a position is an offset."""
+
+    head = b""
+
+    def __init__(self) -> None:
+        self.log = ByteLog()
+
+    def update(self, now_ms: int) -> None:
+        pass
+
+    def attach(self, attach: Attach, now_ms: int) -> Attach:
+        return attach
+
+    def position_at(self, offset: int) -> Position | None:
+        return Position(offset, 1, 1)
+
+    def aside(self, data: bytes) -> bytes:
+        return data
 
 
 class Hall:
@@ -23,9 +45,10 @@ class Hall:
             RmsSettings(_cli_parse_args=False, **{**defaults, **settings}),  # type: ignore[call-arg, arg-type]
             asyncio.get_running_loop(),
         )
-        self.log = ByteLog()
+        edition = Bytes()
+        self.log = edition.log
         self.behind: list[Viewer] = []
-        self.audience = Audience(self.log, lambda offset: Position(offset, 1, 1), self.behind.append, 1)
+        self.audience = Audience(edition, self.behind.append, 1)
         self.expected = b""
         self.ends: list[socket.socket] = []
 
@@ -159,7 +182,7 @@ async def test_heartbeats_go_to_those_who_have_read_everything(hall: Hall) -> No
     end = hall.viewer()
     hall.frame()
     assert await read(end, 100) == hall.expected
-    hall.sweeper.heartbeat(hall.audience)
+    hall.sweeper.tell(hall.audience, b":\n")
     assert await read(end, 2) == b":\n"
     hall.frame()
     assert await read(end, 100) == hall.expected[-100:]
@@ -167,7 +190,7 @@ async def test_heartbeats_go_to_those_who_have_read_everything(hall: Hall) -> No
 
 async def test_last_words(hall: Hall) -> None:
     end = hall.viewer()
-    hall.sweeper.close_audience(hall.audience, "shutdown", b"bye")
+    assert hall.sweeper.close_some(hall.audience, 5, "shutdown", b"bye") == 1
     assert await read(end, 3) == b"bye"
     assert await asyncio.get_running_loop().sock_recv(end, 1) == b""
 

@@ -1,0 +1,42 @@
+"""dispatcher/config.py: numbers that contradict each other are refused, and everything has a reason."""
+
+import pytest
+from pydantic import ValidationError
+
+from dispatcher.config import Config
+
+
+def test_the_defaults_keep_what_the_protocol_promises() -> None:
+    config = Config.model_validate({})
+    assert config.lease_ms == 2000
+    assert config.keepalive_ms + config.keepalive_timeout_ms <= 2000
+    assert config.policy().placement.nearly_full < 1
+    assert config.link_limits().deliver_bytes_max < 4 << 20
+
+
+def test_a_lease_holds_at_least_two_beats() -> None:
+    with pytest.raises(ValidationError, match="at least twice beat_ms"):
+        Config.model_validate({"lease_ms": 900, "beat_ms": 500})
+
+
+def test_a_batch_fits_into_a_message() -> None:
+    with pytest.raises(ValidationError, match="would never arrive"):
+        Config.model_validate({"batch_bytes_max": 5 << 20})
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, setting in Config.model_fields.items():
+        assert setting.description, name
+
+
+def test_flags_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVECOMMENTS_DISPATCHER_BEAT_MS", "250")
+    config = Config.parse(["--listen", "127.0.0.1:0", "--replica-id", "d1"])
+    assert (config.listen, config.replica_id, config.beat_ms) == ("127.0.0.1:0", "d1", 250)
+
+
+def test_a_wrong_flag_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Config.parse(["--lease-ms", "soon"])
+    assert ended.value.code == 2
+    assert "--lease-ms" in capsys.readouterr().err

@@ -3,16 +3,16 @@
 /** Calls `show(seconds)` at once and each second until `ms` have passed, then `done()`. Returns a function that stops it. */
 export function countdown(ms, show, done) {
   const dueMs = performance.now() + ms;
+  let seconds = Math.ceil(ms / 1000);
   let timer = 0;
   function tick() {
-    const leftMs = dueMs - performance.now();
-    if (leftMs <= 0) {
+    if (seconds <= 0) {
       done();
       return;
     }
-    const seconds = Math.ceil(leftMs / 1000);
     show(seconds);
-    timer = setTimeout(tick, leftMs - (seconds - 1) * 1000);
+    seconds -= 1;
+    timer = setTimeout(tick, dueMs - seconds * 1000 - performance.now());
   }
   tick();
   return () => clearTimeout(timer);

@@ -62,5 +62,8 @@ export const ASLEEP_MS = 60_000;
 /** The backfill comes within this time after the stream has opened; history is asked only for what lies before it. */
 export const BACKFILL_MS = 400;
 
+/** How many comments it brings: the RMS's default. */
+export const BACKFILL_COMMENTS = 50;
+
 /** How much later than a younger comment an older one can arrive (the window of the stream's positions). */
 export const ARRIVAL_WINDOW_MS = 5_000;

@@ -2,7 +2,7 @@
  * The part of a talk that is held in memory: comments and notices, each once, in the order of their ids. Touches no
  * document and no network. Bounded: over the limit the end that is farther from the reader goes.
  */
-import { ARRIVAL_WINDOW_MS } from "./limits.js";
+import { ARRIVAL_WINDOW_MS, BACKFILL_COMMENTS } from "./limits.js";
 import { firstIdAt, timeOf } from "./ids.js";
 
 /** A notice stands right behind the comment with that id: "~" sorts after every hex digit. */
@@ -89,12 +89,12 @@ export class Timeline {
 
   /**
    * The cursor for the first page below a backfill. A backfill is the last comments in the order of their arrival, so
-   * near its oldest one some may be missing: the page overlaps it by as much as a comment can be late.
+   * among its ids some may be missing that arrived before: the page overlaps it by as much as a comment can be late.
    */
   cursorBelowBackfill() {
-    const oldest = this.oldestId();
-    if (oldest === undefined) return undefined;
-    const settled = firstIdAt(timeOf(oldest) + ARRIVAL_WINDOW_MS);
-    return this.entries.findLast((entry) => isComment(entry) && entry.id <= settled).id;
+    const backfill = this.entries.filter(isComment).slice(0, BACKFILL_COMMENTS);
+    if (backfill.length === 0) return undefined;
+    const settled = firstIdAt(timeOf(backfill[0].id) + ARRIVAL_WINDOW_MS);
+    return backfill.findLast((comment) => comment.id <= settled).id;
   }
 }

@@ -101,7 +101,7 @@ export class View {
     this.changed();
   }
 
-  /** A line above the oldest entry */
+  /** A line above the oldest entry in memory */
   sayAbove(text) {
     this.#aboveText = text;
     this.changed();
@@ -161,7 +161,7 @@ export class View {
     const shown = this.#timeline.entries.slice(start, start + ROWS_MAX);
     this.#list.ariaLive = this.following && this.#arrivals <= ANNOUNCE_PER_S_MAX ? "polite" : "off";
     this.#reconcile(shown);
-    this.#above.textContent = this.#aboveText;
+    this.#above.textContent = start === 0 ? this.#aboveText : "";
     this.#below.textContent = this.#timeline.detached ? "Much more has been said since." : "";
     this.#button.hidden = this.following;
     this.#button.textContent = newestLabel(this.#unread);
@@ -169,7 +169,7 @@ export class View {
       this.#toBottom();
     } else {
       const anchor = anchors.find(({ row }) => row.isConnected);
-      if (anchor) this.#scroller.scrollTop += anchor.row.offsetTop - anchor.top;
+      if (anchor) this.#scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
       this.#lastTop = this.#scroller.scrollTop;
     }
   }
@@ -203,17 +203,19 @@ export class View {
   /** The rows in sight, from the top, and where they stand; some of them may be gone after a change. */
   #visibleRows() {
     const rows = this.#list.children;
-    const { scrollTop, clientHeight } = this.#scroller;
+    const seen = this.#scroller.getBoundingClientRect();
     let low = 0;
     let high = rows.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (rows[middle].offsetTop + rows[middle].offsetHeight <= scrollTop) low = middle + 1;
+      if (rows[middle].getBoundingClientRect().bottom <= seen.top) low = middle + 1;
       else high = middle;
     }
     const visible = [];
-    for (let row = rows[low]; row && row.offsetTop < scrollTop + clientHeight; row = row.nextElementSibling) {
-      visible.push({ row, top: row.offsetTop });
+    for (let row = rows[low]; row; row = row.nextElementSibling) {
+      const { top } = row.getBoundingClientRect(); // unlike offsetTop it is no whole number, and doesn't drift
+      if (top >= seen.bottom) break;
+      visible.push({ row, top });
     }
     return visible;
   }

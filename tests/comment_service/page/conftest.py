@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
+from playwright.async_api import Browser, Page
 
 from tests.browser_fixture import chromium, open_page
 from tests.comment_service.page.stand_in import StandIn
 
-__all__ = ["chromium", "open_page", "stand_in"]
+__all__ = ["chromium", "modules", "open_page", "stand_in"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -15,4 +16,16 @@ async def stand_in() -> AsyncIterator[StandIn]:
     service = StandIn()
     service.start()
     yield service
+    await service.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def modules(chromium: Browser) -> AsyncIterator[Page]:
+    """For the modules that have no state and ask no service: one page for all of a file's tests"""
+    service = StandIn()
+    service.start()
+    page = await chromium.new_page()
+    await page.goto(f"{service.url}/page/icon.svg")
+    yield page
+    await page.close()
     await service.stop()

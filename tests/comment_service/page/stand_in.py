@@ -60,14 +60,17 @@ class StandIn:
     """comment_service, history and dispatcher at once; `rms` is where viewers are sent to."""
 
     def __init__(self) -> None:
-        self.arrivals: list[tuple[str, dict[str, Any]]] = []  # event name ("" for a comment), payload
+        self.arrivals: list[tuple[str, dict[str, Any], str]] = []  # event name ("" for a comment), payload, position
+        self.passed_over: list[dict[str, Any]] = []  # history has them, the stream never brought them
         self.rms: Server | None = None
         self.answers_to_posts: list[Response] = []  # each is given once, instead of accepting
         self.answers_to_pages: list[Response] = []
         self.posts: list[tuple[str, dict[str, Any]]] = []  # idempotency key, body
         self.cursors: list[str | None] = []
         self.last_event_ids: list[str | None] = []
-        self.why_no_place = "no dispatcher answers"
+        self.answers_to_streams: list[Response] = []  # of the RMS
+        self.opened = asyncio.Event()  # set when a stream opens; a new one for the next
+        self.retry_after_s = 1
         self._by_key: dict[str, dict[str, Any]] = {}
         self._ms = int(time.time() * 1000) - 1_000_000
         self._changed = asyncio.Event()
@@ -112,16 +115,17 @@ class StandIn:
         return comment
 
     def arrive(self, comment: dict[str, Any]) -> None:
-        self.send("", comment)
+        self.send("", comment, f"{comment['id']}.{len(self.arrivals)}")
 
-    def send(self, event: str, payload: dict[str, Any]) -> None:
-        self.arrivals.append((event, payload))
+    def send(self, event: str, payload: dict[str, Any], position: str = "") -> None:
+        self.arrivals.append((event, payload, position))
         self._changed.set()
         self._changed = asyncio.Event()
 
     def comments(self, video: str) -> list[dict[str, Any]]:
         """Newest first, each once"""
-        known = {c["id"]: c for event, c in self.arrivals if not event and c["liveVideoId"] == video}
+        said = [*(payload for event, payload, _ in self.arrivals if not event), *self.passed_over]
+        known = {comment["id"]: comment for comment in said if comment["liveVideoId"] == video}
         return [known[comment_id] for comment_id in sorted(known, reverse=True)]
 
     def _front_app(self) -> Starlette:
@@ -148,7 +152,8 @@ class StandIn:
     async def _comments(self, request: Request) -> Response:
         if "text/event-stream" in request.headers["accept"]:
             if self.rms is None:
-                return error_response(503, "no_place", self.why_no_place, {"retry-after": "1"})
+                retry_after = {"retry-after": str(self.retry_after_s)}
+                return error_response(503, "no_place", "no dispatcher answers", retry_after)
             return RedirectResponse(f"{self.rms.url}{request.url.path}?{request.url.query}")
         cursor = request.query_params.get("cursor")
         self.cursors.append(cursor)
@@ -163,20 +168,21 @@ class StandIn:
     async def _stream(self, request: Request) -> Response:
         last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         self.last_event_ids.append(last)
+        self.opened.set()
+        self.opened = asyncio.Event()
+        if self.answers_to_streams:
+            return self.answers_to_streams.pop(0)
         start = int(last.partition(".")[2]) + 1 if last else max(0, len(self.arrivals) - BACKFILL)
         return StreamingResponse(self._frames(request.path_params["video"], start), media_type="text/event-stream")
 
     async def _frames(self, video: str, index: int) -> AsyncIterator[bytes]:
-        yield b":\n\n"
+        """What was sent before the stream opened comes without the named events: they are for those who are there."""
+        backlog, index = self.arrivals[index:], len(self.arrivals)
+        yield b":\n\n" + b"".join(_frame(*one) for one in backlog if not one[0] and one[1]["liveVideoId"] == video)
         while True:
             changed = self._changed
-            frames = []
-            for event, payload in self.arrivals[index:]:
-                if event:
-                    frames.append(_frame(event, payload, ""))
-                elif payload["liveVideoId"] == video:
-                    frames.append(_frame("", payload, f"{payload['id']}.{index}"))
-                index += 1
+            new, index = self.arrivals[index:], len(self.arrivals)
+            frames = [_frame(*one) for one in new if one[0] or one[1]["liveVideoId"] == video]
             if frames:
                 yield b"".join(frames)
             await changed.wait()

@@ -1,0 +1,19 @@
+"""Calls the page's modules alone, in a real browser: no room, no stream."""
+
+from typing import Any
+
+from playwright.async_api import Page
+
+from tests.browser_fixture import OpenPage
+from tests.comment_service.page.stand_in import StandIn
+
+
+async def open_modules(open_page: OpenPage, stand_in: StandIn) -> Page:
+    """An empty page of the right origin, from which the modules can be imported"""
+    return await open_page(f"{stand_in.url}/page/icon.svg")
+
+
+async def call(page: Page, module: str, body: str, argument: object = None) -> Any:
+    """The value of the function body, which knows the module's exports as `it` and the argument as `given`"""
+    code = f"async (given) => {{ const it = await import('/page/{module}'); {body} }}"
+    return await page.evaluate(code, argument)

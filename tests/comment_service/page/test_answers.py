@@ -1,0 +1,46 @@
+"""Whatever the service, a proxy or nobody answers becomes a sentence and a time."""
+
+import pytest
+from playwright.async_api import Page
+
+from tests.comment_service.page.modules import call
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TELL = "const refusal = await it.refusalOf(new Response(given.body, {status: given.status, headers: given.headers}));"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "retry_after", "expected"),
+    [
+        (503, '{"error": {"code": "x", "message": "the store is away"}}', "3", ["The store is away.", 3000, True]),
+        (422, '{"error": {"code": "x", "message": "Too long!"}}', "", ["Too long!", 0, False]),
+        (429, "", "0.5", ["The server answered 429.", 500, True]),
+        (502, "<html>Bad gateway</html>", "Wed, 21 Oct 2026 07:28:00 GMT", ["The server answered 502.", 0, True]),
+        (503, "null", "86400", ["The server answered 503.", 300_000, True]),
+        (404, '{"error": {"message": 7}}', "-1", ["The server answered 404.", 0, False]),
+        (408, "{}", "1", ["The server answered 408.", 1000, True]),
+    ],
+)
+async def test_a_refusal_says_why_and_when(
+    modules: Page, status: int, body: str, retry_after: str, expected: list[object]
+) -> None:
+    headers = {"retry-after": retry_after} if retry_after else {}
+    given = {"status": status, "body": body, "headers": headers}
+    code = f"{TELL} return [refusal.message, refusal.retryAfterMs, refusal.isPassing];"
+    assert await call(modules, "answers.js", code, given) == expected
+
+
+async def test_nobody_there_is_a_refusal_and_leaving_is_not(modules: Page) -> None:
+    await modules.route("**/nobody", lambda route: route.abort("connectionrefused"))
+    code = "try { await it.ask('/nobody', {timeoutMs: 5000, signal: given ? AbortSignal.abort() : undefined}); } "
+    code += "catch (error) { return [error.name, error.message]; }"
+    assert await call(modules, "answers.js", code, False) == ["Error", "No server answers."]
+    assert (await call(modules, "answers.js", code, True))[0] == "AbortError"
+
+
+async def test_an_answer_that_takes_too_long_is_a_refusal(modules: Page) -> None:
+    await modules.route("**/silent", lambda route: None)
+    code = "return it.ask('/silent', {timeoutMs: 50}).catch((error) => error.message);"
+    assert await call(modules, "answers.js", code) == "No server answers."
+    await modules.unroute_all(behavior="ignoreErrors")

@@ -1,0 +1,119 @@
+"""Posting: nothing typed is lost, nothing is posted twice."""
+
+import pytest
+from playwright.async_api import Page, Route, expect
+from starlette.responses import JSONResponse
+
+from proto.http import error_response
+from tests.browser_fixture import OpenPage
+from tests.comment_service.page.reader import expect_messages, open_live, post
+from tests.comment_service.page.stand_in import StandIn
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def expect_sent(page: Page) -> None:
+    await expect(page.locator("#message")).to_have_value("")
+    await expect(page.locator("#problem")).to_have_text("")
+    await expect(page.locator("#send")).to_have_text("Send")
+
+
+async def test_enter_sends_and_shift_enter_does_not(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    await page.fill("#message", "two")
+    await page.press("#message", "Shift+Enter")
+    await page.locator("#message").press_sequentially("lines")
+    assert stand_in.posts == []
+    await page.press("#message", "Enter")
+    await expect_sent(page)
+    await expect_messages(page, ["two\nlines"])
+    assert stand_in.posts[0][1] == {"liveVideoId": "demo", "message": "two\nlines"}
+
+
+async def test_the_button_sends_under_the_name(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    await page.fill("#name", " Ann ")
+    await page.press("#name", "Enter")
+    await expect(page.locator("#message")).to_be_focused()
+    await expect(page.locator("#send")).to_be_disabled()
+    await page.fill("#message", "hello")
+    await page.click("#send")
+    await expect_sent(page)
+    assert stand_in.posts[0][1] == {"liveVideoId": "demo", "message": "hello", "author": {"name": "Ann"}}
+
+
+async def test_a_refusal_is_said_in_words_and_the_text_is_kept(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    stand_in.answers_to_posts.append(error_response(422, "rude", "message is rude: be kind"))
+    await post(page, "you fool")
+    await expect(page.locator("#problem")).to_have_text("Message is rude: be kind. Your text is kept.")
+    await expect(page.locator("#message")).to_have_value("you fool")
+    await expect(page.locator("#send")).to_have_text("Send")
+    await post(page, "you sage")
+    await expect_sent(page)
+    assert stand_in.posts[0][0] != stand_in.posts[1][0]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_request_for_patience_is_respected(stand_in: StandIn, open_page: OpenPage, status: int) -> None:
+    page = await open_live(open_page, stand_in)
+    stand_in.answers_to_posts.append(error_response(status, "later", "not now", {"retry-after": "1"}))
+    await post(page, "hello")
+    await expect(page.locator("#send")).to_have_text("Retry in 1 s")
+    await expect(page.locator("#send")).to_be_disabled()
+    await page.press("#message", "Enter")
+    await expect(page.locator("#send")).to_have_text("Retry")
+    assert len(stand_in.posts) == 1
+    await page.click("#send")
+    await expect_sent(page)
+    assert stand_in.posts[0] == stand_in.posts[1]  # also the key
+    await expect_messages(page, ["hello"])
+
+
+async def test_a_lost_answer_posts_once(stand_in: StandIn, open_page: OpenPage) -> None:
+    """The service has accepted the comment, but its answer never arrives."""
+    page = await open_live(open_page, stand_in)
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort("connectionreset")
+
+    await page.route("**/comment/create", lose_the_answer, times=1)
+    await post(page, "hello")
+    await expect(page.locator("#problem")).to_have_text("No server answers. Your text is kept.")
+    await expect(page.locator("#send")).to_have_text("Retry")
+    await page.click("#send")
+    await expect_sent(page)
+    await expect_messages(page, ["hello"])
+    assert stand_in.posts[0] == stand_in.posts[1]
+
+
+async def test_the_same_words_twice_are_two_posts(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    for _ in range(2):
+        await post(page, "ha")
+        await expect_sent(page)
+    await expect_messages(page, ["ha", "ha"])
+
+
+async def test_an_answer_that_is_no_json_is_a_failure(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    broken = JSONResponse(None)
+    broken.body = b"{"
+    broken.headers["content-length"] = "1"
+    stand_in.answers_to_posts.append(broken)
+    await post(page, "hello")
+    await expect(page.locator("#problem")).to_have_text("The answer broke off. Your text is kept.")
+
+
+async def test_the_counter_counts_what_the_service_counts(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    count, send = page.locator("#count"), page.locator("#send")
+    for text, label in (("x" * 399, ""), ("😀" * 410, "90 left"), ("x" * 500, "Full"), ("x" * 503, "3 too many")):
+        await page.fill("#message", text)
+        await expect(count).to_have_text(label)
+    await expect(send).to_be_disabled()
+    await page.fill("#message", " \n ")
+    await expect(send).to_be_disabled()
+    await page.fill("#message", "😀" * 500)  # 500 characters, exactly 2,000 bytes
+    await expect(send).to_be_enabled()

@@ -1,0 +1,164 @@
+"""The stream comes back, from wherever it was cut: nothing lost, nothing twice, and the reader is told."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Page, expect
+
+from proto.http import error_response
+from tests.browser_fixture import OpenPage
+from tests.comment_service.page.reader import expect_messages, expect_state, open_live
+from tests.comment_service.page.stand_in import Server, StandIn
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def kill_rms(stand_in: StandIn) -> None:
+    """And placement knows it at once"""
+    rms, stand_in.rms = stand_in.rms, None
+    assert rms is not None
+    await rms.kill()
+
+
+def streams_opened(stand_in: StandIn) -> int:
+    return len(stand_in.last_event_ids)
+
+
+async def test_a_killed_rms_is_survived(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    for number in range(3):
+        stand_in.say(f"before {number}")
+    await expect_messages(page, [f"before {number}" for number in range(3)])
+    assert stand_in.rms is not None
+    dead = stand_in.rms
+    stand_in.start_rms()
+    await dead.kill()
+    for number in range(3):
+        stand_in.say(f"meanwhile {number}")
+    await expect_state(page, "live")
+    stand_in.say("after")
+    meanwhile = [f"meanwhile {number}" for number in range(3)]
+    await expect_messages(page, [*(f"before {number}" for number in range(3)), *meanwhile, "after"])
+    assert stand_in.last_event_ids == [None, f"{stand_in.arrivals[2][1]['id']}.2"]
+
+
+async def test_a_place_that_is_dead_for_a_while_is_given_up(stand_in: StandIn, open_page: OpenPage) -> None:
+    """Placement knows it later than the viewers: until then every try ends at the dead RMS."""
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    dead = stand_in.rms
+    assert isinstance(dead, Server)
+    await dead.kill()
+    await expect_state(page, "reconnecting")
+    stand_in.say("meanwhile")
+    await page.wait_for_event("request", lambda request: "last_event_id" in request.url)
+    stand_in.start_rms()
+    await expect_state(page, "live")
+    await expect_messages(page, ["before", "meanwhile"])
+
+
+async def test_no_place_is_explained_and_recovered_from(stand_in: StandIn, open_page: OpenPage) -> None:
+    await kill_rms(stand_in)
+    stand_in.say("before")
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect_state(page, "down")
+    await expect(page.locator("#reason")).to_have_text("No dispatcher answers.")
+    await expect(page.locator("#state")).to_contain_text("No server, again in 1 s")
+    stand_in.start_rms()
+    await expect_state(page, "live")
+    await expect(page.locator("#reason")).to_have_text("")
+    await expect_messages(page, ["before"])
+
+
+async def test_a_stream_that_loses_its_place_later_comes_back(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    await kill_rms(stand_in)
+    await expect_state(page, "down")
+    stand_in.say("meanwhile")
+    stand_in.start_rms()
+    await expect_state(page, "live")
+    await expect_messages(page, ["before", "meanwhile"])
+
+
+async def test_an_rms_that_refuses_is_asked_again(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.answers_to_streams.append(error_response(503, "full", "this node is full"))
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    assert streams_opened(stand_in) == 2
+
+
+async def test_it_goes_where_a_draining_rms_sends_it(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    draining = stand_in.rms
+    assert draining is not None
+    stand_in.start_rms()
+    stand_in.send("reconnect", {"delay_ms": 50})
+    await expect_messages(page, ["before"])
+    async with asyncio.timeout(10):
+        while streams_opened(stand_in) < 2:
+            await stand_in.opened.wait()
+    await draining.kill()
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    await expect_state(page, "live")
+
+
+async def test_nobody_at_all_is_told_and_waited_for(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await page.route("**/comments/demo*", lambda route: route.abort("connectionrefused"))
+    await kill_rms(stand_in)
+    await expect_state(page, "down")
+    await expect(page.locator("#reason")).to_have_text("No server answers.")
+    stand_in.start_rms()
+    await page.unroute_all(behavior="wait")
+    await expect_state(page, "live")
+
+
+async def test_a_network_that_returns_is_used_at_once(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.retry_after_s = 200
+    await kill_rms(stand_in)
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect(page.locator("#state")).to_contain_text("again in 2")
+    await page.context.set_offline(True)
+    stand_in.start_rms()
+    await page.context.set_offline(False)
+    await expect_state(page, "live")
+
+
+async def visible_again(page: Page) -> None:
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+async def test_a_phone_that_wakes_does_not_wait(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.retry_after_s = 200
+    await kill_rms(stand_in)
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect(page.locator("#state")).to_contain_text("again in 2")
+    stand_in.start_rms()
+    await visible_again(page)
+    await expect_state(page, "live")
+    await visible_again(page)  # a good stream that was heard of lately is left alone
+    stand_in.say("hello")
+    await expect_messages(page, ["hello"])
+    assert streams_opened(stand_in) == 1
+
+
+async def test_a_gap_is_no_position(stand_in: StandIn, open_page: OpenPage) -> None:
+    """Cut between the gap and the comments that follow on it, the page comes back to where it really was."""
+    said = stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    stand_in.send("gap", {"from": said["id"], "to": said["id"], "reason": "too_far_behind"}, f"{said['id']}.99")
+    stand_in.send("viewers", {"viewers": 3})
+    await expect(page.locator("#viewers")).to_have_text("3 watching")
+    await kill_rms(stand_in)
+    stand_in.start_rms()
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    assert stand_in.last_event_ids[-1] == f"{said['id']}.0"

@@ -1,0 +1,87 @@
+"""The timeline against a model: a sorted set that loses its far end."""
+
+import random
+
+import pytest
+from playwright.async_api import Page
+
+from tests.comment_service.page.modules import call
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def id_at(ms: int) -> str:
+    return f"{ms:012x}0000"
+
+
+async def test_each_once_and_in_order_whatever_the_order_of_arrival(modules: Page) -> None:
+    chance = random.Random(7)
+    for _ in range(30):
+        steps = [(chance.choice("aaar"), id_at(chance.randrange(40))) for _ in range(chance.randrange(80))]
+        held, news = await call(
+            modules,
+            "timeline.js",
+            """const line = new it.Timeline(100, 10);
+            const news = given.map(([verb, id]) => verb === "a" ? line.add({id}) : line.remove(id));
+            return [line.entries.map((entry) => entry.id), news];""",
+            steps,
+        )
+        model: set[str] = set()
+        for (verb, comment_id), new in zip(steps, news, strict=True):
+            if verb == "r":
+                model.discard(comment_id)
+            else:
+                assert new is (comment_id not in model)
+                model.add(comment_id)
+        assert held == sorted(model)
+
+
+@pytest.mark.parametrize(("reader", "kept", "detached"), [(90, range(30, 101), False), (10, range(71), True)])
+async def test_the_end_far_from_the_reader_goes(modules: Page, reader: int, kept: range, detached: bool) -> None:
+    answer = await call(
+        modules,
+        "timeline.js",
+        """const line = new it.Timeline(100, 30);
+        for (const id of given.ids) line.add({id});
+        const oldestWent = line.bound(given.reader);
+        const held = line.entries.map((entry) => entry.id);
+        return {oldestWent, held, detached: line.detached, newer: line.add({id: "f"}), again: line.bound(0)};""",
+        {"ids": [id_at(ms) for ms in range(101)], "reader": reader},
+    )
+    assert answer["held"] == [id_at(ms) for ms in kept]
+    assert answer["detached"] is detached
+    assert answer["oldestWent"] is not detached
+    assert answer["newer"] is not detached  # what comes after a hole isn't taken
+    assert answer["again"] is False
+
+
+async def test_a_notice_stands_behind_its_comment(modules: Page) -> None:
+    held, oldest, newest = await call(
+        modules,
+        "timeline.js",
+        """const line = new it.Timeline(100, 30);
+        for (const id of [it.noticeId(given[1], "gap"), given[2], given[1]]) line.add({id});
+        line.add({id: it.noticeId(given[2], "skipped")});
+        return [line.entries.map((entry) => entry.id), line.oldestId(), line.newestId()];""",
+        [id_at(ms) for ms in range(3)],
+    )
+    assert held == [id_at(1), f"{id_at(1)}~gap", id_at(2), f"{id_at(2)}~skipped"]
+    assert (oldest, newest) == (id_at(1), id_at(2))
+
+
+@pytest.mark.parametrize(
+    ("held_ms", "cursor_ms"),
+    [([], None), ([100], 100), ([0, 4000, 5000, 5001], 5000), (range(200), 49), ([0, 9000], 0)],
+)
+async def test_the_first_page_overlaps_what_could_be_incomplete(
+    modules: Page, held_ms: list[int], cursor_ms: int | None
+) -> None:
+    cursor = await call(
+        modules,
+        "timeline.js",
+        """const line = new it.Timeline(1000, 1);
+        for (const id of given) line.add({id});
+        return line.cursorBelowBackfill();""",
+        [id_at(ms) for ms in held_ms],
+    )
+    assert cursor == (None if cursor_ms is None else id_at(cursor_ms))

@@ -1,0 +1,141 @@
+"""The window onto the talk: follows it, never jumps under a reader, and stays small."""
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser_fixture import OpenPage
+from tests.comment_service.page.reader import expect_newest, ids_shown, open_live, scroll_to
+from tests.comment_service.page.stand_in import StandIn
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+ROWS_MAX = 1_000
+
+
+async def gap_below_px(page: Page) -> float:
+    """How far the reader is from the bottom"""
+    left: float = await page.eval_on_selector("#scroller", "s => s.scrollHeight - s.scrollTop - s.clientHeight")
+    return left
+
+
+async def test_it_follows_the_talk(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    for number in range(60):
+        stand_in.say(f"comment {number}")
+    await expect_newest(page, "comment 59")
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+    await expect(page.locator("#newest")).to_be_hidden()
+    assert await gap_below_px(page) < 2
+
+
+async def test_a_reader_above_is_left_alone_and_told_what_is_new(stand_in: StandIn, open_page: OpenPage) -> None:
+    for number in range(60):
+        stand_in.say(f"comment {number}")
+    page = await open_live(open_page, stand_in)
+    await expect_newest(page, "comment 59")
+    await page.hover("#scroller")
+    await page.mouse.wheel(0, -30)
+    button = page.locator("#newest")
+    await expect(button).to_be_visible()
+    await expect(button).to_have_text("Newest")
+    for number in range(60, 63):
+        stand_in.say(f"comment {number}")
+    await expect(button).to_have_text("3 new comments")
+    assert await gap_below_px(page) > 100
+    await button.click()
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+    await expect_newest(page, "comment 62")
+    await expect(button).to_be_hidden()
+    stand_in.say("followed again")
+    await expect_newest(page, "followed again")
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+
+
+async def test_loading_older_ones_moves_nothing(stand_in: StandIn, open_page: OpenPage) -> None:
+    """What the reader reads stays where it is, to the pixel, while pages come in above and comments below."""
+    for number in range(400):
+        stand_in.say(f"comment {number} " + "word " * (number * 7 % 40))
+    page = await open_live(open_page, stand_in)
+    await expect_newest(page, "comment 399 " + "word " * (399 * 7 % 40))
+    moves = await page.evaluate(
+        """async () => {
+            const scroller = document.getElementById("scroller");
+            const frame = () => new Promise(requestAnimationFrame);
+            const first = () => document.querySelector("article").dataset.id;
+            const moves = [];
+            for (let step = 0; step < 3; step += 1) {
+                scroller.scrollTop = step === 2 ? 0 : 700;
+                await frame();
+                const middle = scroller.getBoundingClientRect().top + 200;
+                const row = [...document.querySelectorAll("article")]
+                    .find((one) => one.getBoundingClientRect().bottom > middle);
+                const top = row.getBoundingClientRect().top;
+                const before = first();
+                while (first() === before) await frame();
+                moves.push(row.getBoundingClientRect().top - top);
+            }
+            return moves;
+        }"""
+    )
+    assert max(map(abs, moves)) < 1, moves
+
+
+async def test_a_flood_keeps_the_document_small(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    await page.evaluate(
+        """() => {
+            window.rowsMax = 0;
+            new MutationObserver(() => {
+                window.rowsMax = Math.max(window.rowsMax, document.querySelectorAll("article").length);
+            }).observe(document.getElementById("comments"), {childList: true});
+        }"""
+    )
+    for number in range(2000):
+        stand_in.say(f"comment {number}")
+    await expect_newest(page, "comment 1999")
+    assert await page.evaluate("window.rowsMax") <= ROWS_MAX
+    assert len(stand_in.cursors) <= 1  # the flood made the page ask history for nothing
+
+
+async def test_reading_back_and_forth_loses_nothing(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    said = [stand_in.say(f"comment {number}")["id"] for number in range(2500)]
+    await expect_newest(page, "comment 2499")
+    up: set[str] = set()
+    while said[0] not in up:
+        await scroll_to(page, 0)
+        up.update(await ids_shown(page))
+    assert up >= set(said[:-200])
+    assert await page.locator("article").count() <= ROWS_MAX
+    shown = await ids_shown(page)
+    assert shown == said[: len(shown)]
+    down: set[str] = set(shown)
+    while said[-1] not in down:
+        await scroll_to(page, 10_000_000)
+        down.update(await ids_shown(page))
+    assert down == set(said)
+    assert len(stand_in.cursors) <= 1  # all of it was still in memory; the one found nothing below
+
+
+async def test_a_fast_talk_is_not_read_aloud(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    log = page.get_by_role("log")
+    stand_in.say("slow")
+    await expect_newest(page, "slow")
+    await expect(log).to_have_attribute("aria-live", "polite")
+    for number in range(30):
+        stand_in.say(f"comment {number}")
+    await expect(log).to_have_attribute("aria-live", "off")
+
+
+async def test_the_end_key_leads_to_the_newest(stand_in: StandIn, open_page: OpenPage) -> None:
+    for number in range(60):
+        stand_in.say(f"comment {number}")
+    page = await open_live(open_page, stand_in)
+    await expect_newest(page, "comment 59")
+    await scroll_to(page, 0)
+    await expect(page.locator("#newest")).to_be_visible()
+    await page.focus("#scroller")
+    await page.keyboard.press("End")
+    await expect(page.locator("#newest")).to_be_hidden()
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from cassandra import ConsistencyLevel
+from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
 from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
-from cassandra.pool import Host
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
 from history.config import StoreSettings
@@ -23,6 +22,10 @@ Row = tuple[Any, ...]
 
 PROTOCOL_VERSION = 5
 """Cassandra 4.0 and later. Each frame carries a checksum. Named, or the driver tries its way down from version 66."""
+
+
+class UnknownTable(StoreUnavailable):
+    """The statement doesn't fit the schema: the keyspace or a table isn't there, or not yet."""
 
 
 class CassandraSession:
@@ -43,7 +46,7 @@ class CassandraSession:
         return cls(cluster, session, settings)
 
     async def execute(self, statement: Statement | str, parameters: Sequence[object] | None = None) -> list[Row]:
-        """All rows. Raises StoreUnavailable, after `cassandra_request_timeout_ms` at the latest.
+        """All rows. Raises UnknownTable, or StoreUnavailable after `cassandra_request_timeout_ms` at the latest.
 
         That time counts from when the request leaves: `cassandra_requests_max` are under way, others wait for them.
         """
@@ -51,13 +54,8 @@ class CassandraSession:
             return await self._execute(statement, parameters)
 
     async def execute_schema(self, statement: str, timeout_ms: int) -> None:
-        """Changes the schema, and returns when all living nodes agree on it.
-
-        Two nodes that make the same table at the same time make two. So every process asks the same node: the living
-        one with the lowest address does them one by one, and `IF NOT EXISTS` does the rest.
-        """
-        first = min((host for host in self._local_hosts() if host.is_up), key=lambda host: str(host.address))
-        await self._execute(statement, None, timeout=timeout_ms / 1000, host=first)
+        """Changes the schema, and returns when all living nodes agree on it."""
+        await self._execute(statement, None, timeout=timeout_ms / 1000)
 
     async def prepare(self, statement: str) -> PreparedStatement:
         """The statement is idempotent: the driver may repeat it on another node."""
@@ -70,19 +68,16 @@ class CassandraSession:
 
     def local_datacenter(self) -> tuple[str, int]:
         """Its name, and how many nodes of it are known."""
-        hosts = self._local_hosts()
-        return hosts[0].datacenter, len(hosts)
+        if (nearest := self._cluster.get_control_connection_host()) is None:
+            raise StoreUnavailable("Cassandra: the connection was lost")
+        name = nearest.datacenter
+        return name, sum(host.datacenter == name for host in self._cluster.metadata.all_hosts())
 
     async def close(self) -> None:
         await asyncio.to_thread(self._cluster.shutdown)
 
-    def _local_hosts(self) -> list[Host]:
-        if (nearest := self._cluster.get_control_connection_host()) is None:
-            raise StoreUnavailable("Cassandra: the connection was lost")
-        return [host for host in self._cluster.metadata.all_hosts() if host.datacenter == nearest.datacenter]
-
     async def _execute(
-        self, statement: Statement | str, parameters: Sequence[object] | None, **options: Any
+        self, statement: Statement | str, parameters: Sequence[object] | None, **options: float
     ) -> list[Row]:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[list[Row] | Exception] = loop.create_future()
@@ -102,6 +97,8 @@ class CassandraSession:
         except Exception as error:
             raise StoreUnavailable(f"Cassandra: {_sentence(error)}") from error
         outcome = await waiter
+        if isinstance(outcome, InvalidRequest):
+            raise UnknownTable(f"Cassandra: {_sentence(outcome)}") from outcome
         if isinstance(outcome, Exception):
             raise StoreUnavailable(f"Cassandra: {_sentence(outcome)}") from outcome
         return outcome

@@ -6,6 +6,8 @@ hold little. Two round trips for a page of a busy video, at any depth.
 """
 
 import asyncio
+import time
+import uuid
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,14 +18,17 @@ from string import Template
 import structlog
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from history.cassandra_session import CassandraSession, Row
+from history.cassandra_session import CassandraSession, Row, UnknownTable
 from history.config import BUCKET_MS, StoreSettings
 from history.ids import ID_MAX, time_of
 from history.model import Author, Comment
+from history.store import StoreUnavailable
 
 SCHEMA = Path(__file__).with_name("schema.cql")
 TABLES = {"comments", "buckets"}
+TABLE_IDS = uuid.UUID("a3f1c0de-0c5a-4c4e-9d3b-6c1f4f2b7e10")  # any fixed one
 REPLICAS_MAX = 3
+SETTLE_POLL_S = 0.05
 
 COLUMNS = "id, author_id, author_name, message, created_at_ms"
 BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
@@ -57,20 +62,14 @@ class CassandraReader:
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         newest = ID_MAX if before is None else min(before - 1, ID_MAX)
-        if self._older is None:
-            if not await self._has_tables():
-                return []
-            self._older = await self._prepare_reads("<=", "DESC", -1)
-        return await self._collect(self._older, video_id, newest, limit)
+        self._older = self._older or await self._prepare_reads("<=", "DESC", -1)
+        return await self._collect(self._older, video_id, newest, limit) if self._older else []
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
         if after >= ID_MAX:
             return []
-        if self._newer is None:
-            if not await self._has_tables():
-                return []
-            self._newer = await self._prepare_reads(">=", "ASC", 1)
-        return await self._collect(self._newer, video_id, after + 1, limit)
+        self._newer = self._newer or await self._prepare_reads(">=", "ASC", 1)
+        return await self._collect(self._newer, video_id, after + 1, limit) if self._newer else []
 
     async def check(self) -> None:
         """Reads as a viewer does, with the same consistency."""
@@ -80,22 +79,28 @@ class CassandraReader:
         await self._session.close()
 
     async def _has_tables(self) -> bool:
-        query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s"
-        return {name for (name,) in await self._session.execute(query, (self._keyspace,))} >= TABLES
+        """Asks the table that is made last. (system_schema lists tables already while they are being made, and for a
+        statement that can't be prepared the driver logs a traceback.)"""
+        try:
+            await self._session.execute(f"SELECT bucket FROM {self._keyspace}.buckets LIMIT 1")  # noqa: S608
+        except UnknownTable:
+            return False
+        return True
 
-    async def _prepare_reads(self, reaches: str, order: str, step: int) -> Reads:
+    async def _prepare_reads(self, reaches: str, order: str, step: int) -> Reads | None:
+        """None while there are no tables."""
+        if not await self._has_tables():
+            return None
         # Names and operators only; what comes from outside is bound.
-        return Reads(
-            await self._session.prepare(
-                f"SELECT bucket FROM {self._keyspace}.buckets "  # noqa: S608
-                f"WHERE video_id = ? AND bucket {reaches} ? ORDER BY bucket {order} LIMIT {BUCKETS_LIMIT}"
-            ),
-            await self._session.prepare(
-                f"SELECT {COLUMNS} FROM {self._keyspace}.comments "  # noqa: S608
-                f"WHERE video_id = ? AND bucket = ? AND id {reaches} ? ORDER BY id {order} LIMIT ?"
-            ),
-            step,
+        buckets = (
+            f"SELECT bucket FROM {self._keyspace}.buckets "  # noqa: S608
+            f"WHERE video_id = ? AND bucket {reaches} ? ORDER BY bucket {order} LIMIT {BUCKETS_LIMIT}"
         )
+        comments = (
+            f"SELECT {COLUMNS} FROM {self._keyspace}.comments "  # noqa: S608
+            f"WHERE video_id = ? AND bucket = ? AND id {reaches} ? ORDER BY id {order} LIMIT ?"
+        )
+        return Reads(await self._session.prepare(buckets), await self._session.prepare(comments), step)
 
     async def _collect(self, reads: Reads, video_id: str, bound: int, limit: int) -> list[Comment]:
         """Bucket after bucket from the bound's on, more at a time as long as they hold too little."""
@@ -137,6 +142,7 @@ class CassandraStore(CassandraReader):
         store = cls(session, keyspace, settings)
         if not await store._has_tables():
             await store._make_schema()
+            await store._wait_for_schema()
         store._insert_comment = await session.prepare(
             f"INSERT INTO {keyspace}.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
         )
@@ -185,12 +191,21 @@ class CassandraStore(CassandraReader):
         replicas = min(nodes, REPLICAS_MAX)
         schema = Template(_without_comments(SCHEMA.read_text())).substitute(
             keyspace=self._keyspace,
+            **{f"{table}_id": uuid.uuid5(TABLE_IDS, f"{self._keyspace}.{table}") for table in TABLES},
             replication=f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {replicas}}}",
         )
         for statement in schema.split(";"):
             if statement.strip():
                 await self._session.execute_schema(statement, self._settings.cassandra_schema_timeout_ms)
         _log.info("schema_made", store="cassandra", keyspace=self._keyspace, replicas=replicas)
+
+    async def _wait_for_schema(self) -> None:
+        """Another process that is making the same tables makes ours return before they are ready."""
+        end = time.monotonic() + self._settings.cassandra_settle_ms / 1000
+        while not await self._has_tables():
+            if time.monotonic() > end:
+                raise StoreUnavailable(f"Cassandra: the tables of {self._keyspace} were made and are not there")
+            await asyncio.sleep(SETTLE_POLL_S)
 
 
 def bucket_of(comment_id: int) -> int:

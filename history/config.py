@@ -28,6 +28,9 @@ class StoreSettings:
     cassandra_schema_timeout_ms: int = 30_000
     """For making a table: all nodes have to agree on it."""
 
+    cassandra_settle_ms: int = 5_000
+    """How long a table that another process is just making may be listed and yet unknown to a request. Seen: 0.3 s."""
+
     cassandra_reconnect_ms: int = 1_000
     """Between two attempts to reach a node that was lost: after its return nobody waits longer than this, and one
     connection attempt a second costs nothing."""

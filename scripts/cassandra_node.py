@@ -80,6 +80,7 @@ hints_directory: {folder}/data/hints
 cdc_raw_directory: {folder}/data/cdc_raw
 commitlog_sync: batch
 auto_snapshot: false
+disk_failure_policy: stop
 """
 
 LOGBACK = """\

@@ -1,0 +1,88 @@
+"""A real Cassandra for the tests: one node, started once in a test run by scripts/cassandra, with its own folder and
+ports, so that it lives beside a developer's. A conftest.py imports the fixtures that its tests use.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from scripts.cassandra_node import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class CassandraUnderTest:
+    def __init__(self) -> None:
+        self.port, self._storage_port, self._jmx_port = _free_ports(3)
+        self.folder = Path(tempfile.mkdtemp(prefix="livecomments-cassandra-"))
+
+    def start(self) -> None:
+        ports = ("--port", self.port, "--storage-port", self._storage_port, "--jmx-port", self._jmx_port)
+        started = self._run("start", *map(str, ports))
+        assert started.returncode == 0, started.stdout
+
+    def stop(self) -> None:
+        self._run("stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """kill -9, and it is gone when this returns."""
+        self.send_signal(signal.SIGKILL)
+        assert wait_until(lambda: not _listens(self.port), 10)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(int((self.folder / "node1" / "pid").read_text()), number)
+
+    def new_url(self) -> str:
+        """A store's URL with a keyspace that nobody has used"""
+        return f"cassandra://127.0.0.1:{self.port}/test_{uuid.uuid4().hex[:16]}"
+
+    def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "scripts.cassandra", *arguments, "--data", str(self.folder)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+@cache
+def _the_one(config: pytest.Config) -> CassandraUnderTest:
+    """One for the whole run, however many conftests import the fixtures; stopped when the run ends."""
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"Cassandra needs {' and '.join(missing)}")
+    cassandra = CassandraUnderTest()
+    config.add_cleanup(cassandra.stop)
+    cassandra.start()
+    return cassandra
+
+
+@pytest.fixture(scope="session")
+def cassandra(pytestconfig: pytest.Config) -> CassandraUnderTest:
+    """For tests that make faults; they leave it running."""
+    return _the_one(pytestconfig)
+
+
+@pytest.fixture(scope="module")
+def cassandra_url(pytestconfig: pytest.Config) -> str:
+    """A store's URL, with a keyspace for this test module alone"""
+    return _the_one(pytestconfig).new_url()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listening.getsockname()[1] for listening in sockets]
+    for listening in sockets:
+        listening.close()
+    return ports
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

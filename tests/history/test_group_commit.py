@@ -1,0 +1,181 @@
+"""GroupCommit: whatever the order of arrivals, failures and cancellations, each waiter gets its batch's outcome."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from history.group_commit import GroupCommit
+from history.model import Comment
+from history.store import StoreOverloaded, StoreUnavailable
+from tests.history.comments import a_comment
+
+
+@dataclass
+class GatedStore:
+    """A store whose writes end when the test says so."""
+
+    batches: list[list[Comment]] = field(default_factory=list)
+    gates: list["asyncio.Future[None]"] = field(default_factory=list)
+    under_way_max: int = 0
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.batches.append(list(comments))
+        self.gates.append(gate)
+        self.under_way_max = max(self.under_way_max, sum(not gate.done() for gate in self.gates))
+        await gate
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Ends the oldest write under way, if there is one."""
+        for gate in self.gates:
+            if not gate.done():
+                gate.set_exception(error) if error else gate.set_result(None)
+                return
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_what_arrives_during_a_write_goes_with_the_next_one() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=100, pending_max=100)
+    waiters = [asyncio.create_task(commit.append(a_comment(0)))]
+    await turns()
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in range(1, 6)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1]
+    store.finish()
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1, 5]
+    store.finish()
+    await asyncio.gather(*waiters)
+
+
+async def test_one_author_after_another() -> None:
+    written: list[Comment] = []
+
+    async def append(comments: Sequence[Comment]) -> None:
+        written.extend(comments)
+
+    commit = GroupCommit(append, batch_max=10, pending_max=10)
+    for n in range(20):
+        await commit.append(a_comment(n))
+    assert [comment.id for comment in written] == list(range(20))
+    assert commit.statistics().comments == 20
+    assert commit.statistics().pending == 0
+
+
+async def test_too_many_waiting_are_refused_and_the_others_go_on() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=2, pending_max=3)
+    waiters = [asyncio.create_task(commit.append(a_comment(n))) for n in range(3)]
+    await turns()
+    with pytest.raises(StoreOverloaded):
+        await commit.append(a_comment(3))
+    store.finish()
+    await turns()
+    store.finish()
+    await asyncio.gather(*waiters)
+    assert [comment.id for batch in store.batches for comment in batch] == [0, 1, 2]
+
+
+async def test_each_waiter_of_a_failed_batch_gets_an_error_of_its_own() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=10, pending_max=10)
+    waiters = [asyncio.create_task(commit.append(a_comment(n))) for n in range(3)]
+    await turns()
+    store.finish(StoreUnavailable("the disk is full"))
+    errors = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [str(error) for error in errors] == ["the disk is full"] * 3
+    assert len({id(error) for error in errors}) == 3
+
+
+async def test_close_writes_what_was_accepted_and_takes_nothing_more() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=1, pending_max=10)
+    waiters = [asyncio.create_task(commit.append(a_comment(n))) for n in range(3)]
+    await turns()
+    closing = asyncio.create_task(commit.close())
+    for _ in range(3):
+        await turns()
+        assert not closing.done()
+        store.finish()
+    await asyncio.gather(closing, *waiters)
+    with pytest.raises(StoreUnavailable):
+        await commit.append(a_comment(4))
+
+
+async def test_waiters_are_told_when_the_loop_ends_the_write() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=10, pending_max=10)
+    waiter = asyncio.create_task(commit.append(a_comment(1)))
+    await turns()
+    (writer,) = commit._writers
+    writer.cancel()
+    with pytest.raises(StoreUnavailable):
+        await waiter
+
+
+Step = tuple[Literal["append", "cancel", "finish", "fail", "turn"], int]
+steps = st.lists(
+    st.tuples(st.sampled_from(["append", "append", "append", "cancel", "finish", "fail", "turn"]), st.integers(0, 20)),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=steps, batch_max=st.integers(1, 5), pending_max=st.integers(1, 12), writes_max=st.integers(1, 3))
+def test_every_schedule(steps: list[Step], batch_max: int, pending_max: int, writes_max: int) -> None:
+    asyncio.run(_run_schedule(steps, batch_max, pending_max, writes_max))
+
+
+async def _run_schedule(steps: list[Step], batch_max: int, pending_max: int, writes_max: int) -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=batch_max, pending_max=pending_max, writes_max=writes_max)
+    waiters: list[asyncio.Task[None]] = []
+    for step, which in steps:
+        if step == "append":
+            waiters.append(asyncio.create_task(commit.append(a_comment(len(waiters)))))
+        elif step == "cancel" and waiters:
+            waiters[which % len(waiters)].cancel()
+        elif step in ("finish", "fail"):
+            store.finish(StoreUnavailable("failed") if step == "fail" else None)
+        elif step == "turn":
+            await turns(which)
+        assert commit.statistics().pending <= pending_max
+    closing = asyncio.create_task(commit.close())
+    while not closing.done():
+        store.finish()
+        await turns(1)
+    await asyncio.wait([*waiters, closing])
+
+    written = [comment.id for batch in store.batches for comment in batch]
+    assert len(written) == len(set(written))
+    assert all(0 < len(batch) <= batch_max for batch in store.batches)
+    assert store.under_way_max <= writes_max
+    assert written == sorted(written)  # taken in the order of arrival
+    failed = {
+        comment.id
+        for batch, gate in zip(store.batches, store.gates, strict=True)
+        for comment in batch
+        if gate.exception() is not None
+    }
+    for number, waiter in enumerate(waiters):
+        if waiter.cancelled():
+            continue
+        error = waiter.exception()
+        if number in written:
+            assert isinstance(error, StoreUnavailable) == (number in failed)
+        else:
+            assert isinstance(error, StoreUnavailable)  # refused: too many waiting, or closed
+    with suppress(asyncio.CancelledError):
+        await closing
+    assert commit.statistics().pending == 0

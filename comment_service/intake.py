@@ -2,19 +2,29 @@
 
 import time
 from functools import partial
+from typing import Protocol
 
 from comment_service.admission import Draft
 from comment_service.idempotency import FirstAnswers, Key
-from comment_service.publish import Publisher
 from history.group_commit import GroupCommit
 from history.ids import IdSource
 from history.model import Comment
 
 
+class Publishing(Protocol):
+    """What the write path needs of a Publisher"""
+
+    def begin(self, comment_id: int) -> None: ...
+
+    def forget(self, comment_id: int) -> None: ...
+
+    def put(self, comment: Comment) -> None: ...
+
+
 class Intake:
     """Belongs to one event loop."""
 
-    def __init__(self, ids: IdSource, commit: GroupCommit, publisher: Publisher, first_answers: FirstAnswers) -> None:
+    def __init__(self, ids: IdSource, commit: GroupCommit, publisher: Publishing, first_answers: FirstAnswers) -> None:
         self._ids = ids
         self._commit = commit
         self._publisher = publisher

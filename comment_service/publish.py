@@ -122,7 +122,8 @@ class Publisher:
         with contextlib.suppress(OSError):
             self._watermark.write(self._outbox.low_id(), clean=self._outbox.is_empty)
         if not self._outbox.is_empty:
-            log.warning("ended with unpublished comments", comments=self._outbox.backlog)
+            facts = self.statistics()
+            log.warning("ended before all was published", backlog=facts.backlog, catching_up=facts.catching_up)
 
     def statistics(self) -> PublisherStatistics:
         outbox = self._outbox

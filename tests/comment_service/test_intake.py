@@ -1,0 +1,89 @@
+"""Intake: acknowledged means durable, and on its way to the viewers"""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from comment_service.admission import Draft
+from comment_service.idempotency import FirstAnswers
+from comment_service.intake import Intake
+from comment_service.outbox import Outbox
+from history.group_commit import GroupCommit
+from history.ids import IdSource
+from history.model import Comment
+from history.store import StoreUnavailable
+from tests.comment_service.parts import ANN
+
+DRAFT = Draft("demo", ANN, "hi")
+
+
+class Store:
+    """Writes when the test lets it, or fails."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+        self.stored: list[Comment] = []
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        self.stored += comments
+
+
+class Parts:
+    def __init__(self) -> None:
+        self.store = Store()
+        self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
+        commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
+        # The outbox has the publisher's three methods; a stream is not needed here.
+        self.intake = Intake(IdSource(5), commit, self.outbox, FirstAnswers(entries_max=9, keep_ms=60_000))
+
+
+async def test_a_comment_is_answered_once_it_is_durable_and_then_published() -> None:
+    parts = Parts()
+    accepting = asyncio.create_task(parts.intake.accept(DRAFT, None))
+    await asyncio.sleep(0)
+    assert not parts.outbox.is_empty  # a kill now would find its id in the watermark
+    assert parts.outbox.backlog == 0
+    parts.store.go.set()
+    comment = await accepting
+    assert parts.store.stored == [comment]
+    assert (comment.video_id, comment.author, comment.message) == ("demo", ANN, "hi")
+    batch = parts.outbox.next_batch(0)
+    assert batch is not None
+    assert batch.comments == (comment,)
+
+
+async def test_what_could_not_be_stored_is_not_published() -> None:
+    parts = Parts()
+    parts.store.go.set()
+    parts.store.error = StoreUnavailable("away")
+    with pytest.raises(StoreUnavailable):
+        await parts.intake.accept(DRAFT, "key")
+    assert parts.outbox.is_empty
+    parts.store.error = None
+    comment = await parts.intake.accept(DRAFT, "key")
+    assert parts.store.stored == [comment]
+
+
+async def test_a_retry_is_not_written_again() -> None:
+    parts = Parts()
+    parts.store.go.set()
+    first = await parts.intake.accept(DRAFT, "key")
+    assert await parts.intake.accept(DRAFT, "key") == first
+    assert await parts.intake.accept(DRAFT, None) != first
+    assert len(parts.store.stored) == 2
+    assert parts.outbox.backlog == 2
+
+
+async def test_an_author_who_has_gone_leaves_nothing_open() -> None:
+    parts = Parts()
+    accepting = asyncio.create_task(parts.intake.accept(DRAFT, None))
+    await asyncio.sleep(0)
+    accepting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await accepting
+    assert parts.outbox.is_empty

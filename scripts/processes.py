@@ -45,6 +45,7 @@ class Process:
         self._settings = settings
         self._child: asyncio.subprocess.Process | None = None
         self._over: asyncio.Task[int] | None = None  # ends with the life
+        self._was_ready = False
 
     @property
     def pid(self) -> int | None:
@@ -54,6 +55,7 @@ class Process:
     async def start(self) -> None:
         """Returns as soon as the process exists. It gets a session of its own: Ctrl-C in the terminal is for us."""
         assert self.pid is None, f"{self.name} is running"
+        self._was_ready = False
         self._child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-S", "-E", _TETHER, str(os.getpid()), *self._command),
             stdin=asyncio.subprocess.DEVNULL,
@@ -71,6 +73,7 @@ class Process:
             async with asyncio.timeout(self._settings.ready_timeout_s):
                 while self.pid is not None:
                     if await self._is_ready():
+                        self._was_ready = True
                         return
                     await asyncio.sleep(self._settings.ready_poll_s)
         except TimeoutError:
@@ -89,7 +92,10 @@ class Process:
                 self._child.send_signal(number)
 
     async def stop(self) -> bool:
-        """SIGTERM, and SIGKILL when that has not helped in time. True: it was not running, or has ended with 0."""
+        """SIGTERM, and SIGKILL when that has not helped in time. True: it was not running, or has ended as it should.
+
+        That is with 0; or by the signal itself, if it was not ready yet: it may not have got as far as to handle it.
+        """
         if self.pid is None:
             return True
         self.signal(signal.SIGTERM)
@@ -100,9 +106,10 @@ class Process:
             self._on_output(self.name, f"did not end in {self._settings.stop_timeout_s:.0f} s: killed")
             self.signal(signal.SIGKILL)
             code = await self.wait()
-        if code:
+        clean = code == 0 or (code == -signal.SIGTERM and not self._was_ready)
+        if not clean:
             self._on_output(self.name, f"has {ending(code)}")
-        return code == 0
+        return clean
 
     async def _live(self, child: asyncio.subprocess.Process) -> int:
         assert child.stdout is not None
@@ -140,7 +147,7 @@ class Supervisor:
         self._guards = [asyncio.create_task(self._guard(process)) for process in self.processes]
 
     async def stop(self) -> bool:
-        """Ends all groups, the last one first, each when the one before is gone. True: every process ended with 0."""
+        """Ends all groups, the last one first, each when the one before is gone. True: all ended as they should."""
         for guard in self._guards:
             guard.cancel()
         await asyncio.gather(*self._guards, return_exceptions=True)

@@ -7,9 +7,8 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import aiohttp
 import msgspec
@@ -18,31 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from history.model import InvalidVideoId, check_video_id
-from scripts.audience import Audience, Verdict, judge, percentile
+from scripts.audience import Audience, judge
 from scripts.chat_log import BadLine, Entry, read
 from scripts.config import POST, REPLAY
 from scripts.posting import Acknowledged, GaveUp, Poster
+from scripts.replay_report import Report, Tally
 from scripts.sse_client import Refused
 
 USAGE, FAILED = 2, 1
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the lines so far."""
-
-    posted: int = 0  # sent, whatever the answer
-    refused: Counter[str] = field(default_factory=Counter)  # reason -> lines
-    failed: Counter[str] = field(default_factory=Counter)
-    retries: int = 0
-    due_at_s: dict[str, float] = field(default_factory=dict)  # acknowledged id -> monotonic seconds
-    answer_ms: list[float] = field(default_factory=list)  # from the moment a post was due to its 200
-
-    @property
-    def done(self) -> int:
-        return len(self.due_at_s) + self.refused.total() + self.failed.total()
 
 
 @app.command()
@@ -80,66 +64,25 @@ def main(
     if not entries:
         _give_up(f"{file}: no line of it is a comment" + (f"; line {bad[0].line}: {bad[0].reason}" if bad else ""))
     try:
-        report = asyncio.run(_run(entries, bad, base.rstrip("/"), video, speed, viewers, settle_s))
+        report = asyncio.run(_run(entries, bad, base.rstrip("/"), video, speed, viewers, verify, settle_s))
     except (Refused, aiohttp.ClientError, TimeoutError) as error:
         _give_up(str(error) or "the viewers could not connect in time")
     except KeyboardInterrupt:
         print("replay: interrupted", file=sys.stderr)
         raise typer.Exit(130) from None
-    if as_json:
-        print(msgspec.json.encode(report.as_dict(verify)).decode())
-    else:
-        report.print(verify)
-    lost = verify and (report.verdict.lost or report.verdict.doubled)
-    raise typer.Exit(FAILED if lost or report.tally.failed else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a run has come to."""
-
-    tally: Tally
-    verdict: Verdict
-    viewers: int
-    reconnects: int
-    took_s: float
-
-    def as_dict(self, verify: bool) -> dict[str, Any]:
-        tally, answer_ms = self.tally, self.tally.answer_ms
-        summary: dict[str, Any] = {
-            "posted": tally.posted,
-            "acknowledged": len(tally.due_at_s),
-            "refused": tally.refused,
-            "failed": tally.failed,
-            "retries": tally.retries,
-            "took_s": round(self.took_s, 3),
-            "answer_ms": {
-                "p50": percentile(answer_ms, 50),
-                "p99": percentile(answer_ms, 99),
-                "max": max(answer_ms, default=float("nan")),
-            },
-            "viewers": self.viewers,
-            "reconnects": self.reconnects,
-        }
-        return summary | ({"verify": self.verdict} if verify else {})
-
-    def print(self, verify: bool) -> None:
-        tally, answer_ms = self.tally, self.tally.answer_ms
-        print(f"posted        {tally.posted} in {self.took_s:.1f} s, {tally.retries} tried again")
-        print(f"acknowledged  {len(tally.due_at_s)}")
-        for word, reasons in (("refused", tally.refused), ("failed", tally.failed)):
-            print(f"{word:<13} {reasons.total()}", *(f"  {count} × {reason}" for reason, count in reasons.items()))
-        if answer_ms:
-            p50, p99 = percentile(answer_ms, 50), percentile(answer_ms, 99)
-            print(f"answered      p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(answer_ms):.1f} ms after due")
-        if self.viewers:
-            print(f"viewers       {self.viewers}, {self.reconnects} reconnects")
-        if verify:
-            print(self.verdict)
+    print(msgspec.json.encode(report.for_programs()).decode() if as_json else "\n".join(report.for_people()))
+    raise typer.Exit(FAILED if report.failed else 0)
 
 
 async def _run(
-    entries: list[Entry], bad: list[BadLine], base: str, video: str, speed: float, viewers: int, settle_s: float
+    entries: list[Entry],
+    bad: list[BadLine],
+    base: str,
+    video: str,
+    speed: float,
+    viewers: int,
+    verify: bool,
+    settle_s: float,
 ) -> Report:
     tally = Tally(refused=Counter("not a comment" for _ in bad))
     audience = Audience(f"{base}/comments/{video}", viewers)
@@ -153,7 +96,8 @@ async def _run(
             await _post_all(entries, Poster(session, base, video), speed, tally, show)
         took_s = time.monotonic() - started_s
         await audience.wait_for(set(tally.due_at_s), settle_s)
-    return Report(tally, judge(audience.records, tally.due_at_s), viewers, audience.reconnects, took_s)
+    verdict = judge(audience.records, tally.due_at_s) if verify else None
+    return Report(tally, verdict, viewers, audience.reconnects, took_s)
 
 
 async def _check_base(session: aiohttp.ClientSession, base: str) -> None:

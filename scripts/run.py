@@ -16,6 +16,7 @@ from rich.text import Text
 from history.opening import STORE_HELP
 from scripts.plan import ROLES, Plan, free_ports, is_free, make_plan
 from scripts.processes import ROOT, NotReady, Process, Supervisor
+from scripts.terminal import Terminal
 
 CASSANDRA_PORT = 9042
 CASSANDRA_URL = f"cassandra://127.0.0.1:{CASSANDRA_PORT}/livecomments"
@@ -65,7 +66,7 @@ def main(
 
 
 async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     say = _speaker(console)
     groups = [
         [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]

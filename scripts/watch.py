@@ -23,6 +23,7 @@ from history.model import InvalidVideoId, check_video_id
 from scripts.config import WATCH
 from scripts.posting import GaveUp, Poster, Refusal
 from scripts.sse_client import Event, Refused, SseClient, State
+from scripts.terminal import Terminal
 
 AUTHOR_COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "bright_cyan", "bright_magenta")
 JOINERS = "\u200c\u200d"
@@ -41,7 +42,7 @@ def main(
 
     Ctrl-C ends it, with exit code 0. Exit code 2: the server refuses this video for good.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal()
     try:
         check_video_id(video)
         asyncio.run(_watch(base.rstrip("/"), video, name, console))

@@ -41,6 +41,11 @@ class Run:
     def has_said(self, pattern: str) -> bool:
         return re.search(pattern, self.text) is not None
 
+    def hang_up(self) -> None:
+        """As `| head` does it"""
+        transport = self.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        transport.close()
+
     async def end(self, how: signal.Signals) -> int:
         self.process.send_signal(how)
         async with asyncio.timeout(60):
@@ -110,6 +115,14 @@ async def test_ctrl_c_during_the_start(tmp_path: Path) -> None:
         await eventually(lambda: "dispatcher-1" in run.text)
         assert await run.end(signal.SIGINT) == 0, run.text
     assert "Traceback" not in run.text, run.text
+
+
+async def test_ends_when_nobody_reads_its_output_any_more(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", "--dispatchers", "1", "--rms", "0") as run:
+        await eventually(lambda: "dispatcher-1" in run.text)
+        run.hang_up()
+        async with asyncio.timeout(60):
+            assert await run.process.wait() == 0, run.text
 
 
 async def test_a_killed_service_is_started_again_on_its_port(tmp_path: Path) -> None:

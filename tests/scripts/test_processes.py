@@ -105,6 +105,18 @@ async def test_who_ends_before_it_is_ready_is_reported() -> None:
     assert stage.said == ["p: no disk"]
 
 
+async def test_only_who_was_ready_must_handle_the_signal_to_end() -> None:
+    stage = Stage()
+    process = stage.process("p", "import signal; print('up', flush=True); signal.pause()")
+    await process.start()
+    assert await process.stop(), "it was on its way up"
+    stage.said.clear()
+    await process.start()
+    await process.wait_ready()
+    assert not await process.stop()
+    assert stage.said == ["p: up", "p: has been ended by SIGTERM"]
+
+
 async def test_long_lines_come_in_pieces_and_the_last_one_needs_no_end() -> None:
     stage = Stage()
     process = stage.process("p", "print('x' * 200_000); print(end='rest')")

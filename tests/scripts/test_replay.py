@@ -79,7 +79,7 @@ async def test_all_well(log: str) -> None:
     assert VERDICT.fullmatch(result.last_line), result.out
     assert result.last_line.startswith("lost=0 doubled=0 disordered=0 ")
     assert service.posted == ["one", "two", "three", "five"]
-    for words in ("posted        5", "acknowledged  4", "refused       2", "1 × message_empty", "1 × not a comment"):
+    for words in ("posted        5", "acknowledged  4", "refused       2", "1 message_empty", "1 not a comment"):
         assert words in result.out
 
 

@@ -1,5 +1,6 @@
 """Every number of a dispatcher replica, with its unit and its reason. No other file of the service holds one."""
 
+from dataclasses import dataclass
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -65,7 +66,7 @@ class Config(Settings):
     # Links to nodes
     nodes_max: int = Field(2000, ge=1, description="nodes: 1,300 hold 25 million viewers, and there is room")
     videos_per_node_max: int = Field(
-        20_000, ge=1, description="videos of one node: it holds at most 19,500 viewers, each may watch another one"
+        50_000, ge=1, description="videos of one node: as many as a node itself takes; each costs 0.5 KB here"
     )
     outbox_comments_max: int = Field(
         50_000,
@@ -104,7 +105,7 @@ class Config(Settings):
 
     # What any peer may send
     message_bytes_max: int = Field(
-        4 << 20, ge=4096, description="bytes in one message: a hello with 20,000 videos of 128 bytes is 2.8 MB"
+        8 << 20, ge=4096, description="bytes in one message: a hello with 50,000 videos of 128 bytes is 7 MB"
     )
     name_bytes_max: int = Field(128, ge=1, description="bytes in the id of a node or a video")
     url_bytes_max: int = Field(512, ge=16, description="bytes in a node's public URL")
@@ -158,3 +159,15 @@ class Config(Settings):
             deliver_bytes_max=self.deliver_bytes_max,
             ack_ms_max=self.ack_ms_max,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyDefaults:
+    """What scripts/topology assumes when it isn't told."""
+
+    dispatchers: str = "127.0.0.1:7001,127.0.0.1:7002"  # those of scripts/run
+    timeout_ms: int = 2000  # for each replica: far more than any answer takes, and short enough to wait for
+    videos: int = 20  # a screenful
+
+
+TOPOLOGY = TopologyDefaults()

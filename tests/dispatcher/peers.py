@@ -28,6 +28,7 @@ from proto.dispatch_pb2 import (
 )
 from proto.dispatch_pb2_grpc import DispatcherStub
 
+PATIENT_MS = 600_000
 WAIT_S = 10  # for anything that must happen; only a broken replica needs it all
 
 
@@ -36,10 +37,14 @@ def comment(comment_id: int, video_id: str = "demo", message: str = "hi") -> Com
 
 
 class RunningReplica:
-    """A replica on a free port, in this process: `async with RunningReplica(lease_ms=...) as server`"""
+    """A replica on a free port, in this process: `async with RunningReplica(beat_ms=...) as server`
+
+    Unless the test says so, it is patient: NodePeers don't beat, and on a busy machine nobody shall be expired.
+    """
 
     def __init__(self, **settings: int) -> None:
-        self._config = Config.model_validate({"listen": "127.0.0.1:0", "stop_ms": 0, "close_ms": 100, **settings})
+        patient = {"lease_ms": PATIENT_MS, "ack_ms_max": PATIENT_MS, "stop_ms": 0, "close_ms": 100}
+        self._config = Config.model_validate({"listen": "127.0.0.1:0", **patient, **settings})
 
     async def __aenter__(self) -> Server:
         self._server = build(self._config)

@@ -21,7 +21,7 @@ def test_a_lease_holds_at_least_two_beats() -> None:
 
 def test_a_batch_fits_into_a_message() -> None:
     with pytest.raises(ValidationError, match="would never arrive"):
-        Config.model_validate({"batch_bytes_max": 5 << 20})
+        Config.model_validate({"batch_bytes_max": 9 << 20})
 
 
 def test_every_setting_says_what_it_is_for() -> None:

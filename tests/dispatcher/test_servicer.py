@@ -13,8 +13,6 @@ from proto.dispatch_pb2 import Beat, Interest, PlaceRequest, PublishRequest, Top
 from tests.dispatcher.peers import WAIT_S, NodePeer, PublisherPeer, RunningReplica, comment
 from tests.waiting import eventually
 
-PATIENT_MS = 600_000  # for tests in which no lease may run out
-
 
 async def answered_soon(publisher: PublisherPeer) -> "asyncio.Future[int]":
     """The next answer, as a future that has had the time of two round trips to come."""
@@ -24,16 +22,12 @@ async def answered_soon(publisher: PublisherPeer) -> "asyncio.Future[int]":
     return answer
 
 
-def patient(**settings: int) -> RunningReplica:
-    return RunningReplica(lease_ms=PATIENT_MS, ack_ms_max=PATIENT_MS, **settings)
-
-
 # Who gets what
 
 
 async def test_a_comment_goes_to_the_nodes_that_serve_its_video_and_to_no_other() -> None:
     async with (
-        patient() as server,
+        RunningReplica() as server,
         PublisherPeer(server.listen) as publisher,
         NodePeer(server.listen, "rms-1") as one,
         NodePeer(server.listen, "rms-2") as two,
@@ -52,7 +46,7 @@ async def test_a_comment_goes_to_the_nodes_that_serve_its_video_and_to_no_other(
 
 async def test_a_comment_arrives_as_it_was_published() -> None:
     original = comment(2**63 - 1, "a", "zwölf Boxkämpfer \u2028 \x00 <b>")
-    async with patient() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         await publisher.publishes(1, original)
         deliver = (await node.hears("deliver")).deliver
@@ -61,7 +55,7 @@ async def test_a_comment_arrives_as_it_was_published() -> None:
 
 async def test_a_batch_is_answered_only_when_every_node_has_acknowledged() -> None:
     async with (
-        patient() as server,
+        RunningReplica() as server,
         PublisherPeer(server.listen) as publisher,
         NodePeer(server.listen, "rms-1") as one,
         NodePeer(server.listen, "rms-2") as two,
@@ -80,7 +74,7 @@ async def test_a_batch_is_answered_only_when_every_node_has_acknowledged() -> No
 
 
 async def test_batches_are_answered_in_the_order_in_which_they_are_done() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         await publisher.publishes(1, comment(1, "a"))
         await publisher.publishes(2, comment(2, "nobody"))
@@ -90,7 +84,7 @@ async def test_batches_are_answered_in_the_order_in_which_they_are_done() -> Non
 
 
 async def test_a_batch_that_nobody_serves_is_answered_at_once() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         await publisher.publishes(1, comment(1))
         assert await publisher.is_answered() == 1
         await publisher.publishes(2)
@@ -98,7 +92,7 @@ async def test_a_batch_that_nobody_serves_is_answered_at_once() -> None:
 
 
 async def test_a_node_that_leaves_is_no_longer_waited_for() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:
             await node.hello({"a": 1})
             await publisher.publishes(7, comment(1, "a"))
@@ -136,7 +130,7 @@ async def test_a_node_that_beats_but_does_not_acknowledge_is_cut() -> None:
 
 
 async def test_an_interest_holds_from_its_acknowledgement_on() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
         await node.hello()
         await node.joins("a", "b")
         await publisher.publishes(1, comment(1, "a"), comment(2, "b"))
@@ -147,7 +141,7 @@ async def test_an_interest_holds_from_its_acknowledgement_on() -> None:
 
 
 async def test_a_slow_node_is_cut_and_told_to_catch_up() -> None:
-    async with patient(outbox_comments_max=5) as server, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica(outbox_comments_max=5) as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:
             await node.hello({"a": 1})
             await publisher.publishes(1, *(comment(i, "a") for i in range(11, 14)))
@@ -164,7 +158,7 @@ async def test_a_slow_node_is_cut_and_told_to_catch_up() -> None:
 
 
 async def test_a_node_that_comes_back_is_told_what_it_may_have_missed() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:
             assert (await node.hello({"a": 1})).catch_up_from_id == 0
         await eventually(lambda: not server.replica.registry.nodes())
@@ -177,7 +171,7 @@ async def test_a_node_that_comes_back_is_told_what_it_may_have_missed() -> None:
 
 
 async def test_a_catch_up_goes_to_every_node_and_is_answered_when_all_have_read() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen, "rms-1") as one, NodePeer(server.listen, "rms-2") as two:
             await one.hello({"a": 1})
             await two.hello()
@@ -196,7 +190,7 @@ async def test_a_catch_up_goes_to_every_node_and_is_answered_when_all_have_read(
 
 async def test_a_newer_stream_of_a_node_takes_the_place_of_the_older_one() -> None:
     async with (
-        patient() as server,
+        RunningReplica() as server,
         PublisherPeer(server.listen) as publisher,
         NodePeer(server.listen, incarnation=1) as old,
         NodePeer(server.listen, incarnation=2) as new,
@@ -211,7 +205,7 @@ async def test_a_newer_stream_of_a_node_takes_the_place_of_the_older_one() -> No
 
 async def test_an_older_life_of_a_node_is_refused() -> None:
     async with (
-        patient() as server,
+        RunningReplica() as server,
         NodePeer(server.listen, incarnation=2) as new,
         NodePeer(server.listen, incarnation=1) as old,
     ):
@@ -222,7 +216,7 @@ async def test_an_older_life_of_a_node_is_refused() -> None:
 
 
 async def test_a_node_that_closes_its_side_is_gone_without_an_error() -> None:
-    async with patient() as server, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         await node.call.done_writing()
         assert await node.ended() == (grpc.StatusCode.OK, "")
@@ -253,7 +247,7 @@ BAD_UTF8 = b"\x12\x07\x12\x05hell\xff"
 
 @pytest.mark.parametrize("method", ["Connect", "Publish"])
 async def test_garbage_is_answered_with_a_sentence(method: str) -> None:
-    async with patient() as server, NodePeer(server.listen) as healthy:
+    async with RunningReplica() as server, NodePeer(server.listen) as healthy:
         await healthy.hello()
         for garbage in (GARBAGE, BAD_UTF8):
             code, details = await raw(server, method, garbage)
@@ -263,7 +257,10 @@ async def test_garbage_is_answered_with_a_sentence(method: str) -> None:
 
 
 async def test_a_message_over_the_limit_ends_only_its_own_stream() -> None:
-    async with patient(message_bytes_max=10_000, batch_bytes_max=5000) as server, NodePeer(server.listen) as healthy:
+    async with (
+        RunningReplica(message_bytes_max=10_000, batch_bytes_max=5000) as server,
+        NodePeer(server.listen) as healthy,
+    ):
         await healthy.hello()
         for method in ("Connect", "Publish"):
             assert (await raw(server, method, b"x" * 10_001))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -273,7 +270,7 @@ async def test_a_message_over_the_limit_ends_only_its_own_stream() -> None:
 
 
 async def test_the_first_message_of_a_node_must_be_a_hello() -> None:
-    async with patient() as server, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, NodePeer(server.listen) as node:
         await node.say(beat=Beat())
         code, details = await node.ended()
         assert code is grpc.StatusCode.FAILED_PRECONDITION
@@ -281,13 +278,13 @@ async def test_the_first_message_of_a_node_must_be_a_hello() -> None:
 
 
 async def test_a_stream_that_says_nothing_is_closed() -> None:
-    async with patient(hello_ms=50) as server:
+    async with RunningReplica(hello_ms=50) as server:
         code, details = await raw(server, "Connect")
         assert (code, details) == (grpc.StatusCode.FAILED_PRECONDITION, "no hello within 50 ms")
 
 
 async def test_a_second_hello_is_refused() -> None:
-    async with patient() as server, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, NodePeer(server.listen) as node:
         await node.hello()
         with pytest.raises(grpc.aio.AioRpcError, match="beats, interests and deliveries, not hello") as refused:
             await node.hello()
@@ -296,7 +293,7 @@ async def test_a_second_hello_is_refused() -> None:
 
 async def test_limits_on_nodes_videos_and_publishers() -> None:
     limits = {"nodes_max": 1, "videos_per_node_max": 2, "publishers_max": 1, "batch_comments_max": 2}
-    async with patient(**limits) as server, NodePeer(server.listen) as node:
+    async with RunningReplica(**limits) as server, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         async with NodePeer(server.listen, "rms-2") as second:
             with pytest.raises(grpc.aio.AioRpcError, match="this replica takes at most 1 nodes"):
@@ -318,7 +315,7 @@ async def test_limits_on_nodes_videos_and_publishers() -> None:
 
 @pytest.mark.parametrize("video_id", ["", "a b", "a\n", "ä", "x" * 129])
 async def test_what_is_no_video_id_cannot_be_joined_or_placed(video_id: str) -> None:
-    async with patient() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as asker:
+    async with RunningReplica() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as asker:
         await node.hello()
         with pytest.raises(grpc.aio.AioRpcError, match="no video id") as refused:
             await asker.stub.Place(PlaceRequest(video_id=video_id))
@@ -328,7 +325,7 @@ async def test_what_is_no_video_id_cannot_be_joined_or_placed(video_id: str) -> 
 
 
 async def test_a_comment_without_an_id_and_an_acknowledgement_of_nothing_are_refused() -> None:
-    async with patient() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as publisher:
         await publisher.publishes(1, comment(5), comment(0))
         assert (await publisher.ended())[0] is grpc.StatusCode.INVALID_ARGUMENT
         await node.hello()
@@ -338,7 +335,7 @@ async def test_a_comment_without_an_id_and_an_acknowledgement_of_nothing_are_ref
 
 async def test_a_publisher_with_many_unanswered_batches_is_not_read() -> None:
     async with (
-        patient(unanswered_batches_max=2) as server,
+        RunningReplica(unanswered_batches_max=2) as server,
         PublisherPeer(server.listen) as publisher,
         NodePeer(server.listen) as node,
     ):
@@ -354,7 +351,7 @@ async def test_a_publisher_with_many_unanswered_batches_is_not_read() -> None:
 
 
 async def test_a_publisher_that_has_said_all_gets_its_answers_and_then_the_end() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         await publisher.publishes(1, comment(1, "a"))
         await publisher.call.done_writing()
@@ -364,7 +361,7 @@ async def test_a_publisher_that_has_said_all_gets_its_answers_and_then_the_end()
 
 
 async def test_streams_leave_nothing_behind() -> None:
-    async with patient() as server:
+    async with RunningReplica() as server:
         for number in range(20):
             async with PublisherPeer(server.listen) as publisher, NodePeer(server.listen, f"rms-{number}") as node:
                 await node.hello({"a": 1})
@@ -380,7 +377,7 @@ async def test_streams_leave_nothing_behind() -> None:
 
 
 async def test_a_viewer_is_placed_where_the_video_is_or_told_that_there_is_no_room() -> None:
-    async with patient() as server, PublisherPeer(server.listen) as asker:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as asker:
         with pytest.raises(grpc.aio.AioRpcError, match="no living node has room for a viewer of a") as refused:
             await asker.stub.Place(PlaceRequest(video_id="a"))
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -395,7 +392,7 @@ async def test_a_viewer_is_placed_where_the_video_is_or_told_that_there_is_no_ro
 
 async def test_topology_tells_what_the_replica_knows() -> None:
     async with (
-        patient() as server,
+        RunningReplica() as server,
         PublisherPeer(server.listen) as asker,
         NodePeer(server.listen, "rms-1") as one,
         NodePeer(server.listen, "rms-2") as two,
@@ -420,7 +417,7 @@ async def test_topology_tells_what_the_replica_knows() -> None:
 
 async def test_an_unfinished_batch_of_another_version_is_read_as_far_as_it_is_known() -> None:
     newer = PublishRequest(seq=3, comments=[Comment(id=1, video_id="nobody")]).SerializeToString() + b"\xfa\x07\x01x"
-    async with patient() as server, grpc.aio.insecure_channel(server.listen) as channel:
+    async with RunningReplica() as server, grpc.aio.insecure_channel(server.listen) as channel:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(f"/{SERVICE}/Publish")()
         await call.write(newer)
         assert await call.read() == b"\x08\x03"

@@ -1,0 +1,154 @@
+"""Asks every replica what it knows, and lays the answers side by side: what the topology CLI shows.
+
+Replicas don't talk to each other, so they may disagree for a moment. Nothing is smoothed over: each row says how many
+replicas know of it, and where numbers differ the largest is shown, being the one that costs most to overlook.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import grpc
+
+from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, VideoState
+from proto.dispatch_pb2_grpc import DispatcherStub
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    node_id: str
+    public_url: str
+    state: str
+    viewers: int
+    capacity_viewers: int
+    videos: int
+    connected_ms: int  # the shortest of all replicas
+    heard_ms_ago: int  # the longest
+    outbox_comments: int
+    unacked_comments: int
+    incarnation: int
+    replicas: tuple[str, ...]  # those that it is connected to
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    video_id: str
+    viewers: int
+    node_ids: tuple[str, ...]  # according to any replica
+    replicas: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRow:
+    replica_id: str
+    address: str
+    uptime_ms: int
+    nodes: int
+    videos: int
+    viewers: int
+    missing_nodes: tuple[str, ...]  # which another replica knows and this one doesn't
+    unacked_comments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    answers: tuple[tuple[str, TopologyResponse], ...]  # address, answer
+    unreachable: tuple[Unreachable, ...]
+
+    def nodes(self) -> list[NodeRow]:
+        """By node id"""
+        seen: dict[str, list[tuple[str, NodeState]]] = {}
+        for _, answer in self.answers:
+            for node in answer.nodes:
+                seen.setdefault(node.node_id, []).append((answer.replica_id, node))
+        return [_node_row(seen[node_id]) for node_id in sorted(seen)]
+
+    def videos(self) -> list[VideoRow]:
+        """Most viewers first"""
+        seen: dict[str, list[tuple[str, VideoState]]] = {}
+        for _, answer in self.answers:
+            for video in answer.videos:
+                seen.setdefault(video.video_id, []).append((answer.replica_id, video))
+        rows = [_video_row(states) for states in seen.values()]
+        return sorted(rows, key=lambda row: (-row.viewers, row.video_id))
+
+    def replicas(self) -> list[ReplicaRow]:
+        """In the order in which they were asked"""
+        everywhere = {node.node_id for _, answer in self.answers for node in answer.nodes}
+        return [
+            ReplicaRow(
+                replica_id=answer.replica_id,
+                address=address,
+                uptime_ms=answer.uptime_ms,
+                nodes=len(answer.nodes),
+                videos=answer.videos_total,
+                viewers=sum(node.viewers for node in answer.nodes),
+                missing_nodes=tuple(sorted(everywhere - {node.node_id for node in answer.nodes})),
+                unacked_comments=sum(node.unacked_comments for node in answer.nodes),
+            )
+            for address, answer in self.answers
+        ]
+
+
+def survey(addresses: Sequence[str], request: TopologyRequest, timeout_ms: int) -> Survey:
+    """Asks all at once. Takes `timeout_ms` at most, and never raises because a replica is away."""
+    channels = [grpc.insecure_channel(address) for address in addresses]
+    try:
+        calls = [DispatcherStub(channel).Topology.future(request, timeout=timeout_ms / 1000) for channel in channels]
+        answers: list[tuple[str, TopologyResponse]] = []
+        unreachable: list[Unreachable] = []
+        for address, call in zip(addresses, calls, strict=True):
+            try:
+                answers.append((address, call.result()))
+            except grpc.RpcError:
+                unreachable.append(Unreachable(address, _reason(call.code(), call.details(), timeout_ms)))
+    finally:
+        for channel in channels:
+            channel.close()
+    return Survey(tuple(answers), tuple(unreachable))
+
+
+def plain(rows: Iterable[NodeRow | VideoRow | ReplicaRow | Unreachable]) -> list[dict[str, object]]:
+    """For JSON"""
+    return [asdict(row) for row in rows]
+
+
+def _reason(code: grpc.StatusCode, details: str | None, timeout_ms: int) -> str:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"no answer within {timeout_ms} ms"
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return "nothing answers there"
+    return f"{code.name}: {details or 'no details'}"
+
+
+def _node_row(states: Sequence[tuple[str, NodeState]]) -> NodeRow:
+    nodes = [node for _, node in states]
+    youngest = max(nodes, key=lambda node: node.incarnation)
+    return NodeRow(
+        node_id=youngest.node_id,
+        public_url=youngest.public_url,
+        state="/".join(sorted({node.state for node in nodes})),
+        viewers=max(node.viewers for node in nodes),
+        capacity_viewers=youngest.capacity_viewers,
+        videos=max(node.videos for node in nodes),
+        connected_ms=min(node.connected_ms for node in nodes),
+        heard_ms_ago=max(node.heard_ms_ago for node in nodes),
+        outbox_comments=sum(node.outbox_comments for node in nodes),
+        unacked_comments=sum(node.unacked_comments for node in nodes),
+        incarnation=youngest.incarnation,
+        replicas=tuple(replica_id for replica_id, _ in states),
+    )
+
+
+def _video_row(states: Sequence[tuple[str, VideoState]]) -> VideoRow:
+    return VideoRow(
+        video_id=states[0][1].video_id,
+        viewers=max(video.viewers for _, video in states),
+        node_ids=tuple(sorted({node_id for _, video in states for node_id in video.node_ids})),
+        replicas=tuple(replica_id for replica_id, _ in states),
+    )

@@ -119,6 +119,7 @@ class Hello(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     VIDEOS_FIELD_NUMBER: _builtins.int
     SILENT_MS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     """stable name of the node, at most 128 bytes"""
     incarnation: _builtins.int
@@ -128,6 +129,8 @@ class Hello(_message.Message):
     capacity_viewers: _builtins.int
     silent_ms: _builtins.int
     """Milliseconds since the node last heard from this replica; 0 if it never has."""
+    draining: _builtins.bool
+    """it serves its viewers and takes no more"""
     @_builtins.property
     def load(self) -> Global___Load: ...
     @_builtins.property
@@ -144,10 +147,11 @@ class Hello(_message.Message):
         load: Global___Load | None = ...,
         videos: _abc.Iterable[Global___VideoViewers] | None = ...,
         silent_ms: _builtins.int = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_viewers", b"capacity_viewers", "incarnation", b"incarnation", "load", b"load", "node_id", b"node_id", "public_url", b"public_url", "silent_ms", b"silent_ms", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_viewers", b"capacity_viewers", "draining", b"draining", "incarnation", b"incarnation", "load", b"load", "node_id", b"node_id", "public_url", b"public_url", "silent_ms", b"silent_ms", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,6 +206,9 @@ class Beat(_message.Message):
 
     LOAD_FIELD_NUMBER: _builtins.int
     VIDEOS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    draining: _builtins.bool
+    """it serves its viewers and takes no more"""
     @_builtins.property
     def load(self) -> Global___Load: ...
     @_builtins.property
@@ -213,10 +220,11 @@ class Beat(_message.Message):
         *,
         load: Global___Load | None = ...,
         videos: _abc.Iterable[Global___VideoViewers] | None = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "load", b"load", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -286,6 +294,7 @@ class DispatcherMessage(_message.Message):
     INTEREST_ACK_FIELD_NUMBER: _builtins.int
     DELIVER_FIELD_NUMBER: _builtins.int
     CATCH_UP_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -296,6 +305,8 @@ class DispatcherMessage(_message.Message):
     def deliver(self) -> Global___Deliver: ...
     @_builtins.property
     def catch_up(self) -> Global___CatchUp: ...
+    @_builtins.property
+    def drain(self) -> Global___Drain: ...
     def __init__(
         self,
         *,
@@ -304,12 +315,13 @@ class DispatcherMessage(_message.Message):
         interest_ack: Global___InterestAck | None = ...,
         deliver: Global___Deliver | None = ...,
         catch_up: Global___CatchUp | None = ...,
+        drain: Global___Drain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "catch_up", b"catch_up", "deliver", b"deliver", "interest_ack", b"interest_ack", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "catch_up", b"catch_up", "deliver", b"deliver", "drain", b"drain", "interest_ack", b"interest_ack", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "catch_up", b"catch_up", "deliver", b"deliver", "interest_ack", b"interest_ack", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ack", b"beat_ack", "catch_up", b"catch_up", "deliver", b"deliver", "drain", b"drain", "interest_ack", b"interest_ack", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "beat_ack", "interest_ack", "deliver", "catch_up"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "beat_ack", "interest_ack", "deliver", "catch_up", "drain"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -348,16 +360,51 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 class BeatAck(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    VIDEOS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def videos(self) -> _containers.RepeatedCompositeFieldContainer[Global___VideoViewers]:
+        """The viewers of the node's videos on all nodes together; only where that has changed since the last answer."""
+
     def __init__(
         self,
+        *,
+        videos: _abc.Iterable[Global___VideoViewers] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BeatAck: _TypeAlias = BeatAck  # noqa: Y015
+
+@_typing.final
+class Drain(_message.Message):
+    """An operator's word to the node. It answers with the next beat's `draining`, and keeps the word until it is taken
+    back or the process ends.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRAINING_FIELD_NUMBER: _builtins.int
+    OVER_MS_FIELD_NUMBER: _builtins.int
+    draining: _builtins.bool
+    """false: take viewers again"""
+    over_ms: _builtins.int
+    """send the viewers elsewhere, evenly over so many milliseconds"""
+    def __init__(
+        self,
+        *,
+        draining: _builtins.bool = ...,
+        over_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "over_ms", b"over_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
 class InterestAck(_message.Message):
@@ -411,7 +458,9 @@ class CatchUp(_message.Message):
     NUMBER_FIELD_NUMBER: _builtins.int
     FROM_ID_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """shares its count with Deliver, and is acknowledged in the same way, once all is read"""
+    """Shares its count with Deliver. Acknowledged at once: from then on the node owes its viewers these comments, and
+    tries until it has read them.
+    """
     from_id: _builtins.int
     def __init__(
         self,

@@ -17,12 +17,14 @@ from proto.logs import configure_logging
 from proto.settings import split_address
 from rms.app import Viewers, build_app
 from rms.config import RmsSettings
+from rms.drain import Drain
 from rms.feeds import Feeds
 from rms.handoff import handoff_protocol
+from rms.housekeeping import Housekeeper
+from rms.link import Identity
 from rms.past import Past
-from rms.sse import event_frame
 from rms.sweep import Sweeper
-from rms.upstream import Identity, Upstream
+from rms.upstream import Upstream
 
 log = structlog.stdlib.get_logger()
 
@@ -45,9 +47,11 @@ class Node:
         self.past = Past(settings)
         self.sweeper = Sweeper(settings, loop)
         self.feeds = Feeds(settings, self.past, self.sweeper)
-        self.upstream = Upstream(settings, self.identity, self.feeds)
+        self.drain = Drain(settings, self.feeds, self.sweeper)
+        self.upstream = Upstream(settings, self.identity, self.feeds, self.drain)
         self.feeds.use(self.upstream)
-        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.upstream)
+        self.housekeeper = Housekeeper(settings, self.feeds, self.sweeper)
+        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.upstream, self.drain)
         self.server = HttpServer(
             uvicorn.Config(
                 build_app(self.viewers),
@@ -65,12 +69,13 @@ class Node:
         """Until `server.stop()`."""
         self.past.start()
         self.upstream.start()
-        house = asyncio.create_task(self.feeds.keep_house(every_s=1))
+        house = asyncio.create_task(self.housekeeper.run(every_s=1))
         log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self._settings.capacity)
         serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
         try:
             await serving
         finally:
+            self.drain.cancel()
             house.cancel()
             await asyncio.gather(house, return_exceptions=True)
             await self.feeds.close()
@@ -79,10 +84,13 @@ class Node:
             log.info("rms stopped", node=self.identity.node_id)
 
     async def stop(self) -> None:
-        """First the dispatchers place nobody here any more, then the viewers are sent elsewhere."""
-        self.viewers.stopping = True
+        """Nobody is let in or placed here any more; the viewers are sent elsewhere; then the dispatchers forget us."""
+        for listening in self.server.servers:
+            listening.close()  # refused, a plain EventSource tries again; an error status would end it for good
+        draining = asyncio.create_task(self.drain.finish())
+        self.upstream.beat_now()
+        await draining
         await self.upstream.close()
-        self.feeds.say_goodbye("shutdown", event_frame("reconnect", {"delay_ms": self._settings.retry_ms}))
         self.server.stop()
 
 

@@ -2,11 +2,11 @@
 
 import os
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
 
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,11 +19,14 @@ from history.model import InvalidVideoId, check_video_id
 from history.store import StoreUnavailable
 from proto.http import error_response, health_response
 from rms.config import RmsSettings
+from rms.drain import Drain
 from rms.editions import GZIP_HEAD, stored
 from rms.feed import Attach
-from rms.feeds import Feeds, Room, TooManyVideos, Wish
+from rms.feeds import Feeds, TooManyVideos
 from rms.handoff import take_over
+from rms.metrics import NodeStatistics, build_registry
 from rms.position import InvalidPosition, Position, parse_position
+from rms.rooms import Room, Wish, wall_ms
 from rms.sse import retry_line
 from rms.streamed import stream_from
 from rms.sweep import Audience, Sweeper, Viewer
@@ -78,14 +81,14 @@ class Refused(Exception):
 class Viewers:
     """Lets viewers in."""
 
-    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper, upstream: Upstream) -> None:
+    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper, upstream: Upstream, drain: Drain) -> None:
         self._settings = settings
         self._feeds = feeds
         self._sweeper = sweeper
         self._upstream = upstream
+        self._drain = drain
         self._entering = 0
         self._streamed = 0
-        self.stopping = False
 
     def __len__(self) -> int:
         """viewers that are here, or on their way in"""
@@ -129,8 +132,8 @@ class Viewers:
         return Asked(video_id, position, backfill, Wish(tier, _takes_gzip(request.headers.get("accept-encoding", ""))))
 
     async def _enter(self, request: Request, asked: Asked) -> Response:
-        if self.stopping:
-            raise Refused(503, "stopping", "this node is stopping: ask the original URL again")
+        if self._drain.draining:
+            raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
         if len(self) >= self._settings.capacity:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
         self._entering += 1
@@ -156,10 +159,10 @@ class Viewers:
         fd = await take_over(request)
         if fd is None:
             audience = self._feeds.audience(room, asked.wish._replace(gzip=False))
-            return self._streamed_response(room, audience, audience.edition.attach(find(), _now_ms()))
+            return self._streamed_response(room, audience, audience.edition.attach(find(), wall_ms()))
         try:
             audience = self._feeds.audience(room, asked.wish)
-            private, offset = audience.edition.attach(find(), _now_ms())
+            private, offset = audience.edition.attach(find(), wall_ms())
             head = _gzip_head(self._retry()) if asked.wish.gzip else STREAM_HEAD + self._retry()
             self._sweeper.add(Viewer(fd, audience, head + private, offset))
         except BaseException:
@@ -196,15 +199,26 @@ class Viewers:
 
         return StreamingResponse(counted(), headers=STREAM_HEADERS)
 
+    def statistics(self) -> NodeStatistics:
+        return NodeStatistics(
+            viewers=len(self),
+            capacity=self._settings.capacity,
+            videos=len(self._feeds),
+            useless=self._feeds.useless,
+            draining=self._drain.draining,
+            sweep=self._sweeper.statistics(),
+            links=self._upstream.statistics(),
+        )
+
     async def live(self, request: Request) -> Response:
         return health_response(True, {"viewers": len(self), "videos": len(self._feeds)})
 
     async def ready(self, request: Request) -> Response:
-        """Ready for new viewers: a dispatcher knows of this node, there is room, and it isn't stopping."""
+        """Ready for new viewers: a dispatcher knows of this node, there is room, and it isn't draining."""
         connected = self._upstream.connected
-        ok = connected > 0 and not self.stopping and len(self) < self._settings.capacity
+        ok = connected > 0 and not self._drain.draining and len(self) < self._settings.capacity
         facts = {"dispatchers": connected, "viewers": len(self), "capacity": self._settings.capacity}
-        return health_response(ok, {**facts, "stopping": self.stopping})
+        return health_response(ok, {**facts, "draining": self._drain.draining})
 
 
 def _number(name: str, text: str | None, least: int, most: int, default: int) -> int:
@@ -223,10 +237,6 @@ def _takes_gzip(accept_encoding: str) -> bool:
     return False
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class Gone(Response):
     """The answer to a request whose socket has left the framework: nothing more is sent through it."""
 
@@ -235,6 +245,11 @@ class Gone(Response):
 
 
 def build_app(viewers: Viewers) -> Starlette:
+    registry = build_registry(viewers.statistics)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     return Starlette(
         routes=[
@@ -242,6 +257,7 @@ def build_app(viewers: Viewers) -> Starlette:
             route("/health/live", viewers.live),
             route("/health/ready", viewers.ready),
             route("/health", viewers.ready),
+            route("/metrics", metrics),
         ],
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
         exception_handlers={HTTPException: _http_error},
@@ -251,7 +267,7 @@ def build_app(viewers: Viewers) -> Starlette:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code, message = {
-        404: ("not_found", "there is GET /comments/{liveVideoId} here, and /health"),
+        404: ("not_found", "there is GET /comments/{liveVideoId} here, /health and /metrics"),
         405: ("method_not_allowed", "only GET and HEAD are allowed here"),
     }.get(error.status_code, ("http_error", str(error.detail)))
     return error_response(error.status_code, code, message, error.headers)

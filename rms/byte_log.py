@@ -38,6 +38,10 @@ class ByteLog:
             return offset
         return self._ends[bisect_left(self._ends, offset)]
 
+    def frames(self, offset: int, end: int) -> int:
+        """How many frames stand between two frames' ends"""
+        return bisect_left(self._ends, end) - bisect_left(self._ends, offset + 1) + 1 if offset < end else 0
+
     def trim(self, offset: int) -> None:
         """Forgets everything before `offset`, which is a frame's end or `base`."""
         if offset > self.base:

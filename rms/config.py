@@ -93,6 +93,13 @@ class RmsSettings(Settings):
     user_timeout_ms: int = Field(
         30_000, gt=0, description="ms that sent bytes may stay unacknowledged by a dead peer (TCP_USER_TIMEOUT)"
     )
+    count_sends_per_s: int = Field(
+        5_000, gt=0, description="sends a second spent on telling one video's viewers how many they are: 2 % of a core"
+    )
+    drain_viewers_per_s: int = Field(
+        4_000, gt=0, description="viewers a second sent elsewhere when the node ends: what the others can take in"
+    )
+    drain_ms_max: int = Field(10_000, ge=0, description="longest ms for that")
     head_timeout_s: float = Field(10.0, gt=0, description="s to send a whole request head: ends slow-loris connections")
 
     interest_ack_ms: int = Field(
@@ -102,7 +109,7 @@ class RmsSettings(Settings):
     reconnect_ms_max: int = Field(
         1_000, gt=0, description="longest such wait, ms: a restarted replica is whole within this"
     )
-    stop_ms: int = Field(5_000, gt=0, description="ms for a clean end before it is forced")
+    stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end, once the viewers are gone")
 
     def feed_limits(self) -> FeedLimits:
         return FeedLimits(

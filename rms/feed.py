@@ -17,6 +17,9 @@ from rms.byte_log import ByteLog
 from rms.position import Position, Window, in_window, missing, window_floor
 from rms.sse import comment_data, comment_frame, event_frame, frame_data
 
+ANSWERS_MAX = 1_000
+"""positions whose answers are kept for those who resume from the same one"""
+
 
 @dataclass(frozen=True, slots=True)
 class FeedLimits:
@@ -65,6 +68,7 @@ class Feed:
         self._seen: set[int] = set()
         self._seen_before: set[int] = set()
         self._rotated_ms = now_ms
+        self._answers: dict[tuple[Position, int, bool], Attach | NeedsHistory] = {}  # to those who resume now
         for comment in seed:
             self.append(comment, now_ms)
 
@@ -89,6 +93,7 @@ class Feed:
         end = self.log.append(comment_frame(position, comment_data(comment)))
         self._entries.append(Entry(comment.id, position, start, end, now_ms))
         insort(self._ids, comment.id)
+        self._answers.clear()
         self.trim(now_ms)
         return True
 
@@ -114,6 +119,7 @@ class Feed:
             del self._ids[bisect_left(self._ids, entry.id)]
             self._held_from = max(self._held_from, entry.id + 1)
         del entries[:drop]
+        self._answers.clear()
 
     def join(self, backfill: int) -> Attach:
         """A new viewer: the last `backfill` comments, then what comes."""
@@ -147,6 +153,16 @@ class Feed:
         for comment in history or ():
             if comment.id >= self._held_from:
                 self.append(comment, now_ms)  # everybody lacks it
+        # After a node's death thousands come from the same place; the answer holds until something is appended.
+        asked = (position, backfill, history is not None)
+        answer = self._answers.get(asked)
+        if answer is None:
+            if len(self._answers) >= ANSWERS_MAX:
+                self._answers.clear()
+            answer = self._answers[asked] = self._place(position, backfill, history)
+        return answer
+
+    def _place(self, position: Position, backfill: int, history: Sequence[Comment] | None) -> Attach | NeedsHistory:
         here = self._find(position)
         if here is not None:
             return Attach(b"", here.end)

@@ -9,9 +9,8 @@ The same holds after a dispatcher was away: it says from which id on something m
 
 import asyncio
 import os
-import time
-from collections.abc import Coroutine, Iterable
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Coroutine, Iterable, Mapping
+from typing import Protocol
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
@@ -20,11 +19,10 @@ from history.ids import first_id_at
 from history.model import Comment
 from history.store import StoreUnavailable
 from rms.config import RmsSettings
-from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
 from rms.feed import Attach, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
-from rms.sse import HEARTBEAT
+from rms.rooms import Room, Wish, wall_ms
 from rms.sweep import Audience, Sweeper, Viewer
 
 log = structlog.stdlib.get_logger()
@@ -44,35 +42,6 @@ class Interest(Protocol):
         """Returns when every connected dispatcher routes the video's comments here."""
 
     def leave(self, video_id: str) -> None: ...
-
-
-class Wish(NamedTuple):
-    """In which form a viewer wants the stream"""
-
-    rate: int | None = None
-    """at most so many comments a second"""
-    gzip: bool = False
-
-
-class Room:
-    """A served video. `feed` is there once `opened` is done."""
-
-    __slots__ = ("audiences", "empty_ms", "feed", "holds", "opened", "overflow_id", "pending", "video_id")
-
-    feed: Feed
-
-    def __init__(self, video_id: str) -> None:
-        self.video_id = video_id
-        self.opened: asyncio.Task[None]
-        self.audiences: dict[Wish, Audience] = {}
-        self.pending: list[Comment] | None = []  # came while history was read; None once open
-        self.overflow_id = 0  # the smallest id that did not fit there
-        self.holds = 0  # viewers that are neither in the audience nor gone: joining, streamed, catching up
-        self.empty_ms = 0  # since when nobody is here; 0: somebody is, or was at the last look
-
-    @property
-    def viewers(self) -> int:
-        return self.holds + sum(len(audience.viewers) for audience in self.audiences.values())
 
 
 class Feeds:
@@ -105,7 +74,7 @@ class Feeds:
         if room is None:
             if len(self._rooms) >= self._settings.videos_max:
                 raise TooManyVideos
-            room = self._rooms[video_id] = Room(video_id)
+            room = self._rooms[video_id] = Room(video_id, self._fallen)
             room.opened = asyncio.create_task(self._open(room))
         room.holds += 1
         try:
@@ -120,7 +89,7 @@ class Feeds:
 
     async def _open(self, room: Room) -> None:
         await self._interest.join(room.video_id)
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         try:
             seed, complete_from = await self._past.seed(room.video_id, self._settings.backfill_max, now_ms)
         except StoreUnavailable as away:
@@ -137,23 +106,11 @@ class Feeds:
 
     def audience(self, room: Room, wish: Wish) -> Audience:
         """Those in the room who want it like this"""
-        audience = room.audiences.get(wish)
-        if audience is None:
-            edition: Edition
-            if wish.gzip:
-                edition = GzipEdition(self.audience(room, Wish(wish.rate)).edition, _wall_ms())
-            elif wish.rate:
-                edition = RateEdition(room.feed, wish.rate, _wall_ms(), self._settings.backfill_max)
-            else:
-                edition = PlainEdition(room.feed)
-            audience = room.audiences[wish] = Audience(
-                edition, lambda viewer: self._spawn(self._behind(room, viewer)), _monotonic_ms()
-            )
-        return audience
+        return room.audience(wish, self._settings.backfill_max)
 
     async def history_for(self, room: Room, position: Position, backfill: int) -> list[Comment] | None:
         """What must be read before `attach` can place a viewer; None if nothing must. Raises StoreUnavailable."""
-        needs = room.feed.resume(position, backfill, _wall_ms())
+        needs = room.feed.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
             return await self._past.since(room.video_id, needs.from_id, self._settings.resume_comments_max + 1)
         return None
@@ -164,7 +121,7 @@ class Feeds:
         """Where a viewer enters the log, as it is now. read: False if history could not be read."""
         if position is None:
             return room.feed.join(backfill)
-        attach = room.feed.resume(position, backfill, _wall_ms(), history)
+        attach = room.feed.resume(position, backfill, wall_ms(), history)
         if isinstance(attach, NeedsHistory):
             return room.feed.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
         self._publish(room)  # what was read may be new to all
@@ -183,11 +140,15 @@ class Feeds:
             return room.feed.gap(None, backfill, "too_far_behind")
         return self.attach(room, position, backfill, history, read)
 
-    async def _behind(self, room: Room, viewer: Viewer) -> None:
+    def _fallen(self, room: Room, viewer: Viewer) -> None:
+        self._spawn(self._place_again(room, viewer))
+
+    async def _place_again(self, room: Room, viewer: Viewer) -> None:
+        """A slow viewer has fallen off its log: it goes on from where it stood, out of history."""
         room.holds += 1
         try:
             attach = await self.resume(room, viewer.stood_at)
-            private, viewer.offset = viewer.audience.edition.attach(attach, _wall_ms())
+            private, viewer.offset = viewer.audience.edition.attach(attach, wall_ms())
         except BaseException:
             os.close(viewer.fd)
             raise
@@ -213,7 +174,7 @@ class Feeds:
                 room.overflow_id = min(room.overflow_id or comment.id, comment.id)
 
     def _append(self, room: Room, comment: Comment) -> None:
-        if room.feed.append(comment, _wall_ms()):
+        if room.feed.append(comment, wall_ms()):
             self._publish(room)
 
     def _publish(self, room: Room) -> None:
@@ -222,7 +183,7 @@ class Feeds:
 
     def catch_up(self, from_id: int) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
-        log.info("catching up", from_ms_ago=_wall_ms() - (from_id >> 16), videos=len(self._rooms))
+        log.info("catching up", from_ms_ago=wall_ms() - (from_id >> 16), videos=len(self._rooms))
         for room in list(self._rooms.values()):
             self._spawn(self._catch_up(room, from_id))
 
@@ -241,7 +202,7 @@ class Feeds:
     async def _read_into(self, room: Room, from_id: int) -> None:
         await asyncio.shield(room.opened)
         if from_id == 0:
-            seed, _ = await self._past.seed(room.video_id, self._settings.backfill, _wall_ms())
+            seed, _ = await self._past.seed(room.video_id, self._settings.backfill, wall_ms())
             for comment in seed:
                 self._append(room, comment)
             return
@@ -267,51 +228,23 @@ class Feeds:
         self._told = now
         return changed, sum(now.values())
 
-    # Time
+    @property
+    def rooms(self) -> Collection[Room]:
+        return self._rooms.values()
 
-    async def keep_house(self, every_s: float) -> None:
-        """Heartbeats, trimming, dropping what nobody watches; for ever."""
-        while True:
-            await asyncio.sleep(every_s)
-            self._sweeper.close_stalled(_monotonic_ms())
-            for number, room in enumerate(list(self._rooms.values())):
-                if number % 500 == 499:
-                    await asyncio.sleep(0)  # 50,000 videos must not hold the loop
-                if room.pending is None:
-                    self._look_after(room, _monotonic_ms(), _wall_ms())
-                elif room.opened.done():
-                    self._drop(room)  # could not be opened; whoever waited knows
+    def drop(self, room: Room) -> None:
+        """The video is served no longer."""
+        if self._rooms.get(room.video_id) is room:
+            del self._rooms[room.video_id]
+            self._told.pop(room.video_id, None)
+            self._interest.leave(room.video_id)
 
-    def _look_after(self, room: Room, now_ms: int, wall_ms: int) -> None:
-        room.feed.trim(wall_ms)
-        if room.viewers:
-            room.empty_ms = 0
-            for wish, audience in list(room.audiences.items()):
-                self._look_after_audience(room, wish, audience, now_ms)
-        elif not room.empty_ms:
-            room.empty_ms = now_ms
-        elif now_ms - room.empty_ms >= self._settings.feed_linger_ms:
-            self._drop(room)
-
-    def _look_after_audience(self, room: Room, wish: Wish, audience: Audience, now_ms: int) -> None:
-        if now_ms - audience.sent_ms < self._settings.heartbeat_ms:
-            if wish.rate:
-                self._sweeper.publish(audience)  # what was skipped is told, also when nothing follows
-        elif audience.viewers:
-            self._sweeper.tell(audience, HEARTBEAT)
-        elif not audience.waiters and (wish.gzip or Wish(wish.rate, True) not in room.audiences):
-            del room.audiences[wish]  # nobody wants it like this any more
-
-    def _drop(self, room: Room) -> None:
-        del self._rooms[room.video_id]
-        self._told.pop(room.video_id, None)
-        self._interest.leave(room.video_id)
-
-    def say_goodbye(self, why: str, last_words: bytes) -> None:
-        """Closes every viewer."""
-        for room in self._rooms.values():
-            for audience in room.audiences.values():
-                self._sweeper.close_some(audience, len(audience.viewers), why, last_words)
+    def count(self, viewers: Mapping[str, int]) -> None:
+        """How many watch these videos on all nodes together, says a dispatcher."""
+        for video_id, total in viewers.items():
+            room = self._rooms.get(video_id)
+            if room is not None:
+                room.total_viewers = total
 
     async def close(self) -> None:
         opening = [room.opened for room in self._rooms.values()]
@@ -328,11 +261,3 @@ class Feeds:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("a background read failed", error=repr(error))
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _monotonic_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

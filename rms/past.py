@@ -26,6 +26,7 @@ class Past:
         self._settings = settings
         self._reader: Reader | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._under_way: dict[tuple[str, int, int], asyncio.Task[list[Comment]]] = {}
 
     def start(self) -> None:
         """Begins to open the store, and goes on until it is there."""
@@ -66,8 +67,17 @@ class Past:
             limit = min(500, self._settings.seed_comments_max - len(newest_first))
 
     async def since(self, video_id: str, from_id: int, limit: int) -> list[Comment]:
-        """Up to `limit` comments from this id on, oldest first. Raises StoreUnavailable."""
-        return await self._bounded(self._get().newer(video_id, from_id - 1, limit))
+        """Up to `limit` comments from this id on, oldest first. Raises StoreUnavailable.
+
+        Those who ask for the same at once, as after a node's death, share one read.
+        """
+        key = (video_id, from_id, limit)
+        reading = self._under_way.get(key)
+        if reading is None:
+            reading = asyncio.create_task(self._bounded(self._get().newer(video_id, from_id - 1, limit)))
+            self._under_way[key] = reading
+            reading.add_done_callback(lambda _: self._under_way.pop(key))
+        return await asyncio.shield(reading)
 
     def _get(self) -> Reader:
         if self._reader is None:

@@ -22,6 +22,7 @@ import os
 import select
 import socket
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,15 +66,28 @@ class Audience:
         self.waiters: set[asyncio.Event] = set()  # of streamed responses, see rms/streamed.py
 
 
+SLICE_MS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0)
+SLICE_SENDS_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000)
+
+
 @dataclass(frozen=True, slots=True)
 class SweepStatistics:
-    """deliveries: frames can't be counted cheaply, so bytes and sends are."""
-
     viewers: int
     stalled: int
+    lag_bytes_max: int
+    """how far the slowest viewer is behind"""
     sends: int
     bytes: int
+    deliveries: int
+    """frames that sweeps gave to viewers, times the viewers; a backfill and a slow viewer's catching up not counted"""
     slices: int
+    slice_ms: tuple[int, ...]
+    """slices by how long they held the event loop: one number for each of SLICE_MS_BOUNDS, and one for longer ones"""
+    slice_ms_sum: float
+    slice_ms_longest: float
+    slice_sends: tuple[int, ...]
+    """slices by how many viewers they came by, likewise for SLICE_SENDS_BOUNDS"""
+    slice_sends_sum: int
     closes: dict[str, int]
     """why viewers were let go, and how many"""
 
@@ -90,7 +104,11 @@ class Sweeper:
         self._queued: set[int] = set()  # ids of the audiences in _dirty
         self._scheduled = False
         self._stalled: set[Viewer] = set()
-        self._sends = self._bytes = self._slices = 0
+        self._sends = self._bytes = self._deliveries = 0
+        self._slice_ms = [0] * (len(SLICE_MS_BOUNDS) + 1)
+        self._slice_sends = [0] * (len(SLICE_SENDS_BOUNDS) + 1)
+        self._slice_ms_sum = self._slice_ms_longest = 0.0
+        self._slice_sends_sum = 0
         self._closes: Counter[str] = Counter()
         loop.add_reader(self._epoll.fileno(), self._on_events)
 
@@ -140,7 +158,7 @@ class Sweeper:
 
     def _slice(self) -> None:
         self._scheduled = False
-        self._slices += 1
+        began = time.perf_counter()
         budget = self._settings.slice_viewers
         while self._dirty and budget > 0:
             audience = self._dirty[0]
@@ -151,7 +169,15 @@ class Sweeper:
             self._queued.discard(id(audience))
             if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
                 self.publish(audience)
+        self._measure((time.perf_counter() - began) * 1_000, self._settings.slice_viewers - budget)
         self._schedule()
+
+    def _measure(self, held_ms: float, sends: int) -> None:
+        self._slice_ms[bisect_left(SLICE_MS_BOUNDS, held_ms)] += 1
+        self._slice_sends[bisect_left(SLICE_SENDS_BOUNDS, sends)] += 1
+        self._slice_ms_sum += held_ms
+        self._slice_sends_sum += sends
+        self._slice_ms_longest = max(self._slice_ms_longest, held_ms)
 
     def _sweep(self, audience: Audience, budget: int) -> int:
         """Goes on with the audience's sweep, or begins one; returns what is left of the budget."""
@@ -165,6 +191,7 @@ class Sweeper:
         target = audience.swept_to
         aside = audience.aside
         chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
+        whole: Counter[int] = Counter()  # how many viewers took a chunk whole, by its offset
         chunk_bytes, base, write = self._settings.chunk_bytes, log.base, os.write
         # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
         cursor = min(audience.cursor, len(viewers) - 1)
@@ -197,9 +224,12 @@ class Sweeper:
             self._bytes += sent
             if sent == len(chunk) and offset + sent == target:
                 viewer.offset = target
+                whole[offset] += 1
             else:
                 self._advance(viewer, sent, full=sent < len(chunk))
         audience.cursor = cursor
+        for offset, takers in whole.items():
+            self._deliveries += takers * log.frames(offset, target)
         if cursor < 0:
             audience.sent_ms = _now_ms()
         return budget
@@ -329,9 +359,16 @@ class Sweeper:
         return SweepStatistics(
             viewers=len(self._by_fd),
             stalled=len(self._stalled),
+            lag_bytes_max=max((viewer.audience.log.end - viewer.offset for viewer in self._stalled), default=0),
             sends=self._sends,
             bytes=self._bytes,
-            slices=self._slices,
+            deliveries=self._deliveries,
+            slices=sum(self._slice_ms),
+            slice_ms=tuple(self._slice_ms),
+            slice_ms_sum=self._slice_ms_sum,
+            slice_ms_longest=self._slice_ms_longest,
+            slice_sends=tuple(self._slice_sends),
+            slice_sends_sum=self._slice_sends_sum,
             closes=dict(self._closes),
         )
 

@@ -1,278 +1,24 @@
-"""One stream to every dispatcher replica: what this node serves goes up, the comments of these videos come down.
-
-A replica from which nothing is heard for a lease, or that doesn't acknowledge an interest in time, is taken for lost:
-its stream is ended and made anew, with the full picture in the first message. What was missed in between the replica
-knows by the lowest id that was published through it, and the feeds read it from history.
-"""
+"""All dispatcher replicas together: what every one of them must be told, and the beat."""
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
-import grpc
-import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
-
-from history.model import Author, Comment
-from proto import comment_pb2, dispatch_pb2
-from proto.dispatch_pb2_grpc import DispatcherStub
+from proto import dispatch_pb2
 from rms.config import RmsSettings
-
-log = structlog.stdlib.get_logger()
-
-Stream: TypeAlias = "grpc.aio.StreamStreamCall[dispatch_pb2.NodeMessage, dispatch_pb2.DispatcherMessage]"
-
-MESSAGE_BYTES_MAX = 16 << 20
-"""Larger than any message of a well-behaved replica: 4,000 of the longest comments"""
-
+from rms.link import Draining, Identity, Link, LinkStatistics, Served, video_viewers
 
 GOODBYE_S = 0.5
 """how long a replica has to end its side of a stream"""
 
 
-class Served(Protocol):
-    """What the feeds do for the links."""
-
-    def deliver(self, comments: Iterable[Comment]) -> None: ...
-    def catch_up(self, from_id: int) -> None: ...
-    def serving(self) -> dict[str, int]: ...
-    def changed_viewers(self) -> tuple[dict[str, int], int]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """This life of this node. incarnation: grows with every life."""
-
-    node_id: str
-    incarnation: int
-    public_url: str
-    capacity: int
-
-
-@dataclass(frozen=True, slots=True)
-class LinkStatistics:
-    address: str
-    connected: bool
-    replica_id: str
-    deliveries: int
-    comments: int
-    connects: int
-
-
-class LinkLost(Exception):
-    """The replica could not be reached, or the stream ended before its welcome."""
-
-
-class Link:
-    """The life of this node at one replica: connect, say hello, listen and speak; again, with jittered back-off."""
-
-    def __init__(self, address: str, settings: RmsSettings, identity: Identity, served: Served) -> None:
-        self.address = address
-        self.replica_id = ""
-        self._settings = settings
-        self._identity = identity
-        self._served = served
-        self._call: Stream | None = None
-        self._welcomed = False
-        self._heard_ms = 0
-        self._lease_ms = 0
-        self.beat_ms = 0
-        self._wake = asyncio.Event()
-        self._interest: dict[str, bool] = {}  # since the last Interest: joined (True) or left
-        self._number = 0  # of the last Interest
-        self._next_ack = asyncio.get_running_loop().create_future()
-        self._acks: dict[int, asyncio.Future[None]] = {}
-        self._delivered = 0
-        self._delivered_told = 0
-        self._beat: dispatch_pb2.Beat | None = None
-        self._deliveries = self._comments = self._connects = 0
-        self._closing = False
-        self._given_up = False  # the stream under way was ended by `cut`
-
-    @property
-    def connected(self) -> bool:
-        return self._welcomed
-
-    async def run(self) -> None:
-        """Until `close`."""
-        while not self._closing:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type((LinkLost, grpc.RpcError, OSError)),
-                wait=wait_random_exponential(
-                    multiplier=self._settings.reconnect_ms_min / 1000, max=self._settings.reconnect_ms_max / 1000
-                ),
-            ):
-                with attempt:
-                    await self._life()
-
-    async def _life(self) -> None:
-        """Returns when a stream has ended that had been welcomed; raises if it hadn't."""
-        options = [
-            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-            ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_retries", 0),
-        ]
-        async with grpc.aio.insecure_channel(self.address, options=options) as channel:
-            try:
-                await asyncio.wait_for(channel.channel_ready(), self._settings.reconnect_ms_max / 1000)
-            except TimeoutError as late:
-                raise LinkLost(self.address) from late
-            call = self._call = DispatcherStub(channel).Connect()
-            self._given_up = False
-            try:
-                await self._listen(call)
-            except grpc.aio.AioRpcError as ended:
-                if not self._welcomed:
-                    raise
-                log.warning("dispatcher lost", dispatcher=self.address, code=ended.code().name, detail=ended.details())
-            except asyncio.CancelledError:
-                if not self._given_up:  # grpc raises this for its own calls, too
-                    raise
-            finally:
-                self._end()
-                call.cancel()
-
-    async def _listen(self, call: Stream) -> None:
-        # From here on each change of interest is queued for this stream; the hello has all that was before.
-        await call.write(dispatch_pb2.NodeMessage(hello=self._hello()))
-        first = await _read(call)
-        if first is None or first.WhichOneof("message") != "welcome":
-            raise LinkLost(self.address)
-        self._welcome(first.welcome)
-        speaker = asyncio.create_task(self._speak(call))
-        try:
-            while message := await _read(call):
-                self._heard_ms = _now_ms()
-                self._take(message)
-        finally:
-            speaker.cancel()
-            await asyncio.gather(speaker, return_exceptions=True)
-
-    def _hello(self) -> dispatch_pb2.Hello:
-        self._interest.clear()
-        self._number = self._delivered = self._delivered_told = 0
-        serving = self._served.serving()
-        return dispatch_pb2.Hello(
-            node_id=self._identity.node_id,
-            incarnation=self._identity.incarnation,
-            public_url=self._identity.public_url,
-            capacity_viewers=self._identity.capacity,
-            load=dispatch_pb2.Load(viewers=sum(serving.values())),
-            videos=_videos(serving),
-            silent_ms=max(1, _now_ms() - self._heard_ms) if self._heard_ms else 0,
-        )
-
-    def _welcome(self, welcome: dispatch_pb2.Welcome) -> None:
-        self._welcomed = True
-        self._connects += 1
-        self._heard_ms = _now_ms()
-        self.replica_id = welcome.replica_id
-        self._lease_ms, self.beat_ms = welcome.lease_ms, welcome.beat_ms
-        log.info("dispatcher connected", dispatcher=self.address, replica=welcome.replica_id)
-        if welcome.catch_up_from_id:
-            self._served.catch_up(welcome.catch_up_from_id)
-
-    def _end(self) -> None:
-        """Whoever waits for this replica's word needn't any more: after the reconnect history fills what is missing."""
-        self._call = None
-        self._welcomed = False
-        acks, self._acks = self._acks, {}
-        for ack in (*acks.values(), self._next_ack):
-            if not ack.done():
-                ack.set_result(None)
-        self._next_ack = asyncio.get_running_loop().create_future()
-
-    def _take(self, message: dispatch_pb2.DispatcherMessage) -> None:
-        kind = message.WhichOneof("message")
-        if kind == "deliver":
-            self._deliveries += 1
-            self._comments += len(message.deliver.comments)
-            self._served.deliver(map(_comment, message.deliver.comments))
-            self._delivered = message.deliver.number
-            self._wake.set()
-        elif kind == "interest_ack":
-            ack = self._acks.pop(message.interest_ack.number, None)
-            if ack is not None and not ack.done():
-                ack.set_result(None)
-        elif kind == "catch_up":
-            # Acknowledged at once: from here on it is this node that owes these comments to its viewers.
-            self._served.catch_up(message.catch_up.from_id)
-            self._delivered = message.catch_up.number
-            self._wake.set()
-
-    async def _speak(self, call: Stream) -> None:
-        """Writes what is to be said, all of it that has come together since the last write."""
-        while True:
-            for message in self._to_say():
-                await call.write(message)
-            await self._wake.wait()
-            self._wake.clear()
-
-    def _to_say(self) -> list[dispatch_pb2.NodeMessage]:
-        messages = []
-        if self._interest:
-            self._number += 1
-            changes, self._interest = self._interest, {}
-            self._acks[self._number], self._next_ack = self._next_ack, asyncio.get_running_loop().create_future()
-            interest = dispatch_pb2.Interest(
-                number=self._number,
-                joined=[video_id for video_id, joined in changes.items() if joined],
-                left=[video_id for video_id, joined in changes.items() if not joined],
-            )
-            messages.append(dispatch_pb2.NodeMessage(interest=interest))
-        if self._delivered != self._delivered_told:
-            self._delivered_told = self._delivered
-            messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=self._delivered)))
-        if self._beat is not None:
-            messages.append(dispatch_pb2.NodeMessage(beat=self._beat))
-            self._beat = None
-        return messages
-
-    def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
-        """The future is done when the replica has acknowledged, or the stream has ended. None: there is no stream."""
-        if self._call is None:
-            return None
-        self._interest[video_id] = joined
-        self._wake.set()
-        return self._next_ack
-
-    def beat(self, beat: dispatch_pb2.Beat) -> None:
-        if self._welcomed and _now_ms() - self._heard_ms > self._lease_ms:
-            self.cut("silent")
-        elif self._welcomed:
-            self._beat = beat
-            self._wake.set()
-
-    def cut(self, why: str) -> None:
-        """Ends the stream; `run` makes a new one."""
-        if self._call is not None:
-            log.warning("dispatcher given up", dispatcher=self.address, why=why)
-            self._given_up = True
-            self._call.cancel()
-
-    async def close(self) -> None:
-        """Says goodbye by ending the stream from this side; `run` returns when the replica has ended the other."""
-        self._closing = True
-        if self._call is not None:
-            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
-                await self._call.done_writing()
-
-    def statistics(self) -> LinkStatistics:
-        return LinkStatistics(
-            self.address, self._welcomed, self.replica_id, self._deliveries, self._comments, self._connects
-        )
-
-
 class Upstream:
     """All links together."""
 
-    def __init__(self, settings: RmsSettings, identity: Identity, served: Served) -> None:
+    def __init__(self, settings: RmsSettings, identity: Identity, served: Served, draining: Draining) -> None:
         self._settings = settings
         self._served = served
-        self._links = [Link(address, settings, identity, served) for address in settings.dispatchers.split(",")]
+        self._draining = draining
+        addresses = settings.dispatchers.split(",")
+        self._links = [Link(address, settings, identity, served, draining) for address in addresses]
         self._lives: list[asyncio.Task[None]] = []
         self._beats: asyncio.Task[None] | None = None
 
@@ -301,11 +47,22 @@ class Upstream:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(min((link.beat_ms for link in self._links if link.connected), default=100) / 1000)
-            if self.connected:
-                changed, viewers = self._served.changed_viewers()
-                beat = dispatch_pb2.Beat(videos=_videos(changed), load=dispatch_pb2.Load(viewers=viewers))
-                for link in self._links:
-                    link.beat(beat)
+            self.beat_now()
+
+    def beat_now(self) -> None:
+        """Tells all replicas what has changed, and that this node is alive."""
+        connected = [link for link in self._links if link.connected]
+        for link in connected:
+            link.counts = link is connected[0]
+        if connected:
+            changed, viewers = self._served.changed_viewers()
+            beat = dispatch_pb2.Beat(
+                videos=video_viewers(changed),
+                load=dispatch_pb2.Load(viewers=viewers),
+                draining=self._draining.draining,
+            )
+            for link in connected:
+                link.beat(beat)
 
     async def close(self) -> None:
         """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""
@@ -322,22 +79,3 @@ class Upstream:
 
     def statistics(self) -> tuple[LinkStatistics, ...]:
         return tuple(link.statistics() for link in self._links)
-
-
-async def _read(call: Stream) -> dispatch_pb2.DispatcherMessage | None:
-    """None when the replica has ended the stream"""
-    message = await call.read()
-    return message if isinstance(message, dispatch_pb2.DispatcherMessage) else None
-
-
-def _videos(viewers: dict[str, int]) -> list[dispatch_pb2.VideoViewers]:
-    return [dispatch_pb2.VideoViewers(video_id=video_id, viewers=count) for video_id, count in viewers.items()]
-
-
-def _comment(message: comment_pb2.Comment) -> Comment:
-    author = Author(message.author.id, message.author.name)
-    return Comment(message.id, message.video_id, author, message.message, message.created_at_ms)
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

@@ -26,6 +26,8 @@ class FakeDispatcher(DispatcherServicer):
         self.catch_up_from_id = 0
         """goes into the next welcome"""
         self.lease_ms = 5_000
+        self.totals: dict[str, int] = {}
+        """viewers on all nodes; goes into the answers to beats"""
         self._down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] | None = None
         self._number = 0
 
@@ -59,12 +61,14 @@ class FakeDispatcher(DispatcherServicer):
                     self.interest.update(dict.fromkeys(message.interest.joined, True))
                     self.interest.update(dict.fromkeys(message.interest.left, False))
                     if self.acknowledges_interest:
-                        ack = dispatch_pb2.InterestAck(number=message.interest.number)
-                        down.put_nowait(dispatch_pb2.DispatcherMessage(interest_ack=ack))
+                        interest_ack = dispatch_pb2.InterestAck(number=message.interest.number)
+                        down.put_nowait(dispatch_pb2.DispatcherMessage(interest_ack=interest_ack))
                 case "beat":
                     self.beats.append(message.beat)
                     if self.answers_beats:
-                        down.put_nowait(dispatch_pb2.DispatcherMessage(beat_ack=dispatch_pb2.BeatAck()))
+                        totals = [dispatch_pb2.VideoViewers(video_id=v, viewers=n) for v, n in self.totals.items()]
+                        ack = dispatch_pb2.BeatAck(videos=totals)
+                        down.put_nowait(dispatch_pb2.DispatcherMessage(beat_ack=ack))
                 case "delivered":
                     self.delivered = message.delivered.number
         down.put_nowait(None)
@@ -87,6 +91,10 @@ class FakeDispatcher(DispatcherServicer):
         catch_up = dispatch_pb2.CatchUp(number=self._number, from_id=from_id)
         self._down.put_nowait(dispatch_pb2.DispatcherMessage(catch_up=catch_up))
         return self._number
+
+    def say(self, message: dispatch_pb2.DispatcherMessage) -> None:
+        assert self._down is not None
+        self._down.put_nowait(message)
 
     def cut(self) -> None:
         assert self._down is not None

@@ -218,7 +218,7 @@ async def test_health(start_node: StartNode) -> None:
         "dispatchers": 1,
         "viewers": 0,
         "capacity": 19_000,
-        "stopping": False,
+        "draining": False,
     }
 
 

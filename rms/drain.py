@@ -1,0 +1,65 @@
+"""Sends the viewers elsewhere, evenly over a time, and loses nothing: each goes with its position, and comes back with
+it at the node that takes it next."""
+
+import asyncio
+import random
+
+import structlog
+
+from rms.config import RmsSettings
+from rms.feeds import Feeds
+from rms.rooms import monotonic_ms
+from rms.sse import event_frame
+from rms.sweep import Sweeper
+
+log = structlog.stdlib.get_logger()
+
+STEP_S = 0.05
+
+
+class Drain:
+    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper) -> None:
+        self._settings = settings
+        self._feeds = feeds
+        self._sweeper = sweeper
+        self._task: asyncio.Task[None] | None = None
+        self.draining = False
+        """no viewer is let in"""
+
+    def start(self, over_ms: int) -> None:
+        """Lets nobody in any more, and sends those who are here away within so many milliseconds."""
+        self.cancel()
+        self.draining = True
+        self._task = asyncio.create_task(self._run(over_ms))
+
+    def cancel(self) -> None:
+        """Whoever is still here stays, and viewers are let in again."""
+        self.draining = False
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def finish(self) -> None:
+        """Until the viewers are gone, at the pace that keeps the other nodes calm."""
+        per_s, most_ms = self._settings.drain_viewers_per_s, self._settings.drain_ms_max
+        self.start(min(most_ms, len(self._sweeper) * 1_000 // per_s))
+        assert self._task is not None
+        await self._task
+
+    async def _run(self, over_ms: int) -> None:
+        end_ms = monotonic_ms() + over_ms
+        log.info("draining", viewers=len(self._sweeper), over_ms=over_ms)
+        while (left_ms := end_ms - monotonic_ms()) > 0 and len(self._sweeper):
+            steps = max(1, round(left_ms / (STEP_S * 1_000)))
+            self._send_away(-(-len(self._sweeper) // steps))
+            await asyncio.sleep(min(STEP_S, left_ms / 1_000))
+        self._send_away(len(self._sweeper))
+
+    def _send_away(self, count: int) -> None:
+        retry_ms = self._settings.retry_ms
+        for room in self._feeds.rooms:
+            for audience in room.audiences.values():
+                if count <= 0:
+                    return
+                words = event_frame("reconnect", {"delay_ms": random.randint(0, retry_ms)})
+                count -= self._sweeper.close_some(audience, count, "drained", words)

@@ -1,0 +1,99 @@
+"""The node's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs nothing."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from rms.link import LinkStatistics
+from rms.sweep import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatistics:
+    viewers: int
+    """all of them: taken over, streamed, and on their way in"""
+    capacity: int
+    videos: int
+    useless: int
+    """comments that came for videos not served here"""
+    draining: bool
+    sweep: SweepStatistics
+    links: tuple[LinkStatistics, ...]
+
+
+def open_files() -> int:
+    """as the kernel counts them"""
+    return len(os.listdir("/proc/self/fd")) - 1  # the one that lists them
+
+
+class NodeCollector(Collector):
+    def __init__(self, statistics: Callable[[], NodeStatistics]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
+        now = self._statistics()
+        for name, words, value in (
+            ("viewers", "viewers that are here or on their way in", now.viewers),
+            ("capacity_viewers", "viewers that may be here", now.capacity),
+            ("videos", "videos served", now.videos),
+            ("draining", "1 while no viewer is let in", int(now.draining)),
+            ("open_files", "open file descriptors", open_files()),
+            ("stalled_viewers", "viewers whose sockets are full", now.sweep.stalled),
+            ("lag_bytes", "how far the slowest viewer is behind", now.sweep.lag_bytes_max),
+        ):
+            yield GaugeMetricFamily(f"rms_{name}", words, value)
+        for name, words, value in (
+            ("deliveries", "frames given to viewers by sweeps", now.sweep.deliveries),
+            ("sent_bytes", "bytes written to viewers", now.sweep.bytes),
+            ("sends", "writes to viewers' sockets", now.sweep.sends),
+            ("useless_comments", "comments that came for videos not served here", now.useless),
+        ):
+            yield CounterMetricFamily(f"rms_{name}", words, value)
+        closes = CounterMetricFamily("rms_closes", "viewers let go", labels=["reason"])
+        for reason, count in now.sweep.closes.items():
+            closes.add_metric([reason], count)
+        yield closes
+        yield from self._links(now.links)
+        yield _histogram(
+            "rms_slice_seconds",
+            "how long a sweep's slice held the event loop",
+            [bound / 1_000 for bound in SLICE_MS_BOUNDS],
+            now.sweep.slice_ms,
+            now.sweep.slice_ms_sum / 1_000,
+        )
+        yield _histogram(
+            "rms_slice_viewers",
+            "viewers that a slice came by",
+            SLICE_SENDS_BOUNDS,
+            now.sweep.slice_sends,
+            now.sweep.slice_sends_sum,
+        )
+
+    def _links(self, links: Sequence[LinkStatistics]) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        connected = GaugeMetricFamily("rms_dispatcher_connected", "1 if this replica knows us", labels=["dispatcher"])
+        comments = CounterMetricFamily("rms_dispatcher_comments", "comments that came from it", labels=["dispatcher"])
+        connects = CounterMetricFamily("rms_dispatcher_connects", "streams made to it", labels=["dispatcher"])
+        for link in links:
+            connected.add_metric([link.address], int(link.connected))
+            comments.add_metric([link.address], link.comments)
+            connects.add_metric([link.address], link.connects)
+        yield from (connected, comments, connects)
+
+
+def _histogram(
+    name: str, words: str, bounds: Sequence[float], counts: Sequence[int], total: float
+) -> HistogramMetricFamily:
+    edges = [*(str(bound) for bound in bounds), "+Inf"]
+    return HistogramMetricFamily(
+        name, words, buckets=list(zip(edges, itertools.accumulate(counts), strict=True)), sum_value=total
+    )
+
+
+def build_registry(statistics: Callable[[], NodeStatistics]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(NodeCollector(statistics))
+    return registry

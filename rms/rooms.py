@@ -1,0 +1,80 @@
+"""A served video: its feed, and the audiences of the feed's editions."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from history.model import Comment
+from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
+from rms.feed import Feed
+from rms.sweep import Audience, Viewer
+
+
+class Wish(NamedTuple):
+    """In which form a viewer wants the stream"""
+
+    rate: int | None = None
+    """at most so many comments a second"""
+    gzip: bool = False
+
+
+class Room:
+    """`feed` is there once `opened` is done."""
+
+    __slots__ = (
+        *("_on_behind", "audiences", "counted_ms", "empty_ms", "feed", "holds", "opened", "overflow_id", "pending"),
+        *("told_viewers", "total_viewers", "video_id"),
+    )
+
+    feed: Feed
+    opened: asyncio.Task[None]
+
+    def __init__(self, video_id: str, on_behind: Callable[["Room", Viewer], None]) -> None:
+        """on_behind: called with a viewer that has fallen off its log; its socket is open and registered nowhere."""
+        self.video_id = video_id
+        self.audiences: dict[Wish, Audience] = {}
+        self.pending: list[Comment] | None = []  # came while history was read; None once open
+        self.overflow_id = 0  # the smallest id that did not fit there
+        self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, catching up
+        self.empty_ms = 0  # since when nobody is here; 0: somebody is, or was at the last look
+        self.total_viewers = 0  # on all nodes, as a dispatcher has told
+        self.told_viewers = 0  # what the viewers were last told
+        self.counted_ms = 0  # when
+        self._on_behind = on_behind
+
+    @property
+    def viewers(self) -> int:
+        return self.holds + sum(len(audience.viewers) for audience in self.audiences.values())
+
+    def audience(self, wish: Wish, backfill_max: int) -> Audience:
+        """Those in the room who want it like this"""
+        audience = self.audiences.get(wish)
+        if audience is None:
+            edition: Edition
+            if wish.gzip:
+                edition = GzipEdition(self.audience(Wish(wish.rate), backfill_max).edition, wall_ms())
+            elif wish.rate:
+                edition = RateEdition(self.feed, wish.rate, wall_ms(), backfill_max)
+            else:
+                edition = PlainEdition(self.feed)
+            audience = Audience(edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
+            self.audiences[wish] = audience
+        return audience
+
+    def drop_unused_audiences(self) -> None:
+        """Nobody wants it like that any more."""
+        for wish, audience in list(self.audiences.items()):
+            is_source = not wish.gzip and Wish(wish.rate, True) in self.audiences
+            if not audience.viewers and not audience.waiters and not is_source:
+                del self.audiences[wish]
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970: what ids are made of, and feeds reckon in"""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """For durations"""
+    return time.monotonic_ns() // 1_000_000

@@ -38,7 +38,7 @@ class LinkStatistics:
 class _Unacked:
     number: int
     sent_ms: int
-    comments: int  # 0: a catch-up
+    comments: int
     batches: list[Batch]
 
 
@@ -129,12 +129,12 @@ class Link:
                 batch.one_is_done()
 
     def overdue(self, now_ms: int) -> Aborted | None:
-        """Why the link must end, if the oldest comments have waited too long for the node's acknowledgement.
+        """Why the link must end, if its oldest delivery has waited too long for the node's acknowledgement.
 
-        A catch-up may take its time: the node reads from a store that may be slow.
+        A node acknowledges what it has taken in, without waiting for its viewers or a store: one that doesn't is stuck.
         """
         oldest = self._unacked[0] if self._unacked else None
-        if oldest is None or not oldest.comments or now_ms - oldest.sent_ms <= self._limits.ack_ms_max:
+        if oldest is None or now_ms - oldest.sent_ms <= self._limits.ack_ms_max:
             return None
         return Aborted(f"delivery {oldest.number} wasn't acknowledged within {self._limits.ack_ms_max} ms")
 

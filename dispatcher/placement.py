@@ -124,18 +124,20 @@ def _rendezvous(
 ) -> int | None:
     """Of the nodes with room that don't serve it yet, the one whose weighted hash with the video is highest."""
     served = set(serving)
-    free = [
-        (session, seat)
-        for session, seat in seats.items()
-        if seat.taken < seat.capacity and session not in served and seat.node_id not in excluded
-    ]
+    free: list[tuple[int, Seats, int]] = []
+    all_taken = all_capacity = 0
+    for session, seat in seats.items():
+        taken, capacity = seat.viewers + seat.promised, seat.capacity
+        all_taken += taken
+        all_capacity += capacity
+        if taken < capacity and session not in served and seat.node_id not in excluded:
+            free.append((session, seat, taken))
     if not free:
         return None
-    average = sum(seat.taken for seat in seats.values()) / max(1, sum(seat.capacity for seat in seats.values()))
-    bound = max(policy.idle_load, policy.load_bound * average)
+    bound = max(policy.idle_load, policy.load_bound * all_taken / all_capacity)
+    candidates = [each for each in free if each[2] <= bound * each[1].capacity] or free
     video_hash = stable_hash(video_id)
-    candidates = [(session, seat) for session, seat in free if seat.load <= bound] or free
-    return max((_score(video_hash, seat), seat.node_id, session) for session, seat in candidates)[2]
+    return max((_score(video_hash, seat), seat.node_id, session) for session, seat, _ in candidates)[2]
 
 
 def _score(video_hash: int, seat: Seats) -> float:

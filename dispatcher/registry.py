@@ -180,7 +180,9 @@ class Registry:
         if node is None:
             return False
         joining, leaving = set(joined), set(left) - set(joined)
-        self._check_videos(len(node.videos) + len(joining - node.videos.keys()) - len(leaving & node.videos.keys()))
+        more = sum(video_id not in node.videos for video_id in joining)
+        fewer = sum(video_id in node.videos for video_id in leaving)
+        self._check_videos(len(node.videos) + more - fewer)
         for video_id in leaving:
             self._leave(node, video_id)
         for video_id in joining:

@@ -152,10 +152,9 @@ def build(config: Config) -> Service:
 def _listen(address: str, backlog: int) -> socket.socket:
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=backlog)
-    except OverflowError as error:  # a port above 65535
-        raise OSError(str(error)) from None
+    if port > 65535:
+        raise OSError(f"there is no port {port}; ports end at 65535")
+    listener = socket.create_server((host, port), family=family, backlog=backlog)
     # Accepted connections inherit it. uvicorn sends head and body in two writes: without it the second one waits
     # 40 ms for a delayed ACK. asyncio sets it only on sockets that name their protocol, which this one doesn't.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

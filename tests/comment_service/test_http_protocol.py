@@ -1,0 +1,117 @@
+"""HttpProtocol: heads have an end, in time and in bytes, and whatever is no HTTP gets its 400"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.comment_service.conftest import RunningService, StartService
+from tests.waiting import eventually
+
+GET = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@asynccontextmanager
+async def connection(running: RunningService) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+
+
+async def assert_refused(running: RunningService, sent: bytes, status: bytes, code: str) -> None:
+    async with connection(running) as (reader, writer):
+        writer.write(sent)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"\r\nconnection: close" in head
+        assert json.loads(body)["error"]["code"] == code
+
+
+async def assert_closed(reader: asyncio.StreamReader) -> None:
+    async with asyncio.timeout(20):
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /", b"GET / HTTP/1.1\r\nhost: x\r\n"])
+async def test_a_head_that_does_not_end_in_time(start_service: StartService, sent: bytes) -> None:
+    running = await start_service(head_timeout_s=1)
+    async with connection(running) as (reader, writer):
+        writer.write(sent)
+        await assert_closed(reader)
+
+
+async def test_a_second_head_that_does_not_end_in_time(start_service: StartService) -> None:
+    running = await start_service(head_timeout_s=1, keep_alive_s=1000)
+    async with connection(running) as (reader, writer):
+        writer.write(GET)
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"GET /health")
+        await assert_closed(reader)
+
+
+async def test_a_head_without_end(start_service: StartService) -> None:
+    running = await start_service(head_bytes_max=4096)
+    await assert_refused(running, b"GET / HTTP/1.1\r\nx: " + b"x" * 70_000, b"431 ", "head_too_large")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS client that came to the wrong door
+        b"hello\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /comment/create HTTP/1.1\r\ncontent-length: x\r\n\r\n",
+        b"POST /comment/create HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http(start_service: StartService, sent: bytes) -> None:
+    running = await start_service()
+    await assert_refused(running, sent, b"400 ", "malformed_request")
+
+
+async def test_an_upgrade_that_nobody_offers_is_a_plain_request(start_service: StartService) -> None:
+    running = await start_service()
+    headers = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13", "sec-websocket-key": "x"}
+    async with running.http.get("/health/live", headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def test_a_refused_body_is_skipped_and_the_connection_goes_on(start_service: StartService) -> None:
+    running = await start_service(head_bytes_max=4096)
+    async with connection(running) as (reader, writer):
+        head = b"POST /comment/create HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        writer.write(head + b"content-length: 200000\r\n\r\n")
+        assert (await reader.readuntil(b"}}")).startswith(b"HTTP/1.1 413 ")
+        writer.write(b"x" * 200_000 + GET)
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_refused_body_that_does_not_end_in_time(start_service: StartService) -> None:
+    running = await start_service(head_timeout_s=1, keep_alive_s=1000)
+    async with connection(running) as (reader, writer):
+        head = b"POST /comment/create HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        writer.write(head + b"content-length: 200000\r\n\r\n")
+        assert (await reader.readuntil(b"}}")).startswith(b"HTTP/1.1 413 ")
+        writer.write(b"x")
+        await assert_closed(reader)
+
+
+async def test_too_many_connections(start_service: StartService) -> None:
+    running = await start_service(connections_max=2)
+    await running.http.close()
+    connections = running.service.server.server_state.connections
+    await eventually(lambda: not connections)
+    async with connection(running), connection(running):
+        await eventually(lambda: len(connections) == 2)
+        await assert_refused(running, GET, b"503 ", "too_many_connections")
+    await eventually(lambda: not connections)
+    async with connection(running) as (reader, writer):
+        writer.write(GET)
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")

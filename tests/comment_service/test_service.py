@@ -1,0 +1,101 @@
+"""Service: starts with what is there, ends in order, and owes what the last process left"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from comment_service.service import build
+from comment_service.watermark import StateDirInUse, Watermark
+from history.ids import first_id_at, time_of
+from history.opening import InvalidStoreUrl
+from tests.comment_service.conftest import StartService, config
+from tests.comment_service.fake_dispatcher import FakeDispatcher
+from tests.waiting import eventually
+
+
+def watermark_in(tmp_path: Path) -> Watermark:
+    return Watermark(tmp_path / "state", 0)
+
+
+async def test_a_first_start_looks_back(start_service: StartService, dispatcher: FakeDispatcher) -> None:
+    running = await start_service(dispatchers=dispatcher.address, lookback_s=60)
+    await eventually(lambda: bool(dispatcher.catch_ups))
+    low_id = running.service.publisher._outbox.low_id()
+    assert time_of(dispatcher.catch_ups[0]) == pytest.approx(time_of(low_id) - 60_000, abs=30_000)
+
+
+async def test_a_start_after_a_clean_end_asks_for_nothing(
+    start_service: StartService, dispatcher: FakeDispatcher, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    watermark_in(tmp_path).write(first_id_at(1_000), clean=True)
+    running = await start_service(dispatchers=dispatcher.address)
+    saved = watermark_in(tmp_path).read()
+    assert saved is not None
+    assert not saved.clean  # a kill from now on has to be covered
+    await eventually(lambda: running.service.publisher.statistics().connected is not None)
+    async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
+        assert answer.status == 200
+    await eventually(lambda: len(dispatcher.published) == 1)
+    assert dispatcher.catch_ups == []
+
+
+async def test_a_start_after_a_kill_owes_from_the_watermark(
+    start_service: StartService, dispatcher: FakeDispatcher, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    watermark_in(tmp_path).write(first_id_at(1_000))
+    dispatcher.answers = False
+    await start_service(dispatchers=dispatcher.address)
+    await eventually(lambda: dispatcher.catch_ups == [first_id_at(1_000)])
+    saved = watermark_in(tmp_path).read()
+    assert saved is not None
+    assert saved.low_id == first_id_at(1_000)  # not answered yet: a second kill owes the same
+
+
+async def test_ids_go_on_above_the_last_process_when_the_clock_steps_back(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    (tmp_path / "state").mkdir()
+    future = first_id_at(2**42)  # the year 2109
+    watermark_in(tmp_path).write(future, clean=True)
+    running = await start_service()
+    async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
+        assert int((await answer.json())["id"], 16) > future
+
+
+async def test_a_clean_end_publishes_what_waits(dispatcher: FakeDispatcher, tmp_path: Path) -> None:
+    service = build(config(tmp_path, dispatcher.address, stop_backlog_ms=20_000))
+    running = asyncio.create_task(service.run())
+    await eventually(lambda: service.store._store is not None)
+    service.stop()
+    await running
+    saved = watermark_in(tmp_path).read()
+    assert saved is not None
+    assert saved.clean
+
+
+async def test_what_can_not_start(start_service: StartService, tmp_path: Path) -> None:
+    running = await start_service()
+    with pytest.raises(InvalidStoreUrl):
+        build(config(tmp_path, "127.0.0.1:1", store="paper:notebook", node=1))
+    with pytest.raises(StateDirInUse):
+        build(config(tmp_path, "127.0.0.1:1"))
+    taken = config(tmp_path, "127.0.0.1:1", listen=running.service.address, node=1)
+    for _ in range(2):  # a failed start leaves no lock behind
+        with pytest.raises(OSError, match="in use"):
+            build(taken)
+    with pytest.raises(OSError, match="port"):
+        build(config(tmp_path, "127.0.0.1:1", listen="127.0.0.1:99999", node=1))
+
+
+async def test_a_store_that_can_never_open_ends_the_service(tmp_path: Path) -> None:
+    service = build(config(tmp_path, "127.0.0.1:1"))
+
+    async def broken() -> None:
+        raise ZeroDivisionError("broken by the test")
+
+    service.store._open_store = broken  # type: ignore[assignment]
+    with pytest.raises(ZeroDivisionError):
+        await service.run()

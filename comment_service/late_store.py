@@ -1,8 +1,9 @@
-"""A store that may be away when the service starts: it is opened in the background, and is unavailable until then."""
+"""A store that may be away: at the start it is opened in the background, and later its going and coming is logged."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
@@ -11,6 +12,8 @@ from history.model import Comment
 from history.store import Store, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
+
+Answer = TypeVar("Answer")
 
 
 class LateStore:
@@ -22,6 +25,7 @@ class LateStore:
         self._retry_max_ms = retry_max_ms
         self._store: Store | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._away = False
 
     def start(self) -> "asyncio.Task[None]":
         """Begins to open the store. The task ends when it is open, or raises what is no StoreUnavailable."""
@@ -29,16 +33,16 @@ class LateStore:
         return self._opening
 
     async def append(self, comments: Sequence[Comment]) -> None:
-        await self._opened().append(comments)
+        await self._watched(self._opened().append(comments))
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
-        return await self._opened().older(video_id, before, limit)
+        return await self._watched(self._opened().older(video_id, before, limit))
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        return await self._opened().newer(video_id, after, limit)
+        return await self._watched(self._opened().newer(video_id, after, limit))
 
     async def check(self) -> None:
-        await self._opened().check()
+        await self._watched(self._opened().check())
 
     async def close(self) -> None:
         if self._opening is not None:
@@ -52,6 +56,20 @@ class LateStore:
         if self._store is None:
             raise StoreUnavailable("the store has not been opened yet")
         return self._store
+
+    async def _watched(self, call: Awaitable[Answer]) -> Answer:
+        """One log line when the store goes and one when it is back, however many calls fail in between"""
+        try:
+            answer = await call
+        except StoreUnavailable as error:
+            if not self._away:
+                log.warning("store away", reason=str(error))
+            self._away = True
+            raise
+        if self._away:
+            log.info("store back")
+        self._away = False
+        return answer
 
     async def _open(self) -> None:
         async for attempt in AsyncRetrying(

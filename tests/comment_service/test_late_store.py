@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from comment_service.late_store import LateStore
 from history.opening import InvalidStoreUrl, open_store
@@ -34,6 +35,25 @@ async def test_it_is_tried_until_it_opens(tmp_path: Path) -> None:
     await store.check()
     await store.append([comment(1)])
     assert await store.older("demo", None, 1) == await store.newer("demo", 0, 1) == [comment(1)]
+    await store.close()
+
+
+async def test_its_going_and_coming_are_each_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = LateStore(Opening(tmp_path, failures=0), retry_max_ms=10)
+    await store.start()
+
+    async def away() -> None:
+        raise StoreUnavailable("cut off by the test")
+
+    with capture_logs() as lines:
+        with monkeypatch.context() as cut_off:
+            cut_off.setattr(store._store, "check", away)
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable):
+                    await store.check()
+        await store.check()
+        await store.check()
+    assert [line["event"] for line in lines] == ["store away", "store back"]
     await store.close()
 
 

@@ -21,6 +21,8 @@ class FakeDispatcher(DispatcherServicer):
         self.interest: dict[str, bool] = {}
         self.delivered = 0
         """the last number that the node has acknowledged"""
+        self.refuses = False
+        """ends every new stream before its welcome"""
         self.acknowledges_interest = True
         self.answers_beats = True
         self.catch_up_from_id = 0
@@ -35,6 +37,8 @@ class FakeDispatcher(DispatcherServicer):
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[dispatch_pb2.DispatcherMessage]:
         first = await anext(request_iterator)
+        if self.refuses:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
         self.hellos.append(first.hello)
         self.interest = {video.video_id: True for video in first.hello.videos}
         down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] = asyncio.Queue()

@@ -1,16 +1,12 @@
-"""rms/handoff.py: sockets leave uvicorn quietly, and come back as files closed; other servers stream."""
+"""rms/handoff.py: sockets leave uvicorn quietly, and leave no file behind."""
 
 import asyncio
 import logging
 import os
 
-import hypercorn.asyncio
-import hypercorn.config
 import pytest
 
-from rms.app import build_app
 from tests.rms.conftest import StartNode
-from tests.rms.parts import comment
 from tests.rms.test_app import viewer
 from tests.waiting import eventually
 
@@ -66,28 +62,3 @@ async def test_a_request_head_that_does_not_come_is_not_waited_for(start_node: S
     async with asyncio.timeout(10):
         assert await reader.read() == b""
     writer.close()
-
-
-async def test_another_server_streams_the_same_feed(start_node: StartNode) -> None:
-    node = await start_node(heartbeat_ms=50, log_bytes_max=2_000, backfill_max=5, backfill=5)
-    config = hypercorn.config.Config()
-    config.bind = ["127.0.0.1:0"]
-    config.accesslog = config.errorlog = None
-    stop = asyncio.Event()
-    sockets = config.create_sockets()
-    config.create_sockets = lambda: sockets  # type: ignore[method-assign]
-    port = sockets.insecure_sockets[0].getsockname()[1]
-    app = build_app(node.node.viewers)
-    serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
-    await node.store.append([comment(n) for n in range(3)])
-    async with viewer(port, "/comments/v") as raw:
-        assert b"text/event-stream" in raw.head
-        await raw.read_until(b"%016x" % comment(2).id)
-        await raw.read_until(b":\n")
-        assert len(node.node.viewers) == 1
-        assert len(node.node.sweeper) == 0
-        node.dispatcher.deliver([comment(n) for n in range(3, 30)])
-        await raw.read_until(b"%016x" % comment(29).id)
-    await eventually(lambda: len(node.node.viewers) == 0)
-    stop.set()
-    await serving

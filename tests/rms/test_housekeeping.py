@@ -1,10 +1,7 @@
 """rms/housekeeping.py: what time alone brings about"""
 
-import asyncio
-
 import pytest
 
-from proto import dispatch_pb2
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, events, ids
 from tests.rms.test_app import viewer
@@ -49,25 +46,3 @@ async def test_an_edition_that_nobody_wants_is_dropped(start_node: StartNode) ->
             (room,) = node.node.feeds.rooms
             assert len(room.audiences) == 3
         await eventually(lambda: len(room.audiences) == 1)
-
-
-async def test_drain_sends_viewers_elsewhere_and_lets_nobody_in(start_node: StartNode) -> None:
-    node = await start_node()
-    async with viewer(node.port, "/comments/v") as raw, viewer(node.port, "/comments/v") as other:
-        node.dispatcher.deliver([comment(1)])
-        await raw.read_until(1)
-        await other.read_until(1)
-        node.dispatcher.say(dispatch_pb2.DispatcherMessage(drain=dispatch_pb2.Drain(draining=True, over_ms=100)))
-        for each in (raw, other):
-            async with asyncio.timeout(10):
-                each.body += await each.reader.read()
-            (*_, last) = events(each.body)
-            assert last["event"] == "reconnect"
-        await eventually(lambda: any(beat.draining for beat in node.dispatcher.beats[-1:]))
-    async with viewer(node.port, "/comments/v") as refused:
-        assert b"503" in refused.head.split(b"\r\n")[0]
-    node.dispatcher.say(dispatch_pb2.DispatcherMessage(drain=dispatch_pb2.Drain(draining=False)))
-    await eventually(lambda: not node.dispatcher.beats[-1].draining)
-    async with viewer(node.port, "/comments/v") as again:
-        assert ids(await again.read_until(0)) == []
-        assert b"200" in again.head.split(b"\r\n")[0]

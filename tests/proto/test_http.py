@@ -1,0 +1,31 @@
+"""proto/http.py: the form of errors and health answers"""
+
+import asyncio
+import json
+
+import uvicorn
+
+from proto.http import HttpServer, error_response, health_response
+from tests.waiting import eventually
+
+
+def test_an_error_says_what_and_what_would_be_right() -> None:
+    response = error_response(422, "too_long", "at most 500 characters", {"retry-after": "1"})
+    assert (response.status_code, response.headers["retry-after"]) == (422, "1")
+    assert json.loads(bytes(response.body)) == {"error": {"code": "too_long", "message": "at most 500 characters"}}
+
+
+def test_health_is_never_cached() -> None:
+    well, ill = health_response(True, {"a": 1}), health_response(False, {})
+    assert (well.status_code, json.loads(bytes(well.body))) == (200, {"status": "ok", "a": 1})
+    assert (ill.status_code, json.loads(bytes(ill.body))) == (503, {"status": "unavailable"})
+    assert well.headers["cache-control"] == "no-store"
+
+
+async def test_the_server_leaves_signals_alone_and_ends_when_told() -> None:
+    server = HttpServer(uvicorn.Config(error_response(404, "x", "y"), port=0, lifespan="off", log_config=None))
+    serving = asyncio.create_task(server.serve())
+    await eventually(lambda: server.started)
+    server.stop()
+    async with asyncio.timeout(10):
+        await serving

@@ -1,0 +1,47 @@
+"""proto/logs.py: one form for all, and nothing that strangers can flood"""
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+import logging, structlog
+from proto.logs import configure_logging
+from proto.settings import Settings
+configure_logging(Settings.parse(), "test")
+log = structlog.stdlib.get_logger()
+log.info("it happened", count=5)
+log.debug("unseen")
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("it failed")
+logging.getLogger("someone").warning("from %s", "elsewhere")
+logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+"""
+
+
+def lines(*flags: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *flags], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+def test_json_is_one_object_a_line() -> None:
+    happened, failed, elsewhere = map(json.loads, lines())
+    assert (happened["event"], happened["count"], happened["level"]) == ("it happened", 5, "info")
+    assert happened["service"] == elsewhere["service"] == "test"
+    assert "ZeroDivisionError" in failed["exception"]
+    assert (elsewhere["event"], elsewhere["level"]) == ("from elsewhere", "warning")
+
+
+def test_console_is_for_people() -> None:
+    first, *_ = lines("--log-format", "console")
+    assert "it happened" in first
+    assert "count=5" in first
+    assert "\x1b" not in first, "no colours where no terminal is"
+
+
+def test_the_level_holds() -> None:
+    assert [json.loads(line)["event"] for line in lines("--log-level", "error")] == ["it failed"]
+    assert "unseen" in [json.loads(line)["event"] for line in lines("--log-level", "debug")]

@@ -1,0 +1,64 @@
+"""proto/settings.py: flags, environment, defaults; and clear words"""
+
+import pytest
+from pydantic import Field, ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from proto.settings import Address, Addresses, Settings, split_address
+
+
+class Example(Settings):
+    """An example."""
+
+    model_config = SettingsConfigDict(env_prefix="EXAMPLE_")
+    listen: Address = Field("127.0.0.1:1", description="host:port")
+    others: Addresses = Field("a:1", description="host:port of the others")
+    wait_ms: int = Field(5, gt=0, description="ms to wait")
+
+
+def test_flags_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_WAIT_MS", "7")
+    monkeypatch.setenv("EXAMPLE_OTHERS", "a:1,[::1]:2")
+    assert Example.parse(["--listen", "x:2"]).model_dump() == {
+        "log_level": "info",
+        "log_format": "auto",
+        "listen": "x:2",
+        "others": "a:1,[::1]:2",
+        "wait_ms": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--wait-ms", "0"], "--wait-ms: Input should be greater than 0; it was '0'"),
+        (["--listen", "nowhere"], "--listen: "),
+        (["--others", "a:1,"], "--others: "),
+        (["--unknown"], "unrecognized arguments: --unknown"),
+    ],
+)
+def test_what_cannot_be_used_is_said_and_ends_with_2(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        Example.parse(argv)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_help_explains_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        Example.parse(["--help"])
+    text = capsys.readouterr().out
+    for words in ("An example.", "--wait-ms", "ms to wait (default: 5)", "EXAMPLE_LOG_LEVEL"):
+        assert words in text
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(ValidationError):
+        Example.parse([]).wait_ms = 6
+
+
+def test_addresses() -> None:
+    assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert split_address("[::1]:80") == ("::1", 80)

@@ -1,0 +1,16 @@
+"""rms/config.py"""
+
+import pytest
+
+from rms.config import RmsSettings
+
+
+def test_the_feeds_limits_are_the_settings() -> None:
+    limits = RmsSettings.parse(["--backfill-max", "7", "--log-bytes-max", "1000"]).feed_limits()
+    assert (limits.log_comments_min, limits.log_bytes_max) == (7, 1000)
+
+
+def test_the_environment_is_read_and_a_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVECOMMENTS_RMS_CAPACITY", "5")
+    assert RmsSettings.parse([]).capacity == 5
+    assert RmsSettings.parse(["--capacity", "6"]).capacity == 6

@@ -1,0 +1,59 @@
+"""rms/link.py: the stream to a dispatcher, made, lost and made again."""
+
+from tests.rms.conftest import StartNode
+from tests.rms.parts import comment, ids
+from tests.rms.test_app import viewer
+from tests.waiting import eventually
+
+
+async def test_hello_has_the_whole_picture(start_node: StartNode) -> None:
+    node = await start_node(node_id="rms-1", public_url="http://rms-1.example", capacity=7)
+    (hello,) = node.dispatcher.hellos
+    assert (hello.node_id, hello.public_url, hello.capacity_viewers) == ("rms-1", "http://rms-1.example", 7)
+    assert hello.silent_ms == 0
+    async with viewer(node.port, "/comments/v"):
+        node.dispatcher.cut()
+        await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.dispatcher.connected)
+        again = node.dispatcher.hellos[1]
+        assert again.incarnation == hello.incarnation
+        assert [(video.video_id, video.viewers) for video in again.videos] == [("v", 1)]
+        assert again.load.viewers == 1
+        assert again.silent_ms > 0
+
+
+async def test_what_was_missed_while_a_replica_was_away_is_read_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw:
+        node.dispatcher.deliver([comment(1)])
+        await raw.read_until(1)
+        await node.store.append([comment(n) for n in (1, 2, 3)])
+        node.dispatcher.catch_up_from_id = comment(1).id
+        node.dispatcher.cut()
+        assert ids(await raw.read_until(3)) == [comment(n).id for n in (1, 2, 3)]
+
+
+async def test_catch_up_is_acknowledged_and_read(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw:
+        await node.store.append([comment(n) for n in range(1_200)])
+        number = node.dispatcher.catch_up(comment(0).id)
+        assert ids(await raw.read_until(1_200)) == [comment(n).id for n in range(1_200)]
+        await eventually(lambda: node.dispatcher.delivered == number)
+
+
+async def test_a_replica_that_does_not_acknowledge_is_left_and_tried_again(start_node: StartNode) -> None:
+    node = await start_node(interest_ack_ms=50)
+    node.dispatcher.acknowledges_interest = False
+    async with viewer(node.port, "/comments/v") as raw:
+        await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.dispatcher.connected)
+        assert [video.video_id for video in node.dispatcher.hellos[1].videos] == ["v"]
+        node.dispatcher.deliver([comment(1)])
+        assert ids(await raw.read_until(1)) == [comment(1).id]
+
+
+async def test_a_silent_replica_is_left(start_node: StartNode) -> None:
+    node = await start_node()
+    node.dispatcher.lease_ms = 200
+    node.dispatcher.answers_beats = False
+    node.dispatcher.cut()
+    await eventually(lambda: node.node.upstream.statistics()[0].connects >= 3)

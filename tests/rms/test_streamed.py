@@ -1,0 +1,37 @@
+"""rms/streamed.py: another server streams the same feed"""
+
+import asyncio
+
+import hypercorn.asyncio
+import hypercorn.config
+
+from rms.app import build_app
+from tests.rms.conftest import StartNode
+from tests.rms.parts import comment
+from tests.rms.test_app import viewer
+from tests.waiting import eventually
+
+
+async def test_another_server_streams_the_same_feed(start_node: StartNode) -> None:
+    node = await start_node(heartbeat_ms=50, log_bytes_max=2_000, backfill_max=5, backfill=5)
+    config = hypercorn.config.Config()
+    config.bind = ["127.0.0.1:0"]
+    config.accesslog = config.errorlog = None
+    stop = asyncio.Event()
+    sockets = config.create_sockets()
+    config.create_sockets = lambda: sockets  # type: ignore[method-assign]
+    port = sockets.insecure_sockets[0].getsockname()[1]
+    app = build_app(node.node.viewers)
+    serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
+    await node.store.append([comment(n) for n in range(3)])
+    async with viewer(port, "/comments/v") as raw:
+        assert b"text/event-stream" in raw.head
+        await raw.read_until(b"%016x" % comment(2).id)
+        await raw.read_until(b":\n")
+        assert len(node.node.viewers) == 1
+        assert len(node.node.sweeper) == 0
+        node.dispatcher.deliver([comment(n) for n in range(3, 30)])
+        await raw.read_until(b"%016x" % comment(29).id)
+    await eventually(lambda: len(node.node.viewers) == 0)
+    stop.set()
+    await serving

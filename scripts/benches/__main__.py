@@ -1,0 +1,77 @@
+"""scripts/bench: what the parts of this project can do on this machine, beside others of their kind."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from scripts.benches.contenders import CONTENDERS
+from scripts.benches.fanout import OURS, Wishes, fanout
+from scripts.benches.million import million
+
+PEERS = ",".join(name for name in CONTENDERS if name != OURS)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
+
+
+@app.callback()
+def about() -> None:
+    """Benches that start real processes on 127.0.0.0/8, measure, print a table, and end what they started."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # the store's own words
+
+
+@app.command("fanout")
+def fanout_command(
+    viewers: Annotated[int, typer.Option(min=1, help="viewers of the one video")] = 10_000,
+    rates: Annotated[str, typer.Option(help="comments/s, with commas between")] = "5,20,100",
+    seconds: Annotated[float, typer.Option(min=0.1, help="how long each run publishes")] = 8.0,
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each, of which the medians are shown")] = 3,
+    peers: Annotated[str, typer.Option(help="whom to run beside ours, with commas between; empty: nobody")] = PEERS,
+    slow: Annotated[int, typer.Option(min=0, help="also: so many of the viewers never read")] = 0,
+    joins: Annotated[int, typer.Option(min=0, help="also: so many joins with backfill at once")] = 0,
+    highest: Annotated[bool, typer.Option("--highest", help="also: search the highest sustained rate")] = False,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+    svg: Annotated[Path | None, typer.Option(dir_okay=False, help="draw the table here")] = None,
+) -> None:
+    """One video, many viewers: our RMS on its whole path (gRPC in, SSE out) beside servers of the same kind.
+
+    Deliveries are counted exactly, for each viewer and comment. Latency is from the time when a comment was due to
+    the time when a viewer read it. Exit code 1: our own server lost or doubled something.
+    """
+    names = [name for name in peers.split(",") if name]
+    if unknown := sorted(set(names) - set(PEERS.split(","))):
+        raise typer.BadParameter(f"{', '.join(unknown)}: known are {PEERS}", param_hint="--peers")
+    if slow >= viewers:
+        raise typer.BadParameter("somebody must read", param_hint="--slow")
+    wishes = Wishes(viewers, _rates(rates), seconds, repeats, names, slow, joins, highest, json, svg)
+    raise typer.Exit(fanout(wishes))
+
+
+@app.command("million")
+def million_command(
+    viewers: Annotated[int, typer.Option(min=1, help="viewers in all; fewer for a try-out")] = 1_000_000,
+    comments: Annotated[int, typer.Option(min=1, max=1000, help="comments that each of them gets")] = 3,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+) -> None:
+    """A million viewers on this machine: real sockets, real handshakes, placed by two dispatchers over many RMS nodes.
+
+    Then some comments, each to everybody, counted exactly. Takes some minutes and 9 KB of memory for each viewer.
+    Changes no setting of the machine. Exit code 1: something was lost or doubled, or there was no room.
+    """
+    raise typer.Exit(million(viewers, comments, json))
+
+
+def _rates(text: str) -> list[float]:
+    try:
+        rates = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        rates = []
+    if not rates or rates[0] <= 0:
+        raise typer.BadParameter(f"{text!r} are no rates: 5,20,100 would be", param_hint="--rates")
+    return rates
+
+
+if __name__ == "__main__":
+    app(prog_name="scripts/bench")

@@ -1,0 +1,50 @@
+"""Every number of the benches: its unit, and why it is what it is."""
+
+from dataclasses import dataclass
+
+from scripts.config import SupervisorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSettings:
+    """How viewers are made, and when a server is said to fall behind."""
+
+    viewers_per_process_max: int = 19_000  # below the 20,000 open files that one process may have on many machines
+    in_flight: int = 1_000  # handshakes at once: fewer than any listener's backlog, so that no SYN is sent twice
+    receive_bytes: int = 16 * 1024  # a viewer's receive buffer: 80 comments; what never reads can't take megabytes
+    connect_timeout_s: float = 120.0  # for one order of viewers; 19,000 take 2 to 10 s
+    lead_s: float = 0.5  # between the order to publish and the first comment's due time
+    drain_s: float = 10.0  # after the last comment was due, for what is still on its way; a bound, rarely used
+    settle_s: float = 0.3  # after all have come: a doubled comment would come now
+    kept_up: float = 0.95  # a server that has delivered less of what was due, by the end, falls behind
+    publisher_late: float = 0.05  # so does one that blocks its publisher for more than this share of the time
+    http_publishers: int = 4  # keep-alive connections to the peers that are published to over HTTP
+    ready_timeout_s: float = 60.0  # a peer needs a second
+
+    search_factor: float = 2.0  # steps of --highest upwards, until a rate isn't sustained
+    search_precision: float = 0.05  # and then it closes in on the highest one up to this share
+    search_rate_max: float = 2_000.0  # comments/s; where 20 million deliveries/s would be, the search ends
+    search_votes: int = 3  # runs that decide on one rate, by majority
+
+    joins_backfill: int = 50  # comments a joiner gets at once: the RMS's default
+
+
+@dataclass(frozen=True, slots=True)
+class MillionSettings:
+    """How a million viewers are brought onto one machine."""
+
+    capacity: int = 19_000  # viewers of one RMS process, and of one process of viewers: the limit of open files
+    spare_nodes: float = 0.01  # seats left empty: placement is free to choose to the end
+    start_together: int = 4  # RMS processes at once: each needs a second of CPU until it is ready
+    batch: int = 100  # viewers that connect by one answer of Place
+    workers: int = 4  # batches under way at once
+    place_timeout_s: float = 5.0  # for one answer of a dispatcher; it takes a millisecond
+    no_room_wait_s: float = 0.5  # until the next question: a beat brings the dispatchers the true load
+    no_room_tries: int = 240  # of them, then the bench gives up
+    comment_timeout_s: float = 120.0  # for a million deliveries; they take 4 to 10 s
+    bytes_a_viewer: int = 9 * 1024  # both ends' sockets and all processes: what is asked of the free memory before
+
+
+BENCH = BenchSettings()
+MILLION = MillionSettings()
+CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

@@ -1,0 +1,45 @@
+"""Many joins at once: what a hot video's backfill costs the RMS."""
+
+from dataclasses import replace
+
+import msgspec
+
+from scripts.benches import procfs
+from scripts.benches.audience import Audience
+from scripts.benches.config import BENCH
+from scripts.benches.ours import RmsWithPast
+
+
+class Joins(msgspec.Struct, frozen=True):
+    joins: int
+    at_once: int  # handshakes under way at one time, as many as the kernel's backlog takes
+    seconds: float
+    cpu_s: float  # of the RMS
+    backfilled: float  # comments that each of them got first
+    rss_bytes_per_viewer: float
+
+    def line(self) -> str:
+        return (
+            f"{self.joins:,} joins, {self.at_once:,} at once, {self.backfilled:g} comments of backfill each: "
+            f"{self.cpu_s:.2f} s of the RMS's CPU, {self.seconds:.2f} s in all"
+        )
+
+
+async def measure_joins(count: int) -> Joins:
+    """Raises what the RMS's start or the joins raise."""
+    at_once = min(count, procfs.backlog_max())
+    settings = replace(BENCH, in_flight=at_once)
+    async with RmsWithPast(count) as server:
+        rss_empty, cpu_s = server.rss_bytes(), procfs.cpu_s(server.viewers_pid)
+        async with Audience(server.port, server.path, viewers=count, comments_max=1, settings=settings) as audience:
+            seconds = await audience.connect()
+            cpu_s = procfs.cpu_s(server.viewers_pid) - cpu_s
+            report = await audience.report(0)
+            return Joins(
+                joins=count,
+                at_once=at_once,
+                seconds=seconds,
+                cpu_s=cpu_s,
+                backfilled=report.unmarked / count,
+                rss_bytes_per_viewer=(server.rss_bytes() - rss_empty) / count,
+            )

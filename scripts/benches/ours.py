@@ -1,0 +1,63 @@
+"""Our own RMS on its whole real path: a dispatcher and an RMS as processes, gRPC in, SSE out."""
+
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from history.ids import IdSource
+from history.model import Author, Comment
+from history.opening import open_store
+from scripts.benches.config import BENCH
+from scripts.benches.contender import Contender, pid_of
+from scripts.benches.publishing import publish_grpc
+from scripts.benches.schedule import VIDEO, Schedule
+from scripts.plan import free_ports, make_plan
+
+
+class Rms(Contender):
+    name = "rms"
+    about = "this project: dispatcher and RMS, gRPC in, SSE out"
+    path = f"/comments/{VIDEO}"
+    past = 0
+    """comments that the video has when the first viewer comes"""
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-rms-")))
+        self.store = f"sqlite:{folder / 'comments.db'}"
+        await _fill(self.store, self.past)
+        plan = make_plan(
+            dispatchers=1,
+            rms=1,
+            comment_services=0,
+            store=self.store,
+            data=folder,
+            ports=free_ports(2),
+            log_format="json",
+        )
+        (dispatcher,), (rms,) = plan["dispatcher"], plan["rms"]
+        processes = [await self.run(stack, part.name, part.command, part.is_ready) for part in (dispatcher, rms)]
+        self._dispatcher = dispatcher.address
+        self.port = int(rms.address.rpartition(":")[2])
+        self.pids = [pid_of(process) for process in processes]
+        self.viewers_pid = self.pids[-1]
+
+    async def publish(self, schedule: Schedule) -> int:
+        return await publish_grpc(self._dispatcher, schedule)
+
+
+class RmsWithPast(Rms):
+    """The same with a video that people have talked about: a joiner gets its last comments first."""
+
+    past = 2 * BENCH.joins_backfill
+
+
+async def _fill(url: str, count: int) -> None:
+    """Also with 0 comments: then there is an empty store, with its tables."""
+    ids, now_ms = IdSource(1), time.time_ns() // 1_000_000
+    store = await open_store(url)
+    try:
+        author = Author("u2", "u2")
+        await store.append([Comment(ids.next(now_ms), VIDEO, author, "before", now_ms) for _ in range(count)])
+    finally:
+        await store.close()

@@ -1,0 +1,60 @@
+"""Which comment is due when, and what it says: the same for every server that is compared."""
+
+from dataclasses import dataclass
+
+VIDEO = "bench"
+WORDS = " what a goal"
+_BEFORE = '{"id":"%s","liveVideoId":"bench","author":{"id":"u1","name":"u1"},"message":"'
+_BEHIND = WORDS + '","createdAt":1700000000000}'
+_POSITION = "0123456789abcdef.000.0123456789ab"  # as long as the RMS's own
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`count` comments, the first one due at `start_ns` of CLOCK_MONOTONIC, then `rate` a second."""
+
+    start_ns: int
+    rate: float
+    count: int
+    first: int = 0
+    """the number that the first of them bears; everywhere else they are counted from 0"""
+
+    @property
+    def seconds(self) -> float:
+        return self.count / self.rate
+
+    @property
+    def end_ns(self) -> int:
+        return self.due_ns(self.count)
+
+    def due_ns(self, number: int) -> int:
+        return self.start_ns + int(number * 1e9 / self.rate)
+
+    def due_until(self, now_ns: int, first: int) -> range:
+        """The numbers from `first` on that are due at `now_ns`"""
+        last = first
+        while last < self.count and self.due_ns(last) <= now_ns:
+            last += 1
+        return range(first, last)
+
+    def marker(self, number: int) -> str:
+        """How the viewers recognize the comment: see tally.h"""
+        return f"c#{self.first + number:06d} @T{self.due_ns(number)} "
+
+    def message(self, number: int) -> str:
+        """What goes in over gRPC: a comment of 100 bytes of JSON without the marker"""
+        return self.marker(number) + WORDS
+
+    def data(self, number: int) -> str:
+        """The JSON that the RMS makes of it, for servers that pass on what they get"""
+        return _BEFORE % f"{number:016x}" + self.marker(number) + _BEHIND
+
+
+def frame_parts() -> tuple[str, str]:
+    """What stands before and behind the marker in an event as long as the RMS's"""
+    return f"id: {_POSITION}\ndata: {_BEFORE % _POSITION[:16]}", f"{_BEHIND}\n\n"
+
+
+def frame_bytes() -> int:
+    """How long an event is on the wire"""
+    return len("".join(frame_parts())) + len(Schedule(10**12, 1, 1).marker(0))

@@ -1,0 +1,177 @@
+/* One viewer's bytes, from the response's head to whole server-sent events.
+ *
+ * Bytes are read once into one buffer for all viewers; what an event lacks is carried over to the viewer's next read.
+ * So the buffer has room in front of what is read, where the carried bytes go. Lines end with LF: that is what all of
+ * our servers send, and anything else would be counted as loss. */
+#ifndef STREAM_H
+#define STREAM_H
+
+#include <stdbool.h>
+#include <strings.h>
+#ifdef WITH_GZIP
+#include <zlib.h>
+#endif
+
+#include "tally.h"
+
+enum { CARRY_MAX = 64 << 10, READ_BYTES = 256 << 10 };
+enum encoding { PLAIN, CHUNKED };
+
+struct stream {
+  char *carry;
+  uint32_t carry_bytes;
+  uint32_t chunk_left;   /* of the present chunk's data; 0: its size line comes next */
+  char size_line[10];    /* as much as has come of it */
+  uint8_t size_bytes;
+  uint8_t chunk_end;     /* bytes of CR LF that still stand behind the last chunk's data */
+  uint8_t encoding;
+#ifdef WITH_GZIP
+  z_stream *gzip;
+#endif
+};
+
+static char room[CARRY_MAX + READ_BYTES];
+static char *const fresh = room + CARRY_MAX; /* read to here */
+
+/* Puts what was carried in front of the fresh bytes; returns where it all begins. */
+static char *with_carry(struct stream *stream, char *at) {
+  if (!stream->carry_bytes) return at;
+  at -= stream->carry_bytes;
+  memcpy(at, stream->carry, stream->carry_bytes);
+  free(stream->carry);
+  stream->carry = NULL;
+  stream->carry_bytes = 0;
+  return at;
+}
+
+/* False: an event is longer than any that a server of ours sends. */
+static bool carry_over(struct stream *stream, const char *at, const char *end) {
+  if (at == end) return true;
+  if (end - at > CARRY_MAX) return false;
+  stream->carry_bytes = (uint32_t)(end - at);
+  stream->carry = malloc(stream->carry_bytes);
+  memcpy(stream->carry, at, stream->carry_bytes);
+  return true;
+}
+
+static inline bool begins(const char *line, size_t bytes, const char *field, size_t field_bytes) {
+  return bytes >= field_bytes && memcmp(line, field, field_bytes) == 0;
+}
+
+static void end_event(struct tally *tally, const char *name, size_t name_bytes, const char *data, size_t data_bytes,
+                      uint32_t comments_max, uint64_t now_ns) {
+  if (!name && data) count_comment(tally, data, data_bytes, comments_max, now_ns);
+  else if (name && begins(name, name_bytes, "event: gap", 10)) total.gaps++;
+  else if (name) total.named++;
+}
+
+/* Counts the whole events in [at, end); carries the rest over. */
+static bool take_events(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
+                        uint64_t now_ns) {
+  char *event = at, *newline;
+  const char *name = NULL, *data = NULL;
+  size_t name_bytes = 0, data_bytes = 0;
+  for (char *line = at; line < end && (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1) {
+    size_t bytes = (size_t)(newline - line);
+    if (bytes == 0) {
+      end_event(tally, name, name_bytes, data, data_bytes, comments_max, now_ns);
+      event = newline + 1;
+      name = data = NULL;
+    } else if (begins(line, bytes, "data:", 5)) {
+      data = line, data_bytes = bytes;
+    } else if (begins(line, bytes, "event:", 6)) {
+      name = line, name_bytes = bytes;
+    } else if (*line == ':' && line == event) {
+      event = newline + 1; /* a heartbeat: nothing that would have to be carried */
+    }
+  }
+  return carry_over(stream, event, end);
+}
+
+/* Takes the chunks' frames out of [at, end), in place; returns the new end, or NULL if a frame is broken. */
+static char *without_chunks(struct stream *stream, char *at, char *end) {
+  char *out = at;
+  while (at < end) {
+    if (stream->chunk_left) {
+      size_t bytes = (size_t)(end - at) < stream->chunk_left ? (size_t)(end - at) : stream->chunk_left;
+      memmove(out, at, bytes);
+      out += bytes, at += bytes;
+      stream->chunk_left -= (uint32_t)bytes;
+      if (!stream->chunk_left) stream->chunk_end = 2;
+    } else if (stream->chunk_end) {
+      at++, stream->chunk_end--;
+    } else if (*at != '\n') {
+      if (stream->size_bytes + 1u >= sizeof stream->size_line) return NULL;
+      stream->size_line[stream->size_bytes++] = *at++;
+    } else {
+      at++;
+      stream->size_line[stream->size_bytes] = 0;
+      stream->size_bytes = 0;
+      stream->chunk_left = (uint32_t)strtoul(stream->size_line, NULL, 16);
+    }
+  }
+  return out;
+}
+
+static bool take_plain(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
+                       uint64_t now_ns) {
+  return take_events(stream, tally, with_carry(stream, at), end, comments_max, now_ns);
+}
+
+#ifdef WITH_GZIP
+static bool take_gzip(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
+                      uint64_t now_ns) {
+  static char inflated_room[CARRY_MAX + READ_BYTES];
+  char *inflated = inflated_room + CARRY_MAX;
+  stream->gzip->next_in = (Bytef *)at;
+  stream->gzip->avail_in = (uInt)(end - at);
+  do {
+    stream->gzip->next_out = (Bytef *)inflated;
+    stream->gzip->avail_out = READ_BYTES;
+    int result = inflate(stream->gzip, Z_SYNC_FLUSH);
+    if (result != Z_OK && result != Z_BUF_ERROR) return false;
+    if (!take_plain(stream, tally, inflated, (char *)stream->gzip->next_out, comments_max, now_ns)) return false;
+  } while (!stream->gzip->avail_out);
+  return true;
+}
+#endif
+
+static bool take_body(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
+                      uint64_t now_ns) {
+  if (stream->encoding == CHUNKED && !(end = without_chunks(stream, at, end))) return false;
+#ifdef WITH_GZIP
+  if (stream->gzip) return take_gzip(stream, tally, at, end, comments_max, now_ns);
+#endif
+  return take_plain(stream, tally, at, end, comments_max, now_ns);
+}
+
+static bool has_header(const char *head, const char *name, const char *value) {
+  for (const char *line = strstr(head, "\r\n"); line && line[2]; line = strstr(line + 2, "\r\n"))
+    if (!strncasecmp(line + 2, name, strlen(name))) {
+      const char *found = strcasestr(line + 2, value);
+      return found && found < strstr(line + 2, "\r\n");
+    }
+  return false;
+}
+
+enum taken { BROKEN, HEAD_LACKS, TAKEN, REFUSED };
+
+/* The head, when it is whole, and what comes behind it. REFUSED: its status isn't 200. */
+static enum taken take_head(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
+                            uint64_t now_ns) {
+  at = with_carry(stream, at);
+  char *blank = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
+  if (!blank) return carry_over(stream, at, end) ? HEAD_LACKS : BROKEN;
+  blank[2] = 0; /* a string, each line with its end */
+  if (strncmp(at, "HTTP/1.1 200", 12)) return REFUSED;
+  stream->encoding = has_header(at, "transfer-encoding:", "chunked") ? CHUNKED : PLAIN;
+#ifdef WITH_GZIP
+  if (has_header(at, "content-encoding:", "gzip")) {
+    stream->gzip = calloc(1, sizeof *stream->gzip);
+    if (inflateInit2(stream->gzip, 15 + 16) != Z_OK) return BROKEN;
+  }
+#endif
+  return take_body(stream, tally, blank + 4, end, comments_max, now_ns) ? TAKEN : BROKEN;
+}
+
+#endif

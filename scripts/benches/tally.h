@@ -1,0 +1,114 @@
+/* What the viewers got: exact for each viewer and each comment; latencies and their times for all of them together.
+ *
+ * A comment's text carries "c#NNNNNN @TNNN... ": its number, counted from 0 by the publisher, and the moment at which it
+ * was due, in nanoseconds of CLOCK_MONOTONIC. Latency counts from that moment, not from the moment of sending: a
+ * publisher or a server that is held up can't hide the waiting ("coordinated omission"). */
+#ifndef TALLY_H
+#define TALLY_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SUB_BUCKETS = 64, BUCKETS = SUB_BUCKETS * 32, STEP_MS = 100, STEPS = 36000 /* one hour */ };
+
+/* One viewer's own part. `seen` has one bit for each comment. */
+struct tally {
+  uint8_t *seen;
+  uint32_t count; /* different comments */
+  int32_t last;   /* the number of the latest one; -1: none yet */
+};
+
+static struct {
+  uint64_t began_ns;
+  uint64_t deliveries, doubled, disordered;
+  uint64_t unmarked; /* comments of somebody else: a backfill */
+  uint64_t gaps;     /* events named so: the server says that comments are missing */
+  uint64_t named;    /* other named events */
+  uint64_t bytes, last_ns, max_us;
+  uint64_t latency[BUCKETS]; /* by bucket_of(microseconds) */
+  uint64_t steps[STEPS];     /* deliveries in each STEP_MS since began_ns */
+} total;
+
+/* 64 buckets for each power of two: a bucket's width is at most 1/64 of its values. */
+static inline unsigned bucket_of(uint64_t us) {
+  if (us < SUB_BUCKETS) return (unsigned)us;
+  unsigned exponent = 63u - (unsigned)__builtin_clzll(us) - 6;
+  unsigned bucket = exponent * SUB_BUCKETS + (unsigned)(us >> exponent);
+  return bucket < BUCKETS ? bucket : BUCKETS - 1;
+}
+
+/* The highest value of a bucket: percentiles err upwards. */
+static inline uint64_t bucket_top_us(unsigned bucket) {
+  if (bucket < 2 * SUB_BUCKETS) return bucket;
+  unsigned exponent = bucket / SUB_BUCKETS - 1;
+  return ((uint64_t)(bucket - exponent * SUB_BUCKETS + 1) << exponent) - 1;
+}
+
+static inline void count_delivery(struct tally *viewer, uint32_t number, uint64_t due_ns, uint64_t now_ns) {
+  uint8_t bit = (uint8_t)(1u << (number & 7)), *byte = &viewer->seen[number >> 3];
+  if (*byte & bit) {
+    total.doubled++;
+  } else {
+    *byte |= bit;
+    viewer->count++;
+    if ((int32_t)number < viewer->last) total.disordered++;
+  }
+  viewer->last = (int32_t)number;
+  uint64_t us = now_ns > due_ns ? (now_ns - due_ns) / 1000 : 0;
+  if (us > total.max_us) total.max_us = us;
+  total.latency[bucket_of(us)]++;
+  total.deliveries++;
+  uint64_t step = (now_ns - total.began_ns) / (STEP_MS * 1000000ull);
+  total.steps[step < STEPS ? step : STEPS - 1]++;
+}
+
+static uint64_t decimal(const char *at, const char *end) {
+  uint64_t value = 0;
+  for (; at < end && *at >= '0' && *at <= '9'; at++) value = value * 10 + (uint64_t)(*at - '0');
+  return value;
+}
+
+/* An unnamed event's data: the marker anywhere in it, or an unmarked comment. comments_max: numbers from there on are
+ * not ours. */
+static inline void count_comment(struct tally *viewer, const char *data, size_t bytes, uint32_t comments_max,
+                                 uint64_t now_ns) {
+  const char *end = data + bytes;
+  for (const char *hash = data; (hash = memchr(hash, '#', (size_t)(end - hash))); hash++) {
+    if (hash == data || hash[-1] != 'c') continue;
+    const char *due = memchr(hash, '@', (size_t)(end - hash));
+    if (!due || end - due < 3 || due[1] != 'T') continue;
+    uint64_t number = decimal(hash + 1, end);
+    if (number >= comments_max) break;
+    count_delivery(viewer, (uint32_t)number, decimal(due + 2, end), now_ns);
+    return;
+  }
+  total.unmarked++;
+}
+
+static void print_latency(FILE *out) {
+  const char *comma = "";
+  fprintf(out, "\"latency_us\":[");
+  for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
+    if (total.latency[bucket]) {
+      fprintf(out, "%s[%llu,%llu]", comma, (unsigned long long)bucket_top_us(bucket),
+              (unsigned long long)total.latency[bucket]);
+      comma = ",";
+    }
+  fprintf(out, "]");
+}
+
+/* The steps from the first delivery to the last one; `start_ns` is when the first of them began. */
+static void print_timeline(FILE *out) {
+  unsigned first = 0, last = STEPS;
+  while (first < STEPS && !total.steps[first]) first++;
+  while (last > first && !total.steps[last - 1]) last--;
+  fprintf(out, "\"timeline\":{\"start_ns\":%llu,\"step_ms\":%d,\"deliveries\":[",
+          (unsigned long long)(total.began_ns + first * STEP_MS * 1000000ull), STEP_MS);
+  for (unsigned step = first; step < last; step++)
+    fprintf(out, "%s%llu", step > first ? "," : "", (unsigned long long)total.steps[step]);
+  fprintf(out, "]}");
+}
+
+#endif

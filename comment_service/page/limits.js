@@ -44,6 +44,9 @@ export const ANNOUNCE_PER_S_MAX = 2;
 export const BACKOFF_FIRST_MS = 200;
 export const BACKOFF_MAX_MS = 5_000;
 
+/** So many tries fail quietly although there is a place: a dispatcher needs about 2 s to notice that an RMS is dead. */
+export const PLACE_TRIES_MAX = 4;
+
 /** A stream that lived so long was a good one: the back-off starts anew. */
 export const GOOD_STREAM_MS = 5_000;
 

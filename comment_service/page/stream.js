@@ -10,9 +10,10 @@
  *
  * Positions are taken from comments only: what a `gap` announces has not been read yet when it is announced.
  */
-import { ask, refusalOf } from "./answers.js";
+import { Refusal, ask, refusalOf } from "./answers.js";
 import {
   ASK_TIMEOUT_MS, ASLEEP_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GOOD_STREAM_MS, OPEN_TIMEOUT_MS,
+  PLACE_TRIES_MAX,
 } from "./limits.js";
 
 const NAMED_EVENTS = ["gap", "skipped", "viewers", "deleted"];
@@ -85,7 +86,7 @@ export class Stream {
     source.addEventListener("reconnect", (event) => {
       const delayMs = Number(heard(event).delay_ms) || 0;
       this.#letGo();
-      this.#openIn(delayMs, "reconnecting");
+      this.#openIn(delayMs * (0.5 + Math.random()), "reconnecting"); // all the viewers are told the same number
     });
   }
 
@@ -109,7 +110,7 @@ export class Stream {
   async #askWhy() {
     this.#letGo();
     this.#phase = "asking";
-    const why = await this.#reason();
+    const why = (await this.#reason()) ?? this.#silence();
     if (this.#ended.signal.aborted || this.#phase !== "asking") return; // woken meanwhile
     const delayMs = Math.max(this.#backoffMs(), why?.retryAfterMs ?? 0);
     this.#openIn(delayMs, why ? "down" : "reconnecting", why?.message);
@@ -128,6 +129,11 @@ export class Stream {
     } catch (refusal) {
       return refusal;
     }
+  }
+
+  /** There is a place, and it can't be reached: dead and about to be noticed, or, after some tries, something worse. */
+  #silence() {
+    return this.#failures < PLACE_TRIES_MAX ? null : new Refusal("The live server does not answer.");
   }
 
   /** Doubles with each failure; jittered, so that an RMS's viewers do not all come back at once. */

@@ -5,10 +5,8 @@ from typing import Any
 
 from playwright.async_api import Page, expect
 
-from tests.browser_fixture import WAIT_MS, OpenPage
+from tests.browser_fixture import OpenPage
 from tests.comment_service.page.stand_in import StandIn
-
-expect.set_options(timeout=WAIT_MS)
 
 
 async def open_live(open_page: OpenPage, stand_in: StandIn, **context: Any) -> Page:

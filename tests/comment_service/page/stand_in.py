@@ -35,7 +35,7 @@ class Server:
 
     def __init__(self, app: Starlette) -> None:
         self._server = HttpServer(uvicorn.Config(app, log_level="critical", lifespan="off"))
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = _free_socket()
         self._task: asyncio.Task[None] | None = None
         host, port = self._socket.getsockname()
         self.url = f"http://{host}:{port}"
@@ -92,9 +92,7 @@ class StandIn:
         return self.rms
 
     async def stop(self) -> None:
-        if self.rms:
-            await self.rms.kill()
-        await self._front.kill()
+        await asyncio.gather(*(server.kill() for server in (self.rms, self._front) if server))
 
     def comment(self, message: str, name: str = "Ann", video: str = "demo") -> dict[str, Any]:
         """A comment with the next id, not said yet"""
@@ -186,6 +184,15 @@ class StandIn:
             if frames:
                 yield b"".join(frames)
             await changed.wait()
+
+
+def _free_socket() -> socket.socket:
+    """Chromium refuses to speak to a score of ports that belong to other protocols; the highest is 10080."""
+    while True:
+        found = socket.create_server(("127.0.0.1", 0))
+        if found.getsockname()[1] > 10080:
+            return found
+        found.close()
 
 
 def _cors() -> Middleware:

@@ -44,7 +44,7 @@ async def send(address: str, request: bytes, *, half_close: bool = False) -> byt
             writer.write_eof()
         async with asyncio.timeout(10):
             return await reader.read(65536)
-    except ConnectionError:
+    except OSError:  # it has hung up on us, at whatever point
         return b""
     finally:
         writer.close()

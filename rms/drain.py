@@ -16,6 +16,9 @@ log = structlog.stdlib.get_logger()
 
 STEP_S = 0.05
 
+DELAY_MS_MAX = 250
+"""A viewer comes back after at most this: the drain itself spreads them over its time."""
+
 
 class Drain:
     def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper) -> None:
@@ -56,10 +59,9 @@ class Drain:
         self._send_away(len(self._sweeper))
 
     def _send_away(self, count: int) -> None:
-        retry_ms = self._settings.retry_ms
         for room in self._feeds.rooms:
             for audience in room.audiences.values():
                 if count <= 0:
                     return
-                words = event_frame("reconnect", {"delay_ms": random.randint(0, retry_ms)})
+                words = event_frame("reconnect", {"delay_ms": random.randint(0, DELAY_MS_MAX)})
                 count -= self._sweeper.close_some(audience, count, "drained", words)

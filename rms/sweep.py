@@ -60,8 +60,8 @@ class Audience:
         self.viewers: list[Viewer] = []
         self.cursor = -1  # the next viewer of the sweep under way; sweeps go downwards, so that removal is a swap
         self.swept_to = self.log.end
-        self.due = b""  # what the next sweep gives to all who have read everything, beside the log
-        self.aside = b""  # what the sweep under way gives them
+        self.due = b""  # what the next sweep gives to all, beside the log
+        self.aside = b""  # what the sweep under way gives them, after what the log has for them
         self.sent_ms = now_ms
         self.waiters: set[asyncio.Event] = set()  # of streamed responses, see rms/streamed.py
 
@@ -147,7 +147,7 @@ class Sweeper:
             self._schedule()
 
     def tell(self, audience: Audience, data: bytes) -> None:
-        """Gives `data`, whole lines, to every viewer that has read everything: it is for now, and stands in no log."""
+        """Gives `data`, whole lines, to every viewer whose socket has room: it is for now, and stands in no log."""
         audience.due = data
         self.publish(audience)
 
@@ -182,17 +182,17 @@ class Sweeper:
     def _sweep(self, audience: Audience, budget: int) -> int:
         """Goes on with the audience's sweep, or begins one; returns what is left of the budget."""
         viewers, log = audience.viewers, audience.log
+        # Each slice takes along what has come since the last one: nobody waits for more than one round.
+        audience.edition.update(_wall_ms())
+        target = log.end
         if audience.cursor < 0:
             audience.cursor = len(viewers) - 1
-            audience.edition.update(_wall_ms())
-            audience.swept_to = log.end
-            audience.aside = audience.edition.aside(audience.due) if audience.due else b""
-            audience.due = b""
-        target = audience.swept_to
-        aside = audience.aside
+            audience.swept_to = target
+            audience.aside, audience.due = audience.due, b""
+        aside = audience.edition.aside(audience.aside) if audience.aside else b""
         chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
-        whole: Counter[int] = Counter()  # how many viewers took a chunk whole, by its offset
-        chunk_bytes, base, write = self._settings.chunk_bytes, log.base, os.write
+        whole: Counter[int] = Counter()  # how many viewers took all that there was for them, by their offset
+        chunk_bytes, base, write, end = self._settings.chunk_bytes, log.base, os.write, target + len(aside)
         # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
         cursor = min(audience.cursor, len(viewers) - 1)
         while cursor >= 0 and budget > 0:
@@ -200,18 +200,17 @@ class Sweeper:
             cursor -= 1
             budget -= 1
             offset = viewer.offset
-            if viewer.stalled_ms:
-                continue
-            if offset >= target:
-                if aside and offset == target:
-                    self._write(viewer, aside)
+            if viewer.stalled_ms or (offset == target and not aside):
                 continue
             if offset < base:
                 self._behind(viewer)
                 continue
             chunk = chunks.get(offset)
             if chunk is None:
-                chunk = chunks[offset] = log.read(offset, min(chunk_bytes, target - offset))
+                chunk = log.read(offset, chunk_bytes)
+                if offset + len(chunk) == target:
+                    chunk += aside
+                chunks[offset] = chunk
             try:
                 sent = write(viewer.fd, chunk)
             except BlockingIOError:
@@ -222,9 +221,13 @@ class Sweeper:
                 continue
             self._sends += 1
             self._bytes += sent
-            if sent == len(chunk) and offset + sent == target:
+            if offset + sent == end:
                 viewer.offset = target
                 whole[offset] += 1
+            elif offset + sent >= target:
+                viewer.offset = target
+                viewer.head = chunk[sent:]  # the rest of what is given aside
+                self._stall(viewer)
             else:
                 self._advance(viewer, sent, full=sent < len(chunk))
         audience.cursor = cursor

@@ -86,7 +86,7 @@ async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
     code = 0
     try:
         if await _started(supervisor, stop):
-            console.print(_banner(plan, supervisor, data, store))
+            console.print(banner(plan, supervisor, data, store))
             await stop.wait()
         console.print("ending; Ctrl-C again kills")
     except NotReady as error:
@@ -122,7 +122,7 @@ def _speaker(console: Console) -> Callable[[str, str], None]:
     return say
 
 
-def _banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
+def banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
     """Lines that can be copied: no box around them, and none is cut or wrapped by us."""
     base = plan.base_url.replace("127.0.0.1", "localhost")
     pids = {process.name: process.pid for process in supervisor.processes}

@@ -1,16 +1,14 @@
-"""scripts/processes.py and scripts/tether.py, on real processes: restarts, order, and nothing that is left behind."""
+"""scripts/processes.py, on real processes: restarts, order, and an end for each."""
 
-import asyncio
 import os
 import signal
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from scripts.config import SupervisorSettings
-from scripts.processes import ROOT, NotReady, Process, Supervisor
+from scripts.processes import NotReady, Process, Supervisor
 from tests.waiting import eventually
 
 QUICK = SupervisorSettings(ready_timeout_s=20, stop_timeout_s=1, restart_first_s=0.01, restart_max_s=0.02)
@@ -38,14 +36,6 @@ class Stage:
 
         command = (sys.executable, "-S", "-c", code)
         return Process(name, command, is_ready=is_up, on_output=self.say, settings=QUICK)
-
-
-def is_alive(pid: int) -> bool:
-    """Not gone, and not a zombie that only waits to be collected"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 async def test_a_killed_process_is_started_again() -> None:
@@ -123,34 +113,6 @@ async def test_long_lines_come_in_pieces_and_the_last_one_needs_no_end() -> None
     await process.start()
     assert await process.wait() == 0
     assert "".join(line.removeprefix("p: ") for line in stage.said) == "x" * 200_000 + "rest"
-
-
-PARENT = """
-import asyncio, sys
-from scripts.processes import Process
-async def ready(): return True
-async def main():
-    process = Process("p", (sys.executable, "-S", "-c", sys.argv[1]), is_ready=ready, on_output=lambda *said: None)
-    await process.start()
-    print(process.pid, flush=True)
-    await process.wait()
-asyncio.run(main())
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
-async def test_no_child_outlives_a_killed_parent() -> None:
-    parent = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-c", PARENT, STAYS),
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert parent.stdout is not None
-    child = int(await parent.stdout.readline())
-    assert is_alive(child)
-    parent.kill()
-    await parent.wait()
-    await eventually(lambda: not is_alive(child))
 
 
 async def test_a_child_gets_no_ctrl_c_of_the_terminal() -> None:

@@ -1,0 +1,68 @@
+"""scripts/cassandra says what it did, what is wrong, and ends with a code that a script can use."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scripts.cassandra import EXIT_NOT_UP, app
+from tests.cassandra_fixture import CassandraUnderTest, cassandra
+from tests.scripts.test_cassandra_node import SUPPORTED, server_that_answers
+
+__all__ = ["cassandra"]
+
+runner = CliRunner()
+
+
+def test_no_nodes_are_not_up(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["status", "--data", str(tmp_path)])
+    assert result.exit_code == EXIT_NOT_UP
+    assert "no nodes" in result.output
+
+
+def test_stopping_nothing_is_fine(tmp_path: Path) -> None:
+    assert runner.invoke(app, ["stop", "--data", str(tmp_path)]).exit_code == 0
+
+
+def test_two_nodes_are_no_cluster(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["start", "--nodes", "2", "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "--nodes must be 1 or 3" in result.output
+
+
+def test_a_missing_tool_is_named_with_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = runner.invoke(app, ["start", "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "java is not on the PATH" in result.output
+    assert "apt-get install" in result.output
+
+
+def test_starting_again_and_looking(cassandra: CassandraUnderTest) -> None:
+    pid = (cassandra.folder / "node1" / "pid").read_text()
+    cassandra.start()
+    assert (cassandra.folder / "node1" / "pid").read_text() == pid
+    flags = ["--data", str(cassandra.folder), "--port", str(cassandra.port)]
+    result = runner.invoke(app, ["status", *flags])
+    assert result.exit_code == 0
+    assert f"127.0.0.1:{cassandra.port}" in result.output
+    assert pid in result.output
+
+
+def test_a_node_that_is_stuck_is_not_up(cassandra: CassandraUnderTest) -> None:
+    cassandra.send_signal(signal.SIGSTOP)
+    try:
+        result = runner.invoke(app, ["status", "--data", str(cassandra.folder), "--port", str(cassandra.port)])
+    finally:
+        cassandra.send_signal(signal.SIGCONT)
+    assert result.exit_code == EXIT_NOT_UP
+    assert "silent" in result.output
+
+
+def test_a_port_that_somebody_else_has(cassandra: CassandraUnderTest, tmp_path: Path) -> None:
+    """The fixture has fetched the jars already."""
+    with server_that_answers(SUPPORTED) as port:
+        result = runner.invoke(app, ["start", "--data", str(tmp_path), "--port", str(port)])
+    assert result.exit_code == 1
+    assert "something else answers CQL" in result.output

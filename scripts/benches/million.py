@@ -196,7 +196,7 @@ def show(result: Million, console: Console) -> None:
 
 
 def _phases_table(result: Million) -> Table:
-    table = Table(title=f"{result.viewers:,} viewers of one video", title_justify="left", box=None)
+    table = Table(title=f"{result.viewers:,} viewers of one video", title_justify="left", title_style="bold", box=None)
     table.add_column("phase")
     table.add_column("seconds", justify="right")
     table.add_column("in use", justify="right")

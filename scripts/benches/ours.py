@@ -19,7 +19,7 @@ class Rms(Contender):
     name = "rms"
     about = "this project: dispatcher and RMS, gRPC in, SSE out"
     path = f"/comments/{VIDEO}"
-    past = 0
+    past: Schedule | None = None
     """comments that the video has when the first viewer comes"""
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -49,15 +49,16 @@ class Rms(Contender):
 class RmsWithPast(Rms):
     """The same with a video that people have talked about: a joiner gets its last comments first."""
 
-    past = 2 * BENCH.joins_backfill
+    past = Schedule(start_ns=0, rate=1, count=BENCH.joins_backfill)
 
 
-async def _fill(url: str, count: int) -> None:
-    """Also with 0 comments: then there is an empty store, with its tables."""
+async def _fill(url: str, past: Schedule | None) -> None:
+    """Makes the store's tables; and before the past, which is numbered, there are as many comments that are not."""
     ids, now_ms = IdSource(1), time.time_ns() // 1_000_000
+    messages = ["before"] * past.count + [past.message(number) for number in range(past.count)] if past else []
+    comments = [Comment(ids.next(now_ms), VIDEO, Author("u2", "u2"), message, now_ms) for message in messages]
     store = await open_store(url)
     try:
-        author = Author("u2", "u2")
-        await store.append([Comment(ids.next(now_ms), VIDEO, author, "before", now_ms) for _ in range(count)])
+        await store.append(comments)
     finally:
         await store.close()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -17,14 +16,15 @@ COLUMNS = (
 
 def servers_table(rows: Sequence[Figures], title: str) -> Table:
     """One line for each server and rate, grouped by rate."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for number, column in enumerate(COLUMNS):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
     rates = sorted({row.rate for row in rows})
     for rate in rates:
         for row in (row for row in rows if row.rate == rate):
             table.add_row(*_cells(row))
-        table.add_section()
+        if rate != rates[-1]:
+            table.add_row()
     return table
 
 

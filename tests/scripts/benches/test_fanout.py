@@ -1,0 +1,51 @@
+"""scripts/benches/fanout.py: the whole command with few viewers"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.benches.contenders import CONTENDERS
+from scripts.benches.fanout import Wishes, fanout
+from scripts.benches.nchan import Nchan
+
+FEW = Wishes(
+    viewers=40, rates=[10], seconds=0.5, repeats=1, peers=["c"], slow=0, joins=0, highest=False, json=None, svg=None
+)
+
+
+def wishes(**changes: object) -> Wishes:
+    return Wishes(**{**{name: getattr(FEW, name) for name in Wishes.__dataclass_fields__}, **changes})
+
+
+def test_the_table_the_json_and_the_drawing_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = wishes(slow=10, joins=20, json=tmp_path / "f.json", svg=tmp_path / "f.svg")
+    assert fanout(asked) == 0
+    shown = capsys.readouterr().out
+    assert "40 viewers of one video" in shown
+    assert "10 who never read beside 30" in shown
+    assert "20 joins, 20 at once" in shown
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert [(row["server"], row["rate"], row["lost"]) for row in figures["fanout"]] == [("rms", 10, 0), ("c", 10, 0)]
+    assert len(figures["runs"]) == 4
+    assert figures["slow"][0]["beside"]["idle"] == 10
+    assert figures["machine"]["cores"] >= 1
+    assert "<svg" in (tmp_path / "f.svg").read_text()
+
+
+def test_a_peer_that_is_missing_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Nchan, "prepare", lambda: "it is missing")
+    assert fanout(wishes(peers=["nchan"])) == 0
+    captured = capsys.readouterr()
+    assert "nchan is left out: it is missing" in captured.err
+    assert "rms" in captured.out
+
+
+def test_a_server_that_breaks_does_not_end_the_bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(CONTENDERS["starlette"], "path", "/nowhere")  # 404
+    assert fanout(wishes(peers=["starlette"])) == 0
+    assert "40 of 40 viewers did not get a stream" in capsys.readouterr().err

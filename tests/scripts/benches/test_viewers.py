@@ -1,0 +1,184 @@
+"""scripts/benches/viewers.py and its C program, which must find every fault: they judge all the servers."""
+
+import time
+import zlib
+from collections.abc import Sequence
+
+import pytest
+
+from scripts.benches.config import BenchSettings
+from scripts.benches.viewers import Generator, GeneratorFailed, Report, Timeline, merge
+from tests.scripts.benches.fake_server import HEAD, FakeServer, event
+
+VIEWERS, COMMENTS = 3, 5
+QUICK = BenchSettings(connect_timeout_s=20)
+
+
+async def watch(
+    pieces: Sequence[bytes], *, comments: int = COMMENTS, complete: bool = True, **options: object
+) -> Report:
+    """What VIEWERS report when the server sends this; `complete`: whether they may wait until they have it all."""
+    head = options.get("head", HEAD + b"\r\n")
+    assert isinstance(head, bytes)
+    ends, compressed = bool(options.get("ends")), bool(options.get("gzip"))
+    async with (
+        FakeServer(pieces, head=head, ends=ends) as server,
+        Generator(0, "/events?x=1", COMMENTS, gzip=compressed, settings=QUICK) as viewers,
+    ):
+        answer = await viewers.connect(VIEWERS, server.port)
+        assert (answer.connected, answer.refused) == (VIEWERS, 0)
+        # What a wrong server never sends can't be waited for: the last whole event is what tells that all has come.
+        assert await viewers.wait_for(comments, 20 if complete else 0.3) is complete
+        assert all(request.startswith(b"GET /events?x=1 HTTP/1.1\r\n") for request in server.requests)
+        return await viewers.report(COMMENTS)
+
+
+async def test_a_right_server_has_no_faults() -> None:
+    report = await watch([event(number) for number in range(COMMENTS)])
+    assert (report.viewers, report.deliveries) == (VIEWERS, VIEWERS * COMMENTS)
+    assert (report.lost, report.doubled, report.disordered, report.ended, report.gaps) == (0, 0, 0, 0, 0)
+
+
+async def test_a_loss_is_found() -> None:
+    report = await watch([event(0), event(1), event(3), event(4)], comments=4)
+    assert (report.lost, report.viewers_with_loss) == (VIEWERS, VIEWERS)
+    assert (report.doubled, report.disordered) == (0, 0)
+
+
+async def test_a_double_is_found() -> None:
+    report = await watch([event(0), event(1), event(1), event(2), event(3), event(4)])
+    assert (report.lost, report.doubled, report.disordered) == (0, VIEWERS, 0)
+
+
+async def test_a_disorder_is_found() -> None:
+    report = await watch([event(0), event(2), event(1), event(3), event(4)])
+    assert (report.lost, report.doubled, report.disordered) == (0, 0, VIEWERS)
+
+
+async def test_a_double_does_not_make_up_for_a_loss() -> None:
+    report = await watch([event(0), event(1), event(1), event(3), event(4)], comments=4)
+    assert (report.lost, report.doubled) == (VIEWERS, VIEWERS)
+
+
+async def test_who_was_cut_off_has_lost_the_rest() -> None:
+    report = await watch([event(0), event(1)], comments=0, ends=True)
+    assert report.deliveries <= 2 * VIEWERS
+    async with FakeServer([event(0)], ends=True) as server, Generator(0, "/", COMMENTS, settings=QUICK) as viewers:
+        await viewers.connect(VIEWERS, server.port)
+        await viewers.wait_for(COMMENTS, 20)  # nobody is left to wait for
+        report = await viewers.report(COMMENTS)
+    assert (report.ended, report.lost) == (VIEWERS, VIEWERS * (COMMENTS - 1))
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 100])
+async def test_events_are_whole_wherever_they_are_cut(piece_bytes: int) -> None:
+    stream = b":\nretry: 99\n" + b":\n".join(event(number) for number in range(COMMENTS)) + b":\n\n"
+    report = await watch([stream[i : i + piece_bytes] for i in range(0, len(stream), piece_bytes)])
+    assert (report.deliveries, report.lost, report.doubled) == (VIEWERS * COMMENTS, 0, 0)
+
+
+async def test_the_head_may_come_in_pieces() -> None:
+    head = HEAD + b"X: y\r\n\r\n"
+    pieces = [bytes([byte]) for byte in head[1:]]
+    report = await watch([*pieces, *(event(number) for number in range(COMMENTS))], head=head[:1])
+    assert (report.deliveries, report.lost) == (VIEWERS * COMMENTS, 0)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 10, 1000])
+@pytest.mark.parametrize("piece_bytes", [3, 1000])
+async def test_chunks_are_no_part_of_the_events(chunk_bytes: int, piece_bytes: int) -> None:
+    stream = b"".join(event(number) for number in range(COMMENTS))
+    chunks = [stream[i : i + chunk_bytes] for i in range(0, len(stream), chunk_bytes)]
+    wire = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    pieces = [wire[i : i + piece_bytes] for i in range(0, len(wire), piece_bytes)]
+    report = await watch(pieces, head=HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    assert (report.deliveries, report.lost, report.doubled) == (VIEWERS * COMMENTS, 0, 0)
+
+
+async def test_a_compressed_stream_is_read_while_it_flows() -> None:
+    packer = zlib.compressobj(wbits=31)
+    pieces = [packer.compress(event(number)) + packer.flush(zlib.Z_FULL_FLUSH) for number in range(COMMENTS)]
+    report = await watch(pieces, head=HEAD + b"Content-Encoding: gzip\r\n\r\n", gzip=True)
+    assert (report.deliveries, report.lost) == (VIEWERS * COMMENTS, 0)
+
+
+async def test_named_events_and_others_comments_are_told_apart() -> None:
+    others = [
+        b'id: 1\ndata: {"message":"c#oal @home"}\n\n',
+        b"event: gap\ndata: {}\n\n",
+        b"event: viewers\ndata: {}\n\n",
+    ]
+    report = await watch([*others, *(event(number) for number in range(COMMENTS))])
+    assert (report.unmarked, report.gaps, report.named) == (VIEWERS, VIEWERS, VIEWERS)
+    assert report.deliveries == VIEWERS * COMMENTS
+
+
+async def test_a_refusal_is_no_viewer() -> None:
+    async with (
+        FakeServer([], head=b"HTTP/1.1 503 Service Unavailable\r\n\r\n") as server,
+        Generator(0, "/", COMMENTS, settings=QUICK) as viewers,
+    ):
+        answer = await viewers.connect(VIEWERS, server.port)
+        assert (answer.connected, answer.refused) == (0, VIEWERS)
+        assert (await viewers.report(COMMENTS)).viewers == 0
+
+
+async def test_nobody_listens() -> None:
+    async with FakeServer([]) as server:
+        port = server.port
+    async with Generator(0, "/", COMMENTS, settings=QUICK) as viewers:
+        answer = await viewers.connect(VIEWERS, port)
+    assert (answer.connected, answer.refused, answer.reason) == (0, VIEWERS, "Connection refused")
+
+
+async def test_idle_viewers_count_for_nothing() -> None:
+    async with (
+        FakeServer([event(number) for number in range(COMMENTS)]) as server,
+        Generator(0, "/", COMMENTS, settings=QUICK) as viewers,
+    ):
+        await viewers.idle(2, server.port)
+        await viewers.connect(1, server.port)
+        assert await viewers.wait_for(COMMENTS, 20)
+        report = await viewers.report(COMMENTS)
+    assert (report.viewers, report.idle, report.deliveries, report.lost) == (1, 2, COMMENTS, 0)
+
+
+async def test_latency_counts_from_when_a_comment_was_due() -> None:
+    due_ns = time.monotonic_ns() - 5_000_000_000
+    report = await watch([event(number, due_ns) for number in range(COMMENTS)])
+    assert report.percentile_ms(0.5) >= 5_000
+    assert report.percentile_ms(0.5) <= report.percentile_ms(0.99) <= report.max_us / 1000
+
+
+async def test_a_timeline_holds_every_delivery() -> None:
+    began_ns = time.monotonic_ns()
+    report = await watch([event(number) for number in range(COMMENTS)])
+    assert sum(report.timeline.deliveries) == report.deliveries
+    assert began_ns - report.timeline.step_ms * 1_000_000 <= report.timeline.start_ns <= time.monotonic_ns()
+    assert report.timeline.until(time.monotonic_ns() + 10**9) == report.deliveries
+    assert report.timeline.until(began_ns - 10**9) == 0
+
+
+async def test_a_process_that_has_ended_is_told() -> None:
+    async with Generator(0, "/", COMMENTS, settings=QUICK) as viewers:
+        viewers._child.kill()
+        with pytest.raises(GeneratorFailed):
+            await viewers.report(0)
+
+
+def test_reports_of_several_processes_add_up() -> None:
+    def report(first_ns: int, latency: list[tuple[int, int]], max_us: int) -> Report:
+        count = sum(deliveries for _, deliveries in latency)
+        timeline = Timeline(first_ns, 100, [count])
+        return Report(1, 0, 0, count, 1, 1, 0, 0, 0, 0, 0, 10, first_ns, max_us, 0.5, latency, timeline)
+
+    merged = merge([report(1_000_000_000, [(10, 1), (20, 1)], 19), report(1_190_000_000, [(20, 2), (900, 1)], 850)])
+    assert merged.latency_us == [(10, 1), (20, 3), (900, 1)]
+    assert (merged.viewers, merged.deliveries, merged.lost, merged.bytes, merged.cpu_s) == (2, 5, 2, 20, 1.0)
+    assert merged.timeline == Timeline(1_000_000_000, 100, [2, 0, 3])
+    assert (merged.percentile_ms(0.5), merged.percentile_ms(1.0)) == (0.02, 0.85)
+
+
+def test_nothing_has_no_latency() -> None:
+    nothing = Report(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0, [], Timeline(0, 1, []))
+    assert merge([nothing]).percentile_ms(0.99) == 0

@@ -12,7 +12,12 @@ from typing import Any
 
 from cassandra import ConsistencyLevel, InvalidRequest
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
-from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
 from history.config import StoreSettings
@@ -22,6 +27,9 @@ Row = tuple[Any, ...]
 
 PROTOCOL_VERSION = 5
 """Cassandra 4.0 and later. Each frame carries a checksum. Named, or the driver tries its way down from version 66."""
+
+SECOND_TRIES_MAX = 2
+"""With three replicas, each is asked at last."""
 
 
 class UnknownTable(StoreUnavailable):
@@ -112,6 +120,9 @@ def _connect(hosts: Sequence[str], port: int, settings: StoreSettings) -> tuple[
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         request_timeout=settings.cassandra_request_timeout_ms / 1000,
         row_factory=tuple_factory,
+        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(
+            settings.cassandra_second_try_ms / 1000, SECOND_TRIES_MAX
+        ),
     )
     cluster = Cluster(
         list(hosts),

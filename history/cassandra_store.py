@@ -16,7 +16,7 @@ from pathlib import Path
 from string import Template
 
 import structlog
-from cassandra.query import BatchStatement, BatchType, PreparedStatement
+from cassandra.query import BatchStatement, BatchType, PreparedStatement, SimpleStatement
 
 from history.cassandra_session import CassandraSession, Row, UnknownTable
 from history.config import BUCKET_MS, StoreSettings
@@ -81,8 +81,10 @@ class CassandraReader:
     async def _has_tables(self) -> bool:
         """Asks the table that is made last. (system_schema lists tables already while they are being made, and for a
         statement that can't be prepared the driver logs a traceback.)"""
+        # One partition, not the whole table: of a scan, Cassandra doesn't ask a second node when one is stuck.
+        probe = f"SELECT bucket FROM {self._keyspace}.buckets WHERE video_id = '{CHECK_VIDEO_ID}' LIMIT 1"  # noqa: S608
         try:
-            await self._session.execute(f"SELECT bucket FROM {self._keyspace}.buckets LIMIT 1")  # noqa: S608
+            await self._session.execute(SimpleStatement(probe, is_idempotent=True))
         except UnknownTable:
             return False
         return True

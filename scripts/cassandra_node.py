@@ -135,8 +135,8 @@ class Node:
             return len(head) >= 5 and head[4] == CQL_SUPPORTED
         return False
 
-    def launch(self, jars: Path, heap_mb: int) -> int:
-        """Starts the process and returns its pid; it answers some seconds later."""
+    def launch(self, jars: Path, heap_mb: int) -> None:
+        """Starts the process; it answers some seconds later."""
         self._write_config()
         with (self.folder / "log" / "output.log").open("wb") as output:
             process = subprocess.Popen(
@@ -148,7 +148,8 @@ class Node:
                 start_new_session=True,  # Ctrl-C on the terminal that started it isn't meant for it
             )
         self._pid_file.write_text(str(process.pid))
-        return process.pid
+        # Between fork and exec /proc doesn't show its command line yet.
+        wait_until(lambda: self.pid() is not None or process.poll() is not None, PROBE_S_MAX)
 
     def stop(self) -> bool:
         """Ends the process: it flushes, then exits; killed after STOP_S_MAX. False if none was there."""
@@ -192,8 +193,9 @@ class Node:
             f"-Dcassandra.storagedir={self.folder}/data",
             f"-Dcassandra.jmx.local.port={self.ports.jmx + self.number - 1}",
             "-Dcassandra-foreground=yes",
-            # Nobody else joins or leaves meanwhile: the waits that make this safe in a real cluster are not needed.
-            "-Dcassandra.ring_delay_ms=1000",
+            # Nobody else joins or leaves meanwhile: the long waits that make this safe in a real cluster (30 s) are not
+            # needed. A joiner has to hear from the first node within its delay, also on a busy machine.
+            f"-Dcassandra.ring_delay_ms={1000 if self.number == 1 else 5000}",
             "-Dcassandra.skip_wait_for_gossip_to_settle=0",
             "-Dcassandra.shutdown_announce_in_ms=0",
             *("-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.service.CassandraDaemon"),

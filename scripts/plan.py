@@ -3,7 +3,7 @@
 import random
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,12 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def free_or_other(wanted: Sequence[int], promised: Container[int] = ()) -> list[int]:
+    """The wanted ports; in place of each that is taken, or promised to somebody else, another."""
+    others = (port for port in free_ports(2 * len(wanted) + 10) if port not in promised and port not in wanted)
+    return [port if port not in promised and is_free(port) else next(others) for port in wanted]
 
 
 def free_ports(count: int) -> list[int]:

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.text import Text
 
 from history.opening import STORE_HELP
-from scripts.plan import ROLES, Plan, free_ports, is_free, make_plan
+from scripts.plan import ROLES, Plan, free_or_other, is_free, make_plan
 from scripts.processes import ROOT, NotReady, Process, Supervisor
 from scripts.terminal import Terminal
 
 CASSANDRA_PORT = 9042
 CASSANDRA_URL = f"cassandra://127.0.0.1:{CASSANDRA_PORT}/livecomments"
+DISPATCHER_PORT = 7001  # the first one's; where scripts/topology looks if it isn't told
+RMS_PORT = 8101  # the first one's; both are only wishes: a port that is taken is replaced by another
 COLORS = {"dispatcher": "magenta", "rms": "cyan", "comment-service": "green"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -41,11 +43,12 @@ def main(
     do it: kill -9 one, and watch. What was written stays in --data for the next run.
     """
     data = data.resolve()
-    outer = list(range(port, port + comment_services))
+    outer = range(port, port + comment_services)
     for number in outer:
         if not is_free(number):
             print(f"run: port {number} is taken; choose another: scripts/run --port {number + 100}", file=sys.stderr)
             raise typer.Exit(1)
+    inner = [*range(DISPATCHER_PORT, DISPATCHER_PORT + dispatchers), *range(RMS_PORT, RMS_PORT + rms)]
     data.mkdir(parents=True, exist_ok=True)
     if store == "cassandra":
         _need_cassandra()
@@ -56,7 +59,7 @@ def main(
         comment_services=comment_services,
         store=urls.get(store, store),
         data=data,
-        ports=[*free_ports(dispatchers + rms), *outer],
+        ports=[*free_or_other(inner, promised=outer), *outer],
         log_format="console",
     )
     code = asyncio.run(_run(plan, restart, data, urls.get(store, store)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.plan import EPHEMERAL_RANGE, Plan, free_ports, is_free, make_plan
+from scripts.plan import EPHEMERAL_RANGE, Plan, free_or_other, free_ports, is_free, make_plan
 
 
 def plan(*, dispatchers: int = 2, rms: int = 2, comment_services: int = 2) -> Plan:
@@ -63,6 +63,16 @@ def test_free_ports_are_free_distinct_and_not_for_outgoing_connections() -> None
 def test_a_taken_port_is_seen() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert not is_free(taken.getsockname()[1])
+
+
+def test_a_taken_port_is_replaced() -> None:
+    free, promised = free_ports(2)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = free_or_other([free, port, promised], promised=[promised])
+    assert ports[0] == free
+    assert not {port, promised} & set(ports)
+    assert len(set(ports)) == 3
 
 
 async def test_nobody_there_is_not_ready() -> None:

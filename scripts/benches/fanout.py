@@ -1,6 +1,5 @@
 """scripts/bench fanout: the RMS beside its peers, on this machine, in this hour."""
 
-import asyncio
 import contextlib
 import sys
 import time
@@ -20,6 +19,7 @@ from scripts.benches.joins import Joins, measure_joins
 from scripts.benches.plot import draw
 from scripts.benches.run import Figures, Load, medians, run
 from scripts.benches.schedule import frame_bytes
+from scripts.benches.stopping import run_stoppable
 from scripts.benches.table import comparisons, ms, servers_table, size
 from scripts.benches.viewers import GeneratorFailed
 from scripts.processes import NotReady
@@ -216,6 +216,6 @@ def _slow_line(pair: Slow) -> str:
 def fanout(wishes: Wishes) -> int:
     """The exit code: 1 if our own server lost or doubled anything. Ctrl-C ends all processes first."""
     with contextlib.suppress(KeyboardInterrupt):
-        return 0 if asyncio.run(Fanout(wishes, Console(highlight=False, soft_wrap=True)).run()) else 1
+        return 0 if run_stoppable(Fanout(wishes, Console(highlight=False, soft_wrap=True)).run()) else 1
     print("bench: stopped; all that it started is ended", file=sys.stderr)
     return 130

@@ -21,6 +21,7 @@ from scripts.benches.contender import pid_of
 from scripts.benches.placing import NoRoom, Placing
 from scripts.benches.publishing import publish_grpc
 from scripts.benches.schedule import VIDEO, Schedule
+from scripts.benches.stopping import run_stoppable
 from scripts.benches.table import size
 from scripts.benches.viewers import Generator, GeneratorFailed, Report, merge
 from scripts.plan import Plan, free_ports, make_plan
@@ -164,7 +165,7 @@ def million(viewers: int, comments: int, json: Path | None, settings: MillionSet
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     run = Run(viewers, comments, say, settings)
     try:
-        result = asyncio.run(run.run())
+        result = run_stoppable(run.run())
     except (TooLittleMemory, NoRoom, NotReady, GeneratorFailed, grpc.RpcError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

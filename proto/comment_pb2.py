@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13proto/comment.proto\x12\x0flivecomments.v1\"\"\n\x06\x41uthor\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"x\n\x07\x43omment\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\'\n\x06\x61uthor\x18\x03 \x01(\x0b\x32\x17.livecomments.v1.Author\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13proto/comment.proto\x12\x0flivecomments.v1\"\"\n\x06\x41uthor\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x8b\x01\n\x07\x43omment\x12\n\n\x02id\x18\x01 \x01(\x06\x12\x10\n\x08video_id\x18\x02 \x01(\t\x12\'\n\x06\x61uthor\x18\x03 \x01(\x0b\x32\x17.livecomments.v1.Author\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\x12\x11\n\terased_id\x18\x06 \x01(\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AUTHOR']._serialized_start=40
   _globals['_AUTHOR']._serialized_end=74
-  _globals['_COMMENT']._serialized_start=76
-  _globals['_COMMENT']._serialized_end=196
+  _globals['_COMMENT']._serialized_start=77
+  _globals['_COMMENT']._serialized_end=216
 # @@protoc_insertion_point(module_scope)

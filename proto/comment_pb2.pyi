@@ -49,6 +49,7 @@ class Comment(_message.Message):
     AUTHOR_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    ERASED_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Milliseconds since 1970 (48 bits), comment_service node (10 bits), sequence (6 bits).
     Unique for ever, and the order in which viewers read. 16 hex digits wherever a person can see it.
@@ -59,6 +60,10 @@ class Comment(_message.Message):
     """at most 500 characters and 2,000 bytes of UTF-8 (the accepting service's limits)"""
     created_at_ms: _builtins.int
     """when it was accepted, milliseconds since 1970"""
+    erased_id: _builtins.int
+    """Not 0: this is no comment. It tells that the comment with this id, in the same video, is erased; it has an id of
+    its own, no author and no message, and travels as a comment does.
+    """
     @_builtins.property
     def author(self) -> Global___Author: ...
     def __init__(
@@ -69,10 +74,11 @@ class Comment(_message.Message):
         author: Global___Author | None = ...,
         message: _builtins.str = ...,
         created_at_ms: _builtins.int = ...,
+        erased_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["author", b"author"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "created_at_ms", b"created_at_ms", "id", b"id", "message", b"message", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "created_at_ms", b"created_at_ms", "erased_id", b"erased_id", "id", b"id", "message", b"message", "video_id", b"video_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

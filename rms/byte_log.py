@@ -42,6 +42,11 @@ class ByteLog:
         """How many frames stand between two frames' ends"""
         return bisect_left(self._ends, end) - bisect_left(self._ends, offset + 1) + 1 if offset < end else 0
 
+    def overwrite(self, offset: int, data: bytes) -> None:
+        """Puts other bytes in the place of those at `offset`, as many as there were. For erasing only."""
+        start = offset - self.base
+        self._bytes[start : start + len(data)] = data
+
     def trim(self, offset: int) -> None:
         """Forgets everything before `offset`, which is a frame's end or `base`."""
         if offset > self.base:

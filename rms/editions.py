@@ -45,6 +45,10 @@ class Edition(Protocol):
         """What a viewer has that has read this log up to a frame's end; None if that is no longer known."""
         ...
 
+    def forget(self) -> None:
+        """What stands in the source has been overwritten: nothing that was taken from it may be sent any more."""
+        ...
+
     def aside(self, data: bytes) -> bytes:
         """Bytes for the viewers that stand at the log's end now, as they are given to them without being in the log."""
         ...
@@ -64,6 +68,9 @@ class PlainEdition:
 
     def attach(self, attach: Attach, now_ms: int) -> Attach:
         return attach
+
+    def forget(self) -> None:
+        pass
 
     def aside(self, data: bytes) -> bytes:
         return data
@@ -108,6 +115,11 @@ class _Derived:
             self.log.trim(self._stops[drop].end)
             del self._stops[:drop]
 
+    def forget(self) -> None:
+        """Viewers at the end go on from there; those behind it are placed anew."""
+        self.log.trim(self.log.end)
+        del self._stops[:-1]
+
     def _source_of(self, offset: int) -> int | None:
         """The last place in the source that this frame's end stands for"""
         index = bisect_right(self._stops, offset, key=_end) - 1
@@ -134,8 +146,8 @@ class RateEdition(_Derived):
         self._trim()
         for entry in self._feed.entries_from(self._taken):
             self._next_second(entry.at_ms, entry.start)
-            if self._passed < self._rate:
-                self._passed += 1
+            if self._passed < self._rate or entry.is_erasure:
+                self._passed += not entry.is_erasure
                 self._stop(entry.end, self._feed.frame(entry))
             else:
                 self._skipped += 1
@@ -182,7 +194,7 @@ class GzipEdition(_Derived):
         self._trim()
         taken, end = self._taken, self._source.end
         if taken < end:
-            start = max(self._shared_from, taken - DICTIONARY_BYTES, self._source.base)
+            start = min(taken, max(self._shared_from, taken - DICTIONARY_BYTES, self._source.base))
             dictionary = self._source.read(start, taken - start)
             self._stop(end, _deflate(self._source.read(taken, end - taken), dictionary))
 
@@ -204,6 +216,13 @@ class GzipEdition(_Derived):
     def position_at(self, offset: int) -> Position | None:
         source = self._source_of(offset)
         return None if source is None else self._edition.position_at(source)
+
+    def forget(self) -> None:
+        """The source isn't what the viewers have read any more: nobody looks back behind its end."""
+        self._edition.forget()
+        super().forget()
+        self._shared_from = self._source.end
+        self._last_private = (-1, -1, b"")
 
     def aside(self, data: bytes) -> bytes:
         """What is written aside shifts what stands before it, for some viewers: nobody looks back behind it."""

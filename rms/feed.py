@@ -15,7 +15,7 @@ from history.ids import format_id
 from history.model import Comment
 from rms.byte_log import ByteLog
 from rms.position import Position, Window, in_window, missing, window_floor
-from rms.sse import comment_data, comment_frame, event_frame, frame_data
+from rms.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data
 
 ANSWERS_MAX = 1_000
 """positions whose answers are kept for those who resume from the same one"""
@@ -33,14 +33,24 @@ class FeedLimits:
     """how long an id is remembered, at least"""
 
 
-class Entry(NamedTuple):
-    """A comment in the log, and the position of a viewer that has just read it"""
+class Erasure(NamedTuple):
+    """The word that a comment is erased. It travels as a comment does, with an id of its own."""
 
     id: int
-    position: Position
+    video_id: str
+    erased_id: int
+
+
+class Entry(NamedTuple):
+    """A comment in the log, or an erasure, and the position of a viewer that has just read it"""
+
+    id: int
+    position: Position | None
+    """None: nothing but erasures stood before it"""
     start: int
     end: int
     at_ms: int
+    is_erasure: bool = False
 
 
 class Attach(NamedTuple):
@@ -62,9 +72,10 @@ class Feed:
         self.log = ByteLog()
         self._limits = limits
         self._entries: list[Entry] = []  # in order of arrival, one for each frame of the log
-        self._ids: list[int] = []  # of the entries, sorted
+        self._ids: list[int] = []  # of the comments among them, sorted
         self._held_from = complete_from  # every known comment from here on is in the log
         self._window = Window(complete_from)
+        self._erased: set[int] = set()  # of the comments whose frames are blank
         self._seen: set[int] = set()
         self._seen_before: set[int] = set()
         self._rotated_ms = now_ms
@@ -97,6 +108,23 @@ class Feed:
         self.trim(now_ms)
         return True
 
+    def erase(self, erasure: Erasure, now_ms: int) -> bool:
+        """Blanks the comment in the log and tells the viewers; a later arrival of it is dropped. False if known."""
+        if erasure.id in self._seen or erasure.id in self._seen_before:
+            return False
+        self._remember(erasure.id, now_ms)
+        self._remember(erasure.erased_id, now_ms)
+        for entry in self._entries:
+            if entry.id == erasure.erased_id and not entry.is_erasure:
+                self._erased.add(entry.id)
+                self.log.overwrite(entry.start, blank_frame(self.frame(entry)))
+        position, start = self._window.position(), self.log.end
+        end = self.log.append(event_frame("deleted", {"id": format_id(erasure.erased_id)}, position))
+        self._entries.append(Entry(erasure.id, position, start, end, now_ms, is_erasure=True))
+        self._answers.clear()
+        self.trim(now_ms)
+        return True
+
     def _remember(self, comment_id: int, now_ms: int) -> None:
         if now_ms - self._rotated_ms > self._limits.dedupe_ms:
             self._seen_before, self._seen, self._rotated_ms = self._seen, set(), now_ms
@@ -116,8 +144,10 @@ class Feed:
             return
         self.log.trim(entries[drop - 1].end)
         for entry in entries[:drop]:
-            del self._ids[bisect_left(self._ids, entry.id)]
-            self._held_from = max(self._held_from, entry.id + 1)
+            if not entry.is_erasure:
+                del self._ids[bisect_left(self._ids, entry.id)]
+                self._erased.discard(entry.id)
+                self._held_from = max(self._held_from, entry.id + 1)
         del entries[:drop]
         self._answers.clear()
 
@@ -203,12 +233,14 @@ class Feed:
             if self._entries[index].id in known:
                 cut = index + 1
                 break
-        before = {entry.id: entry for entry in self._entries[:cut]}
+        before = {entry.id: entry for entry in self._entries[:cut] if not entry.is_erasure}
+        erasures = [entry for entry in self._entries[:cut] if entry.is_erasure and entry.id > position.high]
         alone = {comment_id for comment_id in (*before, *elsewhere) if comment_id > position.high}
         alone.update(lacks)
         if len(alone) > self._limits.resume_comments_max:
             return self.gap(position, backfill, "too_far_behind")
         private = self._frames_alone(position, sorted(alone), known.difference(lacks), before, elsewhere)
+        private += b"".join(map(self.frame, erasures))
         return Attach(private, self._entries[cut].start if cut < len(self._entries) else self.log.end)
 
     def _frames_alone(
@@ -226,6 +258,8 @@ class Feed:
         frames = []
         for comment_id in ids:
             window.add(comment_id)
+            if comment_id in self._erased:
+                continue
             if comment_id in elsewhere:
                 data = comment_data(elsewhere[comment_id])
             else:
@@ -257,4 +291,4 @@ def _end(entry: Entry) -> int:
 
 
 def _high(entry: Entry) -> int:
-    return entry.position.high
+    return entry.position.high if entry.position else -1

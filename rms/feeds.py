@@ -19,7 +19,7 @@ from history.ids import first_id_at
 from history.model import Comment
 from history.store import StoreUnavailable
 from rms.config import RmsSettings
-from rms.feed import Attach, Feed, NeedsHistory
+from rms.feed import Attach, Erasure, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
 from rms.rooms import Room, Wish, wall_ms
@@ -100,7 +100,7 @@ class Feeds:
         room.feed = Feed(self._settings.feed_limits(), seed, complete_from, now_ms)
         pending, room.pending = room.pending, None
         for comment in pending or ():
-            room.feed.append(comment, now_ms)
+            self._append(room, comment)
         if room.overflow_id:
             self._spawn(self._catch_up(room, room.overflow_id))
 
@@ -160,8 +160,8 @@ class Feeds:
 
     # Comments
 
-    def deliver(self, comments: Iterable[Comment]) -> None:
-        """Live comments, as they come; doubles are dropped."""
+    def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
+        """Live comments, as they come, and the word that some are erased; doubles are dropped."""
         for comment in comments:
             room = self._rooms.get(comment.video_id)
             if room is None:
@@ -173,8 +173,13 @@ class Feeds:
             else:
                 room.overflow_id = min(room.overflow_id or comment.id, comment.id)
 
-    def _append(self, room: Room, comment: Comment) -> None:
-        if room.feed.append(comment, wall_ms()):
+    def _append(self, room: Room, comment: Comment | Erasure) -> None:
+        if isinstance(comment, Comment):
+            if room.feed.append(comment, wall_ms()):
+                self._publish(room)
+        elif room.feed.erase(comment, wall_ms()):
+            for audience in room.audiences.values():
+                audience.edition.forget()
             self._publish(room)
 
     def _publish(self, room: Room) -> None:

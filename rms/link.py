@@ -20,6 +20,7 @@ from history.model import Author, Comment
 from proto import comment_pb2, dispatch_pb2
 from proto.dispatch_pb2_grpc import DispatcherStub
 from rms.config import RmsSettings
+from rms.feed import Erasure
 
 log = structlog.stdlib.get_logger()
 
@@ -32,7 +33,7 @@ MESSAGE_BYTES_MAX = 16 << 20
 class Served(Protocol):
     """What the feeds do for the links."""
 
-    def deliver(self, comments: Iterable[Comment]) -> None: ...
+    def deliver(self, comments: Iterable[Comment | Erasure]) -> None: ...
     def catch_up(self, from_id: int) -> None: ...
     def serving(self) -> dict[str, int]: ...
     def changed_viewers(self) -> tuple[dict[str, int], int]: ...
@@ -298,7 +299,9 @@ def video_viewers(viewers: dict[str, int]) -> list[dispatch_pb2.VideoViewers]:
     return [dispatch_pb2.VideoViewers(video_id=video_id, viewers=count) for video_id, count in viewers.items()]
 
 
-def _comment(message: comment_pb2.Comment) -> Comment:
+def _comment(message: comment_pb2.Comment) -> Comment | Erasure:
+    if message.erased_id:
+        return Erasure(message.id, message.video_id, message.erased_id)
     author = Author(message.author.id, message.author.name)
     return Comment(message.id, message.video_id, author, message.message, message.created_at_ms)
 

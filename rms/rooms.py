@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from history.model import Comment
 from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
-from rms.feed import Feed
+from rms.feed import Erasure, Feed
 from rms.sweep import Audience, Viewer
 
 
@@ -34,7 +34,7 @@ class Room:
         """on_behind: called with a viewer that has fallen off its log; its socket is open and registered nowhere."""
         self.video_id = video_id
         self.audiences: dict[Wish, Audience] = {}
-        self.pending: list[Comment] | None = []  # came while history was read; None once open
+        self.pending: list[Comment | Erasure] | None = []  # came while history was read; None once open
         self.overflow_id = 0  # the smallest id that did not fit there
         self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, catching up
         self.empty_ms = 0  # since when nobody is here; 0: somebody is, or was at the last look

@@ -42,6 +42,12 @@ def frame_data(frame: bytes) -> bytes:
     return frame[frame.index(b"\ndata: ") + 7 : -2]
 
 
+def blank_frame(frame: bytes) -> bytes:
+    """As long as the frame, with its id, and a comment line for its data: clients take the position, and no event."""
+    head = frame.index(b"\n") + 1
+    return frame[:head] + b":" + b" " * (len(frame) - head - 3) + b"\n\n"
+
+
 def event_frame(name: str, payload: object, position: Position | None = None) -> bytes:
     """A named event with a JSON payload"""
     identity = b"id: %b\n" % str(position).encode() if position else b""

@@ -89,6 +89,13 @@ class FakeDispatcher(DispatcherServicer):
         self._down.put_nowait(dispatch_pb2.DispatcherMessage(deliver=deliver))
         return self._number
 
+    def erase(self, video_id: str, own_id: int, erased_id: int) -> None:
+        assert self._down is not None
+        self._number += 1
+        word = comment_pb2.Comment(id=own_id, video_id=video_id, erased_id=erased_id)
+        deliver = dispatch_pb2.Deliver(number=self._number, comments=[word])
+        self._down.put_nowait(dispatch_pb2.DispatcherMessage(deliver=deliver))
+
     def catch_up(self, from_id: int) -> int:
         assert self._down is not None
         self._number += 1

@@ -25,4 +25,6 @@ def events(stream: bytes) -> Iterator[dict[str, str]]:
 
 def ids(stream: bytes) -> list[int]:
     """The comments' ids in the order of the stream"""
-    return [int(json.loads(event["data"])["id"], 16) for event in events(stream) if "event" not in event]
+    return [
+        int(json.loads(event["data"])["id"], 16) for event in events(stream) if "event" not in event and "data" in event
+    ]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rms.byte_log import ByteLog
 from rms.editions import GZIP_HEAD, Edition, GzipEdition, PlainEdition, RateEdition, stored
-from rms.feed import Attach, Feed, FeedLimits, NeedsHistory
+from rms.feed import Attach, Erasure, Feed, FeedLimits, NeedsHistory
 from rms.position import parse_position
 from tests.rms.parts import T0, comment, events, ids
 
@@ -48,7 +48,7 @@ def new_feed(comments: int = 0) -> Feed:
     return Feed(LIMITS, [comment(n, T0 - 100_000 + n) for n in range(comments)], 0, T0)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["say", "say", "join", "read", "aside"]), words), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from(["say", "say", "join", "read", "aside", "erase"]), words), max_size=60))
 def test_gzip_is_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[str, str]]) -> None:
     feed = new_feed(3)
     plain = PlainEdition(feed)
@@ -65,6 +65,11 @@ def test_gzip_is_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[s
             case "read":
                 for client in (client for pair in pairs[::2] for client in pair):
                     client.read(now)
+            case "erase":  # everybody has read everything; then something of it is gone
+                for client in (client for pair in pairs for client in pair):
+                    client.read(now)
+                feed.erase(Erasure(comment(900 + number, now).id, "v", feed._entries[0].id), now)
+                gzip.forget()
             case "aside":  # a sweep: all have read up to the end, then they get it
                 for client in (client for pair in pairs for client in pair):
                     client.read(now)

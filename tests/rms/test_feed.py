@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from history.ids import format_id
 from history.model import Comment
-from rms.feed import Attach, Feed, FeedLimits, NeedsHistory
+from rms.feed import Attach, Erasure, Feed, FeedLimits, NeedsHistory
 from rms.position import WINDOW_MS, Position, parse_position
 from tests.rms.parts import T0, comment, events, ids
 
@@ -27,6 +27,13 @@ def read(feed: Feed, attach: Attach) -> bytes:
 def attached(found: Attach | NeedsHistory) -> Attach:
     assert isinstance(found, Attach)
     return found
+
+
+def position_after(feed: Feed, count: int) -> Position:
+    """Of a viewer that has read so many frames of the feed"""
+    position = feed._entries[count - 1].position
+    assert position is not None
+    return position
 
 
 def last_position(stream: bytes) -> Position:
@@ -77,7 +84,7 @@ def test_resuming_on_the_same_feed_is_exact(data: st.DataObject) -> None:
     for c in order:
         feed.append(c, T0)
     cut = data.draw(st.integers(1, len(order)))
-    attach = attached(feed.resume(feed._entries[cut - 1].position, 0, T0))
+    attach = attached(feed.resume(position_after(feed, cut), 0, T0))
     assert ids(read(feed, attach)) == [c.id for c in order[cut:]]
 
 
@@ -96,7 +103,7 @@ def test_resuming_on_another_feed_loses_nothing(data: st.DataObject) -> None:
     for c in there[:arrived]:
         b.append(c, T0)
     published = sorted({*here[:cut], *there[:arrived]}, key=lambda c: c.id)
-    position = a._entries[cut - 1].position
+    position = position_after(a, cut)
     found = b.resume(position, 0, T0)
     if isinstance(found, NeedsHistory):
         found = attached(b.resume(position, 0, T0, [c for c in published if c.id >= found.from_id]))
@@ -122,7 +129,7 @@ def test_a_feed_opened_from_history_takes_over(data: st.DataObject) -> None:
     has = {c.id for c in order[:cut]}
     seed = talk[-data.draw(st.integers(1, len(talk))) :]
     b = new_feed(seed, complete_from=0 if len(seed) == len(talk) else seed[0].id)
-    position = a._entries[cut - 1].position
+    position = position_after(a, cut)
     found = b.resume(position, 0, T0)
     if isinstance(found, NeedsHistory):
         found = attached(b.resume(position, 0, T0, [c for c in talk if c.id >= found.from_id]))
@@ -236,3 +243,51 @@ def test_a_position_is_found_again_as_long_as_it_is_held(data: st.DataObject) ->
     assert feed.position_at(feed.log.base) is None or feed.log.base > 0
     if feed.log.base:
         assert feed.position_at(feed.log.base - 1) is None
+
+
+def test_an_erased_comment_is_blank_for_those_who_come_and_told_to_those_who_are_here() -> None:
+    feed = new_feed([comment(n) for n in range(3)])
+    end = feed.log.end
+    secret = comment(1)
+    assert feed.erase(Erasure(comment(9).id, "v", secret.id), T0)
+    assert not feed.erase(Erasure(comment(9).id, "v", secret.id), T0)
+    (told,) = events(feed.log.read(end, 1 << 20))
+    assert (told["event"], json.loads(told["data"])) == ("deleted", {"id": format_id(secret.id)})
+    for_joiners = read(feed, feed.join(10))
+    assert ids(for_joiners) == [comment(0).id, comment(2).id]
+    assert b"hello" not in for_joiners.split(b"\n\n")[1]
+    assert [event["id"] for event in events(for_joiners)] == [
+        str(p) for p in (*(entry.position for entry in feed._entries[:3]), feed.position)
+    ]
+
+
+def test_an_erased_comment_never_comes_later() -> None:
+    feed = new_feed()
+    feed.erase(Erasure(comment(9).id, "v", comment(1).id), T0)
+    assert not feed.append(comment(1), T0)
+    assert feed.append(comment(2), T0)
+    assert ids(read(feed, feed.join(10))) == [comment(2).id]
+
+
+@given(st.data())
+def test_resuming_across_erasures_loses_nothing_else(data: st.DataObject) -> None:
+    talk = data.draw(talks())
+    a, b = new_feed(), new_feed()
+    erased: set[int] = set()
+    for feed in (a, b):
+        for c in data.draw(arrivals(talk, 1_000)):
+            feed.append(c, T0)
+    cut = data.draw(st.integers(1, len(talk)))
+    has = {entry.id for entry in a._entries[:cut]}
+    position = position_after(a, cut)
+    for number, c in enumerate(data.draw(st.lists(st.sampled_from(talk), max_size=3, unique=True))):
+        erased.add(c.id)
+        b.erase(Erasure(comment(900 + number, T0 + 60_000).id, "v", c.id), T0)
+    found = b.resume(position, 0, T0)
+    if isinstance(found, NeedsHistory):
+        found = attached(b.resume(position, 0, T0, [c for c in talk if c.id not in erased and c.id >= found.from_id]))
+    stream = read(b, found)
+    assert has | set(ids(stream)) | erased == {c.id for c in talk}
+    assert not erased & set(ids(stream))
+    told = {int(json.loads(e["data"])["id"], 16) for e in events(stream) if e.get("event") == "deleted"}
+    assert told == erased

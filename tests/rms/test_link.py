@@ -1,5 +1,8 @@
 """rms/link.py: the stream to a dispatcher, made, lost and made again."""
 
+import asyncio
+import zlib
+
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, ids
 from tests.rms.test_app import viewer
@@ -57,3 +60,23 @@ async def test_a_silent_replica_is_left(start_node: StartNode) -> None:
     node.dispatcher.answers_beats = False
     node.dispatcher.cut()
     await eventually(lambda: node.node.upstream.statistics()[0].connects >= 3)
+
+
+async def test_an_erasure_blanks_the_backfill_and_is_told(start_node: StartNode) -> None:
+    node = await start_node()
+    async with (
+        viewer(node.port, "/comments/v") as raw,
+        viewer(node.port, "/comments/v?max_rate=5", "Accept-Encoding: gzip\r\n") as limited,
+    ):
+        node.dispatcher.deliver([comment(1, message="secret"), comment(2)])
+        await raw.read_until(2)
+        node.dispatcher.erase("v", comment(3).id, comment(1).id)
+        await raw.read_until(b"event: deleted\n")
+        async with viewer(node.port, "/comments/v") as late:
+            body = await late.read_until(b"event: deleted\n")
+            assert ids(body) == [comment(2).id]
+            assert b"secret" not in body
+        gunzip, text = zlib.decompressobj(31), b""
+        async with asyncio.timeout(10):
+            while b"event: deleted" not in text:
+                text += gunzip.decompress(await limited.reader.read(65536))

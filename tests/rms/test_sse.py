@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from history.model import Author, Comment, comment_json
 from rms.position import Position
-from rms.sse import comment_data, comment_frame, event_frame, frame_data, retry_line
+from rms.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data, retry_line
 
 # Everything that some client takes for a line's end, and what browsers or terminals trip over
 FORBIDDEN = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), "\u2028", "\u2029"]
@@ -31,6 +31,17 @@ def test_a_frame_is_id_and_data(message: str) -> None:
     frame = comment_frame(position, data)
     assert frame.decode().split("\n") == [f"id: {position}", f"data: {data.decode()}", "", ""]
     assert frame_data(frame) == data
+
+
+@given(texts)
+def test_a_blank_frame_is_as_long_has_the_id_and_is_no_event(message: str) -> None:
+    frame = comment_frame(Position(1, 1, 7), comment_data(Comment(1, "v", Author("a", "A"), message, 2)))
+    blank = blank_frame(frame)
+    assert len(blank) == len(frame)
+    first, second, *rest = blank.decode().split("\n")
+    assert first == f"id: {Position(1, 1, 7)}"
+    assert second.strip() == ":"
+    assert rest == ["", ""]
 
 
 def test_named_events_and_retry() -> None:

@@ -33,6 +33,9 @@ class Bytes:
     def position_at(self, offset: int) -> Position | None:
         return Position(offset, 1, 1)
 
+    def forget(self) -> None:
+        pass
+
     def aside(self, data: bytes) -> bytes:
         return data
 

@@ -10,6 +10,8 @@ import typer
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.fanout import OURS, Wishes, fanout
 from scripts.benches.million import million
+from scripts.benches.schedule import Line
+from scripts.chat_log import read
 
 PEERS = ",".join(name for name in CONTENDERS if name != OURS)
 
@@ -30,6 +32,10 @@ def fanout_command(
     repeats: Annotated[int, typer.Option(min=1, help="runs of each, of which the medians are shown")] = 3,
     peers: Annotated[str, typer.Option(help="whom to run beside ours, with commas between; empty: nobody")] = PEERS,
     slow: Annotated[int, typer.Option(min=0, help="also: so many of the viewers never read")] = 0,
+    gzip: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="also: this chat log's texts (t, user, text), packed"),
+    ] = None,
     joins: Annotated[int, typer.Option(min=0, help="also: so many joins with backfill at once")] = 0,
     highest: Annotated[bool, typer.Option("--highest", help="also: search the highest sustained rate")] = False,
     json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
@@ -45,7 +51,8 @@ def fanout_command(
         raise typer.BadParameter(f"{', '.join(unknown)}: known are {PEERS}", param_hint="--peers")
     if slow >= viewers:
         raise typer.BadParameter("somebody must read", param_hint="--slow")
-    wishes = Wishes(viewers, _rates(rates), seconds, repeats, names, slow, joins, highest, json, svg)
+    said = _said(gzip) if gzip else []
+    wishes = Wishes(viewers, _rates(rates), seconds, repeats, names, slow, said, joins, highest, json, svg)
     raise typer.Exit(fanout(wishes))
 
 
@@ -61,6 +68,14 @@ def million_command(
     Changes no setting of the machine. Exit code 1: something was lost or doubled, or there was no room.
     """
     raise typer.Exit(million(viewers, comments, json))
+
+
+def _said(log: Path) -> list[Line]:
+    with log.open("rb") as lines:
+        entries, _ = read(lines)
+    if not entries:
+        raise typer.BadParameter(f"{log} has no line of a chat", param_hint="--gzip")
+    return [Line(entry.user, entry.text) for entry in entries]
 
 
 def _rates(text: str) -> list[float]:

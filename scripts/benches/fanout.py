@@ -1,33 +1,36 @@
 """scripts/bench fanout: the RMS beside its peers, on this machine, in this hour."""
 
-import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+import grpc
 import msgspec
 from rich.console import Console
 
 from scripts.benches import procfs
+from scripts.benches.building import CannotBuild, build
 from scripts.benches.config import BENCH
 from scripts.benches.contender import Contender
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.highest import highest, majority
 from scripts.benches.joins import Joins, measure_joins
+from scripts.benches.pairs import Pair, gzip_line, gzip_loads, slow_line, slow_loads
 from scripts.benches.plot import draw
 from scripts.benches.run import Figures, Load, medians, run
-from scripts.benches.schedule import frame_bytes
+from scripts.benches.schedule import Line, frame_bytes
 from scripts.benches.stopping import run_stoppable
-from scripts.benches.table import comparisons, ms, servers_table, size
+from scripts.benches.table import comparisons, ms, servers_table
 from scripts.benches.viewers import GeneratorFailed
 from scripts.processes import NotReady
 
 OURS = "rms"
 SEARCHED = (OURS, "nchan")
 
-Failed = (NotReady, GeneratorFailed, OSError)
+Failed = (NotReady, GeneratorFailed, CannotBuild, grpc.RpcError, aiohttp.ClientError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,12 @@ class Wishes:
     repeats: int
     peers: Sequence[str]
     slow: int
+    gzip: Sequence[Line]
+    """what real people said; empty: compression isn't measured"""
     joins: int
     highest: bool
     json: Path | None
     svg: Path | None
-
-
-class Slow(msgspec.Struct, frozen=True):
-    """The same readers, with others beside them who never read, and without."""
-
-    without: Figures
-    beside: Figures
 
 
 class Results(msgspec.Struct):
@@ -63,7 +61,8 @@ class Results(msgspec.Struct):
     frame_bytes: int
     fanout: list[Figures]
     runs: list[Figures]
-    slow: list[Slow]
+    slow: list[Pair]
+    gzip: list[Pair]
     highest: dict[str, Figures]
     joins: Joins | None = None
 
@@ -82,6 +81,7 @@ class Fanout:
             fanout=[],
             runs=[],
             slow=[],
+            gzip=[],
             highest={},
         )
 
@@ -92,7 +92,9 @@ class Fanout:
         loads = [Load(wishes.viewers, rate, wishes.seconds) for rate in wishes.rates]
         results.fanout = await self._repeated([(kind, load) for load in loads for kind in kinds])
         if wishes.slow:
-            results.slow = await self._slow()
+            results.slow = await self._pairs([slow_loads(load, wishes.slow) for load in loads])
+        if wishes.gzip:
+            results.gzip = await self._pairs([gzip_loads(load, wishes.gzip) for load in loads])
         if wishes.highest:
             for kind in kinds:
                 if kind.name in SEARCHED:
@@ -127,7 +129,8 @@ class Fanout:
     async def _one(self, kind: type[Contender], load: Load, which: str) -> Figures | None:
         """None: the server didn't hold out; that is said."""
         beside = f" beside {load.idle:,} who never read" if load.idle else ""
-        asked = f"{kind.name}, {load.rate:g} comments/s to {load.viewers:,} viewers{beside}, {which}"
+        packed = " with gzip" if load.gzip else ""
+        asked = f"{kind.name}, {load.rate:g} comments/s to {load.viewers:,} viewers{packed}{beside}, {which}"
         try:
             figures = await run(kind, load)
         except Failed as error:
@@ -138,18 +141,14 @@ class Fanout:
         self._say.print(f"{asked}: {figures.deliveries_per_s:,.0f} deliveries/s, {outcome}", style="dim")
         return figures
 
-    async def _slow(self) -> list[Slow]:
-        """Without and beside: the same number of readers in both."""
-        wishes, kind = self._wishes, CONTENDERS[OURS]
-        alone = [Load(wishes.viewers - wishes.slow, rate, wishes.seconds) for rate in wishes.rates]
-        pairs = [(kind, load) for each in alone for load in (each, replace(each, idle=wishes.slow))]
-        rows = await self._repeated(pairs)
-        by_load = {(row.rate, row.idle): row for row in rows}
-        return [
-            Slow(without=by_load[rate, 0], beside=by_load[rate, wishes.slow])
-            for rate in wishes.rates
-            if (rate, 0) in by_load and (rate, wishes.slow) in by_load
-        ]
+    async def _pairs(self, loads: Sequence[tuple[Load, Load]]) -> list[Pair]:
+        """Our own server under both loads of each pair; a pair of which one failed is left out."""
+        pairs = []
+        for pair in loads:
+            rows = await self._repeated([(CONTENDERS[OURS], load) for load in pair])
+            if len(rows) == len(pair):
+                pairs.append(Pair(*rows))
+        return pairs
 
     async def _search(self, kind: type[Contender]) -> None:
         """The highest sustained rate, by majority of some runs at each rate that is tried"""
@@ -185,7 +184,9 @@ class Fanout:
         for line in comparisons(results.fanout):
             show(line)
         for pair in results.slow:
-            show(_slow_line(pair))
+            show(slow_line(pair))
+        for pair in results.gzip:
+            show(gzip_line(pair))
         for name, row in results.highest.items():
             show(f"highest sustained, {name}: {row.deliveries_per_s:,.0f} deliveries/s ({row.rate:.1f} comments/s)")
         if len(results.highest) == len(SEARCHED):
@@ -203,19 +204,14 @@ class Fanout:
             wishes.svg.write_text(draw(results.fanout, about))
 
 
-def _slow_line(pair: Slow) -> str:
-    without, beside = pair.without, pair.beside
-    ratio = beside.p99_ms / without.p99_ms if without.p99_ms else 0.0
-    return (
-        f"{beside.idle:,} who never read beside {beside.viewers:,}, {beside.rate:g} comments/s: the others' p99 "
-        f"{ms(without.p99_ms)} → {ms(beside.p99_ms)} ms ({ratio:.2f} ×), RSS {size(without.rss_end_bytes)} → "
-        f"{size(beside.rss_end_bytes)}, TCP buffers {size(without.tcp_bytes)} → {size(beside.tcp_bytes)}"
-    )
-
-
 def fanout(wishes: Wishes) -> int:
-    """The exit code: 1 if our own server lost or doubled anything. Ctrl-C ends all processes first."""
-    with contextlib.suppress(KeyboardInterrupt):
+    """The exit code: 1 if our own server lost or doubled anything, or nothing can be measured. Ctrl-C ends all first."""
+    try:
+        build("viewers", gzip=bool(wishes.gzip))
         return 0 if run_stoppable(Fanout(wishes, Console(highlight=False, soft_wrap=True)).run()) else 1
-    print("bench: stopped; all that it started is ended", file=sys.stderr)
-    return 130
+    except CannotBuild as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: stopped; all that it started is ended", file=sys.stderr)
+        return 130

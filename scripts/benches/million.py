@@ -16,6 +16,7 @@ from rich.table import Table
 
 from history.opening import open_store
 from scripts.benches import procfs
+from scripts.benches.building import CannotBuild
 from scripts.benches.config import CHILDREN, MILLION, MillionSettings
 from scripts.benches.contender import pid_of
 from scripts.benches.placing import NoRoom, Placing
@@ -166,7 +167,7 @@ def million(viewers: int, comments: int, json: Path | None, settings: MillionSet
     run = Run(viewers, comments, say, settings)
     try:
         result = run_stoppable(run.run())
-    except (TooLittleMemory, NoRoom, NotReady, GeneratorFailed, grpc.RpcError, OSError) as error:
+    except (TooLittleMemory, NoRoom, NotReady, GeneratorFailed, CannotBuild, grpc.RpcError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -41,7 +41,6 @@ http {{
     location = /publish {{
       nchan_publisher;
       nchan_channel_id bench;
-      nchan_message_buffer_length 0;  # nobody comes late here: what is not kept costs it nothing
     }}
     location = /events {{
       nchan_subscriber eventsource;

@@ -55,7 +55,7 @@ class RmsWithPast(Rms):
 async def _fill(url: str, past: Schedule | None) -> None:
     """Makes the store's tables; and before the past, which is numbered, there are as many comments that are not."""
     ids, now_ms = IdSource(1), time.time_ns() // 1_000_000
-    messages = ["before"] * past.count + [past.message(number) for number in range(past.count)] if past else []
+    messages = ["before"] * past.count + [past.line(number).text for number in range(past.count)] if past else []
     comments = [Comment(ids.next(now_ms), VIDEO, Author("u2", "u2"), message, now_ms) for message in messages]
     store = await open_store(url)
     try:

@@ -44,11 +44,12 @@ async def _read_acknowledgements(call: "grpc.aio.StreamStreamCall[PublishRequest
 
 def _comment(schedule: Schedule, number: int, ids: IdSource) -> Comment:
     now_ms = time.time_ns() // 1_000_000
+    user, text = schedule.line(number)
     return Comment(
         id=ids.next(now_ms),
         video_id=VIDEO,
-        author=Author(id="u1", name="u1"),
-        message=schedule.message(number),
+        author=Author(id=user, name=user),
+        message=text,
         created_at_ms=now_ms,
     )
 

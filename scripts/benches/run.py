@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import msgspec
@@ -12,7 +12,7 @@ from scripts.benches import procfs
 from scripts.benches.audience import Audience
 from scripts.benches.config import BENCH, BenchSettings
 from scripts.benches.contender import Contender
-from scripts.benches.schedule import Schedule
+from scripts.benches.schedule import Line, Schedule
 from scripts.benches.viewers import Report
 
 
@@ -23,6 +23,7 @@ class Figures(msgspec.Struct, frozen=True):
     rate: float  # comments/s that were due
     viewers: int  # who read
     idle: int  # who never read
+    gzip: bool
     frame_bytes: float  # on the wire, with what the protocol adds
     deliveries_per_s: float  # that arrived, from the first due time to the last arrival
     delivered: float  # share of all deliveries that had arrived when the last comment's time was over
@@ -53,6 +54,7 @@ class Load:
     seconds: float
     idle: int = 0
     gzip: bool = False
+    lines: tuple[Line, ...] | None = None  # what is said; None: the same short line again and again
 
     @property
     def comments(self) -> int:
@@ -79,6 +81,8 @@ async def run(kind: type[Contender], load: Load, settings: BenchSettings = BENCH
             rss_full, cpu_s = server.rss_bytes(), server.cpu_s()
             start_ns = time.monotonic_ns() + int(settings.lead_s * 1e9)
             schedule = Schedule(start_ns, load.rate, load.comments)
+            if load.lines:
+                schedule = replace(schedule, lines=load.lines)
             taken_ns = await _publish(server, schedule, settings)
             rest_s = (schedule.end_ns - time.monotonic_ns()) / 1e9 + settings.drain_s
             if await audience.wait_for(schedule.count, max(0.0, rest_s)):
@@ -129,6 +133,7 @@ def figures(
         rate=load.rate,
         viewers=report.viewers,
         idle=report.idle,
+        gzip=load.gzip,
         frame_bytes=report.bytes / max(report.deliveries, 1),
         deliveries_per_s=report.deliveries / (lasted_s / 1e9),
         delivered=delivered,

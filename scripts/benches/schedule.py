@@ -1,9 +1,18 @@
 """Which comment is due when, and what it says: the same for every server that is compared."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 VIDEO = "bench"
 WORDS = " what a goal"
+
+
+class Line(NamedTuple):
+    user: str
+    text: str
+
+
 _BEFORE = '{"id":"%s","liveVideoId":"bench","author":{"id":"u1","name":"u1"},"message":"'
 _BEHIND = WORDS + '","createdAt":1700000000000}'
 _POSITION = "0123456789abcdef.000.0123456789ab"  # as long as the RMS's own
@@ -18,6 +27,8 @@ class Schedule:
     count: int
     first: int = 0
     """the number that the first of them bears; everywhere else they are counted from 0"""
+    lines: Sequence[Line] = (Line("u1", WORDS),)
+    """what is said, and by whom, again from the beginning behind the last one; over gRPC only"""
 
     @property
     def seconds(self) -> float:
@@ -41,12 +52,13 @@ class Schedule:
         """How the viewers recognize the comment: see tally.h"""
         return f"c#{self.first + number:06d} @T{self.due_ns(number)} "
 
-    def message(self, number: int) -> str:
-        """What goes in over gRPC: a comment of 100 bytes of JSON without the marker"""
-        return self.marker(number) + WORDS
+    def line(self, number: int) -> Line:
+        """What goes in over gRPC"""
+        user, text = self.lines[number % len(self.lines)]
+        return Line(user, self.marker(number) + text)
 
     def data(self, number: int) -> str:
-        """The JSON that the RMS makes of it, for servers that pass on what they get"""
+        """The JSON that the RMS makes of the usual line, for servers that pass on what they get"""
         return _BEFORE % f"{number:016x}" + self.marker(number) + _BEHIND
 
 

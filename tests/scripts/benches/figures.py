@@ -11,6 +11,7 @@ FIGURES = Figures(
     rate=20.0,
     viewers=10_000,
     idle=0,
+    gzip=False,
     frame_bytes=202.0,
     deliveries_per_s=198_000.0,
     delivered=0.99,

@@ -5,12 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from scripts.benches.building import CannotBuild
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.fanout import Wishes, fanout
 from scripts.benches.nchan import Nchan
+from scripts.benches.schedule import Line
 
 FEW = Wishes(
-    viewers=40, rates=[10], seconds=0.5, repeats=1, peers=["c"], slow=0, joins=0, highest=False, json=None, svg=None
+    viewers=40,
+    rates=[10],
+    seconds=0.5,
+    repeats=1,
+    peers=["c"],
+    slow=0,
+    gzip=(),
+    joins=0,
+    highest=False,
+    json=None,
+    svg=None,
 )
 
 
@@ -19,18 +31,31 @@ def wishes(**changes: object) -> Wishes:
 
 
 def test_the_table_the_json_and_the_drawing_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = wishes(slow=10, joins=20, json=tmp_path / "f.json", svg=tmp_path / "f.svg")
+    asked = wishes(slow=10, gzip=[Line("ann", "hi")], joins=20, json=tmp_path / "f.json", svg=tmp_path / "f.svg")
     assert fanout(asked) == 0
     shown = capsys.readouterr().out
     assert "40 viewers of one video" in shown
     assert "10 who never read beside 30" in shown
+    assert "gzip, 10 comments/s: " in shown
     assert "20 joins, 20 at once" in shown
     figures = json.loads((tmp_path / "f.json").read_text())
     assert [(row["server"], row["rate"], row["lost"]) for row in figures["fanout"]] == [("rms", 10, 0), ("c", 10, 0)]
-    assert len(figures["runs"]) == 4
+    assert len(figures["runs"]) == 6
+    assert figures["gzip"][0]["beside"]["gzip"]
     assert figures["slow"][0]["beside"]["idle"] == 10
     assert figures["machine"]["cores"] >= 1
     assert "<svg" in (tmp_path / "f.svg").read_text()
+
+
+def test_without_a_compiler_nothing_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str, gzip: bool) -> None:
+        raise CannotBuild("no compiler")
+
+    monkeypatch.setattr("scripts.benches.fanout.build", fail)
+    assert fanout(FEW) == 1
+    assert capsys.readouterr().err == "bench: no compiler\n"
 
 
 def test_a_peer_that_is_missing_is_left_out(

@@ -23,6 +23,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["--peers", "mercure"], "known are c,nchan,starlette"),
         (["--rates", "fast"], "5,20,100 would be"),
         (["--rates", "0"], "5,20,100 would be"),
+        (["--gzip", "/dev/null"], "no line of a chat"),
         (["--slow", "100", "--viewers", "100"], "somebody must read"),
     ],
 )

@@ -3,7 +3,7 @@
 import json
 
 from history.model import Author, Comment, comment_json
-from scripts.benches.schedule import VIDEO, Schedule, frame_bytes, frame_parts
+from scripts.benches.schedule import VIDEO, Line, Schedule, frame_bytes, frame_parts
 
 SCHEDULE = Schedule(start_ns=123_000_000_000, rate=4, count=6)
 
@@ -27,9 +27,16 @@ def test_numbers_may_begin_anywhere() -> None:
 
 def test_every_server_sends_the_same_json_of_the_same_length() -> None:
     passed_on = json.loads(SCHEDULE.data(3))
-    comment = Comment(3, VIDEO, Author("u1", "u1"), SCHEDULE.message(3), 1_700_000_000_000)
+    comment = Comment(3, VIDEO, Author("u1", "u1"), SCHEDULE.line(3).text, 1_700_000_000_000)
     assert passed_on == json.loads(comment_json(comment))
     before, behind = frame_parts()
     frame = before + SCHEDULE.marker(3) + behind
-    assert json.loads(frame.partition("data: ")[2])["message"] == SCHEDULE.message(3)
+    assert json.loads(frame.partition("data: ")[2])["message"] == SCHEDULE.line(3).text
     assert len(frame) in range(frame_bytes() - 1, frame_bytes() + 2)
+
+
+def test_what_people_said_is_said_again_and_again() -> None:
+    schedule = Schedule(5, rate=1, count=3, lines=[Line("ann", "hi"), Line("bob", "ho")])
+    users = [schedule.line(number).user for number in range(3)]
+    assert users == ["ann", "bob", "ann"]
+    assert schedule.line(1).text == f"c#000001 @T{5 + 10**9} ho"

@@ -3,28 +3,28 @@
 import asyncio
 import os
 import resource
-import socket
 import sys
 import time
 from urllib.parse import urlsplit
 
 import structlog
-import uvicorn
 import uvloop
 
-from proto.http import HttpServer, on_stop_signals
+from proto.http import on_stop_signals
 from proto.logs import configure_logging
-from proto.settings import split_address
-from rms.app import Viewers, build_app
+from rms.app import build_app
 from rms.config import RmsSettings
+from rms.doorway import Doorway
 from rms.drain import Drain
 from rms.feeds import Feeds
-from rms.handoff import handoff_protocol
 from rms.housekeeping import Housekeeper
+from rms.http_server import build_server, listen
 from rms.link import Identity
+from rms.metrics import NodeStatistics
 from rms.past import Past
 from rms.sweep import Sweeper
 from rms.upstream import Upstream
+from rms.viewers import Viewers
 
 log = structlog.stdlib.get_logger()
 
@@ -37,8 +37,8 @@ class Node:
 
     def __init__(self, settings: RmsSettings) -> None:
         loop = asyncio.get_running_loop()
-        self._settings = settings
-        self._listener = _listen(settings.listen)
+        self.settings = settings
+        self._listener = listen(settings.listen)
         host, port = self._listener.getsockname()[:2]
         self.address = f"{host}:{port}"
         public_url = settings.public_url or f"http://{self.address}"
@@ -51,26 +51,31 @@ class Node:
         self.upstream = Upstream(settings, self.identity, self.feeds, self.drain)
         self.feeds.use(self.upstream)
         self.housekeeper = Housekeeper(settings, self.feeds, self.sweeper)
-        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.upstream, self.drain)
-        self.server = HttpServer(
-            uvicorn.Config(
-                build_app(self.viewers),
-                http=handoff_protocol(settings.head_timeout_s),
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                server_header=False,
-                log_config=None,
-                timeout_graceful_shutdown=settings.stop_ms // 1000,
-            )
+        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.drain)
+        self.doorway = Doorway(settings, self.viewers) if settings.door_socket else None
+        self.server = build_server(
+            build_app(settings, self.viewers, self.statistics), settings.head_timeout_s, settings.stop_ms
+        )
+
+    def statistics(self) -> NodeStatistics:
+        return NodeStatistics(
+            viewers=len(self.viewers),
+            capacity=self.settings.capacity,
+            videos=len(self.feeds),
+            useless=self.feeds.useless,
+            draining=self.drain.draining,
+            sweep=self.sweeper.statistics(),
+            links=self.upstream.statistics(),
         )
 
     async def run(self) -> None:
         """Until `server.stop()`."""
         self.past.start()
+        if self.doorway:
+            self.doorway.open()
         self.upstream.start()
         house = asyncio.create_task(self.housekeeper.run(every_s=1))
-        log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self._settings.capacity)
+        log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self.settings.capacity)
         serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
         try:
             await serving
@@ -87,6 +92,8 @@ class Node:
         """Nobody is let in or placed here any more; the viewers are sent elsewhere; then the dispatchers forget us."""
         for listening in self.server.servers:
             listening.close()  # refused, a plain EventSource tries again; an error status would end it for good
+        if self.doorway:
+            self.doorway.close()
         draining = asyncio.create_task(self.drain.finish())
         self.upstream.beat_now()
         await draining
@@ -97,17 +104,6 @@ class Node:
 def build(settings: RmsSettings) -> Node:
     """Call it in a running loop. Raises OSError when the address can't be listened on."""
     return Node(settings.model_copy(update={"capacity": min(settings.capacity, _files_for_viewers())}))
-
-
-def _listen(address: str) -> socket.socket:
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # the connections have it from here
-    listener.bind((host, port))
-    listener.listen(65_535)  # the kernel's own limit, net.core.somaxconn, holds
-    return listener
 
 
 def _files_for_viewers() -> int:

@@ -23,6 +23,10 @@ class RmsSettings(Settings):
         pattern=r"^[A-Za-z0-9_.:-]{0,128}$",
         description="stable name of this node, unique in the cluster; empty: the host and port of --public-url",
     )
+    door_socket: str = Field(
+        "",
+        description="path of a Unix socket on which the host's door, python -m rms.door, hands over viewers",
+    )
     dispatchers: Addresses = Field(
         "127.0.0.1:7001", description="host:port of every dispatcher replica, with commas between"
     )
@@ -119,3 +123,27 @@ class RmsSettings(Settings):
             resume_comments_max=self.resume_comments_max,
             dedupe_ms=self.dedupe_ms,
         )
+
+
+class DoorSettings(Settings):
+    """A host's door: one port for viewers, whose sockets go to the RMS processes beside it."""
+
+    model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
+
+    listen: Address = Field("127.0.0.1:8100", description="host:port for viewers (HTTP)")
+    dispatchers: Addresses = Field(
+        "127.0.0.1:7001", description="host:port of every dispatcher replica, with commas between"
+    )
+    sockets: str = Field(".data/doors", description="folder of the nodes' Unix sockets, each named NODE_ID.sock")
+    place_timeout_ms: int = Field(
+        1_000, gt=0, description="ms a dispatcher has to place a viewer, then the next is asked"
+    )
+    handover_timeout_ms: int = Field(
+        1_000, gt=0, description="ms a node's socket may be full before another node is taken"
+    )
+    tries: int = Field(3, gt=0, description="nodes that are tried for one viewer: more than can die at the same moment")
+    retry_after_s: int = Field(
+        5, gt=0, description="s in Retry-After when nobody takes a viewer; each gets 1 to 2 times this"
+    )
+    head_timeout_s: float = Field(10.0, gt=0, description="s to send a whole request head: ends slow-loris connections")
+    stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end")

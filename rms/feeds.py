@@ -18,11 +18,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from history.ids import first_id_at
 from history.model import Comment
 from history.store import StoreUnavailable
+from rms.asking import Wish
 from rms.config import RmsSettings
 from rms.feed import Attach, Erasure, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
-from rms.rooms import Room, Wish, wall_ms
+from rms.rooms import Room, wall_ms
 from rms.sweep import Audience, Sweeper, Viewer
 
 log = structlog.stdlib.get_logger()

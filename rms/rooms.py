@@ -3,20 +3,12 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from history.model import Comment
+from rms.asking import Wish
 from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
 from rms.feed import Erasure, Feed
 from rms.sweep import Audience, Viewer
-
-
-class Wish(NamedTuple):
-    """In which form a viewer wants the stream"""
-
-    rate: int | None = None
-    """at most so many comments a second"""
-    gzip: bool = False
 
 
 class Room:

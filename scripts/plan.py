@@ -11,7 +11,7 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-ROLES = ("dispatcher", "rms", "comment-service")
+ROLES = ("dispatcher", "rms", "door", "comment-service")
 """In the order in which they are started; they are ended in the reverse one."""
 
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -60,25 +60,33 @@ def make_plan(
     ports: Sequence[int],
     log_format: str,
     comment_services: int = 1,
+    door: bool = False,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
-    """ports: one for each process, in the order of ROLES. `more_flags(role)` is added to each command of the role."""
-    counts = dict(zip(ROLES, (dispatchers, rms, comment_services), strict=True))
+    """ports: one for each process, in the order of ROLES. `more_flags(role)` is added to each command of the role.
+
+    door: all RMS nodes stand behind one port.
+    """
+    counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
     addresses = {role: [f"127.0.0.1:{next(left)}" for _ in range(counts[role])] for role in ROLES}
     replicas = ",".join(addresses["dispatcher"])
+    sockets = data / "doors"
 
     def part(role: str, number: int) -> Part:
         address = addresses[role][number - 1]
         flags = ["--listen", address, "--log-format", log_format]
         if role == "rms":
-            flags += ["--public-url", f"http://{address}", "--node-id", f"rms-{number}"]
+            flags += ["--public-url", f"http://{(addresses['door'] or [address])[0]}", "--node-id", f"rms-{number}"]
+            flags += ["--door-socket", str(sockets / f"rms-{number}.sock")] if door else []
+        if role == "door":
+            flags += ["--sockets", str(sockets)]
         if role == "comment-service":
             # Two services with the same number would give two comments the same id.
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
-        if role != "dispatcher":
-            flags += ["--dispatchers", replicas, "--store", store]
-        module = role.replace("-", "_")
+        flags += ["--dispatchers", replicas] if role != "dispatcher" else []
+        flags += ["--store", store] if role in ("rms", "comment-service") else []
+        module = {"door": "rms.door"}.get(role, role.replace("-", "_"))
         # -P: a folder with a service's name where the caller stands is not ours.
         return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)))
 

@@ -22,7 +22,8 @@ CASSANDRA_PORT = 9042
 CASSANDRA_URL = f"cassandra://127.0.0.1:{CASSANDRA_PORT}/livecomments"
 DISPATCHER_PORT = 7001  # the first one's; where scripts/topology looks if it isn't told
 RMS_PORT = 8101  # the first one's; both are only wishes: a port that is taken is replaced by another
-COLORS = {"dispatcher": "magenta", "rms": "cyan", "comment-service": "green"}
+DOOR_PORT = 8100
+COLORS = {"dispatcher": "magenta", "rms": "cyan", "door": "yellow", "comment-service": "green"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -32,6 +33,7 @@ def main(
     dispatchers: Annotated[int, typer.Option(min=0, help="dispatcher replicas")] = 2,
     rms: Annotated[int, typer.Option(min=0, help="RMS nodes, which hold the viewers")] = 2,
     comment_services: Annotated[int, typer.Option(min=1, help="comment services, on --port and the ports above")] = 1,
+    door: Annotated[bool, typer.Option(help="one port for all RMS nodes, which then need no balancer")] = False,
     store: Annotated[str, typer.Option(help=f"sqlite, cassandra, or {STORE_HELP}")] = "sqlite",
     port: Annotated[int, typer.Option(min=1, max=65535, help="the page and the API, on 127.0.0.1")] = 8000,
     data: Annotated[Path, typer.Option(file_okay=False, help="where comments and state are kept")] = ROOT / ".data",
@@ -49,6 +51,7 @@ def main(
             print(f"run: port {number} is taken; choose another: scripts/run --port {number + 100}", file=sys.stderr)
             raise typer.Exit(1)
     inner = [*range(DISPATCHER_PORT, DISPATCHER_PORT + dispatchers), *range(RMS_PORT, RMS_PORT + rms)]
+    inner += [DOOR_PORT] if door else []
     data.mkdir(parents=True, exist_ok=True)
     if store == "cassandra":
         _need_cassandra()
@@ -57,6 +60,7 @@ def main(
         dispatchers=dispatchers,
         rms=rms,
         comment_services=comment_services,
+        door=door,
         store=urls.get(store, store),
         data=data,
         ports=[*free_or_other(inner, promised=outer), *outer],
@@ -138,7 +142,7 @@ def banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
     show("watch", f"curl -NL -H 'Accept: text/event-stream' {base}/comments/demo")
     body = '{"liveVideoId": "demo", "message": "hello"}'
     show("post", f"curl {base}/comment/create -H 'Content-Type: application/json' -d '{body}'")
-    for role in ROLES:
+    for role in (role for role in ROLES if role != "door" or plan[role]):
         show(role, "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role]) or "none")
     show("store", store)
     show("state", str(data))

@@ -23,6 +23,7 @@ ARROWS = {
 
 # The cores decide and touch nothing that waits: `now` and everything else comes in as an argument.
 CORES = (
+    "rms/asking.py",
     "rms/byte_log.py",
     "rms/editions.py",
     "rms/feed.py",
@@ -30,7 +31,11 @@ CORES = (
     "rms/position.py",
     "dispatcher/errors.py",
     "dispatcher/recent.py",
+    "dispatcher/missed.py",
     "dispatcher/registry.py",
+    "dispatcher/seating.py",
+    "dispatcher/life.py",
+    "dispatcher/views.py",
     "dispatcher/placement.py",
     "comment_service/admission.py",
     "comment_service/body.py",

@@ -30,6 +30,8 @@ class FakeDispatcher(DispatcherServicer):
         self.lease_ms = 5_000
         self.totals: dict[str, int] = {}
         """viewers on all nodes; goes into the answers to beats"""
+        self.placements: list[str] = []
+        """node ids; the first one that isn't excluded takes every viewer"""
         self._down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] | None = None
         self._number = 0
 
@@ -57,6 +59,13 @@ class FakeDispatcher(DispatcherServicer):
             if self._down is down:
                 self._down = None
             listening.cancel()
+
+    async def Place(self, request: dispatch_pb2.PlaceRequest, context: Any) -> dispatch_pb2.PlaceResponse:  # noqa: N802
+        for node_id in self.placements:
+            if node_id not in request.exclude_node_ids:
+                return dispatch_pb2.PlaceResponse(node_id=node_id, public_url="http://door.example")
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "no node has room")
+        raise AssertionError
 
     async def _listen(self, messages: Any, down: "asyncio.Queue[dispatch_pb2.DispatcherMessage | None]") -> None:
         async for message in messages:

@@ -1,7 +1,8 @@
 """rms/rooms.py"""
 
+from rms.asking import Wish
 from rms.feed import Feed
-from rms.rooms import Room, Wish, monotonic_ms, wall_ms
+from rms.rooms import Room, monotonic_ms, wall_ms
 from tests.rms.parts import T0
 from tests.rms.test_feed import LIMITS
 

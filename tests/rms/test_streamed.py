@@ -21,7 +21,7 @@ async def test_another_server_streams_the_same_feed(start_node: StartNode) -> No
     sockets = config.create_sockets()
     config.create_sockets = lambda: sockets  # type: ignore[method-assign]
     port = sockets.insecure_sockets[0].getsockname()[1]
-    app = build_app(node.node.viewers)
+    app = build_app(node.node.settings, node.node.viewers, node.node.statistics)
     serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
     await node.store.append([comment(n) for n in range(3)])
     async with viewer(port, "/comments/v") as raw:

@@ -28,7 +28,12 @@ def configure_logging(settings: Settings, service: str) -> None:
     )
     structlog.contextvars.bind_contextvars(service=service)
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # no local variables: they are people's words
+        )
+        if console
+        else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -94,6 +94,9 @@ class RmsSettings(Settings):
         description="kernel send buffer of one viewer, so that a stalled one can't take 4 MB; 0: the kernel decides",
     )
     stall_ms_max: int = Field(60_000, gt=0, description="ms a viewer may read nothing before it is closed")
+    falls_max: int = Field(
+        20, ge=0, description="times a viewer may fall off the log and be served out of history, then it is closed"
+    )
     user_timeout_ms: int = Field(
         30_000, gt=0, description="ms that sent bytes may stay unacknowledged by a dead peer (TCP_USER_TIMEOUT)"
     )
@@ -108,6 +111,9 @@ class RmsSettings(Settings):
 
     interest_ack_ms: int = Field(
         1_000, gt=0, description="ms a dispatcher has to acknowledge an interest; then its link is taken for broken"
+    )
+    partial_read_ms_max: int = Field(
+        30_000, gt=0, description="longest ms between reads of history for comments that go through a lost replica"
     )
     reconnect_ms_min: int = Field(50, gt=0, description="first wait before a dispatcher is tried again, ms, jittered")
     reconnect_ms_max: int = Field(

@@ -24,6 +24,7 @@ from rms.feed import Attach, Erasure, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
 from rms.rooms import Room, wall_ms
+from rms.sse import event_frame
 from rms.sweep import Audience, Sweeper, Viewer
 
 log = structlog.stdlib.get_logger()
@@ -145,7 +146,12 @@ class Feeds:
         self._spawn(self._place_again(room, viewer))
 
     async def _place_again(self, room: Room, viewer: Viewer) -> None:
-        """A slow viewer has fallen off its log: it goes on from where it stood, out of history."""
+        """A slow viewer has fallen off its log: it goes on from where it stood, out of history; but not for ever."""
+        viewer.falls += 1
+        if viewer.falls > self._settings.falls_max:
+            words = event_frame("closed", {"reason": "too_slow"})
+            self._sweeper.let_go(viewer, "too_slow", viewer.audience.edition.aside(words))
+            return
         room.holds += 1
         try:
             attach = await self.resume(room, viewer.stood_at)

@@ -108,6 +108,11 @@ class Link:
     def connected(self) -> bool:
         return self._welcomed
 
+    @property
+    def silent_ms(self) -> int:
+        """since the replica was last heard; 0 if it never was"""
+        return max(1, _now_ms() - self._heard_ms) if self._heard_ms else 0
+
     async def run(self) -> None:
         """Until `close`."""
         while not self._closing:
@@ -175,7 +180,7 @@ class Link:
             load=dispatch_pb2.Load(viewers=sum(serving.values())),
             videos=video_viewers(serving),
             draining=self._draining.draining,
-            silent_ms=max(1, _now_ms() - self._heard_ms) if self._heard_ms else 0,
+            silent_ms=self.silent_ms,
         )
 
     def _welcome(self, welcome: dispatch_pb2.Welcome) -> None:

@@ -35,7 +35,7 @@ from rms.position import Position
 class Viewer:
     """A taken-over socket. Between writes `offset` stands at a frame's end; `head` goes first."""
 
-    __slots__ = ("audience", "fd", "head", "index", "offset", "stalled_ms", "stood_at")
+    __slots__ = ("audience", "falls", "fd", "head", "index", "offset", "stalled_ms", "stood_at")
 
     def __init__(self, fd: int, audience: "Audience", head: bytes, offset: int) -> None:
         self.fd = fd
@@ -44,6 +44,7 @@ class Viewer:
         self.offset = offset
         self.index = -1  # in audience.viewers
         self.stalled_ms = 0  # since when its socket is full; 0: it isn't
+        self.falls = 0  # how often it has fallen off the log
         self.stood_at: Position | None = None  # when it became full: what it has once `head` is out
 
 
@@ -334,6 +335,13 @@ class Sweeper:
             viewers[viewer.index] = last
             last.index = viewer.index
         viewer.index = -1
+
+    def let_go(self, viewer: Viewer, why: str, last_words: bytes) -> None:
+        """Closes a viewer that is detached, with some last words as far as its socket takes them."""
+        with contextlib.suppress(OSError):
+            os.write(viewer.fd, viewer.head + last_words)
+        os.close(viewer.fd)
+        self._closes[why] += 1
 
     def _close(self, viewer: Viewer, why: str) -> None:
         self.detach(viewer)

@@ -2,9 +2,17 @@
 
 import asyncio
 
+from history.ids import first_id_at
 from proto import dispatch_pb2
 from rms.config import RmsSettings
 from rms.link import Draining, Identity, Link, LinkStatistics, Served, video_viewers
+from rms.rooms import monotonic_ms, wall_ms
+
+FIRST_READ_MS = 1_000
+"""after a replica was lost; then whenever it has been away for half as long again"""
+
+CLOCKS_APART_MS = 10_000
+"""how much the clocks of comment services and this node, and a comment's way, may differ: so much is read twice"""
 
 GOODBYE_S = 0.5
 """how long a replica has to end its side of a stream"""
@@ -19,6 +27,7 @@ class Upstream:
         self._draining = draining
         addresses = settings.dispatchers.split(",")
         self._links = [Link(address, settings, identity, served, draining) for address in addresses]
+        self._read_ms = 0  # when history was last read for what goes through a replica that can't be reached
         self._lives: list[asyncio.Task[None]] = []
         self._beats: asyncio.Task[None] | None = None
 
@@ -63,6 +72,21 @@ class Upstream:
             )
             for link in connected:
                 link.beat(beat)
+            self._read_what_goes_elsewhere()
+
+    def _read_what_goes_elsewhere(self) -> None:
+        """A replica that this node can't reach may be alive, and comments go through it to others only. While another
+        one is connected, history is read for them; ever more rarely, since a replica that is dead publishes nothing."""
+        silent_ms = [link.silent_ms for link in self._links if not link.connected and link.silent_ms]
+        if not silent_ms or not self.connected:
+            self._read_ms = 0
+            return
+        every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, max(silent_ms) // 2))
+        if self._read_ms and monotonic_ms() - self._read_ms < every_ms:
+            return
+        since_ms = monotonic_ms() - self._read_ms if self._read_ms else max(silent_ms)
+        self._read_ms = monotonic_ms()
+        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
 
     async def close(self) -> None:
         """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""

@@ -144,3 +144,16 @@ async def test_a_slow_viewer_catches_up_from_history(start_node: StartNode) -> N
     got = ids(raw.body)
     assert len(got) == len(set(got))
     assert gaps or got == [c.id for c in talk]
+
+
+async def test_who_is_always_too_slow_is_closed_with_a_reason(start_node: StartNode) -> None:
+    node = await start_node(log_bytes_max=10_000, backfill_max=5, backfill=5, send_buffer_bytes=4096, falls_max=0)
+    talk = [comment(n, 1_700_000_000_000 + n * 10, message="x" * 400) for n in range(2_000)]
+    async with viewer(node.port, "/comments/v", receive_buffer=4096) as raw:
+        for n in range(0, len(talk), 50):
+            number = node.dispatcher.deliver(talk[n : n + 50])
+            await eventually(lambda number=number: node.dispatcher.delivered == number)  # type: ignore[misc]
+        async with asyncio.timeout(20):
+            raw.body += await raw.reader.read()
+    assert node.node.sweeper.statistics().closes == {"too_slow": 1}
+    assert raw.body.endswith(b'event: closed\ndata: {"reason":"too_slow"}\n\n')

@@ -1,5 +1,6 @@
 """rms/upstream.py: all replicas are told, and none is waited for that isn't there"""
 
+from rms.rooms import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.rms.parts import comment, ids
@@ -45,3 +46,18 @@ async def test_goodbye_ends_every_stream(start_node: StartNode) -> None:
     await node.node.upstream.close()
     await eventually(lambda: not node.dispatcher.connected)
     assert node.node.upstream.connected == 0
+
+
+async def test_what_goes_through_a_replica_that_cannot_be_reached_is_read(start_node: StartNode) -> None:
+    """It may be alive, and serve others: this node's viewers must not miss what is published there."""
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False)
+        await eventually(lambda: one.connected and two.connected)
+        async with viewer(node.port, "/comments/v") as raw:
+            one.refuses = True
+            one.cut()
+            await eventually(lambda: node.node.upstream.connected == 1)
+            for n in range(3):  # published through `one`, so delivered to nobody here
+                await node.store.append([comment(n, wall_ms())])
+                await raw.read_until(n + 1)
+            assert len(ids(raw.body)) == len(set(ids(raw.body))) == 3

@@ -12,6 +12,8 @@ from scripts.benches.config import CHILDREN
 from scripts.benches.schedule import Schedule
 from scripts.processes import Process
 
+SHOWN_LINES = 5  # of the server's output, when it doesn't start
+
 
 class Contender(ABC):
     """One server with one video. `async with` starts it and ends it.
@@ -49,9 +51,13 @@ class Contender(ABC):
         """Returns when the server has taken all comments: the time, in monotonic ns."""
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await self.start(stack)
-            self._stack = stack.pop_all()
+        try:
+            async with AsyncExitStack() as stack:
+                await self.start(stack)
+                self._stack = stack.pop_all()
+        except Exception as error:
+            error.add_note("\n".join(self.output[-SHOWN_LINES:]))
+            raise
         return self
 
     async def __aexit__(

@@ -134,7 +134,7 @@ class Fanout:
         try:
             figures = await run(kind, load)
         except Failed as error:
-            self._say.print(f"{asked}: {error}", style="red")
+            self._say.print(f"{asked}: {error}", *getattr(error, "__notes__", ()), sep="\n", style="red")
             return None
         self._results.runs.append(figures)
         outcome = "falls behind" if figures.falls_behind else f"p99 {ms(figures.p99_ms)} ms, lost {figures.lost}"
@@ -205,7 +205,7 @@ class Fanout:
 
 
 def fanout(wishes: Wishes) -> int:
-    """The exit code: 1 if our own server lost or doubled anything, or nothing can be measured. Ctrl-C ends all first."""
+    """The exit code: 1 if our own server lost or doubled anything, or nothing can be measured."""
     try:
         build("viewers", gzip=bool(wishes.gzip))
         return 0 if run_stoppable(Fanout(wishes, Console(highlight=False, soft_wrap=True)).run()) else 1

@@ -46,6 +46,7 @@ def gzip_line(pair: Pair) -> str:
     without, beside = pair.without, pair.beside
     return (
         f"gzip, {beside.rate:g} comments/s: {without.frame_bytes:.0f} → {beside.frame_bytes:.0f} bytes a delivery "
-        f"({pair.ratio('frame_bytes'):.0%}), server's CPU {pair.ratio('cpu_s_per_million'):.2f} ×, p99 "
+        f"({pair.ratio('frame_bytes'):.0%}), server's CPU {pair.ratio('cpu_s_per_million'):.2f} ×, viewers' CPU "
+        f"{pair.ratio('viewers_cpu_s_per_million'):.2f} ×, p99 "
         f"{ms(without.p99_ms)} → {ms(beside.p99_ms)} ms, lost={beside.lost} doubled={beside.doubled}"
     )

@@ -45,6 +45,6 @@ async def test_a_contender_ends_with_its_block() -> None:
 
 async def test_one_that_does_not_start_is_told() -> None:
     broken = Broken(1)
-    with pytest.raises(NotReady):
+    with pytest.raises(NotReady) as raised:
         await broken.__aenter__()
-    assert broken.output == ["plain: no"]
+    assert raised.value.__notes__ == ["plain: no"]

@@ -45,6 +45,8 @@ CORES = (
     "comment_service/visible.py",
     "history/ids.py",
     "history/model.py",
+    "history/spool_format.py",
+    "history/spooled_comments.py",
 )
 PURE = {
     *("__future__", "abc", "array", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib"),

@@ -1,0 +1,55 @@
+"""The comments that a spool holds, by video and in the order of ids: what a page of this node adds to the store's.
+
+Rule 1: no clock and no file. spool.py tells it what has become durable, and what has left.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable
+
+from history.model import Comment
+
+
+class SpooledComments:
+    """Answers as a Reader does. A comment that is added twice counts once, and leaves once."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, list[int]] = {}  # of each video, ascending
+        self._comments: dict[int, Comment] = {}
+
+    def __len__(self) -> int:
+        return len(self._comments)
+
+    def add(self, comments: Iterable[Comment]) -> None:
+        for comment in comments:
+            if comment.id not in self._comments:
+                self._comments[comment.id] = comment
+                insort(self._ids.setdefault(comment.video_id, []), comment.id)
+
+    def remove(self, comments: Iterable[Comment]) -> None:
+        videos: defaultdict[str, list[int]] = defaultdict(list)
+        for comment in comments:
+            videos[comment.video_id].append(comment.id)
+        for video_id, ids in videos.items():
+            self.forget(video_id, ids)
+
+    def forget(self, video_id: str, ids: Iterable[int]) -> None:
+        """Those of that video; others, and unknown ones, change nothing."""
+        mine = self._ids.get(video_id, [])
+        gone = set(ids).intersection(mine)
+        for comment_id in gone:
+            del self._comments[comment_id]
+        if left := [comment_id for comment_id in mine if comment_id not in gone]:
+            self._ids[video_id] = left
+        else:
+            self._ids.pop(video_id, None)
+
+    def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        ids = self._ids.get(video_id, [])
+        end = len(ids) if before is None else bisect_left(ids, before)
+        return [self._comments[comment_id] for comment_id in reversed(ids[max(0, end - limit) : end])]
+
+    def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        ids = self._ids.get(video_id, [])
+        begin = bisect_right(ids, after)
+        return [self._comments[comment_id] for comment_id in ids[begin : begin + limit]]

@@ -1,0 +1,229 @@
+"""SpooledStore: accepts while the store is away, and brings everything to it afterwards"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from history.ids import parse_id
+from history.model import Comment
+from history.opening import open_store
+from history.spool import Spool, SpoolFull
+from history.spooled_store import SpooledStore, SpoolSettings
+from history.store import Store, StoreUnavailable
+from tests.history.comments import a_comment, comments_every
+from tests.waiting import eventually
+
+SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7)
+
+
+class FaultyStore:
+    """A real store that can be cut off, or answer never. Honest faults of disks and networks have more shades."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+        self.stuck = False
+        self.appends = 0
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        self.appends += 1
+        await self._fault()
+        await self._store.append(comments)
+
+    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        await self._fault()
+        return await self._store.older(video_id, before, limit)
+
+    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        await self._fault()
+        return await self._store.newer(video_id, after, limit)
+
+    async def check(self) -> None:
+        await self._fault()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _fault(self) -> None:
+        if self.stuck:
+            await asyncio.Event().wait()
+        if self.away:
+            raise StoreUnavailable("cut off by the test")
+
+
+class Told:
+    def __init__(self) -> None:
+        self.hidden: list[int] = []
+        self.shown = 0
+
+    def hide(self, from_id: int) -> None:
+        self.hidden.append(from_id)
+
+    def show(self) -> None:
+        self.shown += 1
+
+
+class Parts:
+    def __init__(self, inner: Store, path: Path, bytes_max: int = 100_000) -> None:
+        self.inner = FaultyStore(inner)
+        self.told = Told()
+        self.spool = Spool.open(path / "spool", bytes_max=bytes_max, segment_bytes_max=1_000)
+        self.store = SpooledStore(self.inner, self.spool, self.told, SETTINGS)
+        self.draining = asyncio.create_task(self.store.drain())
+
+    async def close(self) -> None:
+        self.draining.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.draining
+        await self.store.close()
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    yield parts
+    await parts.close()
+
+
+async def test_a_store_that_answers_needs_no_spool(parts: Parts) -> None:
+    await parts.store.append([a_comment(1)])
+    await parts.store.append([])
+    assert parts.spool.is_empty
+    assert await parts.store.older("video", None, 9) == await parts.store.newer("video", 0, 9) == [a_comment(1)]
+    assert (parts.told.hidden, parts.told.shown) == ([], 0)
+
+
+async def test_what_came_while_it_was_away_is_in_the_store_afterwards(parts: Parts) -> None:
+    comments = comments_every(10, 50, "video")
+    await parts.store.append(comments[:5])
+    parts.inner.away = True
+    with capture_logs() as lines:
+        for comment in comments[5:]:
+            await parts.store.append([comment])
+        await parts.store.check()  # comments are accepted
+        facts = parts.store.statistics()
+        assert (facts.away, facts.spool.comments) == (True, 45)
+        parts.inner.away = False
+        await asyncio.wait_for(parts.store.wait_drained(), 10)
+    assert [line["event"] for line in lines] == ["spooling", "store_answers_again", "spool_drained"]
+    assert parts.told.hidden[0] == comments[5].id
+    assert parts.told.shown == 1
+    assert await parts.inner.newer("video", 0, 100) == comments
+    facts = parts.store.statistics()
+    assert (facts.away, facts.drained, facts.spool.bytes) == (False, 45, 0)
+
+
+async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
+    comments = comments_every(10, 20, "video")
+    parts.inner.away = True
+    await parts.store.append(comments[10:])
+    assert await parts.store.older("video", None, 5) == comments[:14:-1]
+    with pytest.raises(StoreUnavailable):  # the spool alone can't say what is before
+        await parts.store.older("video", None, 11)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.newer("video", 0, 5)
+    parts.draining.cancel()
+    parts.inner.away = False
+    await parts.inner.append(comments[:12])  # two of them were already drained
+    assert await parts.store.older("video", None, 30) == comments[::-1]
+    assert await parts.store.newer("video", comments[5].id, 9) == comments[6:15]
+    parts.store.forget("video", [comments[19].id])
+    assert await parts.store.older("video", None, 1) == [comments[18]]
+
+
+async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:
+    parts.inner.stuck = True
+    await parts.store.append([a_comment(1)])
+    appends = parts.inner.appends
+    for n in range(2, 20):
+        await parts.store.append([a_comment(n)])
+    assert parts.inner.appends <= appends + 1  # the drain's
+    with pytest.raises(StoreUnavailable):  # within slow_ms
+        await parts.store.older("video", None, 100)
+
+
+async def test_full_means_refused(tmp_path: Path) -> None:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path, bytes_max=2_000)
+    parts.inner.away = True
+    accepted: list[int] = []
+    with suppress(SpoolFull):
+        for n in range(1, 1_000):
+            await parts.store.append([a_comment(n)])
+            accepted.append(n)
+    assert 0 < len(accepted) < 100
+    with pytest.raises(StoreUnavailable):
+        await parts.store.check()
+    parts.inner.away = False
+    await asyncio.wait_for(parts.store.wait_drained(), 10)
+    await parts.store.append([a_comment(1_000)])
+    assert [each.id for each in await parts.inner.newer("video", 0, 1_000)] == [*accepted, 1_000]
+    await parts.close()
+
+
+async def test_it_is_probed_when_there_is_nothing_to_drain(tmp_path: Path) -> None:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path, bytes_max=0)
+    parts.inner.away = True
+    with pytest.raises(SpoolFull):
+        await parts.store.append([a_comment(1)])
+    parts.inner.away = False
+    await eventually(lambda: not parts.store.statistics().away)
+    await parts.store.append([a_comment(1)])
+    await parts.close()
+
+
+async def test_what_a_former_process_left_is_hidden_until_it_is_drained(parts: Parts, tmp_path: Path) -> None:
+    parts.inner.away = True
+    await parts.store.append([a_comment(7), a_comment(5)])
+    await parts.close()
+    again = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    assert again.told.hidden == [5]
+    again.draining.cancel()
+    again.draining = asyncio.create_task(again.store.drain())
+    await eventually(lambda: again.told.shown == 1)
+    assert [each.id for each in await again.inner.newer("video", 0, 9)] == [5, 7]
+    await again.close()
+
+
+SPOOLING = """
+import asyncio, sys
+from pathlib import Path
+from history.spool import Spool
+from history.ids import format_id
+from tests.history.comments import a_comment
+
+async def main():
+    spool = Spool.open(Path(sys.argv[1]), bytes_max=10**8, segment_bytes_max=65_536)
+    for n in range(1, 10**9, 10):
+        await spool.append([a_comment(n + k, "video", "x" * (n % 300)) for k in range(10)])
+        print(format_id(n + 9), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(parts: Parts, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SPOOLING, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    for _ in range(150):
+        acknowledged = await process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    rest, _ = await process.communicate()
+    *_, acknowledged = [acknowledged, *(line for line in rest.splitlines() if len(line) == 16)]
+    spool = Spool.open(folder, bytes_max=10**8, segment_bytes_max=65_536)
+    store = SpooledStore(parts.inner, spool, parts.told, SETTINGS)
+    draining = asyncio.create_task(store.drain())
+    await asyncio.wait_for(store.wait_drained(), 30)
+    draining.cancel()
+    stored = [each.id for each in await parts.inner.newer("video", 0, 1_000_000)]
+    assert stored == list(range(1, len(stored) + 1))
+    assert len(stored) >= parse_id(acknowledged.decode().strip())
+    await spool.close()

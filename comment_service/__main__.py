@@ -11,6 +11,7 @@ from comment_service.config import Config
 from comment_service.service import build
 from comment_service.watermark import StateDirInUse
 from history.opening import InvalidStoreUrl
+from history.spool import SpoolInUse
 from proto.http import on_stop_signals
 from proto.logs import configure_logging
 
@@ -21,7 +22,7 @@ async def run(config: Config) -> int:
     """The process's exit code: 0 after a stop signal, 1 when it can't start"""
     try:
         service = build(config)
-    except (InvalidStoreUrl, StateDirInUse) as error:
+    except (InvalidStoreUrl, StateDirInUse, SpoolInUse) as error:
         log.error("can't start", reason=str(error))
         return 1
     except OSError as error:

@@ -13,6 +13,7 @@ from comment_service.identity import AuthorLimits
 from comment_service.publish import PublishSettings
 from comment_service.replicas import Keepalive
 from history.ids import NODES
+from history.spooled_store import SpoolSettings
 from proto.settings import Address, Addresses, Settings
 
 
@@ -91,6 +92,30 @@ class Config(Settings):
     )
     store_retry_max_ms: int = Field(5_000, ge=100, description="ms between two attempts to open a store that is away")
 
+    # While the store is away
+    spool_dir: Path | None = Field(
+        None, description="folder for accepted comments while the store is away; none given: spool in the state folder"
+    )
+    spool_bytes_max: int = Field(
+        67_108_864,
+        ge=0,
+        description="bytes in the spool, then 503: 5 minutes of 1,000 comments/s; memory takes three times as much; "
+        "0: no spool",
+    )
+    spool_segment_bytes_max: int = Field(
+        4_194_304, ge=65_536, description="bytes in one of its files, removed as a whole: half a second of draining"
+    )
+    store_slow_ms: int = Field(
+        700, ge=10, description="ms an author waits for the store, then the spool: no pause is longer than 1 s"
+    )
+    drain_retry_min_ms: int = Field(
+        100, ge=1, description="ms before a store that is away is tried again, doubling with each failure"
+    )
+    drain_retry_max_ms: int = Field(2_000, ge=1, description="ms, greatest wait: how late a returned store is used")
+    drain_batch: int = Field(
+        500, ge=1, description="comments in one write of the drain: as many as authors write together at most"
+    )
+
     # Dispatchers
     publish_batch_max: int = Field(
         1_000, ge=1, le=1_000, description="comments in one publish; a dispatcher refuses more than 1,000 (3 MiB)"
@@ -167,6 +192,18 @@ class Config(Settings):
 
     def keepalive(self) -> Keepalive:
         return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)
+
+    def spool_settings(self) -> SpoolSettings:
+        return SpoolSettings(
+            slow_ms=self.store_slow_ms,
+            retry_min_ms=self.drain_retry_min_ms,
+            retry_max_ms=self.drain_retry_max_ms,
+            drain_batch=self.drain_batch,
+        )
+
+    def spool_folder(self) -> Path:
+        """Of this process: two that share a folder have different node numbers."""
+        return (self.spool_dir or self.state_dir / "spool") / f"node{self.node}"
 
     def publish_settings(self) -> PublishSettings:
         return PublishSettings(

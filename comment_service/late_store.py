@@ -26,6 +26,8 @@ class LateStore:
         self._store: Store | None = None
         self._opening: asyncio.Task[None] | None = None
         self._away = False
+        self.tried = asyncio.Event()
+        """opened, or known to be away"""
 
     def start(self) -> "asyncio.Task[None]":
         """Begins to open the store. The task ends when it is open, or raises what is no StoreUnavailable."""
@@ -75,14 +77,17 @@ class LateStore:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_random_exponential(multiplier=0.2, max=self._retry_max_ms / 1000),
-            before_sleep=_say_away,
+            before_sleep=self._say_away,
         ):
             with attempt:
                 self._store = await self._open_store()
+        self.tried.set()
         log.info("store open")
 
-
-def _say_away(attempt: RetryCallState) -> None:
-    """The first failure, and every tenth after it"""
-    if attempt.attempt_number % 10 == 1 and attempt.outcome is not None:
-        log.warning("store away, trying again", attempt=attempt.attempt_number, reason=str(attempt.outcome.exception()))
+    def _say_away(self, attempt: RetryCallState) -> None:
+        """The first failure, and every tenth after it"""
+        self.tried.set()
+        if attempt.attempt_number % 10 == 1 and attempt.outcome is not None:
+            log.warning(
+                "store away, trying again", attempt=attempt.attempt_number, reason=str(attempt.outcome.exception())
+            )

@@ -10,6 +10,9 @@ The way of an id, always forwards:
 An owed comment is not sent any more. Its id lowers `catch_up_from_id`, and that is sent: every node then reads its
 videos' history from there. So the memory is bounded, and what was acknowledged to its author still reaches the viewers.
 
+Hidden comments are published, but can't be read from history yet (a spool of this node holds them). A node that
+serves their video only since then has missed them: they are owed as soon as they can be read.
+
 `low_id()` is the watermark: each comment of this process with a smaller id is published, or was never acknowledged.
 It counts an id from `begin` on, *before* the comment is durable, and ids only grow. That is why a watermark that was
 saved long ago is still true: whatever came later has a larger id. It may be too low, which costs a longer catch-up,
@@ -51,6 +54,7 @@ class Outbox:
         self._in_flight: dict[int, Batch] = {}
         self._comments_in_flight = 0
         self._owed_from_id = 0
+        self._hidden_from_id = 0
         self._seq = 0
         self.published = 0
         self.resent = 0
@@ -80,13 +84,13 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Everything that was begun is published, and no catch-up is due."""
-        return not (self._open or self._in_flight or self._owed_from_id)
+        """Everything that was begun is published, and no catch-up is due or will be."""
+        return not (self._open or self._in_flight or self._owed_from_id or self._hidden_from_id)
 
     def low_id(self) -> int:
         """The watermark. See above."""
         low = next(iter(self._open), self._newest_id + 1)
-        return _lower(low, self.catch_up_from_id)
+        return _lower(low, _lower(self.catch_up_from_id, self._hidden_from_id))
 
     def begin(self, comment_id: int) -> None:
         """The id is given to a comment. Must be larger than all before."""
@@ -107,6 +111,15 @@ class Outbox:
     def owe(self, from_id: int) -> None:
         """Nodes have to read history from this id on."""
         self._owed_from_id = _lower(self._owed_from_id, from_id)
+
+    def hide(self, from_id: int) -> None:
+        """Comments from this id on can't be read from history yet."""
+        self._hidden_from_id = _lower(self._hidden_from_id, from_id)
+
+    def show(self) -> None:
+        """What was hidden can be read."""
+        self.owe(self._hidden_from_id)
+        self._hidden_from_id = 0
 
     def next_batch(self, now_ms: int) -> Batch | None:
         """What to send now: a catch-up first, one at a time; then all that waits, up to a batch. None: nothing, or

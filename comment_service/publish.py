@@ -108,6 +108,15 @@ class Publisher:
             log.warning("publish backlog full, nodes will read history", comments=self._outbox.backlog)
         self._work.set()
 
+    def hide(self, from_id: int) -> None:
+        """Published comments from this id on are in a spool, where the nodes can't read them."""
+        self._outbox.hide(from_id)
+
+    def show(self) -> None:
+        """They are in the store. The nodes read it once more: see history/spooled_store.py."""
+        self._outbox.show()
+        self._work.set()
+
     async def close(self, timeout_ms: int) -> None:
         """Waits for the backlog to empty, at most so long, and ends. What is left is the next process's catch-up."""
         with contextlib.suppress(TimeoutError):
@@ -211,7 +220,8 @@ class Publisher:
     async def _receive(self, call: PublishCall) -> None:
         async for response in call:
             self._answered_on_stream = True
-            self._outbox.answered(response.seq)
+            for seq in (response.seq, *response.seqs):
+                self._outbox.answered(seq)
             self._work.set()
             self._emptied.set()
         raise StreamEnded("the replica ended the stream")

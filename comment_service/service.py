@@ -1,6 +1,7 @@
 """A whole comment_service, wired from its config: what starts, and what ends in which order."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from functools import partial
@@ -23,6 +24,8 @@ from comment_service.watermark import Watermark
 from history.group_commit import GroupCommit
 from history.ids import IdSource, first_id_at, time_of
 from history.opening import open_store, parse_store_url
+from history.spool import Spool
+from history.spooled_store import SpooledStore
 from proto.http import HttpServer
 from proto.settings import split_address
 
@@ -32,22 +35,23 @@ log = structlog.stdlib.get_logger()
 class Service:
     """`run` until `stop`. Made by `build`; belongs to one event loop."""
 
-    def __init__(self, config: Config, listener: socket.socket, watermark: Watermark) -> None:
+    def __init__(self, config: Config, listener: socket.socket, watermark: Watermark, spool: Spool) -> None:
         self.config = config
         self._listener = listener
         self._watermark = watermark
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.store = LateStore(partial(open_store, config.store), retry_max_ms=config.store_retry_max_ms)
+        self.replicas = Replicas(config.dispatchers.split(","), config.keepalive())
+        ids = IdSource(config.node)
+        self.publisher = Publisher(self.replicas, self._outbox(ids), watermark, config.publish_settings())
+        self.late_store = LateStore(partial(open_store, config.store), retry_max_ms=config.store_retry_max_ms)
+        self.store = SpooledStore(self.late_store, spool, self.publisher, config.spool_settings())
         self.commit = GroupCommit(
             self.store.append,
             batch_max=config.commit_batch_max,
             pending_max=config.commit_pending_max,
             writes_max=config.commit_writes_max,
         )
-        self.replicas = Replicas(config.dispatchers.split(","), config.keepalive())
-        ids = IdSource(config.node)
-        self.publisher = Publisher(self.replicas, self._outbox(ids), watermark, config.publish_settings())
         self.server = self._server(self._api(ids))
 
     def _outbox(self, ids: IdSource) -> Outbox:
@@ -114,21 +118,28 @@ class Service:
         """Serves until `stop`. Raises whatever breaks a task that must go on for ever: a part that fails silently
         would be worse than the end."""
         working = self.publisher.start()
-        opening = self.store.start()
+        opening = self.late_store.start()
         opening.add_done_callback(self._say_ready)
+        draining = asyncio.create_task(self._drain())
         serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
         log.info("comment_service listening", listen=self.address, node=self.config.node)
         try:
-            await _first_ended(serving, opening, *working)
+            await _first_ended(serving, opening, draining, *working)
         finally:
             self.stop()
             await serving
             await self.commit.close()
             await self.publisher.close(self.config.stop_backlog_ms)
+            draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
             await self.store.close()
             await self.replicas.close()
             self._watermark.release()
             log.info("comment_service stopped", **_publisher_facts(self.publisher))
+
+    async def _drain(self) -> None:
+        await self.late_store.tried.wait()  # a start isn't told as if the store had gone
+        await self.store.drain()
 
     def _say_ready(self, opening: "asyncio.Task[None]") -> None:
         if not opening.cancelled() and opening.exception() is None:
@@ -138,15 +149,21 @@ class Service:
 def build(config: Config) -> Service:
     """Takes the port and the state folder, and wires the service; nothing works yet. Call it in the event loop.
 
-    Raises InvalidStoreUrl, StateDirInUse, and OSError for a port or a folder that can't be had.
+    Raises InvalidStoreUrl, StateDirInUse, SpoolInUse, and OSError for a port or a folder that can't be had.
     """
     parse_store_url(config.store)
-    watermark = Watermark(config.state_dir, config.node).hold()
-    try:
-        return Service(config, _listen(config.listen, config.listen_backlog), watermark)
-    except BaseException:
-        watermark.release()
-        raise
+    with contextlib.ExitStack() as held:
+        watermark = Watermark(config.state_dir, config.node).hold()
+        held.callback(watermark.release)
+        spool = Spool.open(
+            config.spool_folder(),
+            bytes_max=config.spool_bytes_max,
+            segment_bytes_max=config.spool_segment_bytes_max,
+        )
+        held.callback(spool.release)
+        service = Service(config, _listen(config.listen, config.listen_backlog), watermark, spool)
+        held.pop_all()
+        return service
 
 
 def _listen(address: str, backlog: int) -> socket.socket:

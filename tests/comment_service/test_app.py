@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from yarl import URL
 
+from history.ids import format_id
 from history.model import Comment
 from history.store import StoreUnavailable
 from tests.comment_service.conftest import RunningService, StartService
@@ -211,7 +212,7 @@ async def test_health(start_service: StartService, dispatcher: FakeDispatcher) -
 
 
 async def test_a_store_that_is_away(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:
-    running = await start_service()
+    running = await start_service(spool_bytes_max=0)
     store = running.service.store
 
     async def away(*_: object) -> list[Comment]:
@@ -229,6 +230,29 @@ async def test_a_store_that_is_away(start_service: StartService, monkeypatch: py
     async with running.http.get("/health/live") as live:
         assert live.status == 200
     assert running.service.publisher.statistics().backlog == 0
+
+
+async def test_a_store_that_is_away_is_no_reason_to_be_silent(
+    start_service: StartService, dispatcher: FakeDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start_service(dispatchers=dispatcher.address, drain_retry_max_ms=100, lookback_s=0)
+    await eventually(lambda: len(dispatcher.catch_ups) == 1)  # the start's
+
+    async def away(*_: object) -> list[Comment]:
+        raise StoreUnavailable("cut off by the test")
+
+    with monkeypatch.context() as cut_off:
+        for method in ("append", "check"):
+            cut_off.setattr(running.service.late_store, method, away)
+        created = await post(running)
+        await eventually(lambda: dispatcher.published == [int(created["id"], 16)])
+        async with running.http.get("/comments/demo") as answer:
+            assert (await answer.json())["comments"] == [created]
+        async with running.http.get("/health/ready") as ready:
+            assert ready.status == 200
+        assert len(dispatcher.catch_ups) == 1
+    await eventually(lambda: dispatcher.catch_ups[1:] == [int(created["id"], 16)])
+    assert [format_id(each.id) for each in await running.service.late_store.older("demo", None, 9)] == [created["id"]]
 
 
 async def test_a_fault_of_ours_is_logged_once(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:

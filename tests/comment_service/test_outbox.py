@@ -222,3 +222,20 @@ class OutboxMachine(RuleBasedStateMachine):
 
 TestOutboxMachine = OutboxMachine.TestCase
 TestOutboxMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_what_history_hides_is_owed_once_it_can_be_read() -> None:
+    box = outbox()
+    put(box, 5, 6)
+    box.answered(take(box).seq)
+    box.hide(6)
+    box.hide(5)
+    assert (box.low_id(), box.catch_up_from_id, box.is_empty) == (5, 0, False)
+    assert box.next_batch(0) is None  # asking now would be too early
+    box.show()
+    catch_up = take(box)
+    assert (catch_up.catch_up_from_id, box.low_id()) == (5, 5)
+    box.answered(catch_up.seq)
+    assert (box.low_id(), box.is_empty) == (7, True)
+    box.show()
+    assert box.next_batch(0) is None

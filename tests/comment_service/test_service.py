@@ -68,7 +68,7 @@ async def test_ids_go_on_above_the_last_process_when_the_clock_steps_back(
 async def test_a_clean_end_publishes_what_waits(dispatcher: FakeDispatcher, tmp_path: Path) -> None:
     service = build(config(tmp_path, dispatcher.address, stop_backlog_ms=20_000))
     running = asyncio.create_task(service.run())
-    await eventually(lambda: service.store._store is not None)
+    await eventually(lambda: service.late_store._store is not None)
     service.stop()
     await running
     saved = watermark_in(tmp_path).read()
@@ -96,6 +96,6 @@ async def test_a_store_that_can_never_open_ends_the_service(tmp_path: Path) -> N
     async def broken() -> None:
         raise ZeroDivisionError("broken by the test")
 
-    service.store._open_store = broken  # type: ignore[assignment]
+    service.late_store._open_store = broken  # type: ignore[assignment]
     with pytest.raises(ZeroDivisionError):
         await service.run()

@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError, Message
 
 from dispatcher.config import Config
 from dispatcher.errors import InvalidRequest, LimitReached, shown
-from proto.dispatch_pb2 import Hello, PlaceRequest, PublishRequest, VideoViewers
+from proto.dispatch_pb2 import DrainRequest, Hello, PlaceRequest, PublishRequest, VideoViewers
 
 _NAME = re.compile(r"[A-Za-z0-9_.:~-]+")
 _URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+/?")
@@ -60,6 +60,12 @@ def check_batch(request: PublishRequest, config: Config) -> None:
     """Everything but the comments' own fields: those belong to the service that accepted them, and to the nodes."""
     if len(request.comments) > config.batch_comments_max:
         raise LimitReached(f"a batch has at most {config.batch_comments_max} comments, not {len(request.comments)}")
+
+
+def check_drain(request: DrainRequest, config: Config) -> None:
+    check_name(request.node_id, "node id", config)
+    if request.over_ms > config.drain_over_ms_max:
+        raise LimitReached(f"a drain takes at most {config.drain_over_ms_max} ms, not {request.over_ms}")
 
 
 def check_place(request: PlaceRequest, config: Config) -> None:

@@ -65,6 +65,9 @@ class Config(Settings):
 
     # Links to nodes
     nodes_max: int = Field(2000, ge=1, description="nodes: 1,300 hold 25 million viewers, and there is room")
+    sums_max: int = Field(
+        10_000, ge=1, description="videos whose viewers on all nodes one BeatAck tells; the rest goes with the next"
+    )
     videos_per_node_max: int = Field(
         50_000, ge=1, description="videos of one node: as many as a node itself takes; each costs 0.5 KB here"
     )
@@ -112,6 +115,13 @@ class Config(Settings):
     excluded_max: int = Field(64, ge=0, description="nodes that one placement may exclude: a viewer tries only a few")
     topology_videos_max: int = Field(
         10_000, ge=0, description="videos in one Topology answer: they are for people, and the answer must stay small"
+    )
+    watchers_max: int = Field(100, ge=0, description="Events streams: operators' terminals and their tools")
+    watcher_events_max: int = Field(
+        1000, ge=1, description="events that wait for one watcher; then its oldest are dropped, and counted"
+    )
+    drain_over_ms_max: int = Field(
+        86_400_000, ge=0, description="how long a drain may be told to take: a day, above that it is a mistake"
     )
     streams_per_connection_max: int = Field(
         1000, ge=1, description="calls at once on one connection; gRPC clients queue what goes beyond"

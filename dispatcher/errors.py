@@ -6,6 +6,7 @@ DispatcherError
 ├── NoHello           the first message of a node's stream was no hello, or none came in time
 ├── Aborted           the stream is over, the peer connects again: a lease, an outbox, a newer stream
 ├── NoRoom            no living node can take a viewer now
+├── NotConnected      the node that is meant isn't connected here
 └── Stopping          this replica is going; another one can do it
 """
 
@@ -33,6 +34,11 @@ class Aborted(DispatcherError):
 class NoRoom(DispatcherError):
     def __init__(self, video_id: str) -> None:
         super().__init__(f"no living node has room for a viewer of {video_id}; try again in a few seconds")
+
+
+class NotConnected(DispatcherError):
+    def __init__(self, node_id: str) -> None:
+        super().__init__(f"{shown(node_id)} is not connected to this replica; another one may know it")
 
 
 class Stopping(DispatcherError):

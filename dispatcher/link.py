@@ -6,16 +6,19 @@ silently: a batch's publisher is answered when the node has acknowledged, or whe
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dispatcher import wire
 from dispatcher.errors import Aborted, DispatcherError, InvalidRequest
 from dispatcher.publisher import Batch
 from dispatcher.wire import Part
-from proto.dispatch_pb2 import BeatAck, DispatcherMessage
+from proto.dispatch_pb2 import BeatAck, DispatcherMessage, VideoViewers
 
-_BEAT_ACK = DispatcherMessage(beat_ack=BeatAck()).SerializeToString()
+ACK_MS_BOUNDS = (1, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+"""milliseconds: the histogram's edges, close together around the 10 ms that are promised"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,20 @@ class LinkStatistics:
     outbox_comments: int
     unacked_comments: int
     delivered_comments: int
+    acked_ms: int | None  # when the last acknowledgement of a delivery came
+    waiting_since_ms: int | None  # when the oldest unacknowledged delivery was sent
+
+
+class AckLatency:
+    """How long deliveries waited for their acknowledgements, of all links together"""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(ACK_MS_BOUNDS) + 1)  # the last one: longer than all bounds
+        self.sum_ms = 0
+
+    def note(self, ms: int) -> None:
+        self.counts[bisect_left(ACK_MS_BOUNDS, ms)] += 1
+        self.sum_ms += ms
 
 
 @dataclass(slots=True)
@@ -45,37 +62,47 @@ class _Unacked:
 class Link:
     """`ended` is set once, with the error for the node or None: then the stream is to be closed."""
 
-    def __init__(self, session: int, node_id: str, limits: LinkLimits) -> None:
+    def __init__(self, session: int, node_id: str, limits: LinkLimits, latency: AckLatency) -> None:
         self.session = session
         self.node_id = node_id
         self.ended: asyncio.Future[DispatcherError | None] = asyncio.get_running_loop().create_future()
         self._limits = limits
+        self._latency = latency
         self._wake = asyncio.Event()
         self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
+        self._beat_ack = False  # one is owed
+        self._sums: dict[str, int] = {}  # and what it will say
         self._catch_ups: deque[tuple[int, Batch]] = deque()
         self._outbox: deque[tuple[Part, Batch]] = deque()
         self._unacked: deque[_Unacked] = deque()
         self._number = 0
+        self._acked_ms: int | None = None
         self._outbox_comments = self._unacked_comments = self._delivered_comments = self._outbox_bytes = 0
 
     def __repr__(self) -> str:
         return f"<Link {self.session} of {self.node_id}: {self.statistics()}>"
 
     def statistics(self) -> LinkStatistics:
-        return LinkStatistics(self._outbox_comments, self._unacked_comments, self._delivered_comments)
+        return LinkStatistics(
+            self._outbox_comments,
+            self._unacked_comments,
+            self._delivered_comments,
+            self._acked_ms,
+            self._unacked[0].sent_ms if self._unacked else None,
+        )
 
     # What is to be sent
 
     def send_nowait(self, message: DispatcherMessage) -> None:
-        """Queues a message that isn't numbered: welcome, interest_ack."""
+        """Queues a message that isn't numbered: welcome, interest_ack, drain."""
         self._control.append(message.SerializeToString())
         self._wake.set()
 
-    def send_beat_ack_nowait(self) -> None:
-        """One is enough, however many beats came while the peer wasn't reading."""
-        if not self._control or self._control[-1] is not _BEAT_ACK:
-            self._control.append(_BEAT_ACK)
-            self._wake.set()
+    def send_beat_ack_nowait(self, sums: Mapping[str, int]) -> None:
+        """With viewers of videos on all nodes. One is enough, however many beats came while the peer wasn't reading."""
+        self._sums.update(sums)
+        self._beat_ack = True
+        self._wake.set()
 
     def deliver_nowait(self, part: Part, batch: Batch) -> bool:
         """Queues comments, for which the batch then waits. False: the outbox has overflowed, and the link must end."""
@@ -97,7 +124,7 @@ class Link:
 
     async def sendable(self) -> None:
         """Returns when `next_message` has one."""
-        while not (self._control or self._catch_ups or self._outbox):
+        while not (self._control or self._beat_ack or self._catch_ups or self._outbox):
             self._wake.clear()
             await self._wake.wait()
 
@@ -105,6 +132,11 @@ class Link:
         """The next encoded DispatcherMessage, with as many of the queued comments as one may carry; None: no more."""
         if self._control:
             return self._control.popleft()
+        if self._beat_ack:
+            self._beat_ack = False
+            sums, self._sums = self._sums, {}
+            videos = [VideoViewers(video_id=video_id, viewers=viewers) for video_id, viewers in sums.items()]
+            return DispatcherMessage(beat_ack=BeatAck(videos=videos)).SerializeToString()
         if self._catch_ups:
             from_id, batch = self._catch_ups.popleft()
             self._numbered(0, [batch], now_ms)
@@ -117,12 +149,14 @@ class Link:
 
     # What the node has acknowledged
 
-    def delivered(self, number: int) -> None:
+    def delivered(self, number: int, now_ms: int) -> None:
         """The node has all deliveries up to this number. Raises InvalidRequest if there was no such number."""
         if number > self._number:
             raise InvalidRequest(f"delivery {number} was acknowledged, and the last one was {self._number}")
         while self._unacked and self._unacked[0].number <= number:
             acked = self._unacked.popleft()
+            self._acked_ms = now_ms
+            self._latency.note(now_ms - acked.sent_ms)
             self._unacked_comments -= acked.comments
             self._delivered_comments += acked.comments
             for batch in acked.batches:

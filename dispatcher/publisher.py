@@ -1,6 +1,8 @@
 """One comment_service's Publish stream: which of its batches are still unanswered, and which can be answered now."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from dispatcher.errors import DispatcherError
 
@@ -25,6 +27,16 @@ class Batch:
             self._publisher.answered(self.seq)
 
 
+@dataclass(frozen=True, slots=True)
+class PublisherStatistics:
+    peer: str
+    connected_ms: int  # when
+    batches: int
+    unanswered: int
+    batch_ms: int | None  # when the last batch came
+    answer_ms: int | None  # when the last answer went
+
+
 class Publisher:
     """Batches in, answers out, at most `unanswered_max` between.
 
@@ -32,10 +44,16 @@ class Publisher:
     done after that are answered to nobody: the peer sends them again, elsewhere.
     """
 
-    def __init__(self, unanswered_max: int) -> None:
+    def __init__(self, peer: str, unanswered_max: int, now_ms: Callable[[], int]) -> None:
         self.ended: asyncio.Future[DispatcherError | None] = asyncio.get_running_loop().create_future()
         self._unanswered_max = unanswered_max
         self._unanswered = 0
+        self._peer = peer
+        self._now_ms = now_ms
+        self._connected_ms = now_ms()
+        self._batches = 0
+        self._batch_ms: int | None = None
+        self._answer_ms: int | None = None
         self._answers: list[int] = []
         self._wake_writer = asyncio.Event()
         self._wake_reader = asyncio.Event()
@@ -50,7 +68,14 @@ class Publisher:
         """No more batches are to be read."""
         return bool(self._finish) or self.ended.done()
 
+    def statistics(self) -> PublisherStatistics:
+        return PublisherStatistics(
+            self._peer, self._connected_ms, self._batches, self._unanswered, self._batch_ms, self._answer_ms
+        )
+
     def batch(self, seq: int, smallest_id: int) -> Batch:
+        self._batches += 1
+        self._batch_ms = self._now_ms()
         self._unanswered += 1
         return Batch(self, seq, smallest_id)
 
@@ -75,6 +100,7 @@ class Publisher:
     def written(self, count: int) -> None:
         """The peer has been sent that many answers."""
         self._unanswered -= count
+        self._answer_ms = self._now_ms()
         self._wake_reader.set()
         self._end_if_done()
 

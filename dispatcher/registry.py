@@ -4,43 +4,19 @@ Rule 1: no clock in here. `now_ms` comes in: milliseconds since 1970, from a clo
 Rule 2: no gRPC in here. A stream is a session, a number that the caller gives and never gives again.
 Rule 3: nothing is kept that a node would not say again after a reconnect, but for one thing: when it was last
 here, so that it can be told what it may have missed.
-
-A node's life at this replica. A row is a state, a column an event; an empty field can't happen. What is not in the
-table is no state of a node but of a session: a session that isn't its node's current one is over, and whatever still
-comes from it changes nothing.
-
-| state  | hello                              | end of the stream | lease runs out |
-|--------|------------------------------------|-------------------|----------------|
-| absent | live                               |                   |                |
-| live   | live (the session before is over)  | absent            | absent         |
 """
 
-import enum
 import heapq
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dispatcher.errors import Aborted, LimitReached
-from dispatcher.placement import PlacementPolicy, Promises, Seats, choose
-from dispatcher.recent import Recent
-
-
-class State(enum.Enum):
-    ABSENT = "absent"
-    LIVE = "live"
-
-
-class Event(enum.Enum):
-    HELLO = "hello"
-    END = "end"
-    EXPIRE = "expire"
-
-
-LIFE: Mapping[State, Mapping[Event, State]] = {
-    State.ABSENT: {Event.HELLO: State.LIVE},
-    State.LIVE: {Event.HELLO: State.LIVE, Event.END: State.ABSENT, Event.EXPIRE: State.ABSENT},
-}
+from dispatcher.life import LIFE, Event, State
+from dispatcher.missed import Missed
+from dispatcher.placement import Choice, PlacementPolicy, Promises, choose
+from dispatcher.seating import Seating, Seats, rank
+from dispatcher.views import Hello, NodeView, Placement, RegistryStatistics, VideoView
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,51 +31,6 @@ class Policy:
     placement: PlacementPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """A node's full picture of itself"""
-
-    node_id: str
-    incarnation: int
-    public_url: str
-    capacity_viewers: int
-    viewers: int
-    videos: Mapping[str, int]  # video -> viewers
-    silent_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class NodeView:
-    session: int
-    node_id: str
-    incarnation: int
-    public_url: str
-    state: State
-    capacity_viewers: int
-    viewers: int
-    promised_viewers: int
-    videos: int
-    connected_ms: int  # when this registration began
-    heard_ms: int  # when the node's last message came
-
-
-@dataclass(frozen=True, slots=True)
-class VideoView:
-    video_id: str
-    viewers: int
-    node_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryStatistics:
-    nodes: int
-    videos: int
-    interests: int  # pairs of a video and a node that serves it
-    viewers: int
-    capacity_viewers: int
-    promised_viewers: int
-
-
 @dataclass(slots=True)
 class _Node:
     session: int
@@ -110,31 +41,25 @@ class _Node:
     missed_since_ms: int
     state: State = State.ABSENT
     videos: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, int] = field(default_factory=dict)  # viewers on all nodes, as it hasn't been told yet
 
 
 @dataclass(slots=True)
 class _Video:
-    route: tuple[int, ...] = ()  # in the order of node ids: the same on every replica
+    route: tuple[int, ...] = ()  # in the video's own order of nodes (seating.rank): the same on every replica
     viewers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    incarnation: int
-    ended_ms: int
 
 
 class Registry:
     def __init__(self, policy: Policy, started_ms: int) -> None:
         self._policy = policy
-        self._started_ms = started_ms
         self._nodes: dict[int, _Node] = {}
-        self._seats: dict[int, Seats] = {}
+        self._seating = Seating()
         self._sessions: dict[str, int] = {}
         self._videos: dict[str, _Video] = {}
-        self._gone: dict[str, _Gone] = {}  # in the order in which they went
-        self._recent = Recent(policy.recent_s, started_ms)
-        self._promises = Promises(self._seats)
+        self._counted: set[str] = set()  # videos whose number of viewers has changed since the nodes were told
+        self._missed = Missed(policy.recent_s, policy.beat_ms, policy.nodes_max, started_ms)
+        self._promises = Promises(self._seating)
         self._interests = 0
         self._looked_ms = self._awake_since_ms = started_ms
 
@@ -160,12 +85,13 @@ class Registry:
         self._add(session, hello, before.state if before else State.ABSENT, now_ms)
         return before.session if before else None
 
-    def beat(self, session: int, viewers: int, videos: Mapping[str, int], now_ms: int) -> bool:
+    def beat(self, session: int, viewers: int, videos: Mapping[str, int], now_ms: int, draining: bool = False) -> bool:
         """The node's load, and the videos whose number of viewers has changed. False: the session is over."""
         node = self._heard(session, now_ms)
         if node is None:
             return False
-        node.seats.viewers = viewers
+        node.state = LIFE[node.state][Event.DRAIN if draining else Event.UNDRAIN]
+        self._seating.change(session, viewers=viewers, draining=draining)
         self._promises.beat(session)
         for video_id, watching in videos.items():
             self._count(node, video_id, watching)
@@ -216,7 +142,8 @@ class Registry:
             expired = [node for node in self._nodes.values() if node.heard_ms < believed_ms]
         for node in expired:
             self._remove(node, Event.EXPIRE, now_ms)
-        self._forget_gone(now_ms)
+        self._missed.forget(now_ms)
+        self._spread_sums()
         return tuple(node.session for node in expired)
 
     # Comments
@@ -231,22 +158,14 @@ class Registry:
         return tuple(self._nodes)
 
     def published(self, smallest_id: int, now_ms: int) -> None:
-        """Comments from this id on went through here now, or were given up with the link that should have had them.
-
-        The second matters as much as the first: a link's end answers its publishers, so nobody sends those comments
-        again, and their node must find them in what it has missed.
-        """
-        self._recent.published(smallest_id, now_ms)
+        """Comments from this id on went through here now, or were given up with a link: see Missed.published."""
+        self._missed.published(smallest_id, now_ms)
 
     def catch_up_from(self, session: int, now_ms: int) -> int:
         """From which id on may the node have missed comments before this registration? 0: it has missed nothing.
 
-        - It serves no video: nothing.
-        - The same life of the node was here before: what was published since that registration ended. The replica's
-          own word counts: a node that was stopped for a while believes that it has heard everything.
-        - Else all since this replica's start. What a dead replica had not delivered was never acknowledged, so it
-          was sent again elsewhere.
-        - If the node has been silent for longer than that, with one beat to spare, then since its silence.
+        Nothing if it serves no video. Else what Missed.came says; and if the node itself has been silent for longer
+        than that, then since its silence.
         """
         node = self._nodes[session]
         if not node.videos:
@@ -254,28 +173,65 @@ class Registry:
         since_ms = node.missed_since_ms
         if node.hello.silent_ms:
             since_ms = min(since_ms, node.connected_ms - node.hello.silent_ms)
-        return self._recent.smallest_since(since_ms - self._policy.beat_ms, now_ms)
+        return self._missed.catch_up_from(since_ms, now_ms)
 
     # Placement
 
-    def place(self, video_id: str, excluded: Collection[str] = ()) -> NodeView | None:
+    def place(self, video_id: str, excluded: Collection[str] = ()) -> Placement | None:
         """The node that takes the next viewer of the video; it counts as load from now on. None: no node has room."""
-        video = self._videos.get(video_id)
-        serving = (*(video.route if video else ()), *self._promises.expected(video_id))
-        viewers = (video.viewers if video else 0) + self._promises.of_video(video_id)
-        session = choose(video_id, serving, self._seats, viewers, self._policy.placement, excluded)
-        if session is None:
+        choice = self._choose(video_id, excluded)
+        if choice is None:
             return None
-        node = self._nodes[session]
-        self._promises.promise(session, video_id, serves=video_id in node.videos)
-        return _view(node)
+        node = self._nodes[choice.session]
+        self._promises.promise(choice.session, video_id, serves=video_id in node.videos)
+        return Placement(_view(node), choice.spilled)
+
+    def would_place(self, video_id: str) -> NodeView | None:
+        """The answer that `place` would give; nothing changes."""
+        choice = self._choose(video_id, ())
+        return None if choice is None else _view(self._nodes[choice.session])
+
+    def _choose(self, video_id: str, excluded: Collection[str]) -> Choice | None:
+        video = self._videos.get(video_id)
+        serving = video.route if video else ()
+        expected = self._promises.expected(video_id)
+        viewers = (video.viewers if video else 0) + self._promises.of_video(video_id)
+        return choose(
+            video_id,
+            (*serving, *expected) if expected else serving,
+            self._seating,
+            viewers,
+            self._policy.placement,
+            excluded,
+        )
+
+    # Viewers of a video on all nodes together
+
+    def sums(self, session: int, count: int) -> dict[str, int]:
+        """Viewers on all nodes of at most so many of the node's videos: of those whose number has changed since they
+        were last asked for. As it was at the last `expire`, so that a giant's many changes cost one."""
+        node = self._nodes.get(session)
+        if node is None:
+            return {}
+        if len(node.sums) <= count:
+            sums, node.sums = node.sums, {}
+            return sums
+        return {video_id: node.sums.pop(video_id) for video_id in tuple(node.sums)[:count]}
+
+    def _spread_sums(self) -> None:
+        counted, self._counted = self._counted, set()
+        for video_id in counted:
+            if video := self._videos.get(video_id):
+                for session in video.route:
+                    self._nodes[session].sums[video_id] = video.viewers
 
     # What operators, tests and metrics read
 
     def statistics(self) -> RegistryStatistics:
-        seats = self._seats.values()
+        seats = tuple(self._seating)
         return RegistryStatistics(
             nodes=len(self._nodes),
+            draining_nodes=sum(seat.draining for seat in seats),
             videos=len(self._videos),
             interests=self._interests,
             viewers=sum(seat.viewers for seat in seats),
@@ -297,6 +253,14 @@ class Registry:
         most = heapq.nsmallest(count, self._videos.items(), key=lambda item: (-item[1].viewers, item[0]))
         return tuple(self._video_view(video_id, video) for video_id, video in most)
 
+    def session(self, node_id: str) -> int | None:
+        """None if it isn't connected"""
+        return self._sessions.get(node_id)
+
+    def state(self, session: int) -> State:
+        node = self._nodes.get(session)
+        return node.state if node else State.ABSENT
+
     def videos_of(self, session: int) -> frozenset[str]:
         """What the session's node serves; empty if the session is over"""
         node = self._nodes.get(session)
@@ -311,20 +275,19 @@ class Registry:
         return node
 
     def _add(self, session: int, hello: Hello, state: State, now_ms: int) -> None:
-        gone = self._gone.pop(hello.node_id, None)
-        known = gone is not None and gone.incarnation == hello.incarnation
-        seats = Seats(hello.node_id, hello.capacity_viewers, hello.viewers)
+        state = LIFE[state][Event.HELLO]
+        seats = Seats(hello.node_id, hello.capacity_viewers, hello.viewers, draining=hello.draining)
         node = _Node(
             session=session,
             hello=replace(hello, videos={}),  # they change; `videos` below has them
             seats=seats,
             connected_ms=now_ms,
             heard_ms=now_ms,
-            missed_since_ms=gone.ended_ms if gone and known else self._started_ms,
-            state=LIFE[state][Event.HELLO],
+            missed_since_ms=self._missed.came(hello.node_id, hello.incarnation),
+            state=LIFE[state][Event.DRAIN] if hello.draining else state,
         )
         self._nodes[session] = node
-        self._seats[session] = seats
+        self._seating.add(session, seats)
         self._sessions[hello.node_id] = session
         for video_id, viewers in hello.videos.items():
             self._join(node, video_id)
@@ -335,17 +298,9 @@ class Registry:
         for video_id in tuple(node.videos):
             self._leave(node, video_id)
         self._promises.forget(node.session)
-        del self._nodes[node.session], self._seats[node.session], self._sessions[node.hello.node_id]
-        self._gone[node.hello.node_id] = _Gone(node.hello.incarnation, now_ms)
-
-    def _forget_gone(self, now_ms: int) -> None:
-        """Forgets who went before the ring of recent ids begins, and the first of too many."""
-        since_ms = now_ms - self._policy.recent_s * 1000
-        while self._gone:
-            node_id, gone = next(iter(self._gone.items()))
-            if gone.ended_ms >= since_ms and len(self._gone) <= self._policy.nodes_max:
-                break
-            del self._gone[node_id]
+        self._seating.remove(node.session)
+        del self._nodes[node.session], self._sessions[node.hello.node_id]
+        self._missed.left(node.hello.node_id, node.hello.incarnation, now_ms)
 
     def _join(self, node: _Node, video_id: str) -> None:
         if video_id in node.videos:
@@ -353,8 +308,12 @@ class Registry:
         node.videos[video_id] = 0
         self._interests += 1
         video = self._videos.setdefault(video_id, _Video())
-        at = bisect_left(video.route, node.hello.node_id, key=lambda session: self._nodes[session].hello.node_id)
+        at = 0
+        if video.route:
+            ranked = rank(video_id, node.hello.node_id)
+            at = bisect_left(video.route, ranked, key=lambda s: rank(video_id, self._nodes[s].hello.node_id))
         video.route = (*video.route[:at], node.session, *video.route[at:])
+        node.sums[video_id] = video.viewers
         self._promises.joined(node.session, video_id)
 
     def _leave(self, node: _Node, video_id: str) -> None:
@@ -362,6 +321,8 @@ class Registry:
             return
         video = self._videos[video_id]
         video.viewers -= node.videos.pop(video_id)
+        node.sums.pop(video_id, None)
+        self._counted.add(video_id)
         self._interests -= 1
         at = video.route.index(node.session)
         video.route = (*video.route[:at], *video.route[at + 1 :])
@@ -369,16 +330,17 @@ class Registry:
             del self._videos[video_id]
 
     def _count(self, node: _Node, video_id: str, viewers: int) -> None:
-        if video_id in node.videos:
+        if node.videos.get(video_id, viewers) != viewers:
             self._videos[video_id].viewers += viewers - node.videos[video_id]
             node.videos[video_id] = viewers
+            self._counted.add(video_id)
 
     def _check_videos(self, videos: int) -> None:
         if videos > self._policy.videos_per_node_max:
             raise LimitReached(f"a node may serve at most {self._policy.videos_per_node_max} videos here")
 
     def _video_view(self, video_id: str, video: _Video) -> VideoView:
-        return VideoView(video_id, video.viewers, tuple(self._nodes[session].hello.node_id for session in video.route))
+        return VideoView(video_id, video.viewers, tuple(sorted(self._nodes[s].hello.node_id for s in video.route)))
 
 
 def _view(node: _Node) -> NodeView:

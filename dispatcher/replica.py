@@ -6,17 +6,36 @@ calls in here, and writes what the links and publishers hold.
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-from dispatcher import checks, wire
+from dispatcher import checks, reports, wire
 from dispatcher.config import Config
-from dispatcher.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, NoRoom, Stopping
+from dispatcher.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, NoRoom, NotConnected, Stopping
+from dispatcher.events import Events
 from dispatcher.journal import Journal
-from dispatcher.link import Link
+from dispatcher.life import State
+from dispatcher.link import AckLatency, Link
 from dispatcher.publisher import Batch, Publisher
-from dispatcher.registry import Hello, NodeView, Registry, VideoView
+from dispatcher.registry import Registry
+from dispatcher.views import Hello, NodeView, VideoView
 from proto import dispatch_pb2 as wire_types
 from proto.comment_pb2 import Comment
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the replica's start"""
+
+    batches: int = 0
+    comments: int = 0
+    pushes: int = 0  # comments queued for nodes: one for each node that serves the video
+    expiries: int = 0
+    overflows: int = 0
+    placements: int = 0
+    spills: int = 0
+    no_room: int = 0
 
 
 class Replica:
@@ -28,6 +47,9 @@ class Replica:
         self.now_ms = now_ms
         self.registry = Registry(config.policy(), now_ms())
         self.journal = Journal(config.lines_per_s_max, now_ms)
+        self.events = Events(config.watchers_max, config.watcher_events_max)
+        self.counts = Counts()
+        self.latency = AckLatency()
         self._started_ms = now_ms()
         self._sessions = itertools.count(1)
         self._links: dict[int, Link] = {}
@@ -42,7 +64,7 @@ class Replica:
             raise Stopping
         checks.check_hello(hello, self.config)
         now_ms = self.now_ms()
-        link = Link(next(self._sessions), hello.node_id, self.config.link_limits())
+        link = Link(next(self._sessions), hello.node_id, self.config.link_limits(), self.latency)
         replaced = self.registry.hello(link.session, self._picture(hello), now_ms)
         if replaced is not None:
             self.end(replaced, Aborted("a newer stream of this node took its place"))
@@ -58,9 +80,9 @@ class Replica:
                 )
             )
         )
-        self.journal.note(
-            "node connected",
-            node=hello.node_id,
+        self._happened(
+            "node_connected",
+            hello.node_id,
             url=hello.public_url,
             videos=len(hello.videos),
             catch_up_from=f"{catch_up_from_id:016x}" if catch_up_from_id else None,
@@ -72,12 +94,10 @@ class Replica:
         now_ms = self.now_ms()
         kind = message.WhichOneof("message")
         if kind == "delivered":
-            link.delivered(message.delivered.number)
+            link.delivered(message.delivered.number, now_ms)
             self.registry.heard(link.session, now_ms)
         elif kind == "beat":
-            beat = message.beat
-            self.registry.beat(link.session, beat.load.viewers, checks.check_viewers(beat.videos, self.config), now_ms)
-            link.send_beat_ack_nowait()
+            self._beat(link, message.beat, now_ms)
         elif kind == "interest":
             joined = checks.check_video_ids(message.interest.joined, self.config)
             self.registry.interest(link.session, joined, message.interest.left, now_ms)
@@ -85,6 +105,15 @@ class Replica:
             link.send_nowait(wire_types.DispatcherMessage(interest_ack=ack))
         else:
             raise InvalidRequest(f"a node's stream carries beats, interests and deliveries, not {kind}")
+
+    def _beat(self, link: Link, beat: wire_types.Beat, now_ms: int) -> None:
+        before = self.registry.state(link.session)
+        changed = checks.check_viewers(beat.videos, self.config)
+        self.registry.beat(link.session, beat.load.viewers, changed, now_ms, draining=beat.draining)
+        link.send_beat_ack_nowait(self.registry.sums(link.session, self.config.sums_max))
+        after = self.registry.state(link.session)
+        if before is not after:
+            self._happened("draining" if after is State.DRAINING else "undrained", link.node_id)
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
@@ -96,12 +125,13 @@ class Replica:
         missed_from_id = link.end(reason)
         if missed_from_id:
             self.registry.published(missed_from_id, now_ms)
-        self.journal.note("node left", node=link.node_id, reason=str(reason) if reason else "it closed the stream")
+        self._happened("node_left", link.node_id, reason=str(reason) if reason else "it closed the stream")
 
     def expire(self) -> None:
         """Ends what is silent or owes an acknowledgement. Call it every `beat_ms`."""
         now_ms = self.now_ms()
         for session in self.registry.expire(now_ms):
+            self.counts.expiries += 1
             self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
         for session, link in tuple(self._links.items()):
             overdue = link.overdue(now_ms)
@@ -111,13 +141,13 @@ class Replica:
 
     # Publishers
 
-    def open_publisher(self) -> Publisher:
+    def open_publisher(self, peer: str) -> Publisher:
         """Raises Stopping or LimitReached."""
         if self._stopping:
             raise Stopping
         if len(self._publishers) >= self.config.publishers_max:
             raise LimitReached(f"this replica takes at most {self.config.publishers_max} publishers")
-        publisher = Publisher(self.config.unanswered_batches_max)
+        publisher = Publisher(peer, self.config.unanswered_batches_max, self.now_ms)
         self._publishers.add(publisher)
         return publisher
 
@@ -132,13 +162,17 @@ class Replica:
         if smallest_id:
             self.registry.published(smallest_id, self.now_ms())
         batch = publisher.batch(request.seq, smallest_id)
+        self.counts.batches += 1
+        self.counts.comments += len(request.comments)
         overflowed: set[int] = set()
         for route, comments in routes.items():
             part = wire.part(comments)
+            self.counts.pushes += len(route) * len(comments)
             overflowed.update(s for s in route if not self._links[s].deliver_nowait(part, batch))
         if request.catch_up_from_id:
             self._catch_up(request.catch_up_from_id, batch)
         for session in overflowed:
+            self.counts.overflows += 1
             self.end(session, self._links[session].overflow())
         batch.one_is_done()
 
@@ -173,10 +207,25 @@ class Replica:
     def place(self, request: wire_types.PlaceRequest) -> NodeView:
         """Raises InvalidRequest, LimitReached or NoRoom."""
         checks.check_place(request, self.config)
-        node = self.registry.place(request.video_id, frozenset(request.exclude_node_ids))
-        if node is None:
+        placed = self.registry.place(request.video_id, frozenset(request.exclude_node_ids))
+        if placed is None:
+            self.counts.no_room += 1
             raise NoRoom(request.video_id)
-        return node
+        self.counts.placements += 1
+        if placed.spilled:
+            self.counts.spills += 1
+            self._happened("spill", placed.node.node_id, video_id=request.video_id)
+        return placed.node
+
+    def drain(self, request: wire_types.DrainRequest) -> None:
+        """Passes the word on; the node's next beat says what it has made of it. Raises InvalidRequest, LimitReached or
+        NotConnected."""
+        checks.check_drain(request, self.config)
+        session = self.registry.session(request.node_id)
+        if session is None:
+            raise NotConnected(request.node_id)
+        word = wire_types.Drain(draining=request.draining, over_ms=request.over_ms)
+        self._links[session].send_nowait(wire_types.DispatcherMessage(drain=word))
 
     def topology(self, request: wire_types.TopologyRequest, wall_ms: int) -> wire_types.TopologyResponse:
         """What this replica knows. With `video_id`, only that video and the nodes that serve it."""
@@ -186,36 +235,49 @@ class Replica:
         if request.video_id:
             video = self.registry.video(request.video_id)
             videos = () if video is None else (video,)
-            nodes = tuple(node for node in nodes if video and node.node_id in video.node_ids)
+            nodes = self._serving(video)
         else:
             videos = self.registry.videos(min(request.videos_max, self.config.topology_videos_max))
         return wire_types.TopologyResponse(
             replica_id=self.replica_id,
             now_ms=wall_ms,
             uptime_ms=now_ms - self._started_ms,
-            nodes=[self._node_state(node, now_ms) for node in nodes],
-            videos=[
-                wire_types.VideoState(video_id=video.video_id, viewers=video.viewers, node_ids=video.node_ids)
-                for video in videos
-            ],
+            nodes=[reports.node_state(node, self._links[node.session].statistics(), now_ms) for node in nodes],
+            videos=[reports.video_state(video) for video in videos],
             videos_total=self.registry.statistics().videos,
         )
 
-    def _node_state(self, node: NodeView, now_ms: int) -> wire_types.NodeState:
-        link = self._links[node.session].statistics()
-        return wire_types.NodeState(
-            node_id=node.node_id,
-            incarnation=node.incarnation,
-            public_url=node.public_url,
-            state=node.state.value,
-            capacity_viewers=node.capacity_viewers,
-            viewers=node.viewers,
-            videos=node.videos,
-            connected_ms=now_ms - node.connected_ms,
-            heard_ms_ago=now_ms - node.heard_ms,
-            outbox_comments=link.outbox_comments,
-            unacked_comments=link.unacked_comments,
+    def explain(self, request: wire_types.ExplainRequest) -> wire_types.ExplainResponse:
+        """Raises InvalidRequest."""
+        checks.check_name(request.video_id, "video id", self.config)
+        now_ms = self.now_ms()
+        video = self.registry.video(request.video_id)
+        following = self.registry.would_place(request.video_id)
+        return wire_types.ExplainResponse(
+            replica_id=self.replica_id,
+            uptime_ms=now_ms - self._started_ms,
+            video=None if video is None else reports.video_state(video),
+            nodes=[
+                reports.node_state(node, self._links[node.session].statistics(), now_ms)
+                for node in self._serving(video)
+            ],
+            publishers=[reports.publisher_state(each.statistics(), now_ms) for each in self._publishers],
+            next=None if following is None else _place(following),
         )
+
+    def _serving(self, video: VideoView | None) -> tuple[NodeView, ...]:
+        node_ids = frozenset(video.node_ids) if video else frozenset()
+        return tuple(node for node in self.registry.nodes() if node.node_id in node_ids)
+
+    def _happened(self, kind: str, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
+        """Into the log, and to those who watch."""
+        named = {name: text for name, text in (("video", video_id), ("reason", reason)) if text}
+        self.journal.note(kind.replace("_", " "), node=node_id, **named, **facts)
+        if self.events:
+            at_ms = time.time_ns() // 1_000_000
+            self.events.happened(
+                wire_types.Event(at_ms=at_ms, kind=kind, node_id=node_id, video_id=video_id, reason=reason)
+            )
 
     def _picture(self, hello: wire_types.Hello) -> Hello:
         return Hello(
@@ -226,6 +288,7 @@ class Replica:
             viewers=hello.load.viewers,
             videos=checks.check_viewers(hello.videos, self.config),
             silent_ms=hello.silent_ms,
+            draining=hello.draining,
         )
 
     # The end
@@ -233,6 +296,7 @@ class Replica:
     def stop_publishers(self) -> list[asyncio.Future[DispatcherError | None]]:
         """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
         self._stopping = True
+        self.events.end()
         for publisher in self._publishers:
             publisher.finish(Stopping())
         return [publisher.ended for publisher in self._publishers]
@@ -243,3 +307,7 @@ class Replica:
             publisher.end(Stopping())
         for session in tuple(self._links):
             self.end(session, Stopping())
+
+
+def _place(node: NodeView) -> wire_types.PlaceResponse:
+    return wire_types.PlaceResponse(node_id=node.node_id, public_url=node.public_url)

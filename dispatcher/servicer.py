@@ -24,6 +24,7 @@ from dispatcher.errors import (
     LimitReached,
     NoHello,
     NoRoom,
+    NotConnected,
     Stopping,
 )
 from dispatcher.link import Link
@@ -31,6 +32,9 @@ from dispatcher.publisher import Publisher
 from dispatcher.replica import Replica
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
+    DrainRequest,
+    DrainResponse,
+    ExplainRequest,
     Hello,
     NodeMessage,
     PlaceRequest,
@@ -48,6 +52,7 @@ STATUS: Mapping[type[DispatcherError], grpc.StatusCode] = {
     NoHello: grpc.StatusCode.FAILED_PRECONDITION,
     Aborted: grpc.StatusCode.ABORTED,
     NoRoom: grpc.StatusCode.UNAVAILABLE,
+    NotConnected: grpc.StatusCode.NOT_FOUND,
     Stopping: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -70,6 +75,9 @@ class Servicer:
                 "Connect": grpc.stream_stream_rpc_method_handler(self.connect),
                 "Place": grpc.unary_unary_rpc_method_handler(self.place),
                 "Topology": grpc.unary_unary_rpc_method_handler(self.topology),
+                "Drain": grpc.unary_unary_rpc_method_handler(self.drain),
+                "Explain": grpc.unary_unary_rpc_method_handler(self.explain),
+                "Events": grpc.unary_stream_rpc_method_handler(self.events),
             },
         )
 
@@ -121,7 +129,7 @@ class Servicer:
 
     async def publish(self, requests: Stream, context: Context) -> None:
         try:
-            publisher = self._replica.open_publisher()
+            publisher = self._replica.open_publisher(context.peer())
         except DispatcherError as error:
             await self._refuse(context, "Publish", error)
             return
@@ -150,8 +158,7 @@ class Servicer:
     async def _write_answers(self, publisher: Publisher, context: Context) -> None:
         while True:
             answers = await publisher.answers()
-            for seq in answers:
-                await context.write(PublishResponse(seq=seq).SerializeToString())
+            await context.write(PublishResponse(seq=answers[0], seqs=answers[1:]).SerializeToString())
             publisher.written(len(answers))
 
     # Viewers and operators
@@ -169,6 +176,35 @@ class Servicer:
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return self._replica.topology(request, wall_ms=time.time_ns() // 1_000_000).SerializeToString()
+
+    async def drain(self, encoded: bytes, context: Context) -> bytes:
+        try:
+            self._replica.drain(checks.parse(DrainRequest, encoded))
+        except DispatcherError as error:
+            await context.abort(STATUS[type(error)], str(error))
+        return DrainResponse().SerializeToString()
+
+    async def explain(self, encoded: bytes, context: Context) -> bytes:
+        try:
+            answer = self._replica.explain(checks.parse(ExplainRequest, encoded))
+        except DispatcherError as error:
+            await context.abort(STATUS[type(error)], str(error))
+        return answer.SerializeToString()
+
+    async def events(self, _encoded: bytes, context: Context) -> None:
+        try:
+            watcher = self._replica.events.open()
+        except DispatcherError as error:
+            await self._refuse(context, "Events", error)
+            return
+        try:
+            await context.send_initial_metadata(())  # from now on nothing is missed, and the peer knows it
+            while True:
+                await context.write((await watcher.next()).SerializeToString())
+        except Stopping as error:
+            await self._abort(context, error)
+        finally:
+            self._replica.events.close(watcher)
 
     async def _refuse(self, context: Context, method: str, error: DispatcherError) -> None:
         self._replica.journal.note("peer refused", method=method, peer=context.peer(), reason=str(error))

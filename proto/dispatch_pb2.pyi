@@ -58,15 +58,21 @@ class PublishResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQ_FIELD_NUMBER: _builtins.int
+    SEQS_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
+    @_builtins.property
+    def seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """batches that are answered as well, beside `seq`"""
+
     def __init__(
         self,
         *,
         seq: _builtins.int = ...,
+        seqs: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,15 +190,19 @@ class Load(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIEWERS_FIELD_NUMBER: _builtins.int
+    USELESS_COMMENTS_FIELD_NUMBER: _builtins.int
     viewers: _builtins.int
+    useless_comments: _builtins.int
+    """delivered to the node since its start for videos that it didn't serve"""
     def __init__(
         self,
         *,
         viewers: _builtins.int = ...,
+        useless_comments: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["viewers", b"viewers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["useless_comments", b"useless_comments", "viewers", b"viewers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -599,11 +609,15 @@ class NodeState(_message.Message):
     HEARD_MS_AGO_FIELD_NUMBER: _builtins.int
     OUTBOX_COMMENTS_FIELD_NUMBER: _builtins.int
     UNACKED_COMMENTS_FIELD_NUMBER: _builtins.int
+    PROMISED_VIEWERS_FIELD_NUMBER: _builtins.int
+    DELIVERED_COMMENTS_FIELD_NUMBER: _builtins.int
+    ACKED_MS_AGO_FIELD_NUMBER: _builtins.int
+    WAITING_MS_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     incarnation: _builtins.int
     public_url: _builtins.str
     state: _builtins.str
-    """live"""
+    """live, draining"""
     capacity_viewers: _builtins.int
     viewers: _builtins.int
     videos: _builtins.int
@@ -615,6 +629,14 @@ class NodeState(_message.Message):
     """waiting to be sent to it"""
     unacked_comments: _builtins.int
     """sent, not yet acknowledged"""
+    promised_viewers: _builtins.int
+    """placed there, and not yet seen in its beats"""
+    delivered_comments: _builtins.int
+    """acknowledged by this registration"""
+    acked_ms_ago: _builtins.int
+    """since its last acknowledgement of a delivery; absent: there was none"""
+    waiting_ms: _builtins.int
+    """how long its oldest unacknowledged delivery has waited; absent: there is none"""
     def __init__(
         self,
         *,
@@ -629,12 +651,23 @@ class NodeState(_message.Message):
         heard_ms_ago: _builtins.int = ...,
         outbox_comments: _builtins.int = ...,
         unacked_comments: _builtins.int = ...,
+        promised_viewers: _builtins.int = ...,
+        delivered_comments: _builtins.int = ...,
+        acked_ms_ago: _builtins.int | None = ...,
+        waiting_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago", "_waiting_ms", b"_waiting_ms", "acked_ms_ago", b"acked_ms_ago", "waiting_ms", b"waiting_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_viewers", b"capacity_viewers", "connected_ms", b"connected_ms", "heard_ms_ago", b"heard_ms_ago", "incarnation", b"incarnation", "node_id", b"node_id", "outbox_comments", b"outbox_comments", "public_url", b"public_url", "state", b"state", "unacked_comments", b"unacked_comments", "videos", b"videos", "viewers", b"viewers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago", "_waiting_ms", b"_waiting_ms", "acked_ms_ago", b"acked_ms_ago", "capacity_viewers", b"capacity_viewers", "connected_ms", b"connected_ms", "delivered_comments", b"delivered_comments", "heard_ms_ago", b"heard_ms_ago", "incarnation", b"incarnation", "node_id", b"node_id", "outbox_comments", b"outbox_comments", "promised_viewers", b"promised_viewers", "public_url", b"public_url", "state", b"state", "unacked_comments", b"unacked_comments", "videos", b"videos", "viewers", b"viewers", "waiting_ms", b"waiting_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__acked_ms_ago: _TypeAlias = _typing.Literal["acked_ms_ago"]  # noqa: Y015
+    _WhichOneofArgType__acked_ms_ago: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago"]  # noqa: Y015
+    _WhichOneofReturnType__waiting_ms: _TypeAlias = _typing.Literal["waiting_ms"]  # noqa: Y015
+    _WhichOneofArgType__waiting_ms: _TypeAlias = _typing.Literal["_waiting_ms", b"_waiting_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acked_ms_ago) -> _WhichOneofReturnType__acked_ms_ago | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__waiting_ms) -> _WhichOneofReturnType__waiting_ms | None: ...
 
 Global___NodeState: _TypeAlias = NodeState  # noqa: Y015
 
@@ -663,3 +696,208 @@ class VideoState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VideoState: _TypeAlias = VideoState  # noqa: Y015
+
+@_typing.final
+class DrainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    OVER_MS_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    draining: _builtins.bool
+    """false: take viewers again"""
+    over_ms: _builtins.int
+    """send the viewers elsewhere, evenly over so many milliseconds"""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        draining: _builtins.bool = ...,
+        over_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "node_id", b"node_id", "over_ms", b"over_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainRequest: _TypeAlias = DrainRequest  # noqa: Y015
+
+@_typing.final
+class DrainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DrainResponse: _TypeAlias = DrainResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_ID_FIELD_NUMBER: _builtins.int
+    video_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        video_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["video_id", b"video_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    UPTIME_MS_FIELD_NUMBER: _builtins.int
+    VIDEO_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    PUBLISHERS_FIELD_NUMBER: _builtins.int
+    NEXT_FIELD_NUMBER: _builtins.int
+    replica_id: _builtins.str
+    uptime_ms: _builtins.int
+    @_builtins.property
+    def video(self) -> Global___VideoState:
+        """absent: no living node serves it"""
+
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeState]:
+        """those that serve it: each comment goes to exactly these"""
+
+    @_builtins.property
+    def publishers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublisherState]:
+        """the comment_services that are connected here"""
+
+    @_builtins.property
+    def next(self) -> Global___PlaceResponse:
+        """where the next viewer would go; absent: no node has room"""
+
+    def __init__(
+        self,
+        *,
+        replica_id: _builtins.str = ...,
+        uptime_ms: _builtins.int = ...,
+        video: Global___VideoState | None = ...,
+        nodes: _abc.Iterable[Global___NodeState] | None = ...,
+        publishers: _abc.Iterable[Global___PublisherState] | None = ...,
+        next: Global___PlaceResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next", b"next", "nodes", b"nodes", "publishers", b"publishers", "replica_id", b"replica_id", "uptime_ms", b"uptime_ms", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class PublisherState(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    CONNECTED_MS_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    UNANSWERED_BATCHES_FIELD_NUMBER: _builtins.int
+    BATCH_MS_AGO_FIELD_NUMBER: _builtins.int
+    ANSWER_MS_AGO_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    """its address, as gRPC gives it"""
+    connected_ms: _builtins.int
+    batches: _builtins.int
+    """taken since it connected"""
+    unanswered_batches: _builtins.int
+    batch_ms_ago: _builtins.int
+    """since its last batch; absent: there was none"""
+    answer_ms_ago: _builtins.int
+    """since the last answer to it"""
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        connected_ms: _builtins.int = ...,
+        batches: _builtins.int = ...,
+        unanswered_batches: _builtins.int = ...,
+        batch_ms_ago: _builtins.int | None = ...,
+        answer_ms_ago: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer_ms_ago", b"_answer_ms_ago", "_batch_ms_ago", b"_batch_ms_ago", "answer_ms_ago", b"answer_ms_ago", "batch_ms_ago", b"batch_ms_ago"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer_ms_ago", b"_answer_ms_ago", "_batch_ms_ago", b"_batch_ms_ago", "answer_ms_ago", b"answer_ms_ago", "batch_ms_ago", b"batch_ms_ago", "batches", b"batches", "connected_ms", b"connected_ms", "peer", b"peer", "unanswered_batches", b"unanswered_batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__answer_ms_ago: _TypeAlias = _typing.Literal["answer_ms_ago"]  # noqa: Y015
+    _WhichOneofArgType__answer_ms_ago: _TypeAlias = _typing.Literal["_answer_ms_ago", b"_answer_ms_ago"]  # noqa: Y015
+    _WhichOneofReturnType__batch_ms_ago: _TypeAlias = _typing.Literal["batch_ms_ago"]  # noqa: Y015
+    _WhichOneofArgType__batch_ms_ago: _TypeAlias = _typing.Literal["_batch_ms_ago", b"_batch_ms_ago"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer_ms_ago) -> _WhichOneofReturnType__answer_ms_ago | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_ms_ago) -> _WhichOneofReturnType__batch_ms_ago | None: ...
+
+Global___PublisherState: _TypeAlias = PublisherState  # noqa: Y015
+
+@_typing.final
+class EventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventsRequest: _TypeAlias = EventsRequest  # noqa: Y015
+
+@_typing.final
+class Event(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    VIDEO_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    at_ms: _builtins.int
+    """the replica's clock"""
+    kind: _builtins.str
+    """node_connected, node_left, draining, undrained, spill"""
+    node_id: _builtins.str
+    video_id: _builtins.str
+    """of a spill"""
+    reason: _builtins.str
+    lost: _builtins.int
+    """so many events before this one were dropped, because they weren't read in time"""
+    def __init__(
+        self,
+        *,
+        at_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        node_id: _builtins.str = ...,
+        video_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        lost: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "kind", b"kind", "lost", b"lost", "node_id", b"node_id", "reason", b"reason", "video_id", b"video_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Event: _TypeAlias = Event  # noqa: Y015

@@ -54,6 +54,21 @@ class DispatcherStub:
                 request_serializer=proto_dot_dispatch__pb2.TopologyRequest.SerializeToString,
                 response_deserializer=proto_dot_dispatch__pb2.TopologyResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/livecomments.v1.Dispatcher/Drain',
+                request_serializer=proto_dot_dispatch__pb2.DrainRequest.SerializeToString,
+                response_deserializer=proto_dot_dispatch__pb2.DrainResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/livecomments.v1.Dispatcher/Explain',
+                request_serializer=proto_dot_dispatch__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=proto_dot_dispatch__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.Events = channel.unary_stream(
+                '/livecomments.v1.Dispatcher/Events',
+                request_serializer=proto_dot_dispatch__pb2.EventsRequest.SerializeToString,
+                response_deserializer=proto_dot_dispatch__pb2.Event.FromString,
+                _registered_method=True)
 
 
 class DispatcherServicer:
@@ -89,7 +104,34 @@ class DispatcherServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Topology(self, request, context):
-        """What this replica knows, for operators.
+        """What this replica knows, for operators. One consistent picture, which may be old when it is read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
+        OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
+        may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+        NOT_FOUND: the node isn't connected here; another replica may know it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
+        Changes nothing; in particular no seat is promised.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Events(self, request, context):
+        """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
+        and the next one that it gets says how many. The stream lasts until either side ends it.
+        RESOURCE_EXHAUSTED: too many watchers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +159,21 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.Topology,
                     request_deserializer=proto_dot_dispatch__pb2.TopologyRequest.FromString,
                     response_serializer=proto_dot_dispatch__pb2.TopologyResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=proto_dot_dispatch__pb2.DrainRequest.FromString,
+                    response_serializer=proto_dot_dispatch__pb2.DrainResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=proto_dot_dispatch__pb2.ExplainRequest.FromString,
+                    response_serializer=proto_dot_dispatch__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Events': grpc.unary_stream_rpc_method_handler(
+                    servicer.Events,
+                    request_deserializer=proto_dot_dispatch__pb2.EventsRequest.FromString,
+                    response_serializer=proto_dot_dispatch__pb2.Event.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +284,87 @@ class Dispatcher:
             '/livecomments.v1.Dispatcher/Topology',
             proto_dot_dispatch__pb2.TopologyRequest.SerializeToString,
             proto_dot_dispatch__pb2.TopologyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/livecomments.v1.Dispatcher/Drain',
+            proto_dot_dispatch__pb2.DrainRequest.SerializeToString,
+            proto_dot_dispatch__pb2.DrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/livecomments.v1.Dispatcher/Explain',
+            proto_dot_dispatch__pb2.ExplainRequest.SerializeToString,
+            proto_dot_dispatch__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Events(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/livecomments.v1.Dispatcher/Events',
+            proto_dot_dispatch__pb2.EventsRequest.SerializeToString,
+            proto_dot_dispatch__pb2.Event.FromString,
             options,
             channel_credentials,
             insecure,

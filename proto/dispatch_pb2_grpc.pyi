@@ -53,7 +53,22 @@ class DispatcherStub:
     UNAVAILABLE: no living node has room; the caller tells its viewer when to come back.
     """
     Topology: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]
-    """What this replica knows, for operators."""
+    """What this replica knows, for operators. One consistent picture, which may be old when it is read."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.DrainRequest, _dispatch_pb2.DrainResponse]
+    """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
+    OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
+    may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+    NOT_FOUND: the node isn't connected here; another replica may know it.
+    """
+    Explain: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ExplainRequest, _dispatch_pb2.ExplainResponse]
+    """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
+    Changes nothing; in particular no seat is promised.
+    """
+    Events: _grpc.UnaryStreamMultiCallable[_dispatch_pb2.EventsRequest, _dispatch_pb2.Event]
+    """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
+    and the next one that it gets says how many. The stream lasts until either side ends it.
+    RESOURCE_EXHAUSTED: too many watchers.
+    """
 
 @_typing.type_check_only
 class DispatcherAsyncStub(DispatcherStub):
@@ -76,7 +91,22 @@ class DispatcherAsyncStub(DispatcherStub):
     UNAVAILABLE: no living node has room; the caller tells its viewer when to come back.
     """
     Topology: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]  # type: ignore[assignment]
-    """What this replica knows, for operators."""
+    """What this replica knows, for operators. One consistent picture, which may be old when it is read."""
+    Drain: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.DrainRequest, _dispatch_pb2.DrainResponse]  # type: ignore[assignment]
+    """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
+    OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
+    may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+    NOT_FOUND: the node isn't connected here; another replica may know it.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ExplainRequest, _dispatch_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
+    Changes nothing; in particular no seat is promised.
+    """
+    Events: _aio.UnaryStreamMultiCallable[_dispatch_pb2.EventsRequest, _dispatch_pb2.Event]  # type: ignore[assignment]
+    """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
+    and the next one that it gets says how many. The stream lasts until either side ends it.
+    RESOURCE_EXHAUSTED: too many watchers.
+    """
 
 class DispatcherServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -120,6 +150,39 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_pb2.TopologyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.TopologyResponse, _abc.Awaitable[_dispatch_pb2.TopologyResponse]]:
-        """What this replica knows, for operators."""
+        """What this replica knows, for operators. One consistent picture, which may be old when it is read."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _dispatch_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.DrainResponse, _abc.Awaitable[_dispatch_pb2.DrainResponse]]:
+        """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
+        OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
+        may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+        NOT_FOUND: the node isn't connected here; another replica may know it.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _dispatch_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.ExplainResponse, _abc.Awaitable[_dispatch_pb2.ExplainResponse]]:
+        """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
+        Changes nothing; in particular no seat is promised.
+        """
+
+    @_abc_1.abstractmethod
+    def Events(
+        self,
+        request: _dispatch_pb2.EventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.Event], _abc.AsyncIterator[_dispatch_pb2.Event]]:
+        """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
+        and the next one that it gets says how many. The stream lasts until either side ends it.
+        RESOURCE_EXHAUSTED: too many watchers.
+        """
 
 def add_DispatcherServicer_to_server(servicer: DispatcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,6 +23,7 @@ from proto.dispatch_pb2 import (
     Load,
     NodeMessage,
     PublishRequest,
+    PublishResponse,
     VideoViewers,
     Welcome,
 )
@@ -101,11 +102,13 @@ class NodePeer(_Peer):
         await self.say(interest=Interest(number=self._interests, joined=video_ids, left=left))
         assert (await self.hears("interest_ack")).interest_ack.number == self._interests
 
-    async def beats(self, viewers: int = 0, videos: Mapping[str, int] | None = None) -> None:
-        """Returns when the beat is acknowledged."""
+    async def beats(
+        self, viewers: int = 0, videos: Mapping[str, int] | None = None, draining: bool = False
+    ) -> dict[str, int]:
+        """Returns when the beat is acknowledged, with the viewers on all nodes that the answer tells."""
         changed = [VideoViewers(video_id=video, viewers=count) for video, count in (videos or {}).items()]
-        await self.say(beat=Beat(load=Load(viewers=viewers), videos=changed))
-        await self.hears("beat_ack")
+        await self.say(beat=Beat(load=Load(viewers=viewers), videos=changed, draining=draining))
+        return {video.video_id: video.viewers for video in (await self.hears("beat_ack")).beat_ack.videos}
 
     async def acknowledges(self, number: int) -> None:
         await self.say(delivered=Delivered(number=number))
@@ -153,17 +156,20 @@ class PublisherPeer(_Peer):
     def __init__(self, address: str) -> None:
         super().__init__(address)
         self.call = self.stub.Publish()
+        self._answers: list[int] = []
 
     async def publishes(self, seq: int, *comments: Comment, catch_up_from_id: int = 0) -> None:
         await self.call.write(PublishRequest(seq=seq, comments=comments, catch_up_from_id=catch_up_from_id))
 
     async def is_answered(self) -> int:
         """The seq of the next answer"""
-        async with asyncio.timeout(WAIT_S):
-            answer = await self.call.read()
-        seq = getattr(answer, "seq", None)
-        assert isinstance(seq, int), f"the stream ended: {await self.call.code()} {await self.call.details()}"
-        return seq
+        if not self._answers:
+            async with asyncio.timeout(WAIT_S):
+                answer = await self.call.read()
+            if not isinstance(answer, PublishResponse):
+                raise AssertionError(f"the stream ended: {await self.call.code()} {await self.call.details()}")
+            self._answers = [answer.seq, *answer.seqs]
+        return self._answers.pop(0)
 
     async def ended(self) -> tuple[grpc.StatusCode, str]:
         async with asyncio.timeout(WAIT_S):

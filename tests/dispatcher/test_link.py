@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from dispatcher import wire
 from dispatcher.errors import Aborted, InvalidRequest
-from dispatcher.link import Link, LinkLimits
+from dispatcher.link import ACK_MS_BOUNDS, AckLatency, Link, LinkLimits
 from dispatcher.publisher import Batch, Publisher
 from dispatcher.wire import Part
-from proto.dispatch_pb2 import DispatcherMessage, InterestAck, Welcome
+from proto.dispatch_pb2 import BeatAck, DispatcherMessage, InterestAck, Welcome
 from tests.dispatcher.peers import comment
 
 LIMITS = LinkLimits(
@@ -24,7 +24,7 @@ class Counted(Publisher):
     """Hands out batches and says which are answered."""
 
     def __init__(self) -> None:
-        super().__init__(unanswered_max=1000)
+        super().__init__("peer", unanswered_max=1000, now_ms=lambda: NOW_MS)
         self.done: list[int] = []
 
     def answered(self, seq: int) -> None:
@@ -35,7 +35,7 @@ class Counted(Publisher):
 
 
 def link() -> Link:
-    return Link(1, "rms-1", LIMITS)
+    return Link(1, "rms-1", LIMITS, AckLatency())
 
 
 def part(*ids: int, message: str = "hi") -> Part:
@@ -89,17 +89,17 @@ async def test_acknowledgements_are_cumulative() -> None:
     for first in (1, 4, 7):
         queue(to, publisher, first, first + 1, first + 2)
     sent(to)
-    to.delivered(2)
+    to.delivered(2, NOW_MS)
     assert publisher.done == [1, 4]
     assert to.statistics().unacked_comments == 3
-    to.delivered(3)
+    to.delivered(3, NOW_MS)
     assert publisher.done == [1, 4, 7]
     assert to.statistics().delivered_comments == 9
 
 
 async def test_what_was_never_sent_cannot_be_acknowledged() -> None:
     with pytest.raises(InvalidRequest, match="delivery 1 was acknowledged, and the last one was 0"):
-        link().delivered(1)
+        link().delivered(1, NOW_MS)
 
 
 async def test_queued_and_unacknowledged_comments_share_one_bound() -> None:
@@ -121,7 +121,7 @@ async def test_the_end_answers_everything_and_names_the_smallest_id_that_may_be_
     to, publisher = link(), Counted()
     queue(to, publisher, 50)
     sent(to)
-    to.delivered(1)
+    to.delivered(1, NOW_MS)
     queue(to, publisher, 70)
     sent(to)
     catch_up = publisher.one(60)
@@ -145,7 +145,7 @@ async def test_catch_ups_share_the_numbers_of_deliveries() -> None:
     batch.one_is_done()
     (message,) = sent(to)
     assert (message.catch_up.number, message.catch_up.from_id) == (2, 99)
-    to.delivered(2)
+    to.delivered(2, NOW_MS)
     assert publisher.done == [1, 2]
 
 
@@ -157,21 +157,48 @@ async def test_a_delivery_or_a_catch_up_without_an_acknowledgement_is_overdue() 
     sent(to)
     assert to.overdue(NOW_MS + LIMITS.ack_ms_max) is None
     assert "delivery 1" in str(to.overdue(NOW_MS + LIMITS.ack_ms_max + 1))
-    to.delivered(2)
+    to.delivered(2, NOW_MS)
     assert to.overdue(NOW_MS + LIMITS.ack_ms_max + 1) is None
 
 
 async def test_beats_that_nobody_reads_queue_one_answer() -> None:
     to = link()
     for _ in range(1000):
-        to.send_beat_ack_nowait()
+        to.send_beat_ack_nowait({})
     assert [message.WhichOneof("message") for message in sent(to)] == ["beat_ack"]
+
+
+async def test_answers_to_beats_carry_the_latest_sums() -> None:
+    to = link()
+    to.send_beat_ack_nowait({"a": 1, "b": 1})
+    to.send_beat_ack_nowait({"a": 2})
+    (ack,) = sent(to)
+    assert {video.video_id: video.viewers for video in ack.beat_ack.videos} == {"a": 2, "b": 1}
+    to.send_beat_ack_nowait({})
+    assert sent(to)[0].beat_ack == BeatAck()
+
+
+async def test_how_long_acknowledgements_took_is_counted() -> None:
+    latency = AckLatency()
+    to, publisher = Link(1, "rms-1", LIMITS, latency), Counted()
+    queue(to, publisher, 1)
+    assert to.statistics().waiting_since_ms is None
+    sent(to)
+    assert (to.statistics().waiting_since_ms, to.statistics().acked_ms) == (NOW_MS, None)
+    to.delivered(1, NOW_MS + 4)
+    assert (to.statistics().waiting_since_ms, to.statistics().acked_ms) == (None, NOW_MS + 4)
+    queue(to, publisher, 2)
+    sent(to)
+    to.delivered(2, NOW_MS + 60_000)
+    assert latency.counts[ACK_MS_BOUNDS.index(5)] == 1
+    assert latency.counts[-1] == 1
+    assert latency.sum_ms == 60_004
 
 
 async def test_sendable_wakes_for_every_kind_of_message() -> None:
     publisher = Counted()
     for give in (
-        lambda to: to.send_beat_ack_nowait(),
+        lambda to: to.send_beat_ack_nowait({}),
         lambda to: queue(to, publisher, 1),
         lambda to: to.catch_up_nowait(1, publisher.one(2)),
     ):
@@ -201,7 +228,7 @@ def test_every_batch_is_answered_once_whatever_happens(todo: list[str | int], en
                 assert numbers == list(range(last_sent + 1, last_sent + 1 + len(numbers)))
                 last_sent += len(numbers)
             elif isinstance(step, int) and step <= last_sent:
-                to.delivered(step)
+                to.delivered(step, NOW_MS)
         if ends:
             to.end(None)
             assert sorted(publisher.done) == list(range(1, queued + 1))

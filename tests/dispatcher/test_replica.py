@@ -76,7 +76,7 @@ async def test_the_welcome_says_how_often_to_beat() -> None:
 async def test_a_silent_node_is_expired_after_its_lease_and_not_before() -> None:
     world = World()
     link, _ = world.node("rms-1", "a")
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 7)
     world.pass_ms(2000)
     assert not link.ended.done()
@@ -89,7 +89,7 @@ async def test_a_silent_node_is_expired_after_its_lease_and_not_before() -> None
 async def test_what_an_expired_node_did_not_acknowledge_it_reads_when_it_is_back() -> None:
     world = World()
     world.node("rms-1", "a")
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 7)
     world.pass_ms(60_000)
     _, welcome = world.node("rms-1", "a")
@@ -99,7 +99,7 @@ async def test_what_an_expired_node_did_not_acknowledge_it_reads_when_it_is_back
 async def test_a_node_that_connects_anew_reads_what_its_older_stream_had_not_delivered() -> None:
     world = World()
     world.node("rms-1", "a")
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 7)
     world.clock.now_ms += 1500
     _, welcome = world.node("rms-1", "a")
@@ -134,7 +134,7 @@ async def test_messages_of_a_replaced_stream_change_nothing() -> None:
     new, _ = world.node("rms-1", "b", incarnation=2)
     world.replica.receive(old, NodeMessage(beat=Beat(videos=[VideoViewers(video_id="b", viewers=9)])))
     world.replica.end(old.session, None)
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 1, video_id="a")
     world.publish(publisher, 2, 2, video_id="b")
     assert [message.deliver.comments[0].id for message in world.sent(new)] == [2]
@@ -159,10 +159,10 @@ async def test_an_overflowing_link_ends_and_the_others_go_on() -> None:
     world = World(outbox_comments_max=2)
     slow, _ = world.node("rms-1", "a")
     good, _ = world.node("rms-2", "a")
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 1, 2)
     good_numbers = [message.deliver.number for message in world.sent(good)]
-    good.delivered(good_numbers[-1])
+    good.delivered(good_numbers[-1], world.clock.now_ms)
     world.publish(publisher, 2, 3)
     assert slow.ended.done()
     assert not good.ended.done()
@@ -172,7 +172,7 @@ async def test_an_overflowing_link_ends_and_the_others_go_on() -> None:
 async def test_a_stopping_replica_answers_no_batch_that_it_has_not_delivered() -> None:
     world = World()
     link, _ = world.node("rms-1", "a")
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 7)
     assert world.replica.stop_publishers() == [publisher.ended]
     assert not publisher.ended.done()
@@ -182,15 +182,15 @@ async def test_a_stopping_replica_answers_no_batch_that_it_has_not_delivered() -
     with pytest.raises(Stopping):
         world.node("rms-2")
     with pytest.raises(Stopping):
-        world.replica.open_publisher()
+        world.replica.open_publisher("peer")
 
 
 async def test_a_stopping_replica_waits_for_batches_that_are_under_way() -> None:
     world = World()
     link, _ = world.node("rms-1", "a")
-    publisher = world.replica.open_publisher()
+    publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 7)
     world.replica.stop_publishers()
-    link.delivered(world.sent(link)[0].deliver.number)
+    link.delivered(world.sent(link)[0].deliver.number, world.clock.now_ms)
     publisher.written(len(await publisher.answers()))
     assert isinstance(publisher.ended.result(), Stopping)

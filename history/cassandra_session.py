@@ -118,6 +118,7 @@ def _connect(hosts: Sequence[str], port: int, settings: StoreSettings) -> tuple[
         # Quorums of writes and reads overlap: a read sees each comment that was acknowledged before it began, whichever
         # nodes answered. That is what an RMS's backfill stands on.
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,  # compare and set agrees within the data centre
         request_timeout=settings.cassandra_request_timeout_ms / 1000,
         row_factory=tuple_factory,
         speculative_execution_policy=ConstantSpeculativeExecutionPolicy(

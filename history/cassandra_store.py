@@ -7,38 +7,31 @@ hold little. Two round trips for a page of a busy video, at any depth.
 
 import asyncio
 import time
-import uuid
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
-from string import Template
 
-import structlog
-from cassandra.query import BatchStatement, BatchType, PreparedStatement, SimpleStatement
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from history.cassandra_session import CassandraSession, Row, UnknownTable
-from history.config import BUCKET_MS, StoreSettings
-from history.ids import ID_MAX, time_of
+from history.cassandra_erasing import CassandraErasing, written_us
+from history.cassandra_records import CassandraRecords
+from history.cassandra_schema import is_usable, migrate
+from history.cassandra_session import CassandraSession, Row
+from history.cassandra_tables import CassandraTables, Partition, bucket_of
+from history.config import StoreSettings
+from history.ids import ID_MAX
 from history.model import Author, Comment
-from history.store import StoreUnavailable
-
-SCHEMA = Path(__file__).with_name("schema.cql")
-TABLES = {"comments", "buckets"}
-TABLE_IDS = uuid.UUID("a3f1c0de-0c5a-4c4e-9d3b-6c1f4f2b7e10")  # any fixed one
-REPLICAS_MAX = 3
-SETTLE_POLL_S = 0.05
 
 COLUMNS = "id, author_id, author_name, message, created_at_ms"
 BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
-ROW_BYTES = 64  # a row's fixed part in a batch, rounded up
+ROW_BYTES = 80  # a row's fixed part in a batch, rounded up
+
+INSERT_BUCKET = "INSERT INTO $keyspace.buckets (video_id, bucket) VALUES (?, ?)"
+INSERT_AUTHOR = "INSERT INTO $keyspace.videos_by_author (author_id, video_id) VALUES (?, ?)"
+AUTHORS_BATCH_BYTES_MAX = 4_096
 
 CHECK_VIDEO_ID = "."  # can't be a real video's id: nothing is stored under it
-
-Partition = tuple[str, int]
-
-_log = structlog.stdlib.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +43,11 @@ class Reads:
     step: int  # from a bucket to the next that may exist: -1 or 1
 
 
-class CassandraReader:
+class CassandraReader(CassandraTables):
     """Reads; needs no rights on the schema. Until a writer has made the tables, every video is empty."""
 
     def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
-        self._session = session
-        self._keyspace = keyspace
-        self._settings = settings
+        super().__init__(session, keyspace, settings)
         self._older: Reads | None = None
         self._newer: Reads | None = None
 
@@ -75,23 +66,10 @@ class CassandraReader:
         """Reads as a viewer does, with the same consistency."""
         await self.older(CHECK_VIDEO_ID, None, 1)
 
-    async def close(self) -> None:
-        await self._session.close()
-
-    async def _has_tables(self) -> bool:
-        """Asks the table that is made last. (system_schema lists tables already while they are being made, and for a
-        statement that can't be prepared the driver logs a traceback.)"""
-        # One partition, not the whole table: of a scan, Cassandra doesn't ask a second node when one is stuck.
-        probe = f"SELECT bucket FROM {self._keyspace}.buckets WHERE video_id = '{CHECK_VIDEO_ID}' LIMIT 1"  # noqa: S608
-        try:
-            await self._session.execute(SimpleStatement(probe, is_idempotent=True))
-        except UnknownTable:
-            return False
-        return True
-
     async def _prepare_reads(self, reaches: str, order: str, step: int) -> Reads | None:
         """None while there are no tables."""
-        if not await self._has_tables():
+        # One partition, not the whole table: of a scan, Cassandra doesn't ask a second node when one is stuck.
+        if not await is_usable(self._session, self._keyspace, "buckets", f"WHERE video_id = '{CHECK_VIDEO_ID}'"):
             return None
         # Names and operators only; what comes from outside is bound.
         buckets = (
@@ -128,58 +106,71 @@ class CassandraReader:
         return found[:limit]
 
 
-class CassandraStore(CassandraReader):
+class CassandraStore(CassandraErasing, CassandraRecords, CassandraReader):
     """Writes and reads."""
 
     def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
         """`open` makes one that works."""
         super().__init__(session, keyspace, settings)
-        self._known_buckets: OrderedDict[Partition, None] = OrderedDict()
+        self._known_buckets = _Known(settings.cassandra_known_buckets_max)
+        self._known_authors = _Known(settings.cassandra_known_authors_max)
         self._insert_comment: PreparedStatement
-        self._insert_bucket: PreparedStatement
+        self._insert_author: PreparedStatement
 
     @classmethod
     async def open(cls, session: CassandraSession, keyspace: str, settings: StoreSettings) -> "CassandraStore":
         """Makes what is missing of the schema. Any number of processes may do so at the same time."""
+        await migrate(session, keyspace, settings)
         store = cls(session, keyspace, settings)
-        if not await store._has_tables():
-            await store._make_schema()
-            await store._wait_for_schema()
-        store._insert_comment = await session.prepare(
-            f"INSERT INTO {keyspace}.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+        store._insert_comment = await store._statement(
+            f"INSERT INTO $keyspace.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+            "USING TIMESTAMP ? AND TTL ?"
         )
-        store._insert_bucket = await session.prepare(
-            f"INSERT INTO {keyspace}.buckets (video_id, bucket) VALUES (?, ?)"  # noqa: S608
-        )
+        store._insert_author = await store._statement(INSERT_AUTHOR)
         return store
 
     async def append(self, comments: Sequence[Comment]) -> None:
-        """One batch for each partition, all at the same time; the new buckets' rows beside them."""
+        """One batch for each partition, all at the same time; the new buckets' and authors' rows beside them."""
+        comments = await self.without_erased(comments, time.time_ns() // 1_000_000)
         partitions: defaultdict[Partition, list[Comment]] = defaultdict(list)
         for comment in comments:
             partitions[comment.video_id, bucket_of(comment.id)].append(comment)
-        batches = chain.from_iterable(self._batches(*partition) for partition in partitions.items())
+        authors = dict.fromkeys((comment.author.id, comment.video_id) for comment in comments)
         await asyncio.gather(
             *(self._register(partition) for partition in partitions if partition not in self._known_buckets),
-            *(self._session.execute(batch) for batch in batches),
+            self._register_authors([author for author in authors if author not in self._known_authors]),
+            *(self._session.execute(batch) for partition in partitions.items() for batch in self._batches(*partition)),
         )
 
     async def _register(self, partition: Partition) -> None:
         """Remembered only after it is durable: while that fails, no comment of the bucket is acknowledged."""
-        await self._session.execute(self._insert_bucket, partition)
-        self._known_buckets[partition] = None
-        if len(self._known_buckets) > self._settings.cassandra_known_buckets_max:
-            self._known_buckets.popitem(last=False)
+        await self._run(INSERT_BUCKET, *partition)
+        self._known_buckets.add([partition])
+
+    async def _register_authors(self, authors: Sequence[tuple[str, str]]) -> None:
+        """Batches over many partitions: not to be one mutation, only to be few requests. Small, for one node has to
+        pass their parts on, and a server warns at 5 KiB."""
+        batches, size = [], AUTHORS_BATCH_BYTES_MAX
+        for author in authors:
+            row_size = ROW_BYTES + sum(len(text.encode()) for text in author)
+            if size + row_size > AUTHORS_BATCH_BYTES_MAX:
+                batches.append(self._new_batch())
+                size = 0
+            batches[-1].add(self._insert_author, author)
+            size += row_size
+        await asyncio.gather(*(self._session.execute(batch) for batch in batches))
+        self._known_authors.add(authors)
 
     def _batches(self, partition: Partition, comments: Sequence[Comment]) -> Iterator[BatchStatement]:
         """Unlogged, because a batch within one partition is one mutation: all of it is stored, or nothing."""
+        ttl_s = self._settings.comments_keep_s
         batch, size = self._new_batch(), 0
         for comment in comments:
             row_size = _size(comment)
             if size and size + row_size > self._settings.cassandra_batch_bytes_max:
                 yield batch
                 batch, size = self._new_batch(), 0
-            batch.add(self._insert_comment, (*partition, *_columns(comment)))
+            batch.add(self._insert_comment, (*partition, *_columns(comment), written_us(comment.id), ttl_s))
             size += row_size
         yield batch
 
@@ -188,30 +179,25 @@ class CassandraStore(CassandraReader):
         batch.is_idempotent = True
         return batch
 
-    async def _make_schema(self) -> None:
-        datacenter, nodes = self._session.local_datacenter()
-        replicas = min(nodes, REPLICAS_MAX)
-        schema = Template(_without_comments(SCHEMA.read_text())).substitute(
-            keyspace=self._keyspace,
-            **{f"{table}_id": uuid.uuid5(TABLE_IDS, f"{self._keyspace}.{table}") for table in TABLES},
-            replication=f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {replicas}}}",
-        )
-        for statement in schema.split(";"):
-            if statement.strip():
-                await self._session.execute_schema(statement, self._settings.cassandra_schema_timeout_ms)
-        _log.info("schema_made", store="cassandra", keyspace=self._keyspace, replicas=replicas)
 
-    async def _wait_for_schema(self) -> None:
-        """Another process that is making the same tables makes ours return before they are ready."""
-        end = time.monotonic() + self._settings.cassandra_settle_ms / 1000
-        while not await self._has_tables():
-            if time.monotonic() > end:
-                raise StoreUnavailable(f"Cassandra: the tables of {self._keyspace} were made and are not there")
-            await asyncio.sleep(SETTLE_POLL_S)
+class _Known:
+    """What is registered already, as far as it is remembered: the latest ones"""
 
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._names: OrderedDict[tuple[str, str | int], None] = OrderedDict()
 
-def bucket_of(comment_id: int) -> int:
-    return time_of(comment_id) // BUCKET_MS
+    def __contains__(self, name: tuple[str, str | int]) -> bool:
+        return name in self._names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, names: Iterable[tuple[str, str | int]]) -> None:
+        for name in names:
+            self._names[name] = None
+        while len(self._names) > self._size_max:
+            self._names.popitem(last=False)
 
 
 def _comment(video_id: str, row: Row) -> Comment:
@@ -227,7 +213,3 @@ def _size(comment: Comment) -> int:
     """Bytes of its row in a batch, at most"""
     texts = (comment.video_id, comment.author.id, comment.author.name, comment.message)
     return ROW_BYTES + sum(len(text.encode()) for text in texts)
-
-
-def _without_comments(cql: str) -> str:
-    return "\n".join(line.partition("--")[0] for line in cql.splitlines())

@@ -7,6 +7,13 @@ from dataclasses import dataclass
 class StoreSettings:
     """How a process uses its store. Processes that share a history may differ in any of these."""
 
+    comments_keep_s: int = 0
+    """How long a comment is kept, in seconds; 0: for ever. In Cassandra a time to live, in SQLite a sweep. A comment
+    keeps the time that held when it was written (Cassandra) or that holds now (SQLite)."""
+
+    erase_slice_max: int = 500
+    """Comments that one step of erasing or sweeping takes: 10 ms of the one writer, so authors hardly notice it."""
+
     sqlite_busy_timeout_ms: int = 5_000
     """How long a write waits for another process's write. One write with its fsync takes 1 to 30 ms, so only a store
     that is stuck gets here."""
@@ -52,6 +59,19 @@ class StoreSettings:
 
     cassandra_bucket_reads_max: int = 16
     """Partitions that one page reads at the same time, at most. A page of a quiet video comes from many buckets."""
+
+    cassandra_late_ms: int = 10_000
+    """A comment that is appended so long after its id was given has waited in a spool or was resent. Only such a one is
+    looked up among the erased, with one or two reads for a batch. Twice the longest time of a request: a live comment,
+    also one of a busy node, is never looked up."""
+
+    cassandra_scan_ms: int = 60_000
+    """Time of one bucket that is searched for an author's comments by one request: at 1,000 comments/s it filters
+    60,000 rows, some 0.1 s, far below the server's limit for a read (5 s)."""
+
+    cassandra_known_authors_max: int = 100_000
+    """Pairs of author and video that this process remembers to have registered, about 25 MB. A forgotten one is
+    registered again."""
 
     cassandra_known_buckets_max: int = 50_000
     """Buckets that this process remembers to have registered, about 10 MB. A forgotten one is registered again."""

@@ -51,6 +51,15 @@ class Comment:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """The word that a comment is erased. It travels to the viewers as a comment does, with an id of its own."""
+
+    id: int
+    video_id: str
+    erased_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Comments, newest first, and where the next (older) page begins; None at the beginning of the video."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from history.config import StoreSettings
-from history.store import Reader, Store
+from history.store import History, Reader
 
 STORE_HELP = "sqlite:PATH or cassandra://HOST[,HOST...][:PORT]/KEYSPACE"
 
@@ -47,7 +47,7 @@ def parse_store_url(url: str) -> SqliteUrl | CassandraUrl:
     return CassandraUrl(tuple(match["hosts"].split(",")), port, match["keyspace"])
 
 
-async def open_store(url: str, settings: StoreSettings | None = None) -> Store:
+async def open_store(url: str, settings: StoreSettings | None = None) -> History:
     """For writing and reading; makes the schema where it is missing. Raises InvalidStoreUrl, StoreUnavailable.
 
     A Cassandra that is away is known within `cassandra_connect_timeout_ms` for each host: the caller tries again.

@@ -4,10 +4,12 @@ What each method promises is promised across processes: what `append` has return
 begins afterwards in another process sees.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from history.model import Comment
+from history.video import Video
 
 
 class StoreError(Exception):
@@ -58,3 +60,79 @@ class Store(Reader, Protocol):
         Idempotent by id. After an error some of them may be stored. Raises StoreUnavailable.
         """
         ...
+
+
+class Erasing(Protocol):
+    """What the law asks for. All of it is durable when it returns, safe to repeat, and raises StoreUnavailable.
+
+    What is promised: an erased comment is gone from every read that begins afterwards, and no append of it, however
+    late (a resend, another node's spool), brings it back. A barred author's comments that reach the store later,
+    because they waited elsewhere, are never stored either; on Cassandra that holds for those that come
+    `cassandra_late_ms` or more after their id was given (see cassandra_erasing.py), on SQLite for all.
+    """
+
+    async def erase(self, video_id: str, ids: Sequence[int]) -> None:
+        """The comments with these ids are gone for ever; also those that were never stored."""
+        ...
+
+    async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
+        """From now on no comment of that author (in that video, or in all) up to that id is stored. Erases nothing
+        that is stored already: `comments_of` finds it."""
+        ...
+
+    def comments_of(self, author_id: str, video_id: str | None, up_to_id: int) -> AsyncIterator[tuple[str, list[int]]]:
+        """The author's stored comments up to that id, as a video and some ids at a time. Erasing what came already
+        while it goes on is right."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One author's Idempotency-Key in one video, and the comment that it stands for."""
+
+    author_id: str
+    video_id: str
+    key: str
+    comment_id: int
+    created_at_ms: int
+    digest: bytes  # of what was said, to tell a retry from another comment under the same key
+
+
+class Records(Protocol):
+    """The small things beside the comments. All raise StoreUnavailable."""
+
+    async def add_video(self, video: Video) -> bool:
+        """False, and nothing changes, if there is one with that id. Durable."""
+        ...
+
+    async def change_video(self, before: Video, after: Video) -> bool:
+        """Sets the times, if they are still those of `before`. False: they were not, or this call was repeated by the
+        driver; nothing changed now. Durable."""
+        ...
+
+    async def video(self, video_id: str) -> Video | None: ...
+
+    async def claim_key(self, claim: Claim, now_ms: int, keep_ms: int) -> Claim:
+        """The first claim of that key within keep_ms, which is this one or an earlier one; the same for everybody.
+
+        At least as durable as any append that begins after it returned: a crash never leaves the comment without it.
+        """
+        ...
+
+    async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
+        """None: the node number belongs to the holder for lease_ms from now, as it may have done before. Else the words
+        of who holds it. Durable."""
+        ...
+
+    async def release_node(self, node: int, holder: str) -> None:
+        """The number is free at once, if it was the holder's."""
+        ...
+
+    async def sweep(self, now_ms: int) -> int:
+        """Takes away what has expired, as far as the store doesn't do so by itself; how many rows. Call it now and
+        then; two at once do no harm."""
+        ...
+
+
+class History(Store, Erasing, Records, Protocol):
+    """All that a store can do"""

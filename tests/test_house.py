@@ -45,6 +45,7 @@ CORES = (
     "comment_service/visible.py",
     "history/ids.py",
     "history/model.py",
+    "history/video.py",
     "history/spool_format.py",
     "history/spooled_comments.py",
 )

@@ -1,0 +1,54 @@
+"""Erasing in SQLite: the row goes, and a mark that it was erased takes its place, in one transaction.
+
+Every append looks for the mark (sqlite_store.py), so nothing comes back. Deleted bytes are overwritten in the file
+(`secure_delete`); the write-ahead log may hold them until its next checkpoint.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+
+from history.sqlite_file import WriteFile
+
+COMMENTS_OF = """
+SELECT video_id, id FROM comments WHERE author_id = ? AND (video_id, id) > (?, ?) AND id <= ?
+ORDER BY video_id, id LIMIT ?
+"""
+COMMENTS_OF_IN_VIDEO = """
+SELECT video_id, id FROM comments WHERE author_id = ? AND video_id = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?
+"""
+BAR = """
+INSERT INTO barred_authors VALUES (?, ?, ?)
+ON CONFLICT (author_id, video_id) DO UPDATE SET up_to_id = max(up_to_id, excluded.up_to_id)
+"""
+EVERYWHERE = ""
+
+
+class SqliteErasing(WriteFile):
+    async def erase(self, video_id: str, ids: Sequence[int]) -> None:
+        rows = [(video_id, comment_id) for comment_id in ids]
+
+        def work(file: sqlite3.Connection) -> None:
+            file.executemany("INSERT INTO erased VALUES (?, ?) ON CONFLICT DO NOTHING", rows)
+            file.executemany("DELETE FROM comments WHERE video_id = ? AND id = ?", rows)
+
+        if rows:
+            await self._write(work)
+
+    async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
+        await self._write(lambda file: file.execute(BAR, (author_id, video_id or EVERYWHERE, up_to_id)).rowcount)
+
+    async def comments_of(
+        self, author_id: str, video_id: str | None, up_to_id: int
+    ) -> AsyncIterator[tuple[str, list[int]]]:
+        limit = self._settings.erase_slice_max
+        query = COMMENTS_OF if video_id is None else COMMENTS_OF_IN_VIDEO
+        last = (video_id or EVERYWHERE, 0)
+        while True:
+            rows = await self._query(query, (author_id, *last, up_to_id, limit))
+            for of_video, found in groupby(rows, itemgetter(0)):
+                yield of_video, [comment_id for _, comment_id in found]
+            if len(rows) < limit:
+                return
+            last = rows[-1][0], rows[-1][1]

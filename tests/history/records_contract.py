@@ -1,0 +1,113 @@
+"""What every store promises about videos, Idempotency-Keys and node numbers. Derived as contract.py's class is."""
+
+import asyncio
+import random
+import time
+from dataclasses import replace
+
+import pytest
+
+from history.ids import NODES
+from history.model import Author
+from history.opening import open_store
+from history.store import Claim, History
+from history.video import Video
+from tests.waiting import eventually
+
+DAY_MS = 86_400_000
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def a_claim(video_id: str, comment_id: int, key: str = "key") -> Claim:
+    return Claim("author", video_id, key, comment_id, 1_760_000_000_000, b"\0digest")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class RecordsContract:
+    async def test_a_video_comes_back_as_it_was(self, store: History, video: str) -> None:
+        assert await store.video(video) is None
+        planned = Video(video, "Grüße 🎈", Author("ann", "Ann ' ;"), 1_000)
+        live = Video(f"{video}-2", "", None, 1_000, 2_000)
+        assert await store.add_video(planned)
+        assert await store.add_video(live)
+        assert await store.video(video) == planned
+        assert await store.video(f"{video}-2") == live
+
+    async def test_a_video_is_added_once(self, store: History, url: str, video: str) -> None:
+        other = await open_store(url)
+        tries = [Video(video, f"title {n}", None, 1_000) for n in range(6)]
+        added = await asyncio.gather(
+            *((store, other)[n % 2].add_video(each) for n, each in enumerate(tries)),
+        )
+        assert sum(added) == 1
+        assert await store.video(video) == tries[added.index(True)]
+        await other.close()
+
+    async def test_times_are_compared_and_set(self, store: History, video: str) -> None:
+        planned = Video(video, "title", None, 1_000)
+        live, over = replace(planned, started_at_ms=2_000), replace(planned, started_at_ms=2_000, ended_at_ms=3_000)
+        await store.add_video(planned)
+        changed = await asyncio.gather(*(store.change_video(planned, live) for _ in range(4)))
+        assert sum(changed) == 1
+        assert not await store.change_video(planned, over)
+        assert await store.video(video) == live
+        assert await store.change_video(live, over)
+        assert await store.video(video) == over
+        assert not await store.change_video(Video("no-such-video", "", None, 0), over)
+        assert await store.video("no-such-video") is None
+
+    async def test_the_first_claim_of_a_key_stands(self, store: History, url: str, video: str) -> None:
+        other = await open_store(url)
+        claims = [a_claim(video, 100 + n) for n in range(6)]
+        firsts = await asyncio.gather(
+            *((store, other)[n % 2].claim_key(claim, now_ms(), DAY_MS) for n, claim in enumerate(claims))
+        )
+        assert len(set(firsts)) == 1
+        assert firsts[0] in claims
+        assert await store.claim_key(a_claim(video, 999), now_ms(), DAY_MS) == firsts[0]
+        for another in (a_claim(video, 999, "key 2"), a_claim(f"{video}-2", 999)):
+            assert await store.claim_key(another, now_ms(), DAY_MS) == another
+        await other.close()
+
+    async def test_a_claim_ends(self, store: History, video: str) -> None:
+        await store.claim_key(a_claim(video, 1), now_ms(), 1_000)
+
+        async def ended() -> bool:
+            return (await store.claim_key(a_claim(video, 2), now_ms(), 60_000)).comment_id == 2
+
+        await eventually(ended)
+
+    async def test_a_node_number_has_one_holder(self, store: History, url: str, video: str) -> None:
+        other = await open_store(url)
+        node = random.randrange(NODES)
+        assert await store.claim_node(node, f"{video}-a", "a on host", now_ms(), 60_000) is None
+        assert await other.claim_node(node, f"{video}-b", "b on host", now_ms(), 60_000) == "a on host"
+        assert await other.claim_node(node, f"{video}-a", "a again", now_ms(), 60_000) is None
+        await other.release_node(node, f"{video}-b")  # not its own
+        assert await other.claim_node(node, f"{video}-b", "b on host", now_ms(), 60_000) == "a again"
+        await store.release_node(node, f"{video}-a")
+        assert await other.claim_node(node, f"{video}-b", "b on host", now_ms(), 60_000) is None
+        await other.release_node(node, f"{video}-b")
+        await other.close()
+
+    async def test_a_lease_ends(self, store: History, video: str) -> None:
+        node = random.randrange(NODES)
+        await store.claim_node(node, f"{video}-a", "a", now_ms(), 1_000)
+
+        async def ended() -> bool:
+            return await store.claim_node(node, f"{video}-b", "b", now_ms(), 60_000) is None
+
+        await eventually(ended)
+        assert await store.claim_node(node, f"{video}-a", "a", now_ms(), 60_000) == "b"
+        await store.release_node(node, f"{video}-b")
+
+    async def test_sweeping_takes_nothing_that_lives(self, store: History, video: str) -> None:
+        claim = a_claim(video, 1)
+        await store.claim_key(claim, now_ms(), DAY_MS)
+        await store.add_video(Video(video, "title", None, 1))
+        await store.sweep(now_ms())
+        assert await store.claim_key(a_claim(video, 2), now_ms(), DAY_MS) == claim
+        assert await store.video(video) is not None

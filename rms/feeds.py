@@ -195,7 +195,6 @@ class Feeds:
 
     def catch_up(self, from_id: int) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
-        log.info("catching up", from_ms_ago=wall_ms() - (from_id >> 16), videos=len(self._rooms))
         for room in list(self._rooms.values()):
             self._spawn(self._catch_up(room, from_id))
 

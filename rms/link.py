@@ -16,6 +16,7 @@ import grpc
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from history.ids import time_of
 from history.model import Author, Comment
 from proto import comment_pb2, dispatch_pb2
 from proto.dispatch_pb2_grpc import DispatcherStub
@@ -191,7 +192,7 @@ class Link:
         self._lease_ms, self.beat_ms = welcome.lease_ms, welcome.beat_ms
         log.info("dispatcher connected", dispatcher=self.address, replica=welcome.replica_id)
         if welcome.catch_up_from_id:
-            self._served.catch_up(welcome.catch_up_from_id)
+            self._catch_up(welcome.catch_up_from_id)
 
     def _end(self) -> None:
         """Whoever waits for this replica's word needn't any more: after the reconnect history fills what is missing."""
@@ -221,9 +222,13 @@ class Link:
             self._take_word(message.drain)
         elif kind == "catch_up":
             # Acknowledged at once: from here on it is this node that owes these comments to its viewers.
-            self._served.catch_up(message.catch_up.from_id)
+            self._catch_up(message.catch_up.from_id)
             self._delivered = message.catch_up.number
             self._wake.set()
+
+    def _catch_up(self, from_id: int) -> None:
+        log.info("catching up", dispatcher=self.address, from_ms_ago=time.time_ns() // 1_000_000 - time_of(from_id))
+        self._served.catch_up(from_id)
 
     def _take_word(self, drain: dispatch_pb2.Drain) -> None:
         if drain.draining:

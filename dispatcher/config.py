@@ -178,6 +178,12 @@ class TopologyDefaults:
     dispatchers: str = "127.0.0.1:7001,127.0.0.1:7002"  # those of scripts/run
     timeout_ms: int = 2000  # for each replica: far more than any answer takes, and short enough to wait for
     videos: int = 20  # a screenful
+    late_ms: int = 1000  # `explain`: two beats; a healthy node is heard and acknowledges within one
+    poll_ms: int = 200  # how often `drain` looks whether the node has answered, and `tail` tries a lost replica
+    every_s: float = 1.0  # `watch`: two beats, so each look shows something new
+    tail_events_max: int = 10_000  # `tail`: events that wait for a slow terminal; then the replicas drop them
+    drain_over: str = "60s"  # a node's viewers come back to the others spread over this
+    wait_empty_factor: float = 2.0  # `drain --wait`: this times the drain's own time, then it gives up
 
 
 TOPOLOGY = TopologyDefaults()

@@ -4,13 +4,19 @@ Replicas don't talk to each other, so they may disagree for a moment. Nothing is
 replicas know of it, and where numbers differ the largest is shown, being the one that costs most to overlook.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
 from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, VideoState
 from proto.dispatch_pb2_grpc import DispatcherStub
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class ReplicaRow:
     videos: int
     viewers: int
     missing_nodes: tuple[str, ...]  # which another replica knows and this one doesn't
+    differences: tuple[str, ...]  # sentences, for people
     unacked_comments: int
 
 
@@ -88,37 +95,63 @@ class Survey:
                 nodes=len(answer.nodes),
                 videos=answer.videos_total,
                 viewers=sum(node.viewers for node in answer.nodes),
-                missing_nodes=tuple(sorted(everywhere - {node.node_id for node in answer.nodes})),
+                missing_nodes=(missing := tuple(sorted(everywhere - {node.node_id for node in answer.nodes}))),
+                differences=(*(f"misses {node_id}" for node_id in missing), *self._differences(answer)),
                 unacked_comments=sum(node.unacked_comments for node in answer.nodes),
             )
             for address, answer in self.answers
         ]
 
+    def _differences(self, answer: TopologyResponse) -> list[str]:
+        """What it says of its nodes, and the others say otherwise"""
+        said: dict[str, list[NodeState]] = {}
+        for _, other in self.answers:
+            for node in other.nodes if other is not answer else ():
+                said.setdefault(node.node_id, []).append(node)
+        sentences = []
+        for node in answer.nodes:
+            for what in ("state", "videos", "incarnation"):
+                mine, theirs = getattr(node, what), {getattr(other, what) for other in said.get(node.node_id, ())}
+                if theirs - {mine}:
+                    shown = " or ".join(map(str, sorted(theirs - {mine})))
+                    sentences.append(f"{node.node_id}: {what} {mine}, elsewhere {shown}")
+        return sentences
+
 
 def survey(addresses: Sequence[str], request: TopologyRequest, timeout_ms: int) -> Survey:
     """Asks all at once. Takes `timeout_ms` at most, and never raises because a replica is away."""
+    answers, unreachable = ask_all(
+        addresses, lambda stub: stub.Topology.future(request, timeout=timeout_ms / 1000), timeout_ms
+    )
+    return Survey(answers, unreachable)
+
+
+def ask_all(
+    addresses: Sequence[str], ask: Callable[["DispatcherStub"], "grpc.Future[_Answer]"], timeout_ms: int
+) -> tuple[tuple[tuple[str, _Answer], ...], tuple[Unreachable, ...]]:
+    """What each says, with its address; and who didn't. All are asked at once; `ask` sets the deadline."""
     channels = [grpc.insecure_channel(address) for address in addresses]
     try:
-        calls = [DispatcherStub(channel).Topology.future(request, timeout=timeout_ms / 1000) for channel in channels]
-        answers: list[tuple[str, TopologyResponse]] = []
+        calls = [ask(DispatcherStub(channel)) for channel in channels]
+        answers: list[tuple[str, _Answer]] = []
         unreachable: list[Unreachable] = []
         for address, call in zip(addresses, calls, strict=True):
             try:
                 answers.append((address, call.result()))
-            except grpc.RpcError:
-                unreachable.append(Unreachable(address, _reason(call.code(), call.details(), timeout_ms)))
+            except grpc.RpcError as error:
+                unreachable.append(Unreachable(address, reason_of(error.code(), error.details(), timeout_ms)))
     finally:
         for channel in channels:
             channel.close()
-    return Survey(tuple(answers), tuple(unreachable))
+    return tuple(answers), tuple(unreachable)
 
 
-def plain(rows: Iterable[NodeRow | VideoRow | ReplicaRow | Unreachable]) -> list[dict[str, object]]:
+def plain(rows: Iterable["DataclassInstance"]) -> list[dict[str, object]]:
     """For JSON"""
     return [asdict(row) for row in rows]
 
 
-def _reason(code: grpc.StatusCode, details: str | None, timeout_ms: int) -> str:
+def reason_of(code: grpc.StatusCode, details: str | None, timeout_ms: int) -> str:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"no answer within {timeout_ms} ms"
     if code is grpc.StatusCode.UNAVAILABLE:

@@ -31,6 +31,20 @@ def test_a_replica_that_misses_a_node_is_named() -> None:
     assert [row.missing_nodes for row in found.replicas()] == [(), ("rms-1", "rms-2")]
 
 
+def test_what_replicas_disagree_on_is_said() -> None:
+    found = Survey(
+        (
+            answer("d1", NodeState(node_id="rms-1", state="live", videos=3), NodeState(node_id="rms-2")),
+            answer("d2", NodeState(node_id="rms-1", state="draining", videos=3)),
+        ),
+        (),
+    )
+    assert [row.differences for row in found.replicas()] == [
+        ("rms-1: state live, elsewhere draining",),
+        ("misses rms-2", "rms-1: state draining, elsewhere live"),
+    ]
+
+
 def test_a_video_is_where_any_replica_says() -> None:
     found = Survey(
         (

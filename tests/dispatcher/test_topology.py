@@ -2,27 +2,49 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
+from collections.abc import Iterator, Mapping
 
 import pytest
+import structlog
+from typer.testing import CliRunner
 
-from dispatcher.topology import duration
-from tests.dispatcher.peers import WAIT_S, NodePeer, RunningReplica
+from dispatcher.life import State
+from dispatcher.topology import app
+from proto.dispatch_pb2 import Beat, DispatcherMessage, Load
+from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, comment
+from tests.waiting import eventually
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """The replicas of this process must not write into the stdout that is looked at."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()
+
+
+DRAINED = (0, "rms-1 drains; it has 0 viewers\n", "")
 
 
 async def topology(*arguments: str, dispatchers: str = "") -> tuple[int, str, str]:
     """Exit code, stdout and stderr"""
-    process = await asyncio.create_subprocess_exec(
+    environment = {"COLUMNS": "200", "LIVECOMMENTS_DISPATCHERS": dispatchers}
+    run = CliRunner(env=environment)
+    result = await asyncio.to_thread(lambda: run.invoke(app, arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+async def topology_process(
+    *arguments: str, dispatchers: str = "", environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "dispatcher.topology", *arguments),
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "COLUMNS": "140", "LIVECOMMENTS_DISPATCHERS": dispatchers},
+        env={**os.environ, "LIVECOMMENTS_DISPATCHERS": dispatchers, **(environment or {})},
     )
-    async with asyncio.timeout(3 * WAIT_S):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
 
 
 async def test_tables_for_a_person() -> None:
@@ -69,7 +91,14 @@ async def test_a_replica_that_is_away_is_exit_code_3_and_the_others_are_shown() 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nodes", "--dispatchers", "nowhere"], ["where", "a b"], ["videos", "--top", "0"], ["what"]]
+    "arguments",
+    [
+        ["nodes", "--dispatchers", "nowhere"],
+        ["where", "a b"],
+        ["videos", "--top", "0"],
+        ["what"],
+        ["drain", "rms-1", "--over", "1 day"],
+    ],
 )
 async def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
     code, out, err = await topology(*arguments)
@@ -83,17 +112,94 @@ async def test_help_tells_the_exit_codes() -> None:
     assert "4 not found" in out
 
 
-@pytest.mark.parametrize(
-    ("ms", "text"),
-    [
-        (0, "0 ms"),
-        (999, "999 ms"),
-        (3200, "3.2 s"),
-        (119_000, "119 s"),
-        (300_000, "5 min"),
-        (27_000_000, "7.5 h"),
-        (10**9, "11 d"),
-    ],
-)
-def test_durations(ms: int, text: str) -> None:
-    assert duration(ms) == text
+async def beating(node: NodePeer, stop: asyncio.Event) -> None:
+    """Does what it is told, as an RMS does: says with its beats whether it drains."""
+    draining = False
+    while not stop.is_set():
+        await node.say(beat=Beat(load=Load(viewers=0 if draining else 5), draining=draining))
+        message = await node.call.read()
+        assert isinstance(message, DispatcherMessage)
+        if message.HasField("drain"):
+            draining = message.drain.draining
+
+
+async def test_a_node_is_drained_and_taken_back() -> None:
+    async with RunningReplica() as one, RunningReplica() as two, NodePeer(one.listen) as node:
+        both = f"{two.listen},{one.listen}"
+        await node.hello({"demo": 5})
+        stop = asyncio.Event()
+        rms = asyncio.create_task(beating(node, stop))
+        assert (
+            await topology("drain", "rms-1", "--over", "5s", "--wait", "--timeout-ms", "10000", dispatchers=both)
+            == DRAINED
+        )
+        assert one.replica.registry.nodes()[0].state is State.DRAINING
+        code, out, _ = await topology("undrain", "rms-1", "--json", "--timeout-ms", "10000", dispatchers=both)
+        assert code == 0
+        assert json.loads(out) == {"known": True, "agreed": True, "viewers": 5, "unreachable": []}
+        stop.set()
+        await rms
+        code, out, _ = await topology("drain", "rms-9", dispatchers=both)
+        assert (code, out) == (4, "rms-9 is connected to no replica that answers\n")
+
+
+async def test_a_node_that_does_not_answer_is_exit_code_5() -> None:
+    async with RunningReplica() as server, NodePeer(server.listen) as node:
+        await node.hello()
+        code, out, _ = await topology("drain", "rms-1", "--timeout-ms", "1000", dispatchers=server.listen)
+        assert (code, "hasn't said yet" in out) == (5, True)
+
+
+async def test_explain_tells_every_hop_and_ends_as_the_verdict_says() -> None:
+    async with RunningReplica() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as publisher:
+        code, out, _ = await topology("explain", "demo", dispatchers=server.listen)
+        assert (code, "nobody watches demo" in out) == (4, True)
+        await node.hello({"demo": 5})
+        await publisher.publishes(1, comment(1, "demo"))
+        await node.acknowledges(await node.receives(1))
+        await publisher.is_answered()
+        _, out, _ = await topology("explain", "demo", dispatchers=server.listen)
+        for words in ("a new viewer" if "no room" in out else "the next viewer", "rms-1", "publisher", "last ack"):
+            assert words in out
+        _, out, _ = await topology("explain", "demo", "--json", dispatchers=server.listen)
+        assert [hop["hop"] for hop in json.loads(out)["hops"]] == ["publisher", "node"]
+
+
+async def test_watch_shows_it_again_and_again() -> None:
+    async with RunningReplica() as server, NodePeer(server.listen) as node:
+        await node.hello({"demo": 5})
+        often = ("--count", "2", "--every-s", "0.1")
+        code, out, _ = await topology("watch", *often, dispatchers=server.listen)
+        assert (code, "rms-1" in out, "demo" in out) == (0, True, True)
+        _, out, _ = await topology("watch", "--json", *often, dispatchers=server.listen)
+        assert [json.loads(line)["nodes"][0]["node_id"] for line in out.splitlines()] == ["rms-1", "rms-1"]
+
+
+async def test_tail_follows_all_replicas() -> None:
+    async with RunningReplica() as gone:
+        away = gone.listen
+    async with RunningReplica() as server:
+        tail = await topology_process("tail", "--count", "3", "--json", dispatchers=f"{server.listen},{away}")
+        await eventually(lambda: len(server.replica.events) > 0, timeout_s=60)
+        async with NodePeer(server.listen) as node:
+            await node.hello()
+            out, _ = await tail.communicate()
+        events = [json.loads(line) for line in out.splitlines()]
+        assert {(event["kind"], event["replica"]) for event in events} == {
+            ("followed", server.listen),
+            ("unreachable", away),
+            ("node_connected", server.listen),
+        }
+
+
+async def test_replicas_are_shown_with_what_they_disagree_on() -> None:
+    async with RunningReplica() as one, RunningReplica() as two, NodePeer(one.listen) as node:
+        await node.hello()
+        _, out, _ = await topology("replicas", dispatchers=f"{one.listen},{two.listen}")
+        assert "misses rms-1" in out
+
+
+async def test_the_shell_completes_commands() -> None:
+    asked = {"_TOPOLOGY_COMPLETE": "complete_bash", "COMP_WORDS": "topology expl", "COMP_CWORD": "1"}
+    process = await topology_process(environment=asked)
+    assert await process.communicate() == (b"explain\n", None)

@@ -1,0 +1,113 @@
+"""What scripts/topology shows to a person: rich tables of the rows that a program gets as JSON."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from dispatcher.explain import HopRow
+from dispatcher.survey import NodeRow, ReplicaRow, Survey, VideoRow
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None) -> Table:
+    """The first column is a name, columns that begin with # are numbers."""
+    made = Table(caption=caption, caption_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        number = column.startswith("#")
+        made.add_column(column.lstrip("#"), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
+
+
+def node_table(rows: Sequence[NodeRow], found: Survey) -> Table:
+    columns = ("node", "url", "state", "#viewers", "#load", "#videos", "#up", "#heard", "#queued", "#unacked")
+    return table(
+        (*columns, "#replicas"),
+        (
+            (
+                row.node_id,
+                row.public_url,
+                row.state,
+                f"{row.viewers:,}",
+                f"{row.viewers / row.capacity_viewers:.0%}" if row.capacity_viewers else "-",
+                f"{row.videos:,}",
+                duration(row.connected_ms),
+                duration(row.heard_ms_ago),
+                f"{row.outbox_comments:,}",
+                f"{row.unacked_comments:,}",
+                f"{len(row.replicas)} of {len(found.answers)}",
+            )
+            for row in rows
+        ),
+        caption=None if rows else "no node is connected",
+    )
+
+
+def video_table(rows: Sequence[VideoRow], found: Survey, caption: str | None = None) -> Table:
+    return table(
+        ("video", "#viewers", "#nodes", "#replicas", "served by"),
+        (
+            (
+                row.video_id,
+                f"{row.viewers:,}",
+                str(len(row.node_ids)),
+                f"{len(row.replicas)} of {len(found.answers)}",
+                " ".join(row.node_ids),
+            )
+            for row in rows
+        ),
+        caption,
+    )
+
+
+def replica_table(rows: Sequence[ReplicaRow]) -> Table:
+    return table(
+        ("replica", "address", "#up", "#nodes", "#videos", "#viewers", "#unacked", "differs from the others"),
+        (
+            (
+                row.replica_id,
+                row.address,
+                duration(row.uptime_ms),
+                str(row.nodes),
+                f"{row.videos:,}",
+                f"{row.viewers:,}",
+                f"{row.unacked_comments:,}",
+                "; ".join(row.differences) or "-",
+            )
+            for row in rows
+        ),
+    )
+
+
+def hop_table(rows: Sequence[HopRow]) -> Table:
+    return table(
+        ("replica", "hop", "who", "state", "#up", "#heard", "#last ack", "#waits", "#open", "#viewers"),
+        (
+            (
+                row.replica_id,
+                row.hop,
+                row.who,
+                row.state,
+                duration(row.connected_ms),
+                _age(row.heard_ms_ago),
+                _age(row.acked_ms_ago),
+                _age(row.waiting_ms),
+                f"{row.unacknowledged:,}",
+                "" if row.viewers is None else f"{row.viewers:,}",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _age(ms: int | None) -> str:
+    return "-" if ms is None else duration(ms)
+
+
+def duration(ms: int) -> str:
+    """Two digits that matter: 420 ms, 3.2 s, 5 min, 7.5 h, 12 d"""
+    for unit, size, below in (("ms", 1, 1000), ("s", 1000, 120_000), ("min", 60_000, 7_200_000)):
+        if ms < below:
+            return f"{ms / size:.3g} {unit}" if unit == "s" else f"{ms // size} {unit}"
+    return f"{ms / 3_600_000:.3g} h" if ms < 48 * 3_600_000 else f"{ms // 86_400_000} d"

@@ -13,6 +13,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proto.http import error_response
 
+BODY_IS_COMPLETE = "comment_service.body_is_complete"
+"""In a scope: the whole body has arrived, `receive` gives it at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
@@ -36,6 +39,7 @@ class HttpProtocol(HttpToolsProtocol):
     limits: ConnectionLimits
     _head_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _head_is_due = False
     _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -51,8 +55,11 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._head_deadline is None and (self.cycle is None or self.cycle.response_complete):
             # A next head, or what is left of a body that was answered before it was whole: both must end soon.
-            self._await_head()
+            self._head_bytes = 0
+            self._head_is_due = True
         super().data_received(data)
+        if self._head_is_due and self._head_deadline is None:
+            self._await_head()  # only now: most heads come whole, and need no timer
         if self._head_deadline is not None:
             self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes_max and not self._in_body:
@@ -65,16 +72,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
+        self.scope[BODY_IS_COMPLETE] = True  # type: ignore[literal-required]  # ours, not ASGI's
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", "this is not HTTP/1.1 as RFC 9112 has it")
 
     def _await_head(self) -> None:
-        self._head_bytes = 0
         self._head_deadline = self.loop.call_later(self.limits.head_timeout_ms / 1000, self.transport.close)
 
     def _head_is_complete(self) -> None:
+        self._head_is_due = False
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None

@@ -8,6 +8,8 @@ import structlog
 import uvloop
 
 from comment_service.config import Config
+from comment_service.node_claim import NodeTaken, NoNodeFree
+from comment_service.node_number import with_node
 from comment_service.service import build
 from comment_service.watermark import StateDirInUse
 from history.opening import InvalidStoreUrl
@@ -21,15 +23,19 @@ log = structlog.stdlib.get_logger()
 async def run(config: Config) -> int:
     """The process's exit code: 0 after a stop signal, 1 when it can't start"""
     try:
-        service = build(config)
-    except (InvalidStoreUrl, StateDirInUse, SpoolInUse) as error:
+        service = build(await with_node(config))
+    except (InvalidStoreUrl, NoNodeFree, StateDirInUse, SpoolInUse) as error:
         log.error("can't start", reason=str(error))
         return 1
     except OSError as error:
         log.error("can't start", listen=config.listen, state_dir=str(config.state_dir), reason=str(error))
         return 1
     on_stop_signals(service.stop)
-    await service.run()
+    try:
+        await service.run()
+    except NodeTaken as error:
+        log.error("ended", reason=str(error))
+        return 1
     return 0
 
 

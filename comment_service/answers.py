@@ -11,7 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from comment_service.errors import HTTP_STATUS, BodyTooSlow, ServiceError, StoreAway, UnknownPath, WrongMethod
+from comment_service.errors import (
+    HTTP_STATUS,
+    BodyTooSlow,
+    NotAuthorized,
+    ServiceError,
+    StoreAway,
+    UnknownPath,
+    WrongMethod,
+)
 from proto.http import error_response
 
 log = structlog.stdlib.get_logger()
@@ -30,6 +38,8 @@ class ErrorAnswers:
         headers = {}
         if isinstance(error, WrongMethod):
             headers["allow"] = ", ".join(error.allowed)
+        if isinstance(error, NotAuthorized):
+            headers["www-authenticate"] = "Bearer"
         if isinstance(error, BodyTooSlow):
             headers["connection"] = "close"  # the rest of the body can't be told from a next request
         if status == 503:

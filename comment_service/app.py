@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -9,17 +10,20 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route, request_response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.admission import Admission, valid_video_id
 from comment_service.answers import Cors, ErrorAnswers, Faults
+from comment_service.erasing import ErasingApi
 from comment_service.errors import ServiceError, WrongMethod
+from comment_service.fast_create import CREATE_ERROR, FastCreate
 from comment_service.intake import Intake
 from comment_service.page_files import PageFiles
 from comment_service.placement import Placement
 from comment_service.publish import Publisher
 from comment_service.replicas import Replicas
 from comment_service.request_parts import (
+    has_parameter,
     idempotency_key,
     page_query,
     read_body,
@@ -27,6 +31,7 @@ from comment_service.request_parts import (
     stream_query,
     wants_event_stream,
 )
+from comment_service.videos import VideosApi
 from history.model import Page, comment_json, page_json
 from history.store import Reader, StoreUnavailable
 from proto.http import health_response
@@ -54,10 +59,14 @@ class Api:
     placement: Placement
     publisher: Publisher
     replicas: Replicas
+    videos: VideosApi
+    erasing: ErasingApi
     limits: HttpLimits
 
     async def create(self, request: Request) -> Response:
-        """POST /comment/create: 200 and the comment, once it is durable"""
+        """POST /comment/create: 200 and the comment, once it is durable. Most take the short way, fast_create.py"""
+        if (error := request.scope.get(CREATE_ERROR)) is not None:
+            raise error
         require_json(request)
         key = idempotency_key(request)
         body = await read_body(request, bytes_max=self.limits.body_bytes_max, timeout_ms=self.limits.body_timeout_ms)
@@ -67,7 +76,7 @@ class Api:
     async def comments(self, request: Request) -> Response:
         """GET /comments/{video_id}: the live stream (at the RMS that placement chose), or a page"""
         if not wants_event_stream(request):
-            return await self.page(request)
+            return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.page)(request)
         video_id = valid_video_id(request.path_params["video_id"])
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
@@ -128,13 +137,25 @@ class Methods:
         await app(scope, receive, send)
 
 
-def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> Starlette:
+def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> ASGIApp:
     """The ASGI app. Each path has its methods here, and nowhere else."""
     page_files = PageFiles()
+    cors_rules: dict[str, Any] = {
+        "allow_origins": cors_origins,
+        "allow_methods": ["GET", "HEAD", "POST"],
+        "allow_headers": ["content-type", "idempotency-key", "last-event-id"],
+        "expose_headers": ["retry-after"],
+    }
     app = Starlette(
         routes=[
             Route("/comment/create", Methods(POST=api.create)),
-            Route("/comments/{video_id}", Methods(GET=api.comments)),
+            Route("/comments/{video_id}", Methods(GET=api.comments, DELETE=api.erasing.author_in_video)),
+            Route("/comments/{video_id}/{comment_id}", Methods(DELETE=api.erasing.comment)),
+            Route("/authors/{author_id}/comments", Methods(DELETE=api.erasing.author)),
+            Route("/videos", Methods(POST=api.videos.create)),
+            Route("/videos/{video_id}", Methods(GET=api.videos.show)),
+            Route("/videos/{video_id}/start", Methods(POST=api.videos.start)),
+            Route("/videos/{video_id}/end", Methods(POST=api.videos.end)),
             Route("/comment/{video_id}", Methods(GET=api.page)),
             Route("/", Methods(GET=page_files.index)),
             Mount("/page", page_files),
@@ -143,13 +164,7 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> Starle
             Route("/health/ready", Methods(GET=api.ready)),
         ],
         middleware=[
-            Middleware(
-                Cors,
-                allow_origins=cors_origins,
-                allow_methods=["GET", "HEAD", "POST"],
-                allow_headers=["content-type", "idempotency-key", "last-event-id"],
-                expose_headers=["retry-after"],
-            ),
+            Middleware(Cors, **cors_rules),
             Middleware(Faults),
         ],
         exception_handlers={
@@ -160,4 +175,4 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> Starle
         },
     )
     app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
-    return app
+    return FastCreate(app, Cors(app, **cors_rules), api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)

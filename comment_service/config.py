@@ -1,20 +1,35 @@
 """Every number of a comment_service, with its unit and its reason. No other file of the service holds one."""
 
+import re
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from comment_service.admission import Admission
 from comment_service.app import HttpLimits
+from comment_service.erasing import EraseSettings
 from comment_service.http_protocol import ConnectionLimits
 from comment_service.identity import AuthorLimits
+from comment_service.key_claims import ClaimSettings
+from comment_service.node_claim import LeaseSettings
 from comment_service.publish import PublishSettings
 from comment_service.replicas import Keepalive
+from comment_service.video_gate import GateSettings, Policy
+from comment_service.videos import VideoLimits
+from history.config import StoreSettings
 from history.ids import NODES
 from history.spooled_store import SpoolSettings
 from proto.settings import Address, Addresses, Settings
+
+
+def _node(value: object) -> int | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, int | str) and re.fullmatch("[0-9]{1,4}", str(value)) and int(value) < NODES:
+        return int(value)
+    raise ValueError(f"0 to {NODES - 1}, or auto")
 
 
 class Config(Settings):
@@ -23,12 +38,11 @@ class Config(Settings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")
 
     listen: Address = Field("127.0.0.1:8000", description="host:port for HTTP; port 0 takes a free one and logs it")
-    node: int = Field(
+    node: Annotated[int | Literal["auto"], BeforeValidator(_node)] = Field(
         0,
-        ge=0,
-        lt=NODES,
-        description="number of this process, unique among all that share a history: it is a part of each comment's "
-        "id, and two with the same number would give one id to two comments",
+        description="number of this process, 0 to 1023, unique among all that share a history: it is a part of each "
+        "comment's id, and two with the same number would give one id to two comments. auto takes a free one, and "
+        "needs a state folder of its own",
     )
     dispatchers: Addresses = Field(
         "127.0.0.1:7001,127.0.0.1:7002", description="host:port of every dispatcher replica, with commas between"
@@ -44,6 +58,33 @@ class Config(Settings):
     cors_origins: str = Field(
         "*", description="origins whose pages may use the API, with commas between; *: all, for it knows no cookies"
     )
+
+    admin_token: str = Field(
+        "",
+        description="operator's token, for `Authorization: Bearer`; without one erasing is off, and anybody may "
+        "create, start and end videos. Better given by the environment: flags are seen by all users of a machine",
+    )
+
+    # Videos
+    ended_videos: Policy = Field(
+        "refuse", description="comments on a video that has ended: refuse (409) or accept, as talk below a recording"
+    )
+    unknown_videos: Policy = Field(
+        "accept", description="comments on a video that nobody has created: accept, for a try-out, or refuse (404)"
+    )
+    video_fresh_ms: int = Field(
+        1_000, ge=0, description="ms a look at a video's state serves: a busy video costs one read in that time"
+    )
+    video_stale_ms: int = Field(
+        5_000,
+        ge=1,
+        description="ms after which a look counts no more: how long other processes take comments after an end",
+    )
+    video_look_ms: int = Field(
+        250, ge=1, description="ms an author waits for a look, which takes 1; then his comment comes in"
+    )
+    videos_known_max: int = Field(10_000, ge=1, description="videos whose state is remembered, 300 bytes each")
+    title_characters_max: int = Field(200, ge=1, description="characters in a video's title: two lines on a phone")
 
     # What a comment may be
     message_characters_max: int = Field(500, ge=1, description="characters in a message: what a viewer reads in 5 s")
@@ -78,7 +119,17 @@ class Config(Settings):
     idempotency_entries_max: int = Field(
         50_000, ge=1, description="first answers kept for retries; 1 KB each, 50 s of 1,000 comments/s"
     )
-    idempotency_keep_s: int = Field(600, ge=1, description="s a first answer is kept: longer than clients retry")
+    idempotency_keep_s: int = Field(
+        86_400, ge=1, description="s a first answer is kept: a day; a phone may send again after a night offline"
+    )
+    idempotency_claim_ms: int = Field(
+        1_000, ge=1, description="ms for the store to decide whose key it is, which takes 1 to 10; then memory decides"
+    )
+    idempotency_rest_ms: int = Field(
+        1_000,
+        ge=0,
+        description="ms after such a failure without asking: authors don't each wait for a store that is away",
+    )
 
     # Writing
     commit_batch_max: int = Field(
@@ -114,6 +165,36 @@ class Config(Settings):
     drain_retry_max_ms: int = Field(2_000, ge=1, description="ms, greatest wait: how late a returned store is used")
     drain_batch: int = Field(
         500, ge=1, description="comments in one write of the drain: as many as authors write together at most"
+    )
+
+    comments_keep_s: int = Field(
+        0,
+        ge=0,
+        description="s a comment is kept; 0: for ever. Cassandra takes it as a time to live when a comment is written; "
+        "SQLite is swept",
+    )
+    sweep_s: int = Field(600, ge=1, description="s between two sweeps of what has expired in SQLite; takes ms")
+    node_lease_ms: int = Field(
+        30_000, ge=1_000, description="ms the node number is ours without a renewal: three may fail"
+    )
+    node_renew_ms: int = Field(10_000, ge=100, description="ms between renewals; each is one small write")
+    node_retry_ms: int = Field(500, ge=10, description="ms until the claim is tried again when the store is away")
+    node_wait_ms: int = Field(
+        3_000,
+        ge=0,
+        description="ms a start waits for its claim, then it accepts without: a store that answers takes 50",
+    )
+
+    # Erasing
+    erase_pause_ms: int = Field(
+        50, ge=0, description="ms of rest after each 500 erased comments: 10,000/s at most, so live ones keep their way"
+    )
+    erase_look_again_ms: int = Field(
+        2_000, ge=0, description="ms between the two looks for an author's comments: a write under way takes less"
+    )
+
+    erase_drained_ms: int = Field(
+        5_000, ge=0, description="ms erasing an author waits for this process's spool to be empty; then 503"
     )
 
     # Dispatchers
@@ -186,6 +267,39 @@ class Config(Settings):
 
     def http_limits(self) -> HttpLimits:
         return HttpLimits(self.body_bytes_max, self.body_timeout_ms, self.pagesize_default, self.pagesize_max)
+
+    def video_limits(self) -> VideoLimits:
+        author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
+        return VideoLimits(
+            body_bytes_max=self.body_bytes_max,
+            body_timeout_ms=self.body_timeout_ms,
+            title_characters_max=self.title_characters_max,
+            author=author_limits,
+            pagesize_default=self.pagesize_default,
+            pagesize_max=self.pagesize_max,
+        )
+
+    def gate_settings(self) -> GateSettings:
+        return GateSettings(
+            ended=self.ended_videos,
+            unknown=self.unknown_videos,
+            fresh_ms=self.video_fresh_ms,
+            stale_ms=self.video_stale_ms,
+            look_ms=self.video_look_ms,
+            videos_max=self.videos_known_max,
+        )
+
+    def claim_settings(self) -> ClaimSettings:
+        return ClaimSettings(self.idempotency_keep_s * 1000, self.idempotency_claim_ms, self.idempotency_rest_ms)
+
+    def erase_settings(self) -> EraseSettings:
+        return EraseSettings(self.erase_pause_ms, self.erase_look_again_ms, self.erase_drained_ms)
+
+    def lease_settings(self) -> LeaseSettings:
+        return LeaseSettings(self.node_lease_ms, self.node_renew_ms, self.node_retry_ms, self.node_wait_ms)
+
+    def store_settings(self) -> StoreSettings:
+        return StoreSettings(comments_keep_s=self.comments_keep_s)
 
     def connection_limits(self) -> ConnectionLimits:
         return ConnectionLimits(self.head_timeout_s * 1000, self.head_bytes_max, self.connections_max)

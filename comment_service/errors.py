@@ -5,8 +5,11 @@
     │   ├── in its form: InvalidUtf8, MalformedJson, LoneSurrogate, TooDeep, DuplicateField, NotAnObject
     │   ├── in its fields: UnknownField, WrongType, MissingField, VideoIdsDiffer, InvalidVideo,
     │   │   MessageEmpty, MessageTooLong, AuthorEmpty, AuthorTooLong, AuthorUnprintable
-    │   ├── in its query or headers: UnknownParameter, RepeatedParameter, InvalidCursor, InvalidPagesize,
-    │   │   InvalidIdempotencyKey, IdempotencyKeyReused, UnsupportedMediaType
+    │   ├── in its query or headers: UnknownParameter, RepeatedParameter, MissingParameter, InvalidCursor,
+    │   │   InvalidPagesize, InvalidOffset, InvalidCommentId, InvalidIdempotencyKey, IdempotencyKeyReused,
+    │   │   UnsupportedMediaType
+    │   ├── in its time: VideoUnknown, VideoEnded, VideoExists, VideoNotStarted, InvalidVideoFields
+    │   ├── in its right: ErasingOff, NotAuthorized
     │   └── in its way here: UnknownPath, WrongMethod, BodyTooLarge, BodyTooSlow
     └── Fault of the service: NoPlace, NoDispatcher, StoreAway
 
@@ -139,6 +142,63 @@ class InvalidPagesize(ServiceError):
         super().__init__(f"pagesize was {shown(value)}; it is a whole number from 1 to {most}")
 
 
+class MissingParameter(ServiceError):
+    def __init__(self, name: str, right: str) -> None:
+        super().__init__(f"the query parameter {name} is missing; {right}")
+
+
+class InvalidOffset(ServiceError):
+    def __init__(self, value: str) -> None:
+        super().__init__(
+            f"from_offset_ms was {shown(value)}; it is a whole number of ms from the video's start, from 0"
+        )
+
+
+class InvalidCommentId(ServiceError):
+    def __init__(self, value: str) -> None:
+        super().__init__(f"{shown(value)} is no comment's id; an id is 16 lower-case hex digits")
+
+
+class InvalidVideoFields(ServiceError):
+    code = "invalid_video"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f'{reason}; a video is one JSON object: {{"title": "...", "id": "...", "owner": {{"id", "name"}}, '
+            '"state": "planned" or "live"}, of which only title is needed'
+        )
+
+
+class VideoUnknown(ServiceError):
+    def __init__(self, video_id: str) -> None:
+        super().__init__(f"there is no video {shown(video_id)}; POST /videos makes one")
+
+
+class VideoEnded(ServiceError):
+    def __init__(self, video_id: str) -> None:
+        super().__init__(f"the video {shown(video_id)} has ended, so it can't be started and takes no comments")
+
+
+class VideoExists(ServiceError):
+    def __init__(self, video_id: str) -> None:
+        super().__init__(f"there is another video {shown(video_id)} already; give this one another id, or none")
+
+
+class VideoNotStarted(ServiceError):
+    def __init__(self, video_id: str) -> None:
+        super().__init__(f"the video {shown(video_id)} was never started, so nothing has an offset from its start")
+
+
+class ErasingOff(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("erasing is off here: the service was started without --admin-token")
+
+
+class NotAuthorized(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("this needs the operator's token; send the header Authorization: Bearer TOKEN")
+
+
 class InvalidIdempotencyKey(ServiceError):
     def __init__(self, most: int) -> None:
         super().__init__(f"the Idempotency-Key header must be 1 to {most} printable ASCII characters")
@@ -204,11 +264,20 @@ HTTP_STATUS: dict[type[ServiceError], int] = {
     RepeatedParameter: 400,
     InvalidCursor: 400,
     InvalidPagesize: 400,
+    MissingParameter: 400,
+    InvalidOffset: 400,
+    InvalidCommentId: 400,
     InvalidIdempotencyKey: 400,
+    NotAuthorized: 401,
+    ErasingOff: 403,
+    VideoUnknown: 404,
     UnknownPath: 404,
     WrongMethod: 405,
     BodyTooSlow: 408,
     BodyTooLarge: 413,
+    VideoEnded: 409,
+    VideoExists: 409,
+    VideoNotStarted: 409,
     UnsupportedMediaType: 415,
     # It is understood, but it is no comment.
     DuplicateField: 422,
@@ -223,6 +292,7 @@ HTTP_STATUS: dict[type[ServiceError], int] = {
     AuthorTooLong: 422,
     AuthorUnprintable: 422,
     IdempotencyKeyReused: 422,
+    InvalidVideoFields: 422,
     # The request was right; the answer carries Retry-After.
     NoDispatcher: 503,
     NoPlace: 503,

@@ -1,7 +1,7 @@
 """The first answer again: a retry with the same Idempotency-Key doesn't write a second comment.
 
-In memory and bounded, so it bridges what a client's retries bridge: a lost answer, a broken connection, two sends at
-once. It doesn't survive the process.
+In memory and bounded: a retry that comes to the same process, as most do, costs nothing, and two sends at once share
+one write. What holds between processes and after a restart is key_claims.py.
 """
 
 import asyncio

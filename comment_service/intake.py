@@ -6,6 +6,8 @@ from typing import Protocol
 
 from comment_service.admission import Draft
 from comment_service.idempotency import FirstAnswers, Key
+from comment_service.key_claims import KeyClaims
+from comment_service.video_gate import VideoGate
 from history.group_commit import GroupCommit
 from history.ids import IdSource
 from history.model import Comment
@@ -24,31 +26,66 @@ class Publishing(Protocol):
 class Intake:
     """Belongs to one event loop."""
 
-    def __init__(self, ids: IdSource, commit: GroupCommit, publisher: Publishing, first_answers: FirstAnswers) -> None:
+    def __init__(
+        self,
+        ids: IdSource,
+        commit: GroupCommit,
+        publisher: Publishing,
+        first_answers: FirstAnswers,
+        claims: KeyClaims,
+        gate: VideoGate,
+    ) -> None:
         self._ids = ids
         self._commit = commit
         self._publisher = publisher
         self._first_answers = first_answers
+        self._claims = claims
+        self._gate = gate
 
     async def accept(self, draft: Draft, idempotency_key: str | None) -> Comment:
         """Returns the comment once it is durable; its publishing goes on behind.
 
         Raises StoreUnavailable: then it is not published, and its author is told that it was not accepted.
-        Raises IdempotencyKeyReused.
+        Raises IdempotencyKeyReused, VideoEnded, VideoUnknown.
         """
         if idempotency_key is None:
-            return await self._write(draft)
+            return await self._write(draft, None)
         key = Key(draft.author.id, draft.video_id, idempotency_key)
-        return await self._first_answers.once(key, draft, partial(self._write, draft), int(time.monotonic() * 1000))
+        write = partial(self._write, draft, key)
+        return await self._first_answers.once(key, draft, write, int(time.monotonic() * 1000))
 
-    async def _write(self, draft: Draft) -> Comment:
+    async def _write(self, draft: Draft, key: Key | None) -> Comment:
+        await self._gate.check(draft.video_id)
         now_ms = time.time_ns() // 1_000_000
         comment = Comment(self._ids.next(now_ms), draft.video_id, draft.author, draft.message, now_ms)
         self._publisher.begin(comment.id)
         try:
-            await self._commit.append(comment)
+            first = comment if key is None else await self._claims.first(key, comment)
+            if first.id == comment.id:
+                await self._commit.append(comment)
         except BaseException:
             self._publisher.forget(comment.id)
             raise
+        if first.id != comment.id:
+            self._publisher.forget(comment.id)
+            await self._complete(first)
+            return first
         self._publisher.put(comment)
         return comment
+
+    async def _complete(self, first: Comment) -> None:
+        """Another process claimed the key for that comment. It may have died before it wrote it, or may be about to:
+        writing it a second time does no harm, and whoever publishes it, viewers get it once."""
+        if await self._claims.is_stored(first):
+            return
+        self._publisher.begin(first.id)
+        try:
+            await self._commit.append(first)
+            was_taken = await self._claims.is_stored(first)  # an erased one is not
+        except BaseException:
+            self._publisher.forget(first.id)
+            raise
+        if was_taken:
+            self._publisher.put(first)
+        else:
+            self._publisher.forget(first.id)

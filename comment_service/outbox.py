@@ -24,7 +24,11 @@ Rule 1: no clock; `now_ms` comes in. Rule 2: it does not know gRPC.
 from collections import deque
 from dataclasses import dataclass
 
-from history.model import Comment
+from history.model import Comment, Erasure
+
+Publishable = Comment | Erasure
+"""What travels to the viewers. An erasure is sent and answered as a comment is, but no catch-up finds it in history:
+whoever ordered it and got no answer orders it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Batch:
     """One PublishRequest. `seq` is never used again, so the answer to a batch that was taken back can do no harm."""
 
     seq: int
-    comments: tuple[Comment, ...]
+    comments: tuple[Publishable, ...]
     catch_up_from_id: int
     """0: nothing to catch up"""
     sent_ms: int
@@ -50,7 +54,7 @@ class Outbox:
         self._comments_max = comments_max
         self._newest_id = first_id
         self._open: dict[int, None] = {}  # begun, not yet answered, forgotten or owed; in the order of ids
-        self._backlog: deque[Comment] = deque()
+        self._backlog: deque[Publishable] = deque()
         self._in_flight: dict[int, Batch] = {}
         self._comments_in_flight = 0
         self._owed_from_id = 0
@@ -93,15 +97,19 @@ class Outbox:
         return _lower(low, _lower(self.catch_up_from_id, self._hidden_from_id))
 
     def begin(self, comment_id: int) -> None:
-        """The id is given to a comment. Must be larger than all before."""
-        self._newest_id = comment_id
+        """The id is given to a comment. Larger than all before, but for a retry that completes what another process
+        began: from then on the watermark counts it, too."""
         self._open[comment_id] = None
+        if comment_id < self._newest_id:
+            self._open = dict.fromkeys(sorted(self._open))
+        else:
+            self._newest_id = comment_id
 
     def forget(self, comment_id: int) -> None:
         """The comment with that id wasn't accepted: its author was not told that it was."""
         del self._open[comment_id]
 
-    def put(self, comment: Comment) -> None:
+    def put(self, comment: Publishable) -> None:
         """The comment is durable and must reach the viewers. Its id has begun."""
         self._backlog.append(comment)
         while len(self._backlog) + self._comments_in_flight > self._comments_max and self._backlog:
@@ -126,7 +134,7 @@ class Outbox:
         enough is in flight."""
         if len(self._in_flight) >= self._batches_in_flight_max:
             return None
-        comments: tuple[Comment, ...] = ()
+        comments: tuple[Publishable, ...] = ()
         catch_up_from_id = 0
         if self._owed_from_id and not self._catch_up_in_flight():
             catch_up_from_id, self._owed_from_id = self._owed_from_id, 0
@@ -180,7 +188,7 @@ class Outbox:
             self.owe(batch.catch_up_from_id)
         return batches
 
-    def _owe_comment(self, comment: Comment) -> None:
+    def _owe_comment(self, comment: Publishable) -> None:
         self.owe(comment.id)
         del self._open[comment.id]
 

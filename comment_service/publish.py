@@ -20,10 +20,10 @@ from typing import Any
 import grpc
 import structlog
 
-from comment_service.outbox import Batch, Outbox
+from comment_service.outbox import Batch, Outbox, Publishable
 from comment_service.replicas import ReplicaAway, Replicas
 from comment_service.watermark import Watermark
-from history.model import Comment
+from history.model import Erasure
 from proto.comment_pb2 import Author as AuthorMessage
 from proto.comment_pb2 import Comment as CommentMessage
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
@@ -100,7 +100,7 @@ class Publisher:
         """Instead of `put`, when the comment wasn't accepted"""
         self._outbox.forget(comment_id)
 
-    def put(self, comment: Comment) -> None:
+    def put(self, comment: Publishable) -> None:
         """The comment is durable."""
         owed_before = self._outbox.catch_up_from_id
         self._outbox.put(comment)
@@ -272,7 +272,9 @@ def _request(batch: Batch) -> PublishRequest:
     )
 
 
-def _message(comment: Comment) -> CommentMessage:
+def _message(comment: Publishable) -> CommentMessage:
+    if isinstance(comment, Erasure):
+        return CommentMessage(id=comment.id, video_id=comment.video_id, erased_id=comment.erased_id)
     return CommentMessage(
         id=comment.id,
         video_id=comment.video_id,

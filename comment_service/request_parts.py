@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.requests import Request
@@ -12,7 +12,9 @@ from comment_service.errors import (
     BodyTooSlow,
     InvalidCursor,
     InvalidIdempotencyKey,
+    InvalidOffset,
     InvalidPagesize,
+    MissingParameter,
     RepeatedParameter,
     UnknownParameter,
     UnsupportedMediaType,
@@ -25,6 +27,7 @@ IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
 _IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
 _JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
 _PAGESIZE = re.compile(r"[0-9]{1,9}")
+_OFFSET = re.compile(r"[0-9]{1,11}")  # up to 3 years
 
 
 async def read_body(request: Request, *, bytes_max: int, timeout_ms: int) -> bytes:
@@ -76,18 +79,49 @@ def wants_event_stream(request: Request) -> bool:
 def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:
     """The cursor (None: the newest page) and the pagesize. Raises one of the query's errors."""
     values = _query_values(request, ("cursor", "pagesize"))
-    before = None
-    if "cursor" in values:
-        try:
-            before = parse_id(values["cursor"])
-        except InvalidId:
-            raise InvalidCursor(values["cursor"]) from None
-    if "pagesize" not in values:
-        return before, pagesize_default
-    text = values["pagesize"]
-    if not _PAGESIZE.fullmatch(text) or not 1 <= int(text) <= pagesize_max:
-        raise InvalidPagesize(text, pagesize_max)
-    return before, int(text)
+    return _cursor(values), _pagesize(values, pagesize_default, pagesize_max)
+
+
+def replay_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int | None, int]:
+    """from_offset_ms, the cursor (None: begin at the offset) and the pagesize. Raises one of the query's errors."""
+    values = _query_values(request, ("from_offset_ms", "cursor", "pagesize"))
+    if "from_offset_ms" not in values:
+        raise MissingParameter("from_offset_ms", "give ms from the video's start")
+    offset = values["from_offset_ms"]
+    if not _OFFSET.fullmatch(offset):
+        raise InvalidOffset(offset)
+    return int(offset), _cursor(values), _pagesize(values, pagesize_default, pagesize_max)
+
+
+def author_query(request: Request) -> str:
+    """`author`. Raises one of the query's errors."""
+    author_id = _query_values(request, ("author",)).get("author")
+    if not author_id:
+        raise MissingParameter("author", "give the id of the author whose comments are to be erased in this video")
+    return author_id
+
+
+def has_parameter(request: Request, name: str) -> bool:
+    """Cheap, for the choice between two handlers. True for some other names, too, which the handler then refuses."""
+    return name.encode() in request.scope["query_string"]
+
+
+def _cursor(values: Mapping[str, str]) -> int | None:
+    if "cursor" not in values:
+        return None
+    try:
+        return parse_id(values["cursor"])
+    except InvalidId:
+        raise InvalidCursor(values["cursor"]) from None
+
+
+def _pagesize(values: Mapping[str, str], default: int, most: int) -> int:
+    text = values.get("pagesize")
+    if text is None:
+        return default
+    if not _PAGESIZE.fullmatch(text) or not 1 <= int(text) <= most:
+        raise InvalidPagesize(text, most)
+    return int(text)
 
 
 def stream_query(request: Request) -> str:

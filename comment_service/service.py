@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import time
-from functools import partial
 
 import structlog
 import uvicorn
@@ -12,20 +11,29 @@ import uvicorn
 from comment_service.answers import ErrorAnswers
 from comment_service.app import Api, make_app
 from comment_service.config import Config
+from comment_service.erasing import Eraser, ErasingApi
 from comment_service.http_protocol import http_protocol
 from comment_service.idempotency import FirstAnswers
 from comment_service.intake import Intake
+from comment_service.key_claims import KeyClaims
 from comment_service.late_store import LateStore
+from comment_service.node_claim import NodeClaim, holder_of
 from comment_service.outbox import Outbox
 from comment_service.placement import Placement
 from comment_service.publish import Publisher
 from comment_service.replicas import Replicas
+from comment_service.rights import Rights
+from comment_service.sweeping import sweep_for_ever
+from comment_service.video_gate import VideoGate
+from comment_service.videos import VideosApi
 from comment_service.watermark import Watermark
 from history.group_commit import GroupCommit
 from history.ids import IdSource, first_id_at, time_of
 from history.opening import open_store, parse_store_url
 from history.spool import Spool
 from history.spooled_store import SpooledStore
+from history.store import History, StoreUnavailable
+from history.video import Video
 from proto.http import HttpServer
 from proto.settings import split_address
 
@@ -42,9 +50,12 @@ class Service:
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.replicas = Replicas(config.dispatchers.split(","), config.keepalive())
+        assert isinstance(config.node, int)  # `with_node` has chosen
         ids = IdSource(config.node)
+        self._node_claim = NodeClaim(config.node, holder_of(config.state_dir), self._opened, config.lease_settings())
         self.publisher = Publisher(self.replicas, self._outbox(ids), watermark, config.publish_settings())
-        self.late_store = LateStore(partial(open_store, config.store), retry_max_ms=config.store_retry_max_ms)
+        self._history: History | None = None
+        self.late_store = LateStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
         self.store = SpooledStore(self.late_store, spool, self.publisher, config.spool_settings())
         self.commit = GroupCommit(
             self.store.append,
@@ -53,6 +64,19 @@ class Service:
             writes_max=config.commit_writes_max,
         )
         self.server = self._server(self._api(ids))
+
+    async def _open_history(self) -> History:
+        self._history = await open_store(self.config.store, self.config.store_settings())
+        return self._history
+
+    def _opened(self) -> History:
+        """The store with all that it can do. Raises StoreUnavailable until it is open."""
+        if self._history is None:
+            raise StoreUnavailable("the store has not been opened yet")
+        return self._history
+
+    async def _video(self, video_id: str) -> Video | None:
+        return await self._opened().video(video_id)
 
     def _outbox(self, ids: IdSource) -> Outbox:
         """An outbox that owes what the last process left. The ids go on above that process's, also when the clock
@@ -79,15 +103,21 @@ class Service:
         first_answers = FirstAnswers(
             entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
         )
+        rights = Rights(config.admin_token)
+        gate = VideoGate(self._video, config.gate_settings())
+        claims = KeyClaims(self._opened, config.claim_settings())
+        eraser = Eraser(self._opened, self.store, self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),
-            intake=Intake(ids, self.commit, self.publisher, first_answers),
+            intake=Intake(ids, self.commit, self.publisher, first_answers, claims, gate),
             history=self.store,
             placement=Placement(
                 self.replicas, try_timeout_ms=config.place_try_timeout_ms, timeout_ms=config.place_timeout_ms
             ),
             publisher=self.publisher,
             replicas=self.replicas,
+            videos=VideosApi(self._opened, self.store, gate, rights, config.video_limits()),
+            erasing=ErasingApi(eraser, rights),
             limits=config.http_limits(),
         )
 
@@ -120,22 +150,33 @@ class Service:
         working = self.publisher.start()
         opening = self.late_store.start()
         opening.add_done_callback(self._say_ready)
-        draining = asyncio.create_task(self._drain())
-        serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
+        behind = [
+            asyncio.create_task(self._drain()),
+            asyncio.create_task(self._node_claim.keep()),
+            asyncio.create_task(sweep_for_ever(self._opened, self.config.sweep_s)),
+        ]
+        serving = asyncio.create_task(self._serve())
         log.info("comment_service listening", listen=self.address, node=self.config.node)
         try:
-            await _first_ended(serving, opening, draining, *working)
+            await _first_ended(serving, opening, *behind, *working)
         finally:
             self.stop()
             await serving
             await self.commit.close()
             await self.publisher.close(self.config.stop_backlog_ms)
-            draining.cancel()
-            await asyncio.gather(draining, return_exceptions=True)
+            for task in behind:
+                task.cancel()
+            await asyncio.gather(*behind, return_exceptions=True)
+            await self._node_claim.release()
             await self.store.close()
             await self.replicas.close()
             self._watermark.release()
             log.info("comment_service stopped", **_publisher_facts(self.publisher))
+
+    async def _serve(self) -> None:
+        """Connections wait in the backlog until it is sure that no other process gives the same ids."""
+        if await self._node_claim.wait_decided():
+            await self.server.serve(sockets=[self._listener])
 
     async def _drain(self) -> None:
         await self.late_store.tried.wait()  # a start isn't told as if the store had gone
@@ -147,11 +188,13 @@ class Service:
 
 
 def build(config: Config) -> Service:
-    """Takes the port and the state folder, and wires the service; nothing works yet. Call it in the event loop.
+    """Takes the port and the state folder, and wires the service; nothing works yet. Call it in the event loop, with a
+    node that is a number (`with_node`).
 
     Raises InvalidStoreUrl, StateDirInUse, SpoolInUse, and OSError for a port or a folder that can't be had.
     """
     parse_store_url(config.store)
+    assert isinstance(config.node, int)
     with contextlib.ExitStack() as held:
         watermark = Watermark(config.state_dir, config.node).hold()
         held.callback(watermark.release)

@@ -42,6 +42,7 @@ CORES = (
     "comment_service/errors.py",
     "comment_service/identity.py",
     "comment_service/outbox.py",
+    "comment_service/video_body.py",
     "comment_service/visible.py",
     "history/ids.py",
     "history/model.py",

@@ -8,11 +8,14 @@ import pytest
 from comment_service.admission import Draft
 from comment_service.idempotency import FirstAnswers
 from comment_service.intake import Intake
+from comment_service.key_claims import ClaimSettings, KeyClaims
 from comment_service.outbox import Outbox
+from comment_service.video_gate import GateSettings, VideoGate
 from history.group_commit import GroupCommit
 from history.ids import IdSource
 from history.model import Comment
-from history.store import StoreUnavailable
+from history.store import History, StoreUnavailable
+from history.video import Video
 from tests.comment_service.parts import ANN
 
 DRAFT = Draft("demo", ANN, "hi")
@@ -39,7 +42,23 @@ class Parts:
         self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
         commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         # The outbox has the publisher's three methods; a stream is not needed here.
-        self.intake = Intake(IdSource(5), commit, self.outbox, FirstAnswers(entries_max=9, keep_ms=60_000))
+        self.intake = Intake(
+            IdSource(5),
+            commit,
+            self.outbox,
+            FirstAnswers(entries_max=9, keep_ms=60_000),
+            KeyClaims(history_away, ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0)),
+            VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
+        )
+
+
+def history_away() -> History:
+    """No Idempotency-Key can be claimed; test_key_claims.py has what happens when it can."""
+    raise StoreUnavailable("away")
+
+
+async def no_video(_: str) -> Video | None:
+    return None
 
 
 async def test_a_comment_is_answered_once_it_is_durable_and_then_published() -> None:

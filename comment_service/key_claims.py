@@ -1,0 +1,82 @@
+"""Idempotency-Keys that survive a restart and hold between processes.
+
+Which comment a key stands for is decided in the store, before that comment is written: the first claim of a key wins,
+in SQLite by the write lock, in Cassandra by an LWT. A claim names the id that the comment will have. So at most one
+comment is ever made: whoever comes later writes the comment *with the first one's id*, if it isn't there yet, and
+appending an id twice is appending it once.
+
+    the process dies                         the retry, anywhere, within the day
+    before the claim                         is the first
+    between claim and comment                finds the claim, and writes the comment with the claimed id
+    after the comment                        finds the claim and the comment, and gets the first answer
+
+Why a claim of its own, and not a row beside the comment. Two processes that write a row each and read afterwards can't
+agree who was first: one may have answered before the other one's row came. Deciding that takes compare and set,
+whatever the layout. It costs one round trip, and only for requests with a key; others don't pay.
+
+While the store is away nobody can be asked, and people go on talking: the key then holds in this process's memory only
+(idempotency.py). A retry that reaches another process, or comes after a restart, makes a second comment.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from comment_service.errors import IdempotencyKeyReused
+from comment_service.idempotency import Key
+from history.model import Comment
+from history.store import Claim, History, StoreUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSettings:
+    """What config.py says; its descriptions give the reasons."""
+
+    keep_ms: int
+    timeout_ms: int
+    rest_ms: int
+
+
+class KeyClaims:
+    """Belongs to one event loop."""
+
+    def __init__(self, history: Callable[[], History], settings: ClaimSettings) -> None:
+        """history: the open store; raises StoreUnavailable until there is one."""
+        self._history = history
+        self._settings = settings
+        self._rests_until_ms = 0
+
+    async def first(self, key: Key, comment: Comment) -> Comment:
+        """The comment that the key stands for: this one, or an earlier one that says the same.
+
+        This one, too, when the store doesn't answer in time. Raises IdempotencyKeyReused.
+        """
+        if _now_ms() < self._rests_until_ms:
+            return comment
+        claim = Claim(*key, comment.id, comment.created_at_ms, _digest(comment))
+        try:
+            async with asyncio.timeout(self._settings.timeout_ms / 1000):
+                first = await self._history().claim_key(claim, comment.created_at_ms, self._settings.keep_ms)
+        except (StoreUnavailable, TimeoutError):
+            # The next authors need not wait for it as well.
+            self._rests_until_ms = _now_ms() + self._settings.rest_ms
+            return comment
+        if first.digest != claim.digest:
+            raise IdempotencyKeyReused
+        return replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms)
+
+    async def is_stored(self, comment: Comment) -> bool:
+        """Raises StoreUnavailable."""
+        found = await self._history().newer(comment.video_id, comment.id - 1, 1)
+        return bool(found) and found[0].id == comment.id
+
+
+def _digest(comment: Comment) -> bytes:
+    """Of all that the author chose. The name can't contain the separator."""
+    return hashlib.blake2b(f"{comment.author.name}\n{comment.message}".encode(), digest_size=16).digest()
+
+
+def _now_ms() -> int:
+    return int(time.monotonic() * 1000)

@@ -1,0 +1,147 @@
+"""One node number, one process: kept apart by a row with a lease in the store that all share.
+
+A node number is a part of each id (history/ids.py): two processes with the same one could give one id to two comments.
+The row belongs to a holder, a random word that stands in the state folder: a process that was killed finds it there and
+goes on at once; anybody else is refused until the lease has ended.
+
+What holds when the store is away: at the start the process waits for `wait_ms`, and then accepts without a claim; so
+two new processes with one number that start in such a time aren't told apart until the store is back. Then the later
+one ends. A lease that runs out meanwhile is taken again, if nobody else has the number. And a process that stood still
+for longer than its lease (SIGSTOP, a frozen machine) learns only at its next renewal that its number has gone.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from history.ids import NODES
+from history.store import History, Records, StoreUnavailable
+
+log = structlog.stdlib.get_logger()
+
+HOLDER_FILE = "holder"
+NODE_FILE = "node"
+
+
+class NodeTaken(Exception):
+    """Another process has the number."""
+
+    def __init__(self, node: int, words: str) -> None:
+        super().__init__(
+            f"node {node} belongs to {words}; give each comment_service its own --node, or --node auto. If that "
+            "process was killed and its state folder is lost, the number is free when its lease has ended"
+        )
+
+
+class NoNodeFree(Exception):
+    def __init__(self) -> None:
+        super().__init__(f"all {NODES} node numbers are taken")
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSettings:
+    """What config.py says; its descriptions give the reasons."""
+
+    lease_ms: int
+    renew_ms: int
+    retry_ms: int
+    wait_ms: int
+
+
+def holder_of(state_dir: Path) -> str:
+    """The word in the folder; made when it isn't there. Raises OSError."""
+    path = state_dir / HOLDER_FILE
+    with contextlib.suppress(FileNotFoundError):
+        if word := path.read_text().strip():
+            return word
+    state_dir.mkdir(parents=True, exist_ok=True)
+    word = secrets.token_hex(8)
+    path.write_text(word + "\n")
+    return word
+
+
+def words_of_this_process() -> str:
+    return f"{socket.gethostname()}, process {os.getpid()}"
+
+
+async def free_node(records: Records, state_dir: Path, lease_ms: int) -> int:
+    """A number that is now ours: the last one if it can be had. Raises NoNodeFree, StoreUnavailable, OSError."""
+    holder, words = holder_of(state_dir), words_of_this_process()
+    for node in _candidates(last_node(state_dir)):
+        if await records.claim_node(node, holder, words, _now_ms(), lease_ms) is None:
+            (state_dir / NODE_FILE).write_text(f"{node}\n")
+            return node
+    raise NoNodeFree
+
+
+def last_node(state_dir: Path) -> int | None:
+    """The number that this folder's last process had"""
+    with contextlib.suppress(OSError, ValueError):
+        node = int((state_dir / NODE_FILE).read_text())
+        return node if 0 <= node < NODES else None
+    return None
+
+
+def _candidates(last: int | None) -> Iterator[int]:
+    if last is not None:
+        yield last
+    yield from random.sample(range(NODES), NODES)
+
+
+class NodeClaim:
+    """Keeps one number for as long as `keep` runs. Belongs to one event loop."""
+
+    def __init__(self, node: int, holder: str, history: Callable[[], History], settings: LeaseSettings) -> None:
+        """history: the open store; raises StoreUnavailable until there is one."""
+        self._node = node
+        self._holder = holder
+        self._history = history
+        self._settings = settings
+        self._decided = asyncio.Event()
+        self._is_ours = True
+
+    async def keep(self) -> None:
+        """For ever. Raises NodeTaken."""
+        words = words_of_this_process()
+        while True:
+            pause_ms = self._settings.renew_ms
+            try:
+                theirs = await self._history().claim_node(
+                    self._node, self._holder, words, _now_ms(), self._settings.lease_ms
+                )
+            except StoreUnavailable:
+                pause_ms = self._settings.retry_ms
+            else:
+                self._is_ours = theirs is None
+                self._decided.set()
+                if theirs is not None:
+                    raise NodeTaken(self._node, theirs)
+            await asyncio.sleep(pause_ms / 1000)
+
+    async def wait_decided(self) -> bool:
+        """False: another process has the number. True: it is ours, or the store has been away for wait_ms."""
+        try:
+            async with asyncio.timeout(self._settings.wait_ms / 1000):
+                await self._decided.wait()
+        except TimeoutError:
+            log.warning("accepting without a claim on the node number, the store is away", node=self._node)
+        return self._is_ours
+
+    async def release(self) -> None:
+        """The next process may have the number at once."""
+        with contextlib.suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(self._settings.wait_ms / 1000):
+                await self._history().release_node(self._node, self._holder)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -44,6 +44,7 @@ CORES = (
     "comment_service/outbox.py",
     "comment_service/video_body.py",
     "comment_service/visible.py",
+    "history/cached_runs.py",
     "history/ids.py",
     "history/model.py",
     "history/video.py",

@@ -27,7 +27,12 @@ async def run(config: Config) -> int:
         return 1
     told = asyncio.Event()
     on_stop_signals(told.set)
-    await server.start()
+    try:
+        await server.start()
+    except OSError as error:
+        log.error("dispatcher can't listen", metrics_listen=config.metrics_listen, reason=str(error))
+        await server.stop()
+        return 1
     log.info("dispatcher ready", listen=server.listen, replica=server.replica.replica_id)
     await told.wait()
     log.info("dispatcher stopping", listen=server.listen)

@@ -1,7 +1,7 @@
 """Every number of a dispatcher replica, with its unit and its reason. No other file of the service holds one."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -19,6 +19,13 @@ class Config(Settings):
 
     listen: Address = Field("127.0.0.1:7001", description="host:port for gRPC; port 0 takes a free one and logs it")
     replica_id: str = Field("", max_length=128, description="name of this replica; empty: the address it listens on")
+
+    metrics_listen: Address | Literal[""] = Field(
+        "", description="host:port for Prometheus, GET /metrics; empty: none. Nobody is asked who they are there"
+    )
+    metrics_ms: int = Field(
+        1000, ge=10, description="how long a scrape may wait for the numbers; a loop that is stuck for longer has none"
+    )
 
     # Leases
     lease_ms: int = Field(

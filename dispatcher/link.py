@@ -77,6 +77,7 @@ class Link:
         self._unacked: deque[_Unacked] = deque()
         self._number = 0
         self._acked_ms: int | None = None
+        self._useless: int | None = None
         self._outbox_comments = self._unacked_comments = self._delivered_comments = self._outbox_bytes = 0
 
     def __repr__(self) -> str:
@@ -90,6 +91,11 @@ class Link:
             self._acked_ms,
             self._unacked[0].sent_ms if self._unacked else None,
         )
+
+    def more_useless(self, useless_comments: int) -> int:
+        """How many more useless comments than at its last beat the node has counted; 0 at its first one here."""
+        before, self._useless = self._useless, useless_comments
+        return 0 if before is None else max(0, useless_comments - before)
 
     # What is to be sent
 

@@ -120,9 +120,9 @@ def _further(
     def is_fit(session: int) -> bool:
         return has_room(session) and seating[session].load <= bound
 
-    near = [(distance, session) for distance, session in seating.nearest(video_id) if is_fit(session)]
-    if near:
-        return min(near)[1]
+    for session in seating.nearest(video_id):
+        if is_fit(session):
+            return session
     loaded = None
     for session in seating.around(video_id):
         if is_fit(session):

@@ -16,7 +16,7 @@ from dispatcher.errors import Aborted, DispatcherError, InvalidRequest, LimitRea
 from dispatcher.events import Events
 from dispatcher.journal import Journal
 from dispatcher.life import State
-from dispatcher.link import AckLatency, Link
+from dispatcher.link import AckLatency, Link, LinkStatistics
 from dispatcher.publisher import Batch, Publisher
 from dispatcher.registry import Registry
 from dispatcher.views import Hello, NodeView, VideoView
@@ -31,6 +31,7 @@ class Counts:
     batches: int = 0
     comments: int = 0
     pushes: int = 0  # comments queued for nodes: one for each node that serves the video
+    useless_comments: int = 0  # that came to the connected nodes, from any replica, as they say themselves
     expiries: int = 0
     overflows: int = 0
     placements: int = 0
@@ -108,6 +109,7 @@ class Replica:
 
     def _beat(self, link: Link, beat: wire_types.Beat, now_ms: int) -> None:
         before = self.registry.state(link.session)
+        self.counts.useless_comments += link.more_useless(beat.load.useless_comments)
         changed = checks.check_viewers(beat.videos, self.config)
         self.registry.beat(link.session, beat.load.viewers, changed, now_ms, draining=beat.draining)
         link.send_beat_ack_nowait(self.registry.sums(link.session, self.config.sums_max))
@@ -150,6 +152,13 @@ class Replica:
         publisher = Publisher(peer, self.config.unanswered_batches_max, self.now_ms)
         self._publishers.add(publisher)
         return publisher
+
+    @property
+    def publishers(self) -> int:
+        return len(self._publishers)
+
+    def link_statistics(self) -> list[LinkStatistics]:
+        return [link.statistics() for link in self._links.values()]
 
     def close_publisher(self, publisher: Publisher) -> None:
         self._publishers.discard(publisher)

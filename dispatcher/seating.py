@@ -100,14 +100,17 @@ class Seating:
         """The share of all capacity that is taken, of the nodes that don't drain"""
         return (self.viewers + self.promised) / self.capacity if self.capacity else math.inf
 
-    def nearest(self, video_id: str) -> Iterator[tuple[float, int]]:
-        """Distance and session of the nodes that the video is hashed to: the least distance is to win"""
+    def nearest(self, video_id: str) -> list[int]:
+        """The sessions that the video is hashed to, the nearest first"""
         ring, owners, seats = self._points, self._owners, self._seats
+        found = []
         for place in points(video_id, PROBES) if ring else ():
             at = bisect_left(ring, place)
-            at = 0 if at == len(ring) else at
-            session = owners[at]
-            yield (ring[at] - place) % RING / max(1, seats[session].capacity), session
+            if at == len(ring):
+                at = 0
+            found.append(((ring[at] - place) % RING / (seats[owners[at]].capacity or 1), at))
+        found.sort()
+        return [owners[at] for _, at in found]
 
     def around(self, video_id: str) -> Iterator[int]:
         """All sessions, each more than once, in the order of the ring from the video's place on"""

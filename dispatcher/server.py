@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dispatcher.config import Config
+from dispatcher.metrics import MetricsServer
 from dispatcher.replica import Replica
 from dispatcher.servicer import SERVICE, Servicer
 from proto.settings import split_address
@@ -36,9 +37,12 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         self._leases: asyncio.Task[None] | None = None
+        self.metrics: MetricsServer | None = None
 
     async def start(self) -> None:
-        """Returns when it answers."""
+        """Returns when it answers. Raises OSError if the metrics' port is taken."""
+        if self.config.metrics_listen:
+            self.metrics = MetricsServer(self.config.metrics_listen, self.replica, self.config.metrics_ms)
         await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
         self._leases = asyncio.create_task(self._look_at_leases(), name="leases")
@@ -53,6 +57,8 @@ class Server:
         self.replica.stop_links()
         if self._leases:
             self._leases.cancel()
+        if self.metrics:
+            await asyncio.to_thread(self.metrics.close)
         await self._server.stop(grace=max(self.config.close_ms / 1000, until - time.monotonic()))
 
     async def _look_at_leases(self) -> None:

@@ -43,7 +43,7 @@ class RunningReplica:
     Unless the test says so, it is patient: NodePeers don't beat, and on a busy machine nobody shall be expired.
     """
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: int | str) -> None:
         patient = {"lease_ms": PATIENT_MS, "ack_ms_max": PATIENT_MS, "stop_ms": 0, "close_ms": 100}
         self._config = Config.model_validate({"listen": "127.0.0.1:0", **patient, **settings})
 

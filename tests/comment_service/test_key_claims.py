@@ -1,0 +1,122 @@
+"""Idempotency-Keys between processes and after a restart: at most one comment, the first answer again"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from comment_service.admission import Draft
+from comment_service.errors import IdempotencyKeyReused
+from comment_service.idempotency import FirstAnswers, Key
+from comment_service.intake import Intake
+from comment_service.key_claims import ClaimSettings, KeyClaims
+from comment_service.outbox import Outbox
+from comment_service.video_gate import GateSettings, VideoGate
+from history.group_commit import GroupCommit
+from history.ids import IdSource, first_id_at
+from history.opening import open_store
+from history.store import Claim, History, StoreUnavailable
+from history.video import Video
+from tests.comment_service.parts import ANN, comment
+
+DRAFT = Draft("demo", ANN, "hi")
+SETTINGS = ClaimSettings(keep_ms=60_000, timeout_ms=5_000, rest_ms=60_000)
+
+
+class Process:
+    """The write path of one comment_service, on a history that it shares"""
+
+    def __init__(self, node: int, history: History) -> None:
+        self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
+        self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
+        self.claims = KeyClaims(lambda: history, SETTINGS)
+        gate = VideoGate(self._no_video, GateSettings("accept", "accept", 1, 1, 1, 1))
+        firsts = FirstAnswers(entries_max=9, keep_ms=60_000)
+        self.intake = Intake(IdSource(node), self.commit, self.outbox, firsts, self.claims, gate)
+
+    async def _no_video(self, _: str) -> Video | None:
+        return None
+
+
+@pytest.fixture
+async def history(tmp_path: Path) -> AsyncIterator[History]:
+    history = await open_store(f"sqlite:{tmp_path}/comments.db")
+    yield history
+    await history.close()
+
+
+async def test_two_processes_that_get_it_at_once_make_one_comment(history: History) -> None:
+    processes = [Process(node, history) for node in range(6)]
+    answers = await asyncio.gather(*(process.intake.accept(DRAFT, "key") for process in processes))
+    assert len(set(answers)) == 1
+    assert await history.newer("demo", 0, 10) == [answers[0]]
+    assert sum(process.outbox.backlog for process in processes) >= 1
+
+
+async def test_after_a_restart_the_first_answer_comes_again(history: History) -> None:
+    first = await Process(0, history).intake.accept(DRAFT, "key")
+    restarted = Process(0, history)
+    assert await restarted.intake.accept(DRAFT, "key") == first
+    assert restarted.outbox.is_empty  # nothing to publish again
+    with pytest.raises(IdempotencyKeyReused):
+        await restarted.intake.accept(Draft("demo", ANN, "something else"), "key")
+    assert restarted.outbox.is_empty
+    assert await history.newer("demo", 0, 10) == [first]
+
+
+async def test_what_a_dead_process_had_claimed_is_completed(history: History) -> None:
+    """Killed between the claim and the comment"""
+    now_ms = time.time_ns() // 1_000_000
+    claimed = replace(comment(first_id_at(now_ms)), created_at_ms=now_ms)
+    await Process(0, history).claims.first(Key(ANN.id, "demo", "key"), claimed)
+    survivor = Process(1, history)
+    await survivor.intake.accept(DRAFT, None)
+    assert await survivor.intake.accept(DRAFT, "key") == claimed
+    assert claimed in await history.newer("demo", 0, 10)
+    batch = survivor.outbox.next_batch(0)
+    assert batch is not None
+    assert claimed in batch.comments
+    assert survivor.outbox.low_id() == claimed.id  # a kill now is covered
+
+
+async def test_an_erased_comment_is_not_made_again(history: History) -> None:
+    first = await Process(0, history).intake.accept(DRAFT, "key")
+    await history.erase("demo", [first.id])
+    restarted = Process(0, history)
+    assert await restarted.intake.accept(DRAFT, "key") == first
+    assert restarted.outbox.is_empty
+    assert await history.newer("demo", 0, 10) == []
+
+
+async def test_requests_without_a_key_ask_nothing(history: History) -> None:
+    process = Process(0, history)
+    first = await process.intake.accept(DRAFT, None)
+    assert await process.intake.accept(DRAFT, None) != first
+    assert await history._query("SELECT * FROM idempotency_keys", ()) == []  # type: ignore[attr-defined]
+
+
+async def test_while_the_store_is_away_nobody_waits_twice() -> None:
+    calls = 0
+
+    def away() -> History:
+        nonlocal calls
+        calls += 1
+        raise StoreUnavailable("away")
+
+    claims = KeyClaims(away, SETTINGS)
+    for n in range(5):
+        assert await claims.first(Key("a", "demo", "key"), comment(n)) == comment(n)
+    assert calls == 1
+
+
+async def test_a_slow_claim_is_not_waited_for(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(claim: Claim, now_ms: int, keep_ms: int) -> Claim:
+        await asyncio.Event().wait()
+        return claim
+
+    monkeypatch.setattr(history, "claim_key", hang)
+    claims = KeyClaims(lambda: history, ClaimSettings(60_000, 10, 0))
+    assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)

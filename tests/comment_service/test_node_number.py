@@ -1,0 +1,34 @@
+"""--node auto becomes a number, with a store and without one"""
+
+from pathlib import Path
+
+from comment_service.node_number import with_node
+from tests.comment_service.conftest import StartService, config
+
+
+async def test_a_number_stays_as_it_is(tmp_path: Path) -> None:
+    given = config(tmp_path, "127.0.0.1:1", node=5)
+    assert await with_node(given) is given
+    assert not (tmp_path / "comments.db").exists()
+
+
+async def test_auto_is_another_one_for_each_and_a_process_lives_with_it(
+    tmp_path: Path, start_service: StartService
+) -> None:
+    nodes = set()
+    for n in range(3):
+        folder = tmp_path / f"state-{n}"
+        chosen = await with_node(config(tmp_path, "127.0.0.1:1", node="auto", state_dir=folder))
+        nodes.add(chosen.node)
+        await start_service(node=chosen.node, state_dir=folder)
+    assert len(nodes) == 3
+
+
+async def test_without_a_store_it_is_the_last_one_or_any(tmp_path: Path) -> None:
+    (tmp_path / "comments.db").mkdir()  # no file can be opened there
+    away = config(tmp_path, "127.0.0.1:1", node="auto")
+    first = await with_node(away)
+    assert isinstance(first.node, int)
+    (tmp_path / "state").mkdir(exist_ok=True)
+    (tmp_path / "state" / "node").write_text("77\n")
+    assert (await with_node(away)).node == 77

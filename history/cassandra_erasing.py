@@ -11,6 +11,7 @@ node, and isn't stored yet when `comments_of` looks. Who erases an author looks 
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
@@ -18,7 +19,7 @@ from itertools import pairwise
 from cassandra.query import BatchStatement, BatchType
 
 from history.cassandra_tables import CassandraTables, Partition, bucket_of
-from history.config import BUCKET_MS
+from history.config import BUCKET_MS, ERASED_SINCE_MS_MAX
 from history.ids import first_id_at, time_of
 from history.model import Comment
 
@@ -26,10 +27,13 @@ ERASURE_AHEAD_US = 86_400_000_000
 """A day: also above what a process wrote whose statements carried its clock's time, not the id's"""
 
 EVERYWHERE = ""
+MINUTE_MS = 60_000
 
 MARK = "INSERT INTO $keyspace.erased (video_id, bucket, id) VALUES (?, ?, ?)"
 DELETE = "DELETE FROM $keyspace.comments USING TIMESTAMP ? WHERE video_id = ? AND bucket = ? AND id = ?"
 MARKED = "SELECT id FROM $keyspace.erased WHERE video_id = ? AND bucket = ? AND id IN ?"
+TELL = "INSERT INTO $keyspace.erasures (minute, at_ms, video_id, id) VALUES (?, ?, ?, ?)"
+TOLD = "SELECT video_id, id FROM $keyspace.erasures WHERE minute = ? AND at_ms >= ?"
 BAR = "INSERT INTO $keyspace.barred_authors (author_id, video_id, up_to_id) VALUES (?, ?, ?)"
 BARRED = """SELECT up_to_id FROM $keyspace.barred_authors WHERE author_id = ? AND video_id IN ? AND up_to_id >= ?"""
 VIDEOS_OF = "SELECT video_id FROM $keyspace.videos_by_author WHERE author_id = ? AND video_id > ? LIMIT ?"
@@ -48,7 +52,8 @@ def written_us(comment_id: int) -> int:
 
 class CassandraErasing(CassandraTables):
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
-        """First the marks, then the rows: after a crash in between, erasing again finds the rest."""
+        """First the marks, then the rows, then the word to those with copies: after a crash in between, erasing again
+        does the rest."""
         slices = [
             ids[n : n + self._settings.erase_slice_max] for n in range(0, len(ids), self._settings.erase_slice_max)
         ]
@@ -64,6 +69,14 @@ class CassandraErasing(CassandraTables):
                     for name, found in partitions.items()
                 ],
             )
+            at_ms = time.time_ns() // 1_000_000
+            await self._in_batches(TELL, [[(at_ms // MINUTE_MS, at_ms, video_id, each) for each in some]])
+
+    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
+        since_ms = max(since_ms, now_ms - ERASED_SINCE_MS_MAX)
+        minutes = range(since_ms // MINUTE_MS, now_ms // MINUTE_MS + 2)  # one more: a clock may be ahead of ours
+        found = await asyncio.gather(*(self._run(TOLD, minute, since_ms) for minute in minutes))
+        return [(video_id, comment_id) for rows in found for video_id, comment_id in rows]
 
     async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
         await self._run(BAR, author_id, video_id or EVERYWHERE, up_to_id)

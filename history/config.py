@@ -77,6 +77,10 @@ class StoreSettings:
     """Buckets that this process remembers to have registered, about 10 MB. A forgotten one is registered again."""
 
 
+ERASED_SINCE_MS_MAX = 3_600_000
+"""How far back a process can ask what was erased, in milliseconds. NOT tunable: in Cassandra the time to live of the
+rows that tell. Whoever was cut off from the store for longer has no copies left that are older."""
+
 BUCKET_MS = 600_000
 """How much time one Cassandra partition of a video covers, in milliseconds. NOT tunable: a part of the schema. The
 bucket of a comment is computed from its id, so with another width everything stored before is no longer found.

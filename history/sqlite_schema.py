@@ -26,8 +26,17 @@ STEPS = (
     (
         # Finds an author's comments. An index is written in the comment's own transaction, and ends with the key.
         "CREATE INDEX comments_by_author ON comments (author_id, video_id)",
-        # What may never be stored (again). Kept for ever: 30 bytes each, no text and no name.
-        "CREATE TABLE erased (video_id TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (video_id, id)) WITHOUT ROWID",
+        # What may never be stored (again). Kept for ever: 40 bytes each, no text and no name.
+        """
+        CREATE TABLE erased (
+            video_id TEXT NOT NULL,
+            id INTEGER NOT NULL,
+            at_ms INTEGER NOT NULL,
+            PRIMARY KEY (video_id, id)
+        ) WITHOUT ROWID
+        """,
+        # Other processes ask what was erased a moment ago, and drop their copies.
+        "CREATE INDEX erased_by_time ON erased (at_ms)",
         # video_id '' means all videos; it is no video's id.
         """
         CREATE TABLE barred_authors (

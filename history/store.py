@@ -75,6 +75,11 @@ class Erasing(Protocol):
         """The comments with these ids are gone for ever; also those that were never stored."""
         ...
 
+    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
+        """Videos and ids of what any process erased from then on until now, by that process's clock: for whoever keeps
+        copies. Goes back an hour at most; costs a read of what it returns."""
+        ...
+
     async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
         """From now on no comment of that author (in that video, or in all) up to that id is stored. Erases nothing
         that is stored already: `comments_of` finds it."""

@@ -1,6 +1,7 @@
 """What every store promises about erasing. Derived as contract.py's class is; the same fixtures."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -61,6 +62,18 @@ class ErasingContract:
         assert await store.newer(video, 0, 100) == comments[1:]
         await store.append(comments)
         assert await other.newer(video, 0, 100) == comments[1:]
+        await other.close()
+
+    async def test_other_processes_can_ask_what_was_erased(self, store: History, url: str, video: str) -> None:
+        before_ms = time.time_ns() // 1_000_000
+        other = await open_store(url)
+        await store.erase(video, [1, 2])
+        await store.erase(f"{video}-2", [3])
+        now_ms = time.time_ns() // 1_000_000
+        told = set(await other.erased_since(before_ms, now_ms))
+        assert {(video, 1), (video, 2), (f"{video}-2", 3)} <= told
+        assert {(video, 1), (video, 2)} <= set(await other.erased_since(0, now_ms))
+        assert (video, 1) not in await other.erased_since(now_ms + 1, now_ms)
         await other.close()
 
     async def test_nothing_may_be_erased(self, store: History, video: str) -> None:

@@ -14,7 +14,7 @@ log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger()
 
 
 def build(config: Config) -> Server:
-    """Call it in a running loop. Raises RuntimeError if the port is taken."""
+    """Call it in a running loop. Raises RuntimeError if the port is taken, OSError if a certificate can't be read."""
     return Server(config, steady_clock_ms())
 
 
@@ -22,7 +22,7 @@ async def run(config: Config) -> int:
     """Returns the exit code."""
     try:
         server = build(config)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         log.error("dispatcher can't listen", listen=config.listen, reason=str(error))
         return 1
     told = asyncio.Event()

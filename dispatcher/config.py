@@ -9,10 +9,11 @@ from pydantic_settings import SettingsConfigDict
 from dispatcher.link import LinkLimits
 from dispatcher.placement import PlacementPolicy
 from dispatcher.registry import Policy
-from proto.settings import Address, Settings
+from proto.channel import TlsSettings
+from proto.settings import Address
 
 
-class Config(Settings):
+class Config(TlsSettings):
     """One replica of the dispatcher: knows which node serves which video, and sends each comment to those."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DISPATCHER_")

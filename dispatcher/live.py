@@ -50,7 +50,7 @@ def watch_for_a_program(options: Options, top: int, every_s: float, count: int) 
 async def print_tail(options: Options, count: int) -> None:
     console = Console(soft_wrap=True)
     shown = 0
-    async for address, event in tail(options.dispatchers.split(","), options.timeout_ms):
+    async for address, event in tail(options.dispatchers.split(","), options.timeout_ms, options.tls):
         if options.as_json:
             facts = {"replica": address, "at_ms": event.at_ms, "kind": event.kind, "node_id": event.node_id}
             more = {"video_id": event.video_id, "reason": event.reason, "lost": event.lost}

@@ -10,6 +10,7 @@ import grpc.aio
 
 from dispatcher.config import TOPOLOGY
 from dispatcher.survey import Unreachable, reason_of, survey
+from proto.channel import Tls, aio_channel, blocking_channel
 from proto.dispatch_pb2 import DrainRequest, Event, EventsRequest, TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 
@@ -24,19 +25,23 @@ class Drained:
     unreachable: tuple[Unreachable, ...]
 
 
-def drain(addresses: Sequence[str], request: DrainRequest, timeout_ms: int, until_empty_ms: int = 0) -> Drained:
+def drain(
+    addresses: Sequence[str], request: DrainRequest, timeout_ms: int, until_empty_ms: int = 0, tls: Tls | None = None
+) -> Drained:
     """Gives the word to one replica that has the node, and waits for the node's own word at all of them.
 
     until_empty_ms: not 0: waits so long, too, until the node has no viewers.
     """
-    known, unreachable = _say(addresses, request, timeout_ms)
+    known, unreachable = _say(addresses, request, timeout_ms, tls)
     wanted = "draining" if request.draining else "live"
     agreed, viewers = False, 0
     agree_by_s = time.monotonic() + timeout_ms / 1000
     empty_by_s = time.monotonic() + until_empty_ms / 1000
     while known:
         found = [
-            row for row in survey(addresses, TopologyRequest(), timeout_ms).nodes() if row.node_id == request.node_id
+            row
+            for row in survey(addresses, TopologyRequest(), timeout_ms, tls).nodes()
+            if row.node_id == request.node_id
         ]
         viewers = sum(row.viewers for row in found)
         agreed = all(row.state == wanted for row in found)
@@ -47,11 +52,13 @@ def drain(addresses: Sequence[str], request: DrainRequest, timeout_ms: int, unti
     return Drained(known, agreed, viewers, tuple(unreachable))
 
 
-def _say(addresses: Sequence[str], request: DrainRequest, timeout_ms: int) -> tuple[bool, list[Unreachable]]:
+def _say(
+    addresses: Sequence[str], request: DrainRequest, timeout_ms: int, tls: Tls | None
+) -> tuple[bool, list[Unreachable]]:
     """Has any replica passed it on? Each node hears it once: its beats tell the other replicas."""
     unreachable = []
     for address in addresses:
-        with grpc.insecure_channel(address) as channel:
+        with blocking_channel(address, tls) as channel:
             try:
                 DispatcherStub(channel).Drain(request, timeout=timeout_ms / 1000)
             except grpc.RpcError as error:
@@ -63,11 +70,11 @@ def _say(addresses: Sequence[str], request: DrainRequest, timeout_ms: int) -> tu
     return False, unreachable
 
 
-async def tail(addresses: Sequence[str], timeout_ms: int) -> AsyncIterator[tuple[str, Event]]:
+async def tail(addresses: Sequence[str], timeout_ms: int, tls: Tls | None = None) -> AsyncIterator[tuple[str, Event]]:
     """Address and event, of all replicas as it happens, for ever. A replica that can't be followed is an event of kind
     "unreachable", and one that can is "followed": what happened before that wasn't seen."""
     happened: asyncio.Queue[tuple[str, Event]] = asyncio.Queue(maxsize=TOPOLOGY.tail_events_max)
-    followers = [asyncio.create_task(_follow(address, timeout_ms, happened)) for address in addresses]
+    followers = [asyncio.create_task(_follow(address, timeout_ms, happened, tls)) for address in addresses]
     try:
         while True:
             yield await happened.get()
@@ -77,10 +84,10 @@ async def tail(addresses: Sequence[str], timeout_ms: int) -> AsyncIterator[tuple
         await asyncio.gather(*followers, return_exceptions=True)
 
 
-async def _follow(address: str, timeout_ms: int, happened: asyncio.Queue[tuple[str, Event]]) -> None:
+async def _follow(address: str, timeout_ms: int, happened: asyncio.Queue[tuple[str, Event]], tls: Tls | None) -> None:
     away = False
     while True:
-        async with grpc.aio.insecure_channel(address) as channel:
+        async with aio_channel(address, tls) as channel:
             try:
                 async with asyncio.timeout(timeout_ms / 1000):
                     await channel.channel_ready()

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dispatcher.config import TOPOLOGY
 from dispatcher.survey import Survey, survey
+from proto.channel import Tls, load_tls
 from proto.dispatch_pb2 import TopologyRequest
 from proto.settings import Addresses
 
@@ -49,9 +50,10 @@ class Options:
     dispatchers: str
     as_json: bool
     timeout_ms: int
+    tls: Tls | None
 
     def ask(self, request: TopologyRequest) -> Survey:
-        return survey(self.dispatchers.split(","), request, self.timeout_ms)
+        return survey(self.dispatchers.split(","), request, self.timeout_ms, self.tls)
 
 
 Dispatchers = Annotated[
@@ -60,6 +62,13 @@ Dispatchers = Annotated[
         help=f"the replicas: host:port, several with commas between; LIVECOMMENTS_DISPATCHERS if not given, "
         f"else {TOPOLOGY.dispatchers}",
         callback=check_addresses,
+    ),
+]
+TlsFiles = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CERT,KEY,CA",
+        help="PEM files for replicas that speak TLS, with commas between; LIVECOMMENTS_TLS if not given",
     ),
 ]
 Video = Annotated[str, typer.Argument(help="the live video's id", callback=_check_name)]
@@ -71,10 +80,24 @@ TimeoutMs = Annotated[
 ]
 
 
+def read_tls(value: str | None) -> Tls | None:
+    """Raises typer.BadParameter."""
+    if not value:
+        return None
+    names = value.split(",")
+    if len(names) != 3:
+        raise typer.BadParameter(f"{value!r} are not three files: CERT,KEY,CA")
+    try:
+        return load_tls(*names)
+    except OSError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def options_of(context: typer.Context, dispatchers: str | None, as_json: bool, timeout_ms: int | None) -> Options:
     before: Options = context.obj
     return Options(
         dispatchers=dispatchers or before.dispatchers,
         as_json=as_json or before.as_json,
         timeout_ms=timeout_ms or before.timeout_ms,
+        tls=before.tls,
     )

@@ -12,6 +12,7 @@ from dispatcher.config import Config
 from dispatcher.metrics import MetricsServer
 from dispatcher.replica import Replica
 from dispatcher.servicer import SERVICE, Servicer
+from proto.channel import listen
 from proto.settings import split_address
 
 
@@ -25,12 +26,12 @@ class Server:
     """Built in a running loop. `start`, then `stop`; both once."""
 
     def __init__(self, config: Config, now_ms: Callable[[], int]) -> None:
-        """Takes the port. Raises RuntimeError if it is taken."""
+        """Takes the port. Raises RuntimeError if it is taken, OSError if a certificate can't be read."""
         self.config = config
         self._server = grpc.aio.server(options=_options(config))
         host, port = split_address(config.listen)
         shown_host = f"[{host}]" if ":" in host else host
-        self.listen = f"{shown_host}:{self._server.add_insecure_port(f'{shown_host}:{port}')}"
+        self.listen = f"{shown_host}:{listen(self._server, f'{shown_host}:{port}', config.tls())}"
         self.replica = Replica(config, config.replica_id or self.listen, now_ms)
         self._server.add_generic_rpc_handlers([Servicer(self.replica).handlers()])
         self._health = health.aio.HealthServicer()

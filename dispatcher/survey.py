@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
+from proto.channel import Tls, blocking_channel
 from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, VideoState
 from proto.dispatch_pb2_grpc import DispatcherStub
 
@@ -118,19 +119,22 @@ class Survey:
         return sentences
 
 
-def survey(addresses: Sequence[str], request: TopologyRequest, timeout_ms: int) -> Survey:
+def survey(addresses: Sequence[str], request: TopologyRequest, timeout_ms: int, tls: Tls | None = None) -> Survey:
     """Asks all at once. Takes `timeout_ms` at most, and never raises because a replica is away."""
     answers, unreachable = ask_all(
-        addresses, lambda stub: stub.Topology.future(request, timeout=timeout_ms / 1000), timeout_ms
+        addresses, lambda stub: stub.Topology.future(request, timeout=timeout_ms / 1000), timeout_ms, tls
     )
     return Survey(answers, unreachable)
 
 
 def ask_all(
-    addresses: Sequence[str], ask: Callable[["DispatcherStub"], "grpc.Future[_Answer]"], timeout_ms: int
+    addresses: Sequence[str],
+    ask: Callable[["DispatcherStub"], "grpc.Future[_Answer]"],
+    timeout_ms: int,
+    tls: Tls | None = None,
 ) -> tuple[tuple[tuple[str, _Answer], ...], tuple[Unreachable, ...]]:
     """What each says, with its address; and who didn't. All are asked at once; `ask` sets the deadline."""
-    channels = [grpc.insecure_channel(address) for address in addresses]
+    channels = [blocking_channel(address, tls) for address in addresses]
     try:
         calls = [ask(DispatcherStub(channel)) for channel in channels]
         answers: list[tuple[str, _Answer]] = []

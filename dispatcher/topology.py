@@ -26,11 +26,13 @@ from dispatcher.options import (
     NodeName,
     Options,
     TimeoutMs,
+    TlsFiles,
     Video,
     check_addresses,
     check_duration,
     milliseconds,
     options_of,
+    read_tls,
 )
 from dispatcher.survey import Survey, Unreachable, ask_all, plain
 from dispatcher.tables import hop_table, node_table, replica_table, video_table
@@ -55,10 +57,19 @@ app = typer.Typer(
 
 @app.callback()
 def before_the_command(
-    context: typer.Context, dispatchers: Dispatchers = None, as_json: Json = False, timeout_ms: TimeoutMs = None
+    context: typer.Context,
+    dispatchers: Dispatchers = None,
+    as_json: Json = False,
+    timeout_ms: TimeoutMs = None,
+    tls: TlsFiles = None,
 ) -> None:
     assumed = check_addresses(os.environ.get("LIVECOMMENTS_DISPATCHERS")) or TOPOLOGY.dispatchers
-    context.obj = Options(dispatchers or assumed, as_json, timeout_ms or TOPOLOGY.timeout_ms)
+    context.obj = Options(
+        dispatchers or assumed,
+        as_json,
+        timeout_ms or TOPOLOGY.timeout_ms,
+        read_tls(tls or os.environ.get("LIVECOMMENTS_TLS")),
+    )
 
 
 @app.command(epilog=EXIT_CODES)
@@ -148,6 +159,7 @@ def explain(
         options.dispatchers.split(","),
         lambda stub: stub.Explain.future(request, timeout=options.timeout_ms / 1000),
         options.timeout_ms,
+        options.tls,
     )
     found = explain_video(video, [answer for _, answer in answers], [away.address for away in unreachable])
     if options.as_json:
@@ -262,7 +274,7 @@ def _end(found: Survey, *, missing: bool = False) -> None:
 
 
 def _drain(options: Options, request: DrainRequest, wait_ms: int) -> None:
-    outcome = drain_node(options.dispatchers.split(","), request, options.timeout_ms, wait_ms)
+    outcome = drain_node(options.dispatchers.split(","), request, options.timeout_ms, wait_ms, options.tls)
     if options.as_json:
         print(json.dumps(asdict(outcome), indent=2))  # noqa: T201 # it is the answer
     else:

@@ -1,5 +1,6 @@
 """Every number of the benches: its unit, and why it is what it is."""
 
+import signal
 from dataclasses import dataclass
 
 from scripts.config import SupervisorSettings
@@ -35,9 +36,14 @@ class MillionSettings:
 
     capacity: int = 19_000  # viewers of one RMS process, and of one process of viewers: the limit of open files
     spare_nodes: float = 0.01  # seats left empty: placement is free to choose to the end
+    # Two cores do here what 53 machines would: at the nodes' defaults, a million viewers' heartbeats and viewer counts
+    # alone are 330,000 sends a second, and nobody gets in any more.
+    heartbeat_ms: int = 60_000  # 17,000 sends/s
+    count_sends_per_s: int = 200  # of each node: 11,000 sends/s
     start_together: int = 4  # RMS processes at once: each needs a second of CPU until it is ready
     batch: int = 100  # viewers that connect by one answer of Place
     workers: int = 4  # batches under way at once
+    connect_timeout_s: float = 1800.0  # for all of them: 5 minutes on two quiet cores, longer on busy ones
     place_timeout_s: float = 5.0  # for one answer of a dispatcher; it takes a millisecond
     no_room_wait_s: float = 0.5  # until the next question: a beat brings the dispatchers the true load
     no_room_tries: int = 240  # of them, then the bench gives up
@@ -45,6 +51,22 @@ class MillionSettings:
     bytes_a_viewer: int = 9 * 1024  # both ends' sockets and all processes: what is asked of the free memory before
 
 
+@dataclass(frozen=True, slots=True)
+class DispatcherSettings:
+    """How a replica is loaded."""
+
+    batch_comments: int = (
+        100  # in one batch of a publisher that is as fast as it can: beyond that a comment costs no less
+    )
+    unanswered_batches: int = 16  # at once; a replica takes 64
+    reconnect_s: float = 0.5  # a node tries again after at most this, as an RMS does at first
+    patience_ms: int = 20_000  # nodes share the cores with all else here: who is late by 2 s isn't dead
+    poll_s: float = 0.05  # between two looks whether all nodes are back
+    nodes_timeout_s: float = 60.0  # for anything that nodes must do; a bound, rarely used
+    kill: signal.Signals = signal.SIGKILL  # how the replica of the restart ends
+
+
 BENCH = BenchSettings()
+DISPATCHER = DispatcherSettings()
 MILLION = MillionSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

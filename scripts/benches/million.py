@@ -123,7 +123,7 @@ class Run:
                 data=Path(folder),
                 ports=free_ports(DISPATCHERS + self._nodes),
                 log_format="json",
-                more_flags=lambda role: ("--capacity", str(settings.capacity)) if role == "rms" else (),
+                more_flags=lambda role: _node_flags(settings) if role == "rms" else (),
             )
             processes = [
                 Process(part.name, part.command, is_ready=part.is_ready, on_output=_ignore, settings=CHILDREN)
@@ -155,6 +155,13 @@ class Run:
         complete = await asyncio.gather(*(generator.wait_for(number + 1, timeout_s) for generator in generators))
         outcome = "everybody has it" if all(complete) else f"not everybody had it after {timeout_s:.0f} s"
         self._phase(f"comment {number + 1}", outcome)
+
+
+def _node_flags(settings: MillionSettings) -> Sequence[str]:
+    return (
+        *("--capacity", str(settings.capacity), "--heartbeat-ms", str(settings.heartbeat_ms)),
+        *("--count-sends-per-s", str(settings.count_sends_per_s)),
+    )
 
 
 def _ignore(name: str, line: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # it is in the stubs only: at run time there is one class for
 
 
 class NoRoom(Exception):
-    """The dispatchers had no seat for a viewer, for too long."""
+    """The dispatchers had no seat for a viewer, or the nodes did not let all of them in, for too long."""
 
 
 class Placing:
@@ -39,12 +39,15 @@ class Placing:
         async with AsyncExitStack() as stack:
             channels = [await stack.enter_async_context(grpc.aio.insecure_channel(address)) for address in replicas]
             stubs = [DispatcherStub(channel) for channel in channels]
+            limit_s = self._settings.connect_timeout_s
             try:
-                async with asyncio.TaskGroup() as workers:
+                async with asyncio.timeout(limit_s), asyncio.TaskGroup() as workers:
                     for number in range(self._settings.workers):
                         workers.create_task(self._work(stubs[number % len(stubs)]))
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from failures
+            except TimeoutError:
+                raise NoRoom(f"{self.viewers_by_node.total():,} viewers had come after {limit_s:.0f} s") from None
 
     async def _work(self, stub: "DispatcherAsyncStub") -> None:
         while self._left and self._free:

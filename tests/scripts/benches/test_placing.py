@@ -28,6 +28,13 @@ async def test_no_node_is_no_room() -> None:
             await Placing(20, [generator], SMALL).connect_all([server._dispatcher])
 
 
+async def test_placing_is_bounded_in_time() -> None:
+    async with Rms(1) as server, Generator(0, server.path, 1) as generator:
+        settings = replace(SMALL, connect_timeout_s=0.0)
+        with pytest.raises(NoRoom, match="0 viewers had come after 0 s"):
+            await Placing(20, [generator], settings).connect_all([server._dispatcher])
+
+
 async def test_a_generator_that_has_ended_ends_the_placing() -> None:
     async with Rms(1) as server, Generator(0, server.path, 1) as generator:
         generator._child.kill()

@@ -17,10 +17,14 @@ from tests.dispatcher.test_topology import topology
 from tests.test_house import ROOT
 
 
+def make_certificates(folder: Path) -> None:
+    subprocess.run([ROOT / "scripts" / "certs", folder], check=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("certificates")
-    subprocess.run([ROOT / "scripts" / "certs", folder], check=True, capture_output=True)
+    make_certificates(folder)
     return folder
 
 
@@ -41,9 +45,7 @@ async def ask(address: str, tls_files: list[str] | None) -> str:
 
 async def test_who_shows_a_certificate_is_heard_and_nobody_else(certificates: Path, tmp_path: Path) -> None:
     strangers = tmp_path / "strangers"
-    await asyncio.to_thread(
-        subprocess.run, [ROOT / "scripts" / "certs", strangers, "127.0.0.1"], check=True, capture_output=True
-    )
+    await asyncio.to_thread(make_certificates, strangers)
     mixed = [*files(strangers, "rms")[:2], str(certificates / "ca.pem")]
     async with replica(certificates) as server:
         assert await ask(server.listen, files(certificates, "rms")) == server.listen

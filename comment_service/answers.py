@@ -1,6 +1,7 @@
 """From an error to the answer that its sender gets: always JSON of one form, whoever raised it."""
 
 import random
+from collections import Counter
 from http import HTTPStatus
 
 import structlog
@@ -28,12 +29,17 @@ log = structlog.stdlib.get_logger()
 class ErrorAnswers:
     """Starlette's exception handlers"""
 
-    def __init__(self, *, retry_after_min_s: int, retry_after_max_s: int) -> None:
-        """Retry-After lies between the two, for each answer anew, so that those who wait don't come back at once."""
+    def __init__(self, *, retry_after_min_s: int, retry_after_max_s: int, refused: Counter[str] | None = None) -> None:
+        """Retry-After lies between the two, for each answer anew, so that those who wait don't come back at once.
+
+        refused: counts the refusals by their code.
+        """
         self._retry_after_s = (retry_after_min_s, retry_after_max_s)
+        self._refused: Counter[str] = Counter() if refused is None else refused
 
     async def service_error(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, ServiceError)
+        self._refused[error.code] += 1
         status = HTTP_STATUS[type(error)]
         headers = {}
         if isinstance(error, WrongMethod):

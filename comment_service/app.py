@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,20 +20,20 @@ from comment_service.errors import ServiceError, WrongMethod
 from comment_service.fast_create import CREATE_ERROR, FastCreate
 from comment_service.intake import Intake
 from comment_service.page_files import PageFiles
+from comment_service.pages import Pages
 from comment_service.placement import Placement
 from comment_service.publish import Publisher
 from comment_service.replicas import Replicas
 from comment_service.request_parts import (
     has_parameter,
     idempotency_key,
-    page_query,
     read_body,
     require_json,
     stream_query,
     wants_event_stream,
 )
 from comment_service.videos import VideosApi
-from history.model import Page, comment_json, page_json
+from history.model import comment_json
 from history.store import Reader, StoreUnavailable
 from proto.http import health_response
 
@@ -45,8 +46,6 @@ class HttpLimits:
 
     body_bytes_max: int
     body_timeout_ms: int
-    pagesize_default: int
-    pagesize_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,8 @@ class Api:
     admission: Admission
     intake: Intake
     history: Reader
+    pages: Pages
+    registry: CollectorRegistry
     placement: Placement
     publisher: Publisher
     replicas: Replicas
@@ -85,14 +86,11 @@ class Api:
 
     async def page(self, request: Request) -> Response:
         """GET /comment/{video_id}: a page, newest first"""
-        video_id = valid_video_id(request.path_params["video_id"])
-        before, pagesize = page_query(
-            request, pagesize_default=self.limits.pagesize_default, pagesize_max=self.limits.pagesize_max
-        )
-        comments = await self.history.older(video_id, before, pagesize + 1)  # one more tells whether there is a next
-        next_cursor = comments[pagesize - 1].id if len(comments) > pagesize else None
-        page = page_json(Page(comments[:pagesize], next_cursor))
-        return Response(page, media_type="application/json", headers={"cache-control": "no-cache"})
+        return await self.pages.page(request)
+
+    async def metrics(self, _: Request) -> Response:
+        """GET /metrics: for Prometheus"""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def live(self, _: Request) -> Response:
         return health_response(True, {"live": True})
@@ -159,6 +157,7 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> ASGIAp
             Route("/comment/{video_id}", Methods(GET=api.page)),
             Route("/", Methods(GET=page_files.index)),
             Mount("/page", page_files),
+            Route("/metrics", Methods(GET=api.metrics)),
             Route("/health", Methods(GET=api.health)),
             Route("/health/live", Methods(GET=api.live)),
             Route("/health/ready", Methods(GET=api.ready)),

@@ -14,10 +14,12 @@ from comment_service.http_protocol import ConnectionLimits
 from comment_service.identity import AuthorLimits
 from comment_service.key_claims import ClaimSettings
 from comment_service.node_claim import LeaseSettings
+from comment_service.pages import PageSettings
 from comment_service.publish import PublishSettings
 from comment_service.replicas import Keepalive
 from comment_service.video_gate import GateSettings, Policy
 from comment_service.videos import VideoLimits
+from history.cached_store import CacheSettings
 from history.config import StoreSettings
 from history.ids import NODES
 from history.spooled_store import SpoolSettings
@@ -193,8 +195,34 @@ class Config(Settings):
         2_000, ge=0, description="ms between the two looks for an author's comments: a write under way takes less"
     )
 
+    forget_ms: int = Field(
+        1_000, ge=1, description="ms between two looks for what other processes erased: so long a copy may be read here"
+    )
+    forget_overlap_ms: int = Field(
+        30_000, ge=0, description="ms such a look goes back: more than clocks of nodes differ; costs one small read"
+    )
     erase_drained_ms: int = Field(
         5_000, ge=0, description="ms erasing an author waits for this process's spool to be empty; then 503"
+    )
+
+    # Reading
+    cache_bytes_max: int = Field(
+        67_108_864, ge=1_048_576, description="bytes of comments cached for readers: about 100,000 of them"
+    )
+    cache_read_comments: int = Field(
+        200, ge=1, description="comments in one read of the store: twenty pages of 10, for most who scroll go on"
+    )
+    cache_late_ms: int = Field(
+        15_000,
+        ge=0,
+        description="ms until a comment of another node is surely readable: the longest write, and clocks that differ; "
+        "only pages older than that are closed",
+    )
+    cache_tip_ms: int = Field(2_000, ge=1, description="ms a newer page may lack what other nodes accepted")
+    cache_closed_ms: int = Field(
+        600_000,
+        ge=1,
+        description="ms a closed page is kept, here and by a CDN: an erased one may last there as long",
     )
 
     # Dispatchers
@@ -266,7 +294,10 @@ class Config(Settings):
         return Admission(self.message_characters_max, self.message_bytes_max, author_limits)
 
     def http_limits(self) -> HttpLimits:
-        return HttpLimits(self.body_bytes_max, self.body_timeout_ms, self.pagesize_default, self.pagesize_max)
+        return HttpLimits(self.body_bytes_max, self.body_timeout_ms)
+
+    def page_settings(self) -> PageSettings:
+        return PageSettings(self.pagesize_default, self.pagesize_max, self.cache_late_ms, self.cache_closed_ms)
 
     def video_limits(self) -> VideoLimits:
         author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
@@ -313,6 +344,15 @@ class Config(Settings):
             retry_min_ms=self.drain_retry_min_ms,
             retry_max_ms=self.drain_retry_max_ms,
             drain_batch=self.drain_batch,
+        )
+
+    def cache_settings(self) -> CacheSettings:
+        return CacheSettings(
+            bytes_max=self.cache_bytes_max,
+            read_comments=self.cache_read_comments,
+            late_ms=self.cache_late_ms,
+            tip_ms=self.cache_tip_ms,
+            closed_ms=self.cache_closed_ms,
         )
 
     def spool_folder(self) -> Path:

@@ -37,7 +37,7 @@ class Publishing(Protocol):
 class Forgetting(Protocol):
     """This node's copies: a spool, a cache"""
 
-    def forget(self, video_id: str, ids: Sequence[int]) -> None: ...
+    async def forget(self, video_id: str, ids: Sequence[int]) -> None: ...
 
     async def wait_drained(self) -> None: ...
 
@@ -72,7 +72,7 @@ class Eraser:
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
         """Gone, durably, and the viewers are being told. Raises StoreUnavailable."""
         await self._history().erase(video_id, ids)
-        self._copies.forget(video_id, ids)
+        await self._copies.forget(video_id, ids)
         for erased_id in ids:
             erasure = Erasure(self._ids.next(_now_ms()), video_id, erased_id)
             self._publisher.begin(erasure.id)

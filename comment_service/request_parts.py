@@ -78,8 +78,18 @@ def wants_event_stream(request: Request) -> bool:
 
 def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:
     """The cursor (None: the newest page) and the pagesize. Raises one of the query's errors."""
-    values = _query_values(request, ("cursor", "pagesize"))
+    values = _query_values(request, ("cursor", "newer_than", "pagesize"))
     return _cursor(values), _pagesize(values, pagesize_default, pagesize_max)
+
+
+def newer_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int]:
+    """newer_than and the pagesize. Raises one of the query's errors."""
+    values = _query_values(request, ("newer_than", "pagesize"))
+    if "newer_than" not in values:
+        raise MissingParameter("newer_than", "give the id of a comment")
+    after = _cursor({"cursor": values["newer_than"]})
+    assert after is not None
+    return after, _pagesize(values, pagesize_default, pagesize_max)
 
 
 def replay_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int | None, int]:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import structlog
 import uvicorn
@@ -12,13 +14,16 @@ from comment_service.answers import ErrorAnswers
 from comment_service.app import Api, make_app
 from comment_service.config import Config
 from comment_service.erasing import Eraser, ErasingApi
+from comment_service.forgetting import forget_for_ever
 from comment_service.http_protocol import http_protocol
 from comment_service.idempotency import FirstAnswers
 from comment_service.intake import Intake
 from comment_service.key_claims import KeyClaims
 from comment_service.late_store import LateStore
+from comment_service.metrics import ServiceStatistics, Tally, build_registry
 from comment_service.node_claim import NodeClaim, holder_of
 from comment_service.outbox import Outbox
+from comment_service.pages import Pages
 from comment_service.placement import Placement
 from comment_service.publish import Publisher
 from comment_service.replicas import Replicas
@@ -27,8 +32,10 @@ from comment_service.sweeping import sweep_for_ever
 from comment_service.video_gate import VideoGate
 from comment_service.videos import VideosApi
 from comment_service.watermark import Watermark
+from history.cached_store import CachedStore
 from history.group_commit import GroupCommit
 from history.ids import IdSource, first_id_at, time_of
+from history.model import Comment
 from history.opening import open_store, parse_store_url
 from history.spool import Spool
 from history.spooled_store import SpooledStore
@@ -38,6 +45,21 @@ from proto.http import HttpServer
 from proto.settings import split_address
 
 log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Where this node has comments beside the store"""
+
+    cached: CachedStore
+    spooled: SpooledStore
+
+    async def forget(self, video_id: str, ids: Sequence[int]) -> None:
+        self.spooled.forget(video_id, ids)
+        await self.cached.forget(video_id, ids)
+
+    async def wait_drained(self) -> None:
+        await self.spooled.wait_drained()
 
 
 class Service:
@@ -56,14 +78,34 @@ class Service:
         self.publisher = Publisher(self.replicas, self._outbox(ids), watermark, config.publish_settings())
         self._history: History | None = None
         self.late_store = LateStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
-        self.store = SpooledStore(self.late_store, spool, self.publisher, config.spool_settings())
+        self.spooled = SpooledStore(self.late_store, spool, self.publisher, config.spool_settings())
+        self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=self._is_whole)
+        self._tally = Tally()
         self.commit = GroupCommit(
-            self.store.append,
+            self._append,
             batch_max=config.commit_batch_max,
             pending_max=config.commit_pending_max,
             writes_max=config.commit_writes_max,
         )
         self.server = self._server(self._api(ids))
+
+    def statistics(self) -> ServiceStatistics:
+        return ServiceStatistics(
+            tally=self._tally,
+            commit=self.commit.statistics(),
+            spooled=self.spooled.statistics(),
+            cache=self.store.statistics(),
+            publisher=self.publisher.statistics(),
+            dispatchers_connected=self.replicas.connected(),
+        )
+
+    async def _append(self, comments: Sequence[Comment]) -> None:
+        begin_s = time.monotonic()
+        await self.store.append(comments)
+        self._tally.durable(len(comments), (time.monotonic() - begin_s) * 1000)
+
+    def _is_whole(self) -> bool:
+        return not self.spooled.is_away
 
     async def _open_history(self) -> History:
         self._history = await open_store(self.config.store, self.config.store_settings())
@@ -106,11 +148,13 @@ class Service:
         rights = Rights(config.admin_token)
         gate = VideoGate(self._video, config.gate_settings())
         claims = KeyClaims(self._opened, config.claim_settings())
-        eraser = Eraser(self._opened, self.store, self.publisher, ids, config.erase_settings())
+        eraser = Eraser(self._opened, Copies(self.store, self.spooled), self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),
             intake=Intake(ids, self.commit, self.publisher, first_answers, claims, gate),
             history=self.store,
+            pages=Pages(self.store, config.page_settings(), is_whole=self._is_whole),
+            registry=build_registry(self.statistics),
             placement=Placement(
                 self.replicas, try_timeout_ms=config.place_try_timeout_ms, timeout_ms=config.place_timeout_ms
             ),
@@ -123,7 +167,11 @@ class Service:
 
     def _server(self, api: Api) -> HttpServer:
         config = self.config
-        answers = ErrorAnswers(retry_after_min_s=config.retry_after_min_s, retry_after_max_s=config.retry_after_max_s)
+        answers = ErrorAnswers(
+            retry_after_min_s=config.retry_after_min_s,
+            retry_after_max_s=config.retry_after_max_s,
+            refused=self._tally.refused,
+        )
         return HttpServer(
             uvicorn.Config(
                 make_app(api, answers, config.cors_origins.split(",")),
@@ -152,7 +200,8 @@ class Service:
         opening.add_done_callback(self._say_ready)
         behind = [
             asyncio.create_task(self._drain()),
-            asyncio.create_task(self._node_claim.keep()),
+            asyncio.create_task(self._keep_node()),
+            asyncio.create_task(self._forget_erased()),
             asyncio.create_task(sweep_for_ever(self._opened, self.config.sweep_s)),
         ]
         serving = asyncio.create_task(self._serve())
@@ -178,9 +227,19 @@ class Service:
         if await self._node_claim.wait_decided():
             await self.server.serve(sockets=[self._listener])
 
+    async def _keep_node(self) -> None:
+        await self.late_store.tried.wait()  # a claim that can't be made yet needs no second try
+        await self._node_claim.keep()
+
+    async def _forget_erased(self) -> None:
+        copies, config = Copies(self.store, self.spooled), self.config
+        await forget_for_ever(
+            self._opened, copies.forget, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
+        )
+
     async def _drain(self) -> None:
         await self.late_store.tried.wait()  # a start isn't told as if the store had gone
-        await self.store.drain()
+        await self.spooled.drain()
 
     def _say_ready(self, opening: "asyncio.Task[None]") -> None:
         if not opening.cancelled() and opening.exception() is None:

@@ -84,11 +84,13 @@ class SpooledStore:
         """Raises SpoolFull, and StoreUnavailable if neither the store nor this machine's disk takes them."""
         if not comments or (not self._away and await self._store_takes(comments)):
             return
-        await self._spool.append(comments)
+        try:
+            await self._spool.append(comments)
+        finally:
+            self._work.set()  # only now: the first probe is the drain of these comments, if they are there
         # Before anybody publishes them; and not while the drain can't have seen them, or it would say too early that
         # all can be read.
         self._hidden.hide(min(comment.id for comment in comments))
-        self._work.set()
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         """If the store fails: what the spool holds, as long as it fills the page. Raises StoreUnavailable."""
@@ -122,6 +124,11 @@ class SpooledStore:
         """What is in the spool waits for the next process."""
         await self._store.close()
         await self._spool.close()
+
+    @property
+    def is_away(self) -> bool:
+        """The store doesn't answer: pages may lack what other nodes accepted."""
+        return self._away
 
     def statistics(self) -> SpooledStatistics:
         return SpooledStatistics(self._away, self._spool.statistics(), self._drained)
@@ -186,7 +193,6 @@ class SpooledStore:
         if not self._away:
             _log.warning("spooling", reason=str(error))
         self._away = True
-        self._work.set()
 
     def _back(self) -> None:
         if self._away:

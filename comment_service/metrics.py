@@ -1,0 +1,104 @@
+"""The service's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs little."""
+
+import itertools
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from comment_service.publish import PublisherStatistics
+from history.cached_store import CacheStatistics
+from history.group_commit import GroupCommitStatistics
+from history.spooled_store import SpooledStatistics
+
+DURABLE_MS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
+
+Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
+
+
+class Tally:
+    """What happened to requests, counted where it happens. Codes are those of errors.py: strangers can't add any."""
+
+    def __init__(self) -> None:
+        self.refused: Counter[str] = Counter()
+        self.durable_ms = [0] * (len(DURABLE_MS_BOUNDS) + 1)  # the last: longer than all bounds
+        self.durable_ms_sum = 0.0
+
+    def durable(self, comments: int, ms: float) -> None:
+        """So many comments became durable by a write that took so long."""
+        self.durable_ms[bisect_left(DURABLE_MS_BOUNDS, ms)] += comments
+        self.durable_ms_sum += comments * ms
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatistics:
+    tally: Tally
+    commit: GroupCommitStatistics
+    spooled: SpooledStatistics
+    cache: CacheStatistics
+    publisher: PublisherStatistics
+    dispatchers_connected: int
+
+
+class ServiceCollector(Collector):
+    def __init__(self, statistics: Callable[[], ServiceStatistics]) -> None:
+        self._statistics = statistics
+
+    def collect(self) -> Iterator[Family]:
+        now = self._statistics()
+        spool, cache, publisher = now.spooled.spool, now.cache, now.publisher
+        oldest_ms = spool.oldest_created_at_ms
+        age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+        for name, words, value in (
+            ("pending_comments", "comments waiting to be durable", now.commit.pending),
+            ("store_away", "1 while comments go to the spool", int(now.spooled.away)),
+            ("spool_comments", "comments in the spool", spool.comments),
+            ("spool_bytes", "bytes in the spool", spool.bytes),
+            ("spool_bytes_max", "bytes that the spool may hold", spool.bytes_max),
+            ("spool_age_seconds", "age of the oldest comment in the spool", age_s),
+            ("cache_bytes", "bytes of cached comments", cache.bytes),
+            ("cache_bytes_max", "bytes that may be cached", cache.bytes_max),
+            ("publish_backlog", "comments waiting to be published", publisher.backlog),
+            ("publish_in_flight", "comments published and not yet answered", publisher.in_flight),
+            ("catching_up", "1 while nodes are asked to read history", int(publisher.catching_up)),
+            ("dispatchers_connected", "dispatcher replicas connected", now.dispatchers_connected),
+        ):
+            yield GaugeMetricFamily(f"comment_service_{name}", words, value)
+        for name, words, value in (
+            ("accepted", "comments acknowledged as durable", sum(now.tally.durable_ms)),
+            ("writes", "writes of comments, each with many", now.commit.writes),
+            ("drained", "comments brought from the spool to the store", now.spooled.drained),
+            ("cache_hits", "runs of comments that were cached", cache.hits),
+            ("cache_misses", "runs of comments that had to be read", cache.misses),
+            ("store_reads", "reads of the store for pages", cache.reads),
+            ("published", "comments that a dispatcher has answered", publisher.published),
+            ("resent", "comments published again", publisher.resent),
+            ("dropped", "comments left to a catch-up", publisher.dropped),
+        ):
+            yield CounterMetricFamily(f"comment_service_{name}", words, value)
+        refused = CounterMetricFamily("comment_service_refused", "requests refused", labels=["code"])
+        for code, count in now.tally.refused.items():
+            refused.add_metric([code], count)
+        yield refused
+        replica = GaugeMetricFamily("comment_service_replica", "1: comments are published to it", labels=["dispatcher"])
+        if publisher.connected is not None:
+            replica.add_metric([publisher.connected], 1)
+        yield replica
+        edges = [*(str(bound / 1000) for bound in DURABLE_MS_BOUNDS), "+Inf"]
+        yield HistogramMetricFamily(
+            "comment_service_durable_seconds",
+            "how long the write took that made a comment durable",
+            buckets=list(zip(edges, itertools.accumulate(now.tally.durable_ms), strict=True)),
+            sum_value=now.tally.durable_ms_sum / 1000,
+        )
+
+
+def build_registry(statistics: Callable[[], ServiceStatistics]) -> CollectorRegistry:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ServiceCollector(statistics))
+    return registry

@@ -88,22 +88,22 @@ def get(path: str) -> bytes:
     return b"GET %b HTTP/1.1\r\nhost: bench\r\naccept: application/json\r\n\r\n" % path.encode()
 
 
-def load(port: int, request: bytes, *, connections: int, seconds: float) -> LoadFigures:
-    """Blocks for the seconds. A second before is for warming up and not counted."""
-    return uvloop.run(_load(port, request, connections, seconds))
+def load(port: int, request: bytes, *, connections: int, seconds: float, warm_s: float = 1.0) -> LoadFigures:
+    """Blocks for the seconds, and before them for those in which the server warms up and nothing counts."""
+    return uvloop.run(_load(port, request, connections, seconds, warm_s))
 
 
-async def _load(port: int, request: bytes, connections: int, seconds: float) -> LoadFigures:
+async def _load(port: int, request: bytes, connections: int, seconds: float, warm_s: float) -> LoadFigures:
     loop = asyncio.get_running_loop()
     tally = _Tally()
-    end = time.perf_counter() + 1 + seconds
+    end = time.perf_counter() + warm_s + seconds
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(
             lambda: _Client(request, tally, lambda: time.perf_counter() < end), "127.0.0.1", port
         )
         clients.append(client)
-    await asyncio.sleep(1)
+    await asyncio.sleep(warm_s)
     begin_requests, begin_failed, begin = tally.requests, tally.failed, time.perf_counter()
     tally.latencies_ns.clear()
     await asyncio.wait([client.ended for client in clients])

@@ -109,7 +109,7 @@ class Replica:
         self.address = f"127.0.0.1:{free_ports(1)[0]}"
         command = [sys.executable, "-P", "-m", "dispatcher", "--listen", self.address, "--log-level", "warning"]
         patience_ms = str(DISPATCHER.patience_ms)
-        command += ["--lease-ms", patience_ms, "--keepalive-timeout-ms", patience_ms]
+        command += ["--lease-ms", patience_ms, "--keepalive-timeout-ms", patience_ms, "--hello-ms", patience_ms]
         self.process = Process(
             "dispatcher", command, is_ready=lambda: grpc_serving(self.address), on_output=_ignore, settings=CHILDREN
         )

@@ -35,19 +35,18 @@ class Taken(msgspec.Struct):
 class Node:
     """One stream, again and again, as an RMS has it"""
 
-    def __init__(self, address: str, node_id: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, node_id: str) -> None:
         self.taken = Taken()
         self.welcomed = asyncio.Event()
-        self._address = address
+        self._channel = channel
         self._node_id = node_id
         self._known: set[int] = set()
 
     async def run(self) -> None:
         while True:
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                async with grpc.aio.insecure_channel(self._address, options=_OPTIONS) as channel:
-                    await channel.channel_ready()
-                    await self._live(DispatcherStub(channel))
+                await self._channel.channel_ready()
+                await self._live(DispatcherStub(self._channel))
             await asyncio.sleep(random.uniform(0, DISPATCHER.reconnect_s))
 
     async def _live(self, stub: "DispatcherAsyncStub") -> None:
@@ -92,11 +91,20 @@ async def _beat(
                 await call.write(NodeMessage(beat=Beat()))
 
 
-_OPTIONS = [("grpc.max_receive_message_length", 8 << 20), ("grpc.use_local_subchannel_pool", 1)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 8 << 20),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
 
 
 async def main(address: str, prefix: str, count: int) -> None:
-    nodes = [Node(address, f"{prefix}-{number}") for number in range(count)]
+    channels = [
+        grpc.aio.insecure_channel(address, options=_OPTIONS) for _ in range(-(-count // DISPATCHER.streams_per_channel))
+    ]
+    nodes = [Node(channels[number // DISPATCHER.streams_per_channel], f"{prefix}-{number}") for number in range(count)]
     lives = [asyncio.create_task(node.run()) for node in nodes]
     for node in nodes:
         await node.welcomed.wait()

@@ -65,7 +65,8 @@ async def test_closed_pages_may_be_kept_by_anybody(start_service: StartService) 
     headers, _ = await get(running, cursor=stored[20])
     assert headers["cache-control"] == "public, max-age=120"
     recent = format_id(first_id_at(time.time_ns() // 1_000_000))
-    for query in ({}, {"cursor": recent}, {"newer_than": stored[0]}):
+    others: list[dict[str, Any]] = [{}, {"cursor": recent}, {"newer_than": stored[0]}]
+    for query in others:
         headers, _ = await get(running, **query)
         assert headers["cache-control"] == "no-cache"
     running.service.spooled._away = True  # what the store answers may not be all there is

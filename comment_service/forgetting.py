@@ -11,9 +11,7 @@ from history.store import Erasing, StoreUnavailable
 Forget = Callable[[str, Sequence[int]], Awaitable[None]]
 
 
-async def forget_for_ever(
-    history: Callable[[], Erasing], forget: Forget, *, every_ms: int, overlap_ms: int
-) -> None:
+async def forget_for_ever(history: Callable[[], Erasing], forget: Forget, *, every_ms: int, overlap_ms: int) -> None:
     """history: the open store; raises StoreUnavailable until there is one. overlap_ms: how far it looks back each time,
     for clocks of nodes differ; what was seen is not forgotten again. What was missed while it was away is asked
     for when it is back."""

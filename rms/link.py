@@ -34,6 +34,9 @@ MESSAGE_BYTES_MAX = 16 << 20
 class Served(Protocol):
     """What the feeds do for the links."""
 
+    useless: int
+    """comments that came for videos not served here"""
+
     def deliver(self, comments: Iterable[Comment | Erasure]) -> None: ...
     def catch_up(self, from_id: int) -> None: ...
     def serving(self) -> dict[str, int]: ...
@@ -81,8 +84,8 @@ class Link:
         self, address: str, settings: RmsSettings, identity: Identity, served: Served, draining: Draining
     ) -> None:
         self.address = address
-        self.counts = False
-        """its numbers of viewers are the ones that are told; true for one of the links"""
+        self._counts = False  # its numbers of viewers are the ones that are told; true for one of the links
+        self._totals: dict[str, int] = {}  # viewers of this node's videos everywhere, as the replica has told
         self.replica_id = ""
         self._settings = settings
         self._identity = identity
@@ -197,7 +200,8 @@ class Link:
     def _end(self) -> None:
         """Whoever waits for this replica's word needn't any more: after the reconnect history fills what is missing."""
         self._call = None
-        self._welcomed = False
+        self._welcomed = self._counts = False
+        self._totals.clear()
         acks, self._acks = self._acks, {}
         for ack in (*acks.values(), self._next_ack):
             if not ack.done():
@@ -216,8 +220,11 @@ class Link:
             ack = self._acks.pop(message.interest_ack.number, None)
             if ack is not None and not ack.done():
                 ack.set_result(None)
-        elif kind == "beat_ack" and self.counts:
-            self._served.count({video.video_id: video.viewers for video in message.beat_ack.videos})
+        elif kind == "beat_ack":
+            changed = {video.video_id: video.viewers for video in message.beat_ack.videos}
+            self._totals.update(changed)
+            if self._counts:
+                self._served.count(changed)
         elif kind == "drain":
             self._take_word(message.drain)
         elif kind == "catch_up":
@@ -269,8 +276,16 @@ class Link:
         if self._call is None:
             return None
         self._interest[video_id] = joined
+        if not joined:
+            self._totals.pop(video_id, None)
         self._wake.set()
         return self._next_ack
+
+    def count(self, counts: bool) -> None:
+        """Whether this replica's numbers of viewers are the ones that are told"""
+        if counts and not self._counts:
+            self._served.count(self._totals)
+        self._counts = counts
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:
         if self._welcomed and _now_ms() - self._heard_ms > self._lease_ms:

@@ -62,12 +62,12 @@ class Upstream:
         """Tells all replicas what has changed, and that this node is alive."""
         connected = [link for link in self._links if link.connected]
         for link in connected:
-            link.counts = link is connected[0]
+            link.count(link is connected[0])
         if connected:
             changed, viewers = self._served.changed_viewers()
             beat = dispatch_pb2.Beat(
                 videos=video_viewers(changed),
-                load=dispatch_pb2.Load(viewers=viewers),
+                load=dispatch_pb2.Load(viewers=viewers, useless_comments=self._served.useless),
                 draining=self._draining.draining,
             )
             for link in connected:

@@ -1,15 +1,19 @@
 """scripts/benches/fanout.py: the whole command with few viewers"""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from scripts.benches.building import CannotBuild
+from scripts.benches.contender import Contender
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.fanout import Wishes, fanout
 from scripts.benches.nchan import Nchan
+from scripts.benches.run import Figures, Load
 from scripts.benches.schedule import Line
+from tests.scripts.benches.figures import like
 
 FEW = Wishes(
     viewers=40,
@@ -45,6 +49,31 @@ def test_the_table_the_json_and_the_drawing_are_made(tmp_path: Path, capsys: pyt
     assert figures["slow"][0]["beside"]["idle"] == 10
     assert figures["machine"]["cores"] >= 1
     assert "<svg" in (tmp_path / "f.svg").read_text()
+
+
+def test_the_highest_rates_are_searched_and_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def pretend(kind: type[Contender], load: Load) -> Figures:
+        """Ours sustains 100 comments/s, nchan 10; nothing is started."""
+        arrive = min(load.rate, {"rms": 100, "nchan": 10}[kind.name])
+        return like(
+            server=kind.name,
+            rate=load.rate,
+            falls_behind=arrive < load.rate,
+            deliveries_per_s=arrive * load.viewers,
+        )
+
+    monkeypatch.setattr("scripts.benches.fanout.run", pretend)
+    monkeypatch.setattr(Nchan, "prepare", lambda: "")
+    assert fanout(wishes(peers=["nchan"], rates=[5], highest=True)) == 0
+    shown = capsys.readouterr().out
+    ours, theirs = (
+        float(match.replace(",", "")) for match in re.findall(r"highest sustained, \w+: ([\d,]+) deliveries/s", shown)
+    )
+    assert 0.95 * 100 <= ours / FEW.viewers <= 100
+    assert 0.95 * 10 <= theirs / FEW.viewers <= 10
+    assert f"that is {ours / theirs:.1f} × nchan's" in shown
 
 
 def test_without_a_compiler_nothing_is_measured(

@@ -100,7 +100,7 @@ class Run:
 
     def _phase(self, name: str, note: str = "") -> None:
         now = time.monotonic()
-        used = self._available - procfs.available_bytes()
+        used = max(0, self._available - procfs.available_bytes())  # others on the machine may have ended meanwhile
         phase = Phase(name, now - self._since, used, note)
         self.result.phases.append(phase)
         self._say(f"{name}: {phase.seconds:.1f} s, {size(used)} in use{', ' if note else ''}{note}")

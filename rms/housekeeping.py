@@ -13,6 +13,12 @@ ROOMS_AT_ONCE = 500
 """looked after before the loop breathes; 50,000 videos must not hold it"""
 
 
+SEEN_PART = 100
+"""A change by less than one in so many isn't seen by anybody: it is told only every"""
+UNSEEN_MS = 10_000
+"""milliseconds"""
+
+
 class Housekeeper:
     def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper) -> None:
         self._settings = settings
@@ -46,8 +52,11 @@ class Housekeeper:
     def _count(self, room: Room, now_ms: int) -> None:
         """Tells how many watch, if that has changed: every second, but less often where that costs many sends."""
         every_ms = max(1_000, room.viewers * 1_000 // self._settings.count_sends_per_s)
+        changed = abs(room.total_viewers - room.told_viewers)
+        if changed * SEEN_PART < room.told_viewers:
+            every_ms = max(every_ms, UNSEEN_MS)
         # A little early is better than a whole round late.
-        if room.total_viewers == room.told_viewers or now_ms - room.counted_ms < every_ms - 100:
+        if not changed or now_ms - room.counted_ms < every_ms - 100:
             return
         room.told_viewers, room.counted_ms = room.total_viewers, now_ms
         frame = event_frame("viewers", {"viewers": room.total_viewers})

@@ -31,6 +31,22 @@ async def test_the_count_is_told_once_a_second_and_less_often_to_many(start_node
         node.node.feeds.let_go(room)
 
 
+async def test_a_change_that_nobody_sees_is_told_later(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v"):
+        room = await node.node.feeds.enter("v")
+        keeper = node.node.housekeeper
+        room.told_viewers, room.total_viewers, room.counted_ms = 10_000, 10_099, 10_000
+        keeper.look_after(room, 15_000)
+        assert room.told_viewers == 10_000
+        keeper.look_after(room, 20_000)
+        assert room.told_viewers == 10_099
+        room.total_viewers = 9_900
+        keeper.look_after(room, 21_000)
+        assert room.told_viewers == 9_900
+        node.node.feeds.let_go(room)
+
+
 async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v?max_rate=1") as raw:

@@ -126,7 +126,8 @@ class Feeds:
         attach = room.feed.resume(position, backfill, wall_ms(), history)
         if isinstance(attach, NeedsHistory):
             return room.feed.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
-        self._publish(room)  # what was read may be new to all
+        if history:
+            self._publish(room)  # what was read may be new to all
         return attach
 
     async def resume(self, room: Room, position: Position | None) -> Attach:

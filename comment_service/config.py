@@ -125,7 +125,10 @@ class Config(Settings):
         86_400, ge=1, description="s a first answer is kept: a day; a phone may send again after a night offline"
     )
     idempotency_claim_ms: int = Field(
-        1_000, ge=1, description="ms for the store to decide whose key it is, which takes 1 to 10; then memory decides"
+        700,
+        ge=1,
+        description="ms for the store to decide whose key it is, which takes 1 to 10; then memory decides, and the "
+        "store counts as away: an author waits for it once, not for the claim and then for the write",
     )
     idempotency_rest_ms: int = Field(
         1_000,

@@ -23,6 +23,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from comment_service.errors import IdempotencyKeyReused
 from comment_service.idempotency import Key
@@ -39,12 +40,22 @@ class ClaimSettings:
     rest_ms: int
 
 
+class Availability(Protocol):
+    """Whether the store answers, for the whole process: whoever finds out first spares the others the wait."""
+
+    @property
+    def is_away(self) -> bool: ...
+
+    def gone(self, error: StoreUnavailable) -> None: ...
+
+
 class KeyClaims:
     """Belongs to one event loop."""
 
-    def __init__(self, history: Callable[[], History], settings: ClaimSettings) -> None:
+    def __init__(self, history: Callable[[], History], store: Availability, settings: ClaimSettings) -> None:
         """history: the open store; raises StoreUnavailable until there is one."""
         self._history = history
+        self._store = store
         self._settings = settings
         self._rests_until_ms = 0
 
@@ -53,15 +64,16 @@ class KeyClaims:
 
         This one, too, when the store doesn't answer in time. Raises IdempotencyKeyReused.
         """
-        if _now_ms() < self._rests_until_ms:
+        if self._store.is_away or _now_ms() < self._rests_until_ms:
             return comment
         claim = Claim(*key, comment.id, comment.created_at_ms, _digest(comment))
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):
                 first = await self._history().claim_key(claim, comment.created_at_ms, self._settings.keep_ms)
-        except (StoreUnavailable, TimeoutError):
-            # The next authors need not wait for it as well.
+        except (StoreUnavailable, TimeoutError) as error:
+            # The next authors need not wait for it as well; nor need this one, when his comment is written.
             self._rests_until_ms = _now_ms() + self._settings.rest_ms
+            self._store.gone(StoreUnavailable(str(error) or f"no claim within {self._settings.timeout_ms} ms"))
             return comment
         if first.digest != claim.digest:
             raise IdempotencyKeyReused

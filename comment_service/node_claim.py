@@ -4,10 +4,14 @@ A node number is a part of each id (history/ids.py): two processes with the same
 The row belongs to a holder, a random word that stands in the state folder: a process that was killed finds it there and
 goes on at once; anybody else is refused until the lease has ended.
 
-What holds when the store is away: at the start the process waits for `wait_ms`, and then accepts without a claim; so
-two new processes with one number that start in such a time aren't told apart until the store is back. Then the later
-one ends. A lease that runs out meanwhile is taken again, if nobody else has the number. And a process that stood still
-for longer than its lease (SIGSTOP, a frozen machine) learns only at its next renewal that its number has gone.
+Until when the lease lasts stands in the state folder, too: a process that was killed accepts at once, whether the
+store answers or not, for nobody else can have got the number meanwhile.
+
+What holds when the store is away: without such a lease the process waits for `wait_ms` at the start, and then accepts
+without a claim; so two new processes with one number that start in such a time aren't told apart until the store is
+back. Then the later one ends. A lease that runs out meanwhile is taken again, if nobody else has the number. And a
+process that stood still for longer than its lease (SIGSTOP, a frozen machine) learns only at its next renewal that its
+number has gone.
 """
 
 import asyncio
@@ -30,6 +34,7 @@ log = structlog.stdlib.get_logger()
 
 HOLDER_FILE = "holder"
 NODE_FILE = "node"
+LEASE_FILE = "lease"
 
 
 class NodeTaken(Exception):
@@ -91,6 +96,14 @@ def last_node(state_dir: Path) -> int | None:
     return None
 
 
+def leased_node(state_dir: Path, now_ms: int) -> int | None:
+    """The number whose lease this folder's last process had, and that is surely still ours"""
+    with contextlib.suppress(OSError, ValueError):
+        node, until_ms = map(int, (state_dir / LEASE_FILE).read_text().split())
+        return node if 0 <= node < NODES and now_ms < until_ms else None
+    return None
+
+
 def _candidates(last: int | None) -> Iterator[int]:
     if last is not None:
         yield last
@@ -100,23 +113,26 @@ def _candidates(last: int | None) -> Iterator[int]:
 class NodeClaim:
     """Keeps one number for as long as `keep` runs. Belongs to one event loop."""
 
-    def __init__(self, node: int, holder: str, history: Callable[[], History], settings: LeaseSettings) -> None:
-        """history: the open store; raises StoreUnavailable until there is one."""
+    def __init__(self, node: int, state_dir: Path, history: Callable[[], History], settings: LeaseSettings) -> None:
+        """history: the open store; raises StoreUnavailable until there is one. Raises OSError for the folder."""
         self._node = node
-        self._holder = holder
+        self._holder = holder_of(state_dir)
+        self._lease_file = state_dir / LEASE_FILE
         self._history = history
         self._settings = settings
         self._decided = asyncio.Event()
         self._is_ours = True
+        if leased_node(state_dir, _now_ms()) == node:
+            self._decided.set()
 
     async def keep(self) -> None:
         """For ever. Raises NodeTaken."""
         words = words_of_this_process()
         while True:
-            pause_ms = self._settings.renew_ms
+            pause_ms, now_ms = self._settings.renew_ms, _now_ms()
             try:
                 theirs = await self._history().claim_node(
-                    self._node, self._holder, words, _now_ms(), self._settings.lease_ms
+                    self._node, self._holder, words, now_ms, self._settings.lease_ms
                 )
             except StoreUnavailable:
                 pause_ms = self._settings.retry_ms
@@ -124,7 +140,10 @@ class NodeClaim:
                 self._is_ours = theirs is None
                 self._decided.set()
                 if theirs is not None:
+                    self._forget_lease()
                     raise NodeTaken(self._node, theirs)
+                with contextlib.suppress(OSError):  # an older one is right, too
+                    self._lease_file.write_text(f"{self._node} {now_ms + self._settings.lease_ms}\n")
             await asyncio.sleep(pause_ms / 1000)
 
     async def wait_decided(self) -> bool:
@@ -138,9 +157,15 @@ class NodeClaim:
 
     async def release(self) -> None:
         """The next process may have the number at once."""
+        self._forget_lease()
         with contextlib.suppress(StoreUnavailable, TimeoutError):
             async with asyncio.timeout(self._settings.wait_ms / 1000):
                 await self._history().release_node(self._node, self._holder)
+
+    def _forget_lease(self) -> None:
+        """Before the number can be anybody else's"""
+        with contextlib.suppress(OSError):
+            self._lease_file.unlink(missing_ok=True)
 
 
 def _now_ms() -> int:

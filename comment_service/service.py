@@ -21,7 +21,7 @@ from comment_service.intake import Intake
 from comment_service.key_claims import KeyClaims
 from comment_service.late_store import LateStore
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
-from comment_service.node_claim import NodeClaim, holder_of
+from comment_service.node_claim import NodeClaim
 from comment_service.outbox import Outbox
 from comment_service.pages import Pages
 from comment_service.placement import Placement
@@ -74,7 +74,7 @@ class Service:
         self.replicas = Replicas(config.dispatchers.split(","), config.keepalive())
         assert isinstance(config.node, int)  # `with_node` has chosen
         ids = IdSource(config.node)
-        self._node_claim = NodeClaim(config.node, holder_of(config.state_dir), self._opened, config.lease_settings())
+        self._node_claim = NodeClaim(config.node, config.state_dir, self._opened, config.lease_settings())
         self.publisher = Publisher(self.replicas, self._outbox(ids), watermark, config.publish_settings())
         self._history: History | None = None
         self.late_store = LateStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
@@ -147,7 +147,7 @@ class Service:
         )
         rights = Rights(config.admin_token)
         gate = VideoGate(self._video, config.gate_settings())
-        claims = KeyClaims(self._opened, config.claim_settings())
+        claims = KeyClaims(self._opened, self.spooled, config.claim_settings())
         eraser = Eraser(self._opened, Copies(self.store, self.spooled), self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),

@@ -143,7 +143,7 @@ class SpooledStore:
             try:
                 await self._drain_segment()
             except StoreUnavailable as error:
-                self._gone(error)
+                self.gone(error)
                 failures += 1
                 await asyncio.sleep(self._pause_s(failures))
             else:
@@ -171,9 +171,9 @@ class SpooledStore:
             async with asyncio.timeout(self._settings.slow_ms / 1000):
                 await self._store.append(comments)
         except TimeoutError:
-            self._gone(StoreUnavailable(f"a write wasn't done within {self._settings.slow_ms} ms"))
+            self.gone(StoreUnavailable(f"a write wasn't done within {self._settings.slow_ms} ms"))
         except StoreUnavailable as error:
-            self._gone(error)
+            self.gone(error)
         else:
             return True
         return False
@@ -189,10 +189,12 @@ class SpooledStore:
                 return []
             raise StoreUnavailable(str(error) or "the store is away") from error
 
-    def _gone(self, error: StoreUnavailable) -> None:
+    def gone(self, error: StoreUnavailable) -> None:
+        """The store counts as away until a probe of the drain finds it."""
         if not self._away:
             _log.warning("spooling", reason=str(error))
         self._away = True
+        self._work.set()
 
     def _back(self) -> None:
         if self._away:

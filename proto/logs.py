@@ -47,8 +47,11 @@ def configure_logging(settings: Settings, service: str) -> None:
     root.setLevel(settings.log_level.upper())
     # Their INFO is for their own developers, and uvicorn warns once for each malformed request: anybody could flood
     # the log from outside.
-    for noisy in ("uvicorn.error", "uvicorn.access", "cassandra", "asyncio", "aiosqlite", "grpc"):
+    for noisy in ("uvicorn.error", "uvicorn.access", "asyncio", "aiosqlite", "grpc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # The driver logs a traceback for each attempt to connect that fails. All of it reaches us as exceptions, and what
+    # uses the store says once that it is away.
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 
 def _unchanged(

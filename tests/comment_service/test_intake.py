@@ -47,9 +47,16 @@ class Parts:
             commit,
             self.outbox,
             FirstAnswers(entries_max=9, keep_ms=60_000),
-            KeyClaims(history_away, ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0)),
+            KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0)),
             VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
         )
+
+
+class Away:
+    is_away = True
+
+    def gone(self, error: StoreUnavailable) -> None:
+        """It is known."""
 
 
 def history_away() -> History:

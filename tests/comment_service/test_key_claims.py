@@ -26,13 +26,24 @@ DRAFT = Draft("demo", ANN, "hi")
 SETTINGS = ClaimSettings(keep_ms=60_000, timeout_ms=5_000, rest_ms=60_000)
 
 
+class Answering:
+    """What is known of the store's going and coming"""
+
+    def __init__(self, is_away: bool = False) -> None:
+        self.is_away = is_away
+        self.reasons: list[str] = []
+
+    def gone(self, error: StoreUnavailable) -> None:
+        self.reasons.append(str(error))
+
+
 class Process:
     """The write path of one comment_service, on a history that it shares"""
 
     def __init__(self, node: int, history: History) -> None:
         self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
-        self.claims = KeyClaims(lambda: history, SETTINGS)
+        self.claims = KeyClaims(lambda: history, Answering(), SETTINGS)
         gate = VideoGate(self._no_video, GateSettings("accept", "accept", 1, 1, 1, 1))
         firsts = FirstAnswers(entries_max=9, keep_ms=60_000)
         self.intake = Intake(IdSource(node), self.commit, self.outbox, firsts, self.claims, gate)
@@ -106,9 +117,14 @@ async def test_while_the_store_is_away_nobody_waits_twice() -> None:
         calls += 1
         raise StoreUnavailable("away")
 
-    claims = KeyClaims(away, SETTINGS)
+    store = Answering()
+    claims = KeyClaims(away, store, SETTINGS)
     for n in range(5):
         assert await claims.first(Key("a", "demo", "key"), comment(n)) == comment(n)
+    assert calls == 1
+    assert store.reasons == ["away"]
+    known = KeyClaims(away, Answering(is_away=True), SETTINGS)
+    assert await known.first(Key("a", "demo", "key"), comment(9)) == comment(9)
     assert calls == 1
 
 
@@ -118,5 +134,7 @@ async def test_a_slow_claim_is_not_waited_for(history: History, monkeypatch: pyt
         return claim
 
     monkeypatch.setattr(history, "claim_key", hang)
-    claims = KeyClaims(lambda: history, ClaimSettings(60_000, 10, 0))
+    store = Answering()
+    claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 10, 0))
     assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
+    assert store.reasons == ["no claim within 10 ms"]

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from comment_service.node_claim import LeaseSettings, NodeClaim, NodeTaken, NoNodeFree, free_node, holder_of, last_node
+from comment_service.node_claim import (
+    LeaseSettings,
+    NodeClaim,
+    NodeTaken,
+    NoNodeFree,
+    free_node,
+    last_node,
+    leased_node,
+)
 from history.opening import open_store
 from history.store import History, StoreUnavailable
 from tests.waiting import eventually
@@ -39,21 +47,21 @@ async def keep() -> AsyncIterator[Callable[[NodeClaim], "asyncio.Task[None]"]]:
 Keep = Callable[[NodeClaim], "asyncio.Task[None]"]
 
 
-async def test_the_second_is_refused_with_clear_words(history: History, keep: Keep) -> None:
-    first, second = (NodeClaim(3, holder, lambda: history, SETTINGS) for holder in ("a", "b"))
+async def test_the_second_is_refused_with_clear_words(history: History, tmp_path: Path, keep: Keep) -> None:
+    first, second = (NodeClaim(3, tmp_path / holder, lambda: history, SETTINGS) for holder in ("a", "b"))
     keep(first)
     assert await first.wait_decided()
     refused = keep(second)
     assert not await second.wait_decided()
     with pytest.raises(NodeTaken, match=r"node 3 belongs to .*process"):
         await refused
-    other_number = NodeClaim(4, "b", lambda: history, SETTINGS)
+    other_number = NodeClaim(4, tmp_path / "b", lambda: history, SETTINGS)
     keep(other_number)
     assert await other_number.wait_decided()
 
 
-async def test_released_it_is_free_at_once(history: History, keep: Keep) -> None:
-    first, second = (NodeClaim(3, holder, lambda: history, SETTINGS) for holder in ("a", "b"))
+async def test_released_it_is_free_at_once(history: History, tmp_path: Path, keep: Keep) -> None:
+    first, second = (NodeClaim(3, tmp_path / holder, lambda: history, SETTINGS) for holder in ("a", "b"))
     keeping = keep(first)
     assert await first.wait_decided()
     keeping.cancel()
@@ -64,12 +72,49 @@ async def test_released_it_is_free_at_once(history: History, keep: Keep) -> None
 
 async def test_a_killed_process_goes_on_with_its_number(history: History, tmp_path: Path, keep: Keep) -> None:
     for _ in range(2):
-        claim = NodeClaim(3, holder_of(tmp_path), lambda: history, SETTINGS)
+        claim = NodeClaim(3, tmp_path, lambda: history, SETTINGS)
         keep(claim)
         assert await claim.wait_decided()
 
 
-async def test_a_store_that_is_away_does_not_stop_accepting(history: History, keep: Keep) -> None:
+async def test_a_killed_process_waits_for_no_store_while_its_lease_lasts(
+    history: History, tmp_path: Path, keep: Keep
+) -> None:
+    def away() -> History:
+        raise StoreUnavailable("away")
+
+    killed = NodeClaim(3, tmp_path, lambda: history, SETTINGS)
+    keep(killed)
+    assert await killed.wait_decided()
+    await eventually(lambda: leased_node(tmp_path, 0) == 3)
+    assert await asyncio.wait_for(NodeClaim(3, tmp_path, away, SETTINGS).wait_decided(), 5)
+    for other in (NodeClaim(4, tmp_path, away, SETTINGS), NodeClaim(3, tmp_path / "new", away, SETTINGS)):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(other.wait_decided(), 0.05)
+    assert leased_node(tmp_path, 2**60) is None
+
+
+async def test_a_lease_that_was_given_up_or_lost_is_not_believed(history: History, tmp_path: Path, keep: Keep) -> None:
+    claim = NodeClaim(3, tmp_path, lambda: history, SETTINGS)
+    keeping = keep(claim)
+    await eventually(lambda: leased_node(tmp_path, 0) == 3)
+    keeping.cancel()
+    await claim.release()
+    assert leased_node(tmp_path, 0) is None
+    (tmp_path / "lease").write_text(f"3 {2**60}\n")  # by a clock that was wrong
+    await history.claim_node(3, "b", "b on its host", 2**60, 60_000)
+    with pytest.raises(NodeTaken):
+        await keep(NodeClaim(3, tmp_path, lambda: history, SETTINGS))
+    assert leased_node(tmp_path, 0) is None
+
+
+@pytest.mark.parametrize("text", ["", "3", "3 x", "1024 99", "-1 99", "3 4 5"])
+def test_a_spoilt_lease_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lease").write_text(text)
+    assert leased_node(tmp_path, 0) is None
+
+
+async def test_a_store_that_is_away_does_not_stop_accepting(history: History, tmp_path: Path, keep: Keep) -> None:
     is_away = True
 
     def opened() -> History:
@@ -77,7 +122,7 @@ async def test_a_store_that_is_away_does_not_stop_accepting(history: History, ke
             raise StoreUnavailable("away")
         return history
 
-    claim = NodeClaim(3, "a", opened, IMPATIENT)
+    claim = NodeClaim(3, tmp_path, opened, IMPATIENT)
     keep(claim)
     assert await claim.wait_decided()
     await claim.release()  # nothing to release, and no error
@@ -89,7 +134,9 @@ async def test_a_store_that_is_away_does_not_stop_accepting(history: History, ke
     await eventually(is_claimed)
 
 
-async def test_who_started_without_a_claim_ends_when_the_number_is_anothers(history: History, keep: Keep) -> None:
+async def test_who_started_without_a_claim_ends_when_the_number_is_anothers(
+    history: History, tmp_path: Path, keep: Keep
+) -> None:
     await history.claim_node(3, "b", "b on its host", 2**60, 60_000)
     is_away = True
 
@@ -98,7 +145,7 @@ async def test_who_started_without_a_claim_ends_when_the_number_is_anothers(hist
             raise StoreUnavailable("away")
         return history
 
-    claim = NodeClaim(3, "a", opened, IMPATIENT)
+    claim = NodeClaim(3, tmp_path, opened, IMPATIENT)
     keeping = keep(claim)
     assert await claim.wait_decided()
     is_away = False

@@ -32,3 +32,10 @@ async def test_without_a_store_it_is_the_last_one_or_any(tmp_path: Path) -> None
     (tmp_path / "state").mkdir(exist_ok=True)
     (tmp_path / "state" / "node").write_text("77\n")
     assert (await with_node(away)).node == 77
+
+
+async def test_a_lease_that_lasts_is_taken_without_asking(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "lease").write_text(f"9 {2**60}\n")
+    assert (await with_node(config(tmp_path, "127.0.0.1:1", node="auto"))).node == 9
+    assert not (tmp_path / "comments.db").exists()

@@ -18,6 +18,7 @@ except ZeroDivisionError:
     log.exception("it failed")
 logging.getLogger("someone").warning("from %s", "elsewhere")
 logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+logging.getLogger("cassandra.cluster").error("Control connection failed to connect")
 """
 
 

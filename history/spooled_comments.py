@@ -44,6 +44,11 @@ class SpooledComments:
         else:
             self._ids.pop(video_id, None)
 
+    def reaches(self, video_id: str, comment_id: int) -> bool:
+        """Whether it holds one of that video with this id or a smaller one"""
+        ids = self._ids.get(video_id)
+        return bool(ids) and ids[0] <= comment_id
+
     def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         ids = self._ids.get(video_id, [])
         end = len(ids) if before is None else bisect_left(ids, before)

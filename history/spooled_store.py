@@ -74,8 +74,10 @@ class SpooledStore:
         self._hidden = hidden
         self._settings = settings
         self._away = False
+        self._asked = False  # whether the store has ever been asked if it answers
         self._drained = 0
         self._work = asyncio.Event()
+        self._work.set()  # the drain's first work is to find out whether the store answers
         self._emptied = asyncio.Event()
         if (low_id := spool.low_id()) is not None:  # of a former process
             hidden.hide(low_id)
@@ -99,15 +101,27 @@ class SpooledStore:
         return _merge(stored, spooled, limit, newest_first=True) if spooled else stored
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        """Raises StoreUnavailable, for what the spool holds are the newest: older ones may be missing."""
+        """If the store fails: what the spool holds, as long as it holds an older one, too: else some in between may be
+        missing. Raises StoreUnavailable."""
         spooled = self._spool.comments.newer(video_id, after, limit)
-        stored = await self._read(self._store.newer(video_id, after, limit), False)
+        enough = self._spool.comments.reaches(video_id, after)
+        stored = await self._read(self._store.newer(video_id, after, limit), enough)
         return _merge(stored, spooled, limit, newest_first=False) if spooled else stored
 
     async def check(self) -> None:
-        """Returns when comments are accepted: the store answers, or it is away and the spool has room."""
-        if not (self._away and self._spool.has_room):
-            await self._store.check()
+        """Returns when comments are accepted: the store answers, or it is away and the spool has room. Raises
+        StoreUnavailable, within slow_ms."""
+        if not self._away:
+            try:
+                async with asyncio.timeout(self._settings.slow_ms / 1000):
+                    await self._store.check()
+            except (TimeoutError, StoreUnavailable) as error:
+                away = StoreUnavailable(str(error) or "the store doesn't answer")
+                if not self._asked:  # it is just being opened
+                    raise away from error
+                self.gone(away)
+        if self._away and not self._spool.has_room:
+            raise StoreUnavailable("the store is away, and the spool is full")
 
     def forget(self, video_id: str, ids: Sequence[int]) -> None:
         """These are erased from the store: they are no longer read from here. Draining doesn't bring them back, for
@@ -138,15 +152,17 @@ class SpooledStore:
         failures = 0
         while True:
             if self._spool.is_empty and not self._away:
-                self._work.clear()
                 await self._work.wait()
+                self._work.clear()
             try:
                 await self._drain_segment()
             except StoreUnavailable as error:
+                self._asked = True
                 self.gone(error)
                 failures += 1
                 await asyncio.sleep(self._pause_s(failures))
             else:
+                self._asked = True
                 failures = 0
 
     async def _drain_segment(self) -> None:

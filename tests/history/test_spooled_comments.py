@@ -25,6 +25,7 @@ def test_it_reads_as_a_sorted_list_does(added: list[int], removed: list[int], bo
         assert [comment.id for comment in spooled.older(f"video-{n}", bound, limit)] == below[:limit]
         assert [comment.id for comment in spooled.older(f"video-{n}", None, limit)] == mine[::-1][:limit]
         assert [comment.id for comment in spooled.newer(f"video-{n}", bound, limit)] == above[:limit]
+        assert spooled.reaches(f"video-{n}", bound) == any(comment_id <= bound for comment_id in mine)
 
 
 def test_what_is_erased_is_not_read() -> None:

@@ -128,6 +128,10 @@ async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
         await parts.store.older("video", None, 11)
     with pytest.raises(StoreUnavailable):
         await parts.store.newer("video", 0, 5)
+    with pytest.raises(StoreUnavailable):  # between these two the store may have some
+        await parts.store.newer("video", comments[9].id, 5)
+    assert await parts.store.newer("video", comments[10].id, 5) == comments[11:16]
+    assert await parts.store.newer("video", comments[19].id, 5) == []
     parts.draining.cancel()
     parts.inner.away = False
     await parts.inner.append(comments[:12])  # two of them were already drained
@@ -146,6 +150,31 @@ async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:
     assert parts.inner.appends <= appends + 1  # the drain's
     with pytest.raises(StoreUnavailable):  # within slow_ms
         await parts.store.older("video", None, 100)
+
+
+async def test_a_check_finds_out_that_the_store_has_gone(parts: Parts) -> None:
+    await eventually(lambda: parts.store._asked)
+    await parts.store.check()
+    parts.inner.stuck = True
+    await parts.store.check()  # within slow_ms: from now on the spool takes comments
+    assert parts.store.is_away
+    parts.inner.stuck = False
+    await eventually(lambda: not parts.store.is_away)
+
+
+async def test_a_start_without_the_store_is_ready_once_that_is_known(tmp_path: Path) -> None:
+    inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
+    inner.away = True
+    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
+    store = SpooledStore(inner, spool, Told(), SETTINGS)
+    with pytest.raises(StoreUnavailable):  # it may just be opening
+        await store.check()
+    assert not store.is_away
+    draining = asyncio.create_task(store.drain())
+    await eventually(lambda: store.is_away)
+    await store.check()
+    draining.cancel()
+    await store.close()
 
 
 async def test_full_means_refused(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ The same holds after a dispatcher was away: it says from which id on something m
 """
 
 import asyncio
-import os
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Protocol
 
@@ -19,13 +18,14 @@ from history.ids import first_id_at
 from history.model import Comment
 from history.store import StoreUnavailable
 from rms.asking import Wish
+from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
 from rms.feed import Attach, Erasure, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
 from rms.rooms import Room, wall_ms
 from rms.sse import event_frame
-from rms.sweep import Audience, Sweeper, Viewer
+from rms.sweep import Sweeper
 
 log = structlog.stdlib.get_logger()
 
@@ -158,7 +158,7 @@ class Feeds:
             attach = await self.resume(room, viewer.stood_at)
             private, viewer.offset = viewer.audience.edition.attach(attach, wall_ms())
         except BaseException:
-            os.close(viewer.fd)
+            viewer.close()
             raise
         else:
             viewer.head += private

@@ -9,7 +9,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.registry import Collector
 
 from rms.link import LinkStatistics
-from rms.sweep import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
+from rms.sweep_counts import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from history.model import Comment
 from rms.asking import Wish
+from rms.audience import Audience, Viewer
 from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
 from rms.feed import Erasure, Feed
-from rms.sweep import Audience, Viewer
 
 
 class Room:

@@ -5,10 +5,10 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
+from rms.audience import Audience
 from rms.feed import Attach
 from rms.position import Position
 from rms.sse import HEARTBEAT
-from rms.sweep import Audience
 
 
 async def stream_from(

@@ -1,7 +1,7 @@
 """The only writer to viewers' sockets: whoever stands behind the end of its video's log is sent the rest.
 
 Some facts, and what they mean here:
-- The kernel's send() is the cost (3-4 us each); a task, a queue or an allocation for each viewer would be several times
+- The kernel's send() is the cost; a task, a queue or an allocation for each viewer would be several times
   that. So a viewer is a file descriptor and an offset, and a sweep is a loop over a list. What arrives during a sweep
   goes with the next one: under load one send carries many comments, and a quiet video waits for nothing.
 - A loop that sends for long starves gRPC and the joins. So a sweep stops after some hundred sends and lets the event
@@ -18,79 +18,14 @@ Some facts, and what they mean here:
 
 import asyncio
 import contextlib
-import os
 import select
 import socket
 import time
-from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass
 
+from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
-from rms.editions import Edition
-from rms.position import Position
-
-
-class Viewer:
-    """A taken-over socket. Between writes `offset` stands at a frame's end; `head` goes first."""
-
-    __slots__ = ("audience", "falls", "fd", "head", "index", "offset", "stalled_ms", "stood_at")
-
-    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: int) -> None:
-        self.fd = fd
-        self.audience = audience
-        self.head = head
-        self.offset = offset
-        self.index = -1  # in audience.viewers
-        self.stalled_ms = 0  # since when its socket is full; 0: it isn't
-        self.falls = 0  # how often it has fallen off the log
-        self.stood_at: Position | None = None  # when it became full: what it has once `head` is out
-
-
-class Audience:
-    """All viewers of one edition, and where a sweep over them stands."""
-
-    __slots__ = ("aside", "cursor", "due", "edition", "log", "on_behind", "sent_ms", "swept_to", "viewers", "waiters")
-
-    def __init__(self, edition: Edition, on_behind: Callable[[Viewer], None], now_ms: int) -> None:
-        """on_behind: called with a viewer whose offset has fallen off the log; it is already detached, and open."""
-        self.edition = edition
-        self.log = edition.log
-        self.on_behind = on_behind
-        self.viewers: list[Viewer] = []
-        self.cursor = -1  # the next viewer of the sweep under way; sweeps go downwards, so that removal is a swap
-        self.swept_to = self.log.end
-        self.due = b""  # what the next sweep gives to all, beside the log
-        self.aside = b""  # what the sweep under way gives them, after what the log has for them
-        self.sent_ms = now_ms
-        self.waiters: set[asyncio.Event] = set()  # of streamed responses, see rms/streamed.py
-
-
-SLICE_MS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0)
-SLICE_SENDS_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000)
-
-
-@dataclass(frozen=True, slots=True)
-class SweepStatistics:
-    viewers: int
-    stalled: int
-    lag_bytes_max: int
-    """how far the slowest viewer is behind"""
-    sends: int
-    bytes: int
-    deliveries: int
-    """frames that sweeps gave to viewers, times the viewers; a backfill and a slow viewer's catching up not counted"""
-    slices: int
-    slice_ms: tuple[int, ...]
-    """slices by how long they held the event loop: one number for each of SLICE_MS_BOUNDS, and one for longer ones"""
-    slice_ms_sum: float
-    slice_ms_longest: float
-    slice_sends: tuple[int, ...]
-    """slices by how many viewers they came by, likewise for SLICE_SENDS_BOUNDS"""
-    slice_sends_sum: int
-    closes: dict[str, int]
-    """why viewers were let go, and how many"""
+from rms.sweep_counts import SweepCounts, SweepStatistics
 
 
 class Sweeper:
@@ -105,38 +40,35 @@ class Sweeper:
         self._queued: set[int] = set()  # ids of the audiences in _dirty
         self._scheduled = False
         self._stalled: set[Viewer] = set()
-        self._sends = self._bytes = self._deliveries = 0
-        self._slice_ms = [0] * (len(SLICE_MS_BOUNDS) + 1)
-        self._slice_sends = [0] * (len(SLICE_SENDS_BOUNDS) + 1)
-        self._slice_ms_sum = self._slice_ms_longest = 0.0
-        self._slice_sends_sum = 0
-        self._closes: Counter[str] = Counter()
+        self._counts = SweepCounts()
         loop.add_reader(self._epoll.fileno(), self._on_events)
 
     def __len__(self) -> int:
         return len(self._by_fd)
 
     def add(self, viewer: Viewer) -> None:
-        """The viewer's socket is non-blocking, open, and known to nobody else. Its first bytes go out now."""
+        """The viewer's socket is open and known to nobody else. Its first bytes go out now.
+
+        Raises OSError if the kernel watches no more sockets; the viewer is closed then.
+        """
+        try:
+            self._epoll.register(viewer, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        except OSError:
+            viewer.close()
+            raise
         audience = viewer.audience
         viewer.index = len(audience.viewers)
         audience.viewers.append(viewer)
-        self._by_fd[viewer.fd] = viewer
-        self._set_options(viewer.fd)
-        self._epoll.register(viewer.fd, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        self._by_fd[viewer.fileno()] = viewer
+        self._set_options(viewer)
         self._continue(viewer)
 
-    def _set_options(self, fd: int) -> None:
-        peer = socket.socket(fileno=fd)
-        try:
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._settings.user_timeout_ms)
+    def _set_options(self, viewer: Viewer) -> None:
+        with contextlib.suppress(OSError):  # gone already; epoll will say so
+            viewer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            viewer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._settings.user_timeout_ms)
             if self._settings.send_buffer_bytes:
-                peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._settings.send_buffer_bytes)
-        except OSError:
-            pass  # gone already; epoll will say so
-        finally:
-            peer.detach()
+                viewer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._settings.send_buffer_bytes)
 
     def publish(self, audience: Audience) -> None:
         """The audience's log has grown."""
@@ -170,15 +102,8 @@ class Sweeper:
             self._queued.discard(id(audience))
             if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
                 self.publish(audience)
-        self._measure((time.perf_counter() - began) * 1_000, self._settings.slice_viewers - budget)
+        self._counts.slice((time.perf_counter() - began) * 1_000, self._settings.slice_viewers - budget)
         self._schedule()
-
-    def _measure(self, held_ms: float, sends: int) -> None:
-        self._slice_ms[bisect_left(SLICE_MS_BOUNDS, held_ms)] += 1
-        self._slice_sends[bisect_left(SLICE_SENDS_BOUNDS, sends)] += 1
-        self._slice_ms_sum += held_ms
-        self._slice_sends_sum += sends
-        self._slice_ms_longest = max(self._slice_ms_longest, held_ms)
 
     def _sweep(self, audience: Audience, budget: int) -> int:
         """Goes on with the audience's sweep, or begins one; returns what is left of the budget."""
@@ -193,38 +118,43 @@ class Sweeper:
         aside = audience.edition.aside(audience.aside) if audience.aside else b""
         chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
         whole: Counter[int] = Counter()  # how many viewers took all that there was for them, by their offset
-        chunk_bytes, base, write, end = self._settings.chunk_bytes, log.base, os.write, target + len(aside)
+        chunk_bytes, base, end = self._settings.chunk_bytes, log.base, target + len(aside)
+        # Nearly all viewers stand at the same place: what is to be known for them is looked up when the place changes.
+        place, chunk, takers, rest, bytes_sent, sends = -1, b"", 0, 0, 0, 0
         # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
-        cursor = min(audience.cursor, len(viewers) - 1)
-        while cursor >= 0 and budget > 0:
+        cursor = first = min(audience.cursor, len(viewers) - 1)
+        stop = max(cursor - budget, -1)
+        while cursor > stop:
             viewer = viewers[cursor]
             cursor -= 1
-            budget -= 1
             offset = viewer.offset
             if viewer.stalled_ms or (offset == target and not aside):
                 continue
-            if offset < base:
-                self._behind(viewer)
-                continue
-            chunk = chunks.get(offset)
-            if chunk is None:
-                chunk = log.read(offset, chunk_bytes)
-                if offset + len(chunk) == target:
-                    chunk += aside
-                chunks[offset] = chunk
+            if offset != place:
+                if offset < base:
+                    self._behind(viewer)
+                    continue
+                whole[place] += takers
+                place, takers, rest = offset, 0, end - offset
+                if offset not in chunks:
+                    chunk = log.read(offset, chunk_bytes)
+                    if offset + len(chunk) == target:
+                        chunk += aside
+                    chunks[offset] = chunk
+                chunk = chunks[offset]
             try:
-                sent = write(viewer.fd, chunk)
+                sent = viewer.send(chunk)
             except BlockingIOError:
                 self._stall(viewer)
                 continue
             except OSError:
                 self._close(viewer, "reset")
                 continue
-            self._sends += 1
-            self._bytes += sent
-            if offset + sent == end:
+            sends += 1
+            bytes_sent += sent
+            if sent == rest:
                 viewer.offset = target
-                whole[offset] += 1
+                takers += 1
             elif offset + sent >= target:
                 viewer.offset = target
                 viewer.head = chunk[sent:]  # the rest of what is given aside
@@ -232,23 +162,24 @@ class Sweeper:
             else:
                 self._advance(viewer, sent, full=sent < len(chunk))
         audience.cursor = cursor
-        for offset, takers in whole.items():
-            self._deliveries += takers * log.frames(offset, target)
+        whole[place] += takers
+        self._counts.sends += sends
+        self._counts.bytes += bytes_sent
+        self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole.items() if count)
         if cursor < 0:
             audience.sent_ms = _now_ms()
-        return budget
+        return budget - (first - cursor)
 
     def _write(self, viewer: Viewer, data: bytes) -> bool:
         """Writes bytes that don't stand in the log; what can't be sent now becomes the head. True if all went out."""
         try:
-            sent = os.write(viewer.fd, data)
+            sent = viewer.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._close(viewer, "reset")
             return False
-        self._sends += 1
-        self._bytes += sent
+        self._counts.sent(sent)
         viewer.head = data[sent:]
         if viewer.head:
             self._stall(viewer)
@@ -268,14 +199,13 @@ class Sweeper:
         """One chunk at once; if it takes that and wants more, it comes again after others had their turn."""
         chunk = viewer.audience.log.read(viewer.offset, self._settings.chunk_bytes)
         try:
-            sent = os.write(viewer.fd, chunk)
+            sent = viewer.send(chunk)
         except BlockingIOError:
             self._stall(viewer)
         except OSError:
             self._close(viewer, "reset")
         else:
-            self._sends += 1
-            self._bytes += sent
+            self._counts.sent(sent)
             self._advance(viewer, sent, full=sent < len(chunk))
 
     def _advance(self, viewer: Viewer, sent: int, full: bool) -> None:
@@ -290,7 +220,7 @@ class Sweeper:
             self._loop.call_soon(self._continue_if_open, viewer)
 
     def _continue_if_open(self, viewer: Viewer) -> None:
-        if self._by_fd.get(viewer.fd) is viewer and not viewer.stalled_ms:
+        if self._by_fd.get(viewer.fileno()) is viewer and not viewer.stalled_ms:
             self._continue(viewer)
 
     def _stall(self, viewer: Viewer) -> None:
@@ -327,8 +257,8 @@ class Sweeper:
     def detach(self, viewer: Viewer) -> None:
         """Forgets the viewer and leaves its socket open, registered nowhere."""
         self._unstall(viewer)
-        del self._by_fd[viewer.fd]
-        self._epoll.unregister(viewer.fd)
+        del self._by_fd[viewer.fileno()]
+        self._epoll.unregister(viewer)
         viewers = viewer.audience.viewers
         last = viewers.pop()
         if last is not viewer:
@@ -339,14 +269,14 @@ class Sweeper:
     def let_go(self, viewer: Viewer, why: str, last_words: bytes) -> None:
         """Closes a viewer that is detached, with some last words as far as its socket takes them."""
         with contextlib.suppress(OSError):
-            os.write(viewer.fd, viewer.head + last_words)
-        os.close(viewer.fd)
-        self._closes[why] += 1
+            viewer.send(viewer.head + last_words)
+        viewer.close()
+        self._counts.closes[why] += 1
 
     def _close(self, viewer: Viewer, why: str) -> None:
         self.detach(viewer)
-        os.close(viewer.fd)
-        self._closes[why] += 1
+        viewer.close()
+        self._counts.closes[why] += 1
 
     def close_some(self, audience: Audience, count: int, why: str, last_words: bytes) -> int:
         """Closes up to `count` viewers; those that have read everything get some last words. Returns how many."""
@@ -355,7 +285,7 @@ class Sweeper:
         for viewer in leaving:
             if not viewer.stalled_ms and viewer.offset == audience.log.end:
                 with contextlib.suppress(OSError):
-                    os.write(viewer.fd, words)
+                    viewer.send(words)
             self._close(viewer, why)
         return len(leaving)
 
@@ -367,21 +297,8 @@ class Sweeper:
         self._epoll.close()
 
     def statistics(self) -> SweepStatistics:
-        return SweepStatistics(
-            viewers=len(self._by_fd),
-            stalled=len(self._stalled),
-            lag_bytes_max=max((viewer.audience.log.end - viewer.offset for viewer in self._stalled), default=0),
-            sends=self._sends,
-            bytes=self._bytes,
-            deliveries=self._deliveries,
-            slices=sum(self._slice_ms),
-            slice_ms=tuple(self._slice_ms),
-            slice_ms_sum=self._slice_ms_sum,
-            slice_ms_longest=self._slice_ms_longest,
-            slice_sends=tuple(self._slice_sends),
-            slice_sends_sum=self._slice_sends_sum,
-            closes=dict(self._closes),
-        )
+        lags = (viewer.audience.log.end - viewer.offset for viewer in self._stalled)
+        return self._counts.frozen(len(self._by_fd), len(self._stalled), max(lags, default=0))
 
 
 def _now_ms() -> int:

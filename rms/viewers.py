@@ -7,6 +7,7 @@ from functools import partial
 
 from history.store import StoreUnavailable
 from rms.asking import Asked, Refused
+from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
 from rms.drain import Drain
 from rms.editions import GZIP_HEAD, stored
@@ -15,7 +16,7 @@ from rms.feeds import Feeds, TooManyVideos
 from rms.rooms import Room, wall_ms
 from rms.sse import retry_line
 from rms.streamed import stream_from
-from rms.sweep import Audience, Sweeper, Viewer
+from rms.sweep import Sweeper
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -86,10 +87,11 @@ class Viewers:
             audience = self._feeds.audience(room, asked.wish)
             private, offset = audience.edition.attach(find(), wall_ms())
             head = GZIP_STREAM_HEAD + stored(self._retry()) if asked.wish.gzip else STREAM_HEAD + self._retry()
-            self._sweeper.add(Viewer(fd, audience, head + private, offset))
+            viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:
             os.close(fd)
             raise
+        self._sweeper.add(viewer)
         return None
 
     def _retry(self) -> bytes:

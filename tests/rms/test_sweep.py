@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from rms.audience import Audience, Viewer
 from rms.byte_log import ByteLog
 from rms.config import RmsSettings
 from rms.feed import Attach
 from rms.position import Position
-from rms.sweep import Audience, Sweeper, Viewer
+from rms.sweep import Sweeper
 from tests.waiting import eventually
 
 

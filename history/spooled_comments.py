@@ -46,7 +46,7 @@ class SpooledComments:
 
     def reaches(self, video_id: str, comment_id: int) -> bool:
         """Whether it holds one of that video with this id or a smaller one"""
-        ids = self._ids.get(video_id)
+        ids = self._ids.get(video_id, [])
         return bool(ids) and ids[0] <= comment_id
 
     def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:

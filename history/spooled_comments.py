@@ -15,15 +15,16 @@ class SpooledComments:
 
     def __init__(self) -> None:
         self._ids: dict[str, list[int]] = {}  # of each video, ascending
-        self._comments: dict[int, Comment] = {}
+        self._comments: dict[str, dict[int, Comment]] = {}  # of each video, by id
 
     def __len__(self) -> int:
-        return len(self._comments)
+        return sum(map(len, self._ids.values()))
 
     def add(self, comments: Iterable[Comment]) -> None:
         for comment in comments:
-            if comment.id not in self._comments:
-                self._comments[comment.id] = comment
+            known = self._comments.setdefault(comment.video_id, {})
+            if comment.id not in known:
+                known[comment.id] = comment
                 insort(self._ids.setdefault(comment.video_id, []), comment.id)
 
     def remove(self, comments: Iterable[Comment]) -> None:
@@ -35,13 +36,13 @@ class SpooledComments:
 
     def forget(self, video_id: str, ids: Iterable[int]) -> None:
         """Those of that video; others, and unknown ones, change nothing."""
-        mine = self._ids.get(video_id, [])
-        gone = set(ids).intersection(mine)
-        for comment_id in gone:
-            del self._comments[comment_id]
-        if left := [comment_id for comment_id in mine if comment_id not in gone]:
-            self._ids[video_id] = left
+        known = self._comments.get(video_id, {})
+        for comment_id in ids:
+            known.pop(comment_id, None)
+        if known:
+            self._ids[video_id] = [comment_id for comment_id in self._ids[video_id] if comment_id in known]
         else:
+            self._comments.pop(video_id, None)
             self._ids.pop(video_id, None)
 
     def reaches(self, video_id: str, comment_id: int) -> bool:
@@ -52,9 +53,9 @@ class SpooledComments:
     def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         ids = self._ids.get(video_id, [])
         end = len(ids) if before is None else bisect_left(ids, before)
-        return [self._comments[comment_id] for comment_id in reversed(ids[max(0, end - limit) : end])]
+        return [self._comments[video_id][comment_id] for comment_id in reversed(ids[max(0, end - limit) : end])]
 
     def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
         ids = self._ids.get(video_id, [])
         begin = bisect_right(ids, after)
-        return [self._comments[comment_id] for comment_id in ids[begin : begin + limit]]
+        return [self._comments[video_id][comment_id] for comment_id in ids[begin : begin + limit]]

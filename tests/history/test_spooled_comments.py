@@ -36,3 +36,12 @@ def test_what_is_erased_is_not_read() -> None:
     assert spooled.older("video", None, 9) == [a_comment(1)]
     spooled.remove([a_comment(1), a_comment(2)])
     assert len(spooled) == 0
+
+
+def test_videos_do_not_mix() -> None:
+    """Ids are unique; should two comments have the same one nevertheless, neither hides the other."""
+    spooled = SpooledComments()
+    spooled.add([a_comment(1, "a"), a_comment(1, "b")])
+    assert (len(spooled), spooled.older("b", None, 9)) == (2, [a_comment(1, "b")])
+    spooled.remove([a_comment(1, "a")])
+    assert (spooled.older("a", None, 9), spooled.newer("b", 0, 9)) == ([], [a_comment(1, "b")])

@@ -1,0 +1,177 @@
+"""The spool and the cache before a real Cassandra, wired as comment_service has them, while it is killed and stuck."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from history.cached_store import CachedStore, CacheSettings
+from history.config import StoreSettings
+from history.ids import IdSource
+from history.model import Comment
+from history.opening import open_store
+from history.spool import Spool
+from history.spooled_store import SpooledStore, SpoolSettings
+from history.store import History, Store
+from tests.cassandra_fixture import CassandraUnderTest
+from tests.history.comments import a_comment
+from tests.history.contract import StoreContract, video
+
+__all__ = ["video"]
+
+SPOOLING = SpoolSettings(slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50)
+PATIENT = replace(SPOOLING, slow_ms=60_000)
+IMPATIENT = StoreSettings(cassandra_request_timeout_ms=1_000, cassandra_reconnect_ms=100)
+CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, late_ms=0, tip_ms=1, closed_ms=1)
+BACK_S_MAX = 60
+
+
+class Told:
+    """Who tells the other nodes' readers"""
+
+    def __init__(self) -> None:
+        self.hidden: list[int] = []
+        self.shown = 0
+
+    def hide(self, from_id: int) -> None:
+        self.hidden.append(from_id)
+
+    def show(self) -> None:
+        self.shown += 1
+
+
+class Node:
+    """What one comment_service has of stores"""
+
+    def __init__(self, history: Store, folder: Path, spooling: SpoolSettings = SPOOLING) -> None:
+        self.history = history
+        self.told = Told()
+        self.spool = Spool.open(folder / "spool", bytes_max=10_000_000, segment_bytes_max=65_536)
+        self.spooled = SpooledStore(history, self.spool, self.told, spooling)
+        self.store = CachedStore(self.spooled, CACHING, is_whole=lambda: not self.spooled.is_away)
+        self._draining = asyncio.create_task(self.spooled.drain())
+
+    async def wait_drained(self) -> None:
+        async with asyncio.timeout(BACK_S_MAX):
+            await self.spooled.wait_drained()
+
+    async def stop(self) -> None:
+        self._draining.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._draining
+        await self.store.close()
+
+
+@pytest.fixture(scope="module")
+def new_url(cassandra: CassandraUnderTest) -> Callable[[], str]:
+    return cassandra.new_url
+
+
+@pytest.fixture(scope="module")
+def url(shared_cassandra_url: str) -> str:
+    return shared_cassandra_url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    node = Node(await open_store(url), tmp_path_factory.mktemp("node"), PATIENT)
+    yield node.store
+    await node.stop()
+
+
+class TestContractThroughCacheAndSpool(StoreContract):
+    """What a comment_service's readers and writers have, with a Cassandra that answers"""
+
+
+class Author:
+    """Says one thing after the other, and remembers what was taken."""
+
+    def __init__(self, store: Store, video_id: str) -> None:
+        self._store = store
+        self._video_id = video_id
+        self._ids = IdSource(9)
+        self.taken: list[Comment] = []
+
+    async def say(self, count: int) -> None:
+        for _ in range(count):
+            now_ms = time.time_ns() // 1_000_000
+            comment = a_comment(self._ids.next(now_ms), self._video_id, f"number {len(self.taken)}")
+            await self._store.append([comment])
+            self.taken.append(comment)
+
+
+@pytest.fixture
+async def history(url: str) -> AsyncIterator[History]:
+    history = await open_store(url, IMPATIENT)
+    yield history
+    await history.close()
+
+
+async def test_killed_it_gets_everything_when_it_is_back(
+    cassandra: CassandraUnderTest, history: History, video: str, tmp_path: Path
+) -> None:
+    node = Node(history, tmp_path)
+    author = Author(node.store, video)
+    await author.say(20)
+    await asyncio.to_thread(cassandra.kill)
+    try:
+        await author.say(100)
+        assert node.spooled.is_away
+        assert await node.store.older(video, None, 50) == author.taken[:-51:-1]
+        assert await node.store.newer(video, author.taken[60].id, 10) == author.taken[61:71]
+        await node.store.check()
+    finally:
+        await asyncio.to_thread(cassandra.start)
+    await author.say(20)
+    await node.wait_drained()
+    assert await history.newer(video, 0, 1_000) == author.taken
+    assert node.told.shown == 1
+    assert author.taken[19].id < min(node.told.hidden) <= author.taken[21].id
+    await node.stop()
+
+
+async def test_stuck_it_is_left_alone_until_it_goes_on(
+    cassandra: CassandraUnderTest, history: History, video: str, tmp_path: Path
+) -> None:
+    node = Node(history, tmp_path)
+    author = Author(node.store, video)
+    await author.say(20)
+    cassandra.send_signal(signal.SIGSTOP)
+    try:
+        await author.say(100)
+        assert node.spooled.is_away
+        await node.store.check()
+    finally:
+        cassandra.send_signal(signal.SIGCONT)
+    await author.say(20)
+    await node.wait_drained()
+    # Those that it was given before it was stuck it may store now, too: the same ones.
+    assert await history.newer(video, 0, 1_000) == author.taken
+    await node.stop()
+
+
+async def test_what_a_dead_process_had_spooled_is_drained_by_the_next(
+    cassandra: CassandraUnderTest, url: str, video: str, tmp_path: Path
+) -> None:
+    """Half of it is in the store already: it died while it drained."""
+    first = Node(await open_store(url, IMPATIENT), tmp_path)
+    author = Author(first.store, video)
+    cassandra.send_signal(signal.SIGSTOP)
+    try:
+        await author.say(60)
+        await first.stop()
+    finally:
+        cassandra.send_signal(signal.SIGCONT)
+    history = await open_store(url)
+    await history.append(author.taken[:30])
+    second = Node(history, tmp_path)
+    assert second.told.hidden == [author.taken[0].id]
+    await second.wait_drained()
+    assert await history.newer(video, 0, 1_000) == author.taken
+    await second.stop()

@@ -18,7 +18,9 @@ from comment_service.answers import Cors, ErrorAnswers, Faults
 from comment_service.erasing import ErasingApi
 from comment_service.errors import ServiceError, WrongMethod
 from comment_service.fast_create import CREATE_ERROR, FastCreate
+from comment_service.fast_page import FastPage
 from comment_service.intake import Intake
+from comment_service.kept_pages import KeptPages
 from comment_service.page_files import PageFiles
 from comment_service.pages import Pages
 from comment_service.placement import Placement
@@ -33,6 +35,7 @@ from comment_service.request_parts import (
     wants_event_stream,
 )
 from comment_service.videos import VideosApi
+from comment_service.whole_answers import WholeAnswers
 from history.model import comment_json
 from history.store import Reader, StoreUnavailable
 from proto.http import health_response
@@ -56,6 +59,7 @@ class Api:
     intake: Intake
     history: Reader
     pages: Pages
+    kept_pages: KeptPages
     registry: CollectorRegistry
     placement: Placement
     publisher: Publisher
@@ -115,6 +119,7 @@ class Api:
             "store": store,
             "dispatchers_connected": self.replicas.connected(),
             "dispatchers_configured": len(self.replicas),
+            "dispatcher_trouble": self.replicas.troubles,
             "publisher": asdict(self.publisher.statistics()),
         }
         return store == "ok", details
@@ -174,4 +179,6 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> ASGIAp
         },
     )
     app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
-    return FastCreate(app, Cors(app, **cors_rules), api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)
+    whole = WholeAnswers(Cors(app, **cors_rules))
+    fast_page = FastPage(app, whole, api.kept_pages)
+    return FastCreate(fast_page, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)

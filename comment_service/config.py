@@ -23,7 +23,8 @@ from history.cached_store import CacheSettings
 from history.config import StoreSettings
 from history.ids import NODES
 from history.spooled_store import SpoolSettings
-from proto.settings import Address, Addresses, Settings
+from proto.replicas import DispatcherSettings
+from proto.settings import Address
 
 
 def _node(value: object) -> int | str:
@@ -34,7 +35,7 @@ def _node(value: object) -> int | str:
     raise ValueError(f"0 to {NODES - 1}, or auto")
 
 
-class Config(Settings):
+class Config(DispatcherSettings):
     """One comment_service: accepts comments, serves pages of them, and sends viewers to their RMS node."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")
@@ -45,9 +46,6 @@ class Config(Settings):
         description="number of this process, 0 to 1023, unique among all that share a history: it is a part of each "
         "comment's id, and two with the same number would give one id to two comments. auto takes a free one, and "
         "needs a state folder of its own",
-    )
-    dispatchers: Addresses = Field(
-        "127.0.0.1:7001,127.0.0.1:7002", description="host:port of every dispatcher replica, with commas between"
     )
     store: str = Field(
         "sqlite:.data/comments.db", description="history: sqlite:PATH or cassandra://HOST[,HOST...][:PORT]/KEYSPACE"
@@ -212,6 +210,9 @@ class Config(Settings):
     cache_bytes_max: int = Field(
         67_108_864, ge=1_048_576, description="bytes of comments cached for readers: about 100,000 of them"
     )
+    cache_pages_bytes_max: int = Field(
+        16_777_216, ge=0, description="bytes of pages kept as they were sent, beside that: about 4,000 of 10 comments"
+    )
     cache_read_comments: int = Field(
         200, ge=1, description="comments in one read of the store: twenty pages of 10, for most who scroll go on"
     )
@@ -300,7 +301,8 @@ class Config(Settings):
         return HttpLimits(self.body_bytes_max, self.body_timeout_ms)
 
     def page_settings(self) -> PageSettings:
-        return PageSettings(self.pagesize_default, self.pagesize_max, self.cache_late_ms, self.cache_closed_ms)
+        late_ms = self.cache_late_ms + self.cache_tip_ms  # a page may be cut from a copy that is so old
+        return PageSettings(self.pagesize_default, self.pagesize_max, late_ms, self.cache_closed_ms)
 
     def video_limits(self) -> VideoLimits:
         author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)

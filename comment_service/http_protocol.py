@@ -9,12 +9,13 @@ import asyncio
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proto.http import error_response
 
-BODY_IS_COMPLETE = "comment_service.body_is_complete"
-"""In a scope: the whole body has arrived, `receive` gives it at once."""
+CYCLE = "comment_service.cycle"
+"""In a scope: uvicorn's cycle of this request, for `write_whole`. It is there once the whole body has arrived, so that
+`receive` gives it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,24 @@ class ConnectionLimits:
     head_timeout_ms: int
     head_bytes_max: int
     connections_max: int
+
+
+def write_whole(cycle: RequestResponseCycle, status_line: bytes, lines: bytes, body: bytes) -> bool:
+    """Writes an answer at once, and leaves the cycle as its own `send` does. lines: headers, right as they are.
+
+    False: nothing was written, for the request's connection ends with the answer, its client doesn't read, or it asked
+    for the head only. Then `send` does it.
+    """
+    if not cycle.keep_alive or cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
+        return False
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    if not cycle.disconnected:
+        usual = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])  # Date, each second another one
+        cycle.transport.write(b"".join((status_line, usual, lines, b"\r\n", body)))
+        cycle.message_event.set()
+        cycle.on_response()
+    return True
 
 
 async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        self.scope[BODY_IS_COMPLETE] = True  # type: ignore[literal-required]  # ours, not ASGI's
+        self.scope[CYCLE] = self.cycle  # type: ignore[literal-required]  # ours, not ASGI's
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

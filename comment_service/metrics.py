@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from comment_service.kept_pages import KeptPagesStatistics
 from comment_service.publish import PublisherStatistics
 from history.cached_store import CacheStatistics
 from history.group_commit import GroupCommitStatistics
@@ -41,6 +42,7 @@ class ServiceStatistics:
     commit: GroupCommitStatistics
     spooled: SpooledStatistics
     cache: CacheStatistics
+    pages: KeptPagesStatistics
     publisher: PublisherStatistics
     dispatchers_connected: int
 
@@ -63,6 +65,8 @@ class ServiceCollector(Collector):
             ("spool_age_seconds", "age of the oldest comment in the spool", age_s),
             ("cache_bytes", "bytes of cached comments", cache.bytes),
             ("cache_bytes_max", "bytes that may be cached", cache.bytes_max),
+            ("pages_bytes", "bytes of pages kept as they were sent", now.pages.bytes),
+            ("pages_bytes_max", "bytes of pages that may be kept", now.pages.bytes_max),
             ("publish_backlog", "comments waiting to be published", publisher.backlog),
             ("publish_in_flight", "comments published and not yet answered", publisher.in_flight),
             ("catching_up", "1 while nodes are asked to read history", int(publisher.catching_up)),
@@ -73,6 +77,7 @@ class ServiceCollector(Collector):
             ("accepted", "comments acknowledged as durable", sum(now.tally.durable_ms)),
             ("writes", "writes of comments, each with many", now.commit.writes),
             ("drained", "comments brought from the spool to the store", now.spooled.drained),
+            ("pages_hits", "pages sent as they were before, without asking the cache", now.pages.hits),
             ("cache_hits", "runs of comments that were cached", cache.hits),
             ("cache_misses", "runs of comments that had to be read", cache.misses),
             ("store_reads", "reads of the store for pages", cache.reads),

@@ -10,17 +10,21 @@ the same (ETag, 304). Any id is a cursor: a wrong one gives other comments, neve
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from comment_service.admission import valid_video_id
+from comment_service.kept_pages import KeptPages, MadePage
 from comment_service.request_parts import has_parameter, newer_query, page_query
+from comment_service.whole_answers import Head
+from history.cached_runs import Validity
+from history.cached_store import CachedStore
 from history.ids import time_of
 from history.model import Page, page_json
-from history.store import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,36 +38,43 @@ class PageSettings:
 
 
 class Pages:
-    def __init__(self, history: Reader, settings: PageSettings, *, is_whole: Callable[[], bool]) -> None:
-        """is_whole: whether what history answers now is all there is. If not, no page is closed."""
+    def __init__(
+        self, history: CachedStore, kept: KeptPages, settings: PageSettings, *, is_whole: Callable[[], bool]
+    ) -> None:
+        """kept: gets what was made. is_whole: whether what history answers now is all there is. If not, no page is
+        closed."""
         self._history = history
+        self._kept = kept
         self._settings = settings
         self._is_whole = is_whole
 
     async def page(self, request: Request) -> Response:
         video_id = valid_video_id(request.path_params["video_id"])
         if has_parameter(request, "newer_than"):
-            page, closed = await self._newer(request, video_id), False
+            made = _made(await self._newer(request, video_id), "no-cache", ())
         else:
-            page, closed = await self._older(request, video_id)
-        body = page_json(page)
-        etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}"'
-        keep = f"public, max-age={self._settings.closed_ms // 1000}" if closed else "no-cache"
-        headers = {"etag": etag, "cache-control": keep}
-        if _names(request.headers.get("if-none-match"), etag):
-            return Response(status_code=304, headers=headers)
-        return Response(body, media_type="application/json", headers=headers)
+            made = await self._older(request, video_id)
+            self._kept.keep((request.scope["path"], request.scope["query_string"]), made, time.monotonic())
+        known = request.headers.get("if-none-match")
+        if known is not None and names(known, made.etag):
+            response = Response(status_code=made.unchanged.status)
+            response.raw_headers.extend(made.unchanged.headers)
+        else:
+            response = Response(made.body)
+            response.raw_headers.extend(made.head.headers)
+        return response
 
-    async def _older(self, request: Request, video_id: str) -> tuple[Page, bool]:
-        """The page, and whether it is closed"""
+    async def _older(self, request: Request, video_id: str) -> MadePage:
         settings = self._settings
         before, size = page_query(
             request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
         )
         closed = before is not None and time_of(before) < _now_ms() - settings.late_ms
-        comments = await self._history.older(video_id, before, size + 1)  # one more tells whether there is a next
+        # One more tells whether there is a next page.
+        comments, validities = await self._history.older_valid(video_id, before, size + 1)
         next_cursor = comments[size - 1].id if len(comments) > size else None
-        return Page(comments[:size], next_cursor), closed and self._is_whole()
+        keep = f"public, max-age={settings.closed_ms // 1000}" if closed and self._is_whole() else "no-cache"
+        return _made(Page(comments[:size], next_cursor), keep, validities)
 
     async def _newer(self, request: Request, video_id: str) -> Page:
         settings = self._settings
@@ -75,11 +86,17 @@ class Pages:
         return Page(comments[:size][::-1], next_cursor)
 
 
-def _names(if_none_match: str | None, etag: str) -> bool:
+def names(if_none_match: str, etag: str) -> bool:
     """Whether the caller has it (RFC 9110, 13.1.2: weakly compared)"""
-    if if_none_match is None:
-        return False
     return etag in (each.strip().removeprefix("W/") for each in if_none_match.split(",")) or if_none_match == "*"
+
+
+def _made(page: Page, keep: str, validities: Sequence[Validity]) -> MadePage:
+    body = page_json(page)
+    etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}"'
+    headers = [(b"etag", etag.encode()), (b"cache-control", keep.encode())]
+    head = Head(HTTPStatus.OK, [*headers, (b"content-type", b"application/json")])
+    return MadePage(body, etag, head, Head(HTTPStatus.NOT_MODIFIED, headers), validities)
 
 
 def _now_ms() -> int:

@@ -18,6 +18,7 @@ from comment_service.forgetting import forget_for_ever
 from comment_service.http_protocol import http_protocol
 from comment_service.idempotency import FirstAnswers
 from comment_service.intake import Intake
+from comment_service.kept_pages import KeptPages
 from comment_service.key_claims import KeyClaims
 from comment_service.late_store import LateStore
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
@@ -58,6 +59,9 @@ class Copies:
         self.spooled.forget(video_id, ids)
         await self.cached.forget(video_id, ids)
 
+    async def read_again(self, video_id: str, low_id: int, high_id: int) -> None:
+        await self.cached.read_again(video_id, low_id, high_id)
+
     async def wait_drained(self) -> None:
         await self.spooled.wait_drained()
 
@@ -71,7 +75,7 @@ class Service:
         self._watermark = watermark
         host, port = listener.getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self.replicas = Replicas(config.dispatchers.split(","), config.keepalive())
+        self.replicas = Replicas(config.whereabouts(), config.keepalive(), config.tls())
         assert isinstance(config.node, int)  # `with_node` has chosen
         ids = IdSource(config.node)
         self._node_claim = NodeClaim(config.node, config.state_dir, self._opened, config.lease_settings())
@@ -80,6 +84,7 @@ class Service:
         self.late_store = LateStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
         self.spooled = SpooledStore(self.late_store, spool, self.publisher, config.spool_settings())
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=self._is_whole)
+        self.kept_pages = KeptPages(bytes_max=config.cache_pages_bytes_max)
         self._tally = Tally()
         self.commit = GroupCommit(
             self._append,
@@ -95,6 +100,7 @@ class Service:
             commit=self.commit.statistics(),
             spooled=self.spooled.statistics(),
             cache=self.store.statistics(),
+            pages=self.kept_pages.statistics(),
             publisher=self.publisher.statistics(),
             dispatchers_connected=self.replicas.connected(),
         )
@@ -153,7 +159,8 @@ class Service:
             admission=config.admission(),
             intake=Intake(ids, self.commit, self.publisher, first_answers, claims, gate),
             history=self.store,
-            pages=Pages(self.store, config.page_settings(), is_whole=self._is_whole),
+            pages=Pages(self.store, self.kept_pages, config.page_settings(), is_whole=self._is_whole),
+            kept_pages=self.kept_pages,
             registry=build_registry(self.statistics),
             placement=Placement(
                 self.replicas, try_timeout_ms=config.place_try_timeout_ms, timeout_ms=config.place_timeout_ms
@@ -199,6 +206,7 @@ class Service:
         opening = self.late_store.start()
         opening.add_done_callback(self._say_ready)
         behind = [
+            asyncio.create_task(self.replicas.follow()),
             asyncio.create_task(self._drain()),
             asyncio.create_task(self._keep_node()),
             asyncio.create_task(self._forget_erased()),
@@ -233,9 +241,7 @@ class Service:
 
     async def _forget_erased(self) -> None:
         copies, config = Copies(self.store, self.spooled), self.config
-        await forget_for_ever(
-            self._opened, copies.forget, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
-        )
+        await forget_for_ever(self._opened, copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms)
 
     async def _drain(self) -> None:
         await self.late_store.tried.wait()  # a start isn't told as if the store had gone

@@ -11,6 +11,8 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp", "Z
 
 def has_visible_character(text: str) -> bool:
     """Stops at the first one that is seen, so the usual text costs one look."""
+    if "!" <= text[:1] <= "~":
+        return True
     return any(
         unicodedata.category(character) not in _INVISIBLE and character not in _BLANK_LETTERS for character in text
     )

@@ -7,7 +7,7 @@ expires is decided outside.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from history.model import Comment
 
@@ -20,17 +20,33 @@ COMMENT_BYTES = 450
 
 
 @dataclass(slots=True)
+class Validity:
+    """Given to whoever makes something of a run's comments: until when that is what he would make again."""
+
+    until_s: float
+    """By the clock of whoever keeps the run. It comes early when the run changes or goes."""
+
+
+@dataclass(slots=True)
 class Run:
     low: int
     """0: nothing is before"""
     high: int
     comments: list[Comment]  # newest first
+    size: int = field(init=False)
+    """Bytes of memory, about"""
+    validity: Validity = field(init=False)
+    """Of what it holds now; over, unless it is kept"""
+    _until_s: float = field(init=False, default=0.0)
 
-    @property
-    def size(self) -> int:
-        """Bytes of memory, about"""
-        texts = sum(4 * len(each.message) + len(each.author.name) + len(each.author.id) for each in self.comments)
-        return RUN_BYTES + COMMENT_BYTES * len(self.comments) + texts
+    def __post_init__(self) -> None:
+        self.size = RUN_BYTES + sum(map(_size, self.comments))
+        self.validity = Validity(0)
+
+    def keep_until(self, until_s: float) -> None:
+        """0: no longer"""
+        self._until_s = until_s
+        self._changed()
 
     def before(self, high: int, limit: int) -> list[Comment]:
         begin = bisect_right(self.comments, -high, key=_descending)
@@ -44,10 +60,16 @@ class Run:
         if at < len(self.comments) and self.comments[at].id == comment.id:
             return False
         self.comments.insert(at, comment)
+        self.size += _size(comment)
+        self._changed()
         return True
 
     def forget(self, ids: Collection[int]) -> None:
-        self.comments = [comment for comment in self.comments if comment.id not in ids]
+        gone = [comment for comment in self.comments if comment.id in ids]
+        if gone:
+            self.comments = [comment for comment in self.comments if comment.id not in ids]
+            self.size -= sum(map(_size, gone))
+            self._changed()
 
     def split(self, border: int) -> "list[Run]":
         """What is below the border, and what isn't: one run or two"""
@@ -55,6 +77,10 @@ class Run:
             return [self]
         at = bisect_left(self.comments, -border + 1, key=_descending)
         return [Run(self.low, border, self.comments[at:]), Run(border, self.high, self.comments[:at])]
+
+    def _changed(self) -> None:
+        self.validity.until_s = 0
+        self.validity = Validity(self._until_s)
 
 
 class Highs:
@@ -87,6 +113,10 @@ class Highs:
         at = bisect_left(self._highs, high)
         if at < len(self._highs) and self._highs[at] == high:
             del self._highs[at]
+
+
+def _size(comment: Comment) -> int:
+    return COMMENT_BYTES + 4 * len(comment.message) + len(comment.author.name) + len(comment.author.id)
 
 
 def _descending(comment: Comment) -> int:

@@ -7,9 +7,9 @@
 - What this node appends goes into the runs that it belongs to, at once, also when it is late.
 - Bounded in bytes; what was not used for longest goes first.
 
-So a page may lack what another node accepted within the last `tip_ms`; and what another node had in its spool, for up
-to `closed_ms` after it was drained. Nothing cached is older than `closed_ms`. What this node erases is gone
-at once (`forget`), what another erases within these times.
+So a page may lack what another node accepted within the last `tip_ms`. Nothing cached is older than `closed_ms`. What
+is erased is gone once this node was told (`forget`), and what came late from another node's spool is there once it was
+told (`read_again`): at once for what it does itself, else when it asks the store (comment_service/forgetting.py).
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
-from history.cached_runs import END, Highs, Run
+from history.cached_runs import END, Highs, Run, Validity
 from history.ids import first_id_at
 from history.model import Comment
 from history.store import Store
@@ -60,21 +60,34 @@ class CachedStore:
         self._bytes = 0
         self._reading: dict[tuple[str, int], asyncio.Task[Run]] = {}
         self._appended: dict[str, list[Comment]] = {}  # while that video is being read
-        self._forgotten = 0
+        self._told = 0  # times that others' changes were heard of
         self._hits = self._misses = self._reads = 0
 
     async def append(self, comments: Sequence[Comment]) -> None:
         await self._store.append(comments)
+        run: Run | None = None
+        of_video = ""
         for comment in comments:
             if (waiting := self._appended.get(comment.video_id)) is not None:
                 waiting.append(comment)
-            run = await self._known(comment.video_id, comment.id + 1)
+            if comment.video_id not in self._highs:
+                continue
+            if run is None or of_video != comment.video_id or not run.low <= comment.id < run.high:
+                run, of_video = await self._known(comment.video_id, comment.id + 1), comment.video_id
             if run is not None and run.add(comment):
                 self._count(comment.video_id, run)
         await self._make_room()
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        found, _ = await self.older_valid(video_id, before, limit)
+        return found
+
+    async def older_valid(
+        self, video_id: str, before: int | None, limit: int
+    ) -> tuple[list[Comment], tuple[Validity, ...]]:
+        """What `older` returns; and it would return the same as long as all of these hold, by time.monotonic()."""
         found: list[Comment] = []
+        validities: list[Validity] = []
         high = END if before is None else min(before, END)
         while len(found) < limit and high > 0:
             run = await self._known(video_id, high)
@@ -85,8 +98,9 @@ class CachedStore:
                 self._hits += 1
                 self._sizes.move_to_end((video_id, run.high))
             found += run.before(high, limit - len(found))
+            validities.append(run.validity)
             high = run.low
-        return found
+        return found, tuple(validities)
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
         return await self._store.newer(video_id, after, limit)
@@ -103,13 +117,22 @@ class CachedStore:
 
     async def forget(self, video_id: str, ids: Sequence[int]) -> None:
         """These are erased. A read under way may still have seen them: it isn't kept."""
-        self._forgotten += 1
+        self._told += 1
         gone = set(ids)
         for high in list(self._highs.get(video_id, ())):
             run = await self._cache.get(_key(video_id, high))
             if run is not None:
                 run.forget(gone)
                 self._count(video_id, run)
+
+    async def read_again(self, video_id: str, low_id: int, high_id: int) -> None:
+        """Between these ids, both included, the store has got comments that came late. A read under way may have missed
+        them: it isn't kept."""
+        self._told += 1
+        for high in list(self._highs.get(video_id, ())):
+            run = await self._cache.get(_key(video_id, high))
+            if run is not None and run.low <= high_id and low_id < run.high:
+                await self._remove(video_id, high)
 
     def statistics(self) -> CacheStatistics:
         return CacheStatistics(self._hits, self._misses, self._reads, self._bytes, self._settings.bytes_max)
@@ -142,7 +165,7 @@ class CachedStore:
 
     async def _read(self, video_id: str, high: int, limit: int) -> Run:
         settings = self._settings
-        forgotten = self._forgotten
+        told = self._told
         appended = self._appended.setdefault(video_id, [])
         closed_before = first_id_at(time.time_ns() // 1_000_000 - settings.late_ms)
         size = max(settings.read_comments, limit)
@@ -151,7 +174,7 @@ class CachedStore:
         run = Run(comments[-1].id if len(comments) == size else 0, high, comments)
         for comment in appended:  # the store may have answered before they were in it
             run.add(comment)
-        if forgotten == self._forgotten:
+        if told == self._told:
             whole = self._is_whole()
             for part in run.split(closed_before):
                 is_closed = whole and part.high <= closed_before
@@ -161,11 +184,11 @@ class CachedStore:
     async def _keep(self, video_id: str, run: Run, keep_ms: int) -> None:
         """In place of what it overlaps"""
         for high in self._highs[video_id].within(run.low, run.high):
-            await self._cache.delete(_key(video_id, high))
-            self._drop(video_id, high)
+            await self._remove(video_id, high)
         above = await self._known(video_id, run.high + 1) if run.high < END else None
         if above is not None and above.low < run.high:
             return  # a read that began elsewhere knows this stretch already
+        run.keep_until(time.monotonic() + keep_ms / 1000)
         await self._cache.set(_key(video_id, run.high), run, ttl=keep_ms / 1000)
         self._highs[video_id].add(run.high)
         self._count(video_id, run)
@@ -181,8 +204,14 @@ class CachedStore:
     async def _make_room(self) -> None:
         while self._bytes > self._settings.bytes_max:
             video_id, high = next(iter(self._sizes))
+            await self._remove(video_id, high)
+
+    async def _remove(self, video_id: str, high: int) -> None:
+        run: Run | None = await self._cache.get(_key(video_id, high))
+        if run is not None:
+            run.keep_until(0)
             await self._cache.delete(_key(video_id, high))
-            self._drop(video_id, high)
+        self._drop(video_id, high)
 
     def _drop(self, video_id: str, high: int) -> None:
         self._bytes -= self._sizes.pop((video_id, high), 0)

@@ -6,7 +6,7 @@ Two things keep an erased comment away, each where the other can't:
 - A row in `erased`, for ever. The tombstone ends after gc_grace_seconds; a spool that is drained after weeks is asked
   for there. So are barred authors, whose comments nobody may have seen yet. Only late appends pay for these reads.
 
-What is left open: a comment of a barred author that was given its id less than `cassandra_late_ms` ago, on another
+What is left open: a comment of a barred author that was given its id less than `late_ms` ago, on another
 node, and isn't stored yet when `comments_of` looks. Who erases an author looks a second time after that while.
 """
 
@@ -16,19 +16,17 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 
-from cassandra.query import BatchStatement, BatchType
-
-from history.cassandra_tables import CassandraTables, Partition, bucket_of
-from history.config import BUCKET_MS, ERASED_SINCE_MS_MAX
-from history.ids import first_id_at, time_of
+from history.cassandra_batches import written_us
+from history.cassandra_tables import MINUTE_MS, CassandraTables, Partition, bucket_of
+from history.config import BUCKET_MS
+from history.ids import first_id_at
+from history.late import late_among
 from history.model import Comment
 
 ERASURE_AHEAD_US = 86_400_000_000
 """A day: also above what a process wrote whose statements carried its clock's time, not the id's"""
 
 EVERYWHERE = ""
-MINUTE_MS = 60_000
-
 MARK = "INSERT INTO $keyspace.erased (video_id, bucket, id) VALUES (?, ?, ?)"
 DELETE = "DELETE FROM $keyspace.comments USING TIMESTAMP ? WHERE video_id = ? AND bucket = ? AND id = ?"
 MARKED = "SELECT id FROM $keyspace.erased WHERE video_id = ? AND bucket = ? AND id IN ?"
@@ -43,11 +41,6 @@ COMMENTS_OF = """
 SELECT id FROM $keyspace.comments WHERE video_id = ? AND bucket = ? AND id >= ? AND id < ? AND author_id = ?
 ALLOW FILTERING
 """
-
-
-def written_us(comment_id: int) -> int:
-    """The write timestamp of a comment's row, in microseconds since 1970"""
-    return time_of(comment_id) * 1000
 
 
 class CassandraErasing(CassandraTables):
@@ -73,10 +66,7 @@ class CassandraErasing(CassandraTables):
             await self._in_batches(TELL, [[(at_ms // MINUTE_MS, at_ms, video_id, each) for each in some]])
 
     async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        since_ms = max(since_ms, now_ms - ERASED_SINCE_MS_MAX)
-        minutes = range(since_ms // MINUTE_MS, now_ms // MINUTE_MS + 2)  # one more: a clock may be ahead of ours
-        found = await asyncio.gather(*(self._run(TOLD, minute, since_ms) for minute in minutes))
-        return [(video_id, comment_id) for rows in found for video_id, comment_id in rows]
+        return [(video_id, comment_id) for video_id, comment_id in await self._told(TOLD, since_ms, now_ms)]
 
     async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
         await self._run(BAR, author_id, video_id or EVERYWHERE, up_to_id)
@@ -100,8 +90,7 @@ class CassandraErasing(CassandraTables):
 
     async def without_erased(self, comments: Sequence[Comment], now_ms: int) -> Sequence[Comment]:
         """What may be stored. Live comments cost no read."""
-        late_below = first_id_at(now_ms - self._settings.cassandra_late_ms)
-        late = [comment for comment in comments if comment.id < late_below]
+        late = late_among(comments, now_ms, self._settings.late_ms)
         if not late:
             return comments
         partitions: defaultdict[Partition, list[int]] = defaultdict(list)
@@ -151,15 +140,3 @@ class CassandraErasing(CassandraTables):
         start, end = bucket * BUCKET_MS, (bucket + 1) * BUCKET_MS
         borders = [*range(start, end, self._settings.cassandra_scan_ms), end]
         return ((first_id_at(low), first_id_at(high)) for low, high in pairwise(borders))
-
-    async def _in_batches(self, cql: str, partitions: Sequence[Sequence[tuple[object, ...]]]) -> None:
-        """An unlogged batch for each partition: one mutation"""
-        statement = await self._statement(cql)
-        batches = []
-        for rows in partitions:
-            batch = BatchStatement(BatchType.UNLOGGED)
-            batch.is_idempotent = True
-            for row in rows:
-                batch.add(statement, row)
-            batches.append(batch)
-        await asyncio.gather(*(self._session.execute(batch) for batch in batches))

@@ -8,13 +8,15 @@ hold little. Two round trips for a page of a busy video, at any depth.
 import asyncio
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from history.cassandra_erasing import CassandraErasing, written_us
+from history.cassandra_batches import COLUMNS, INSERT_COMMENT, ROW_BYTES, CommentBatch, comment_batches
+from history.cassandra_erasing import CassandraErasing
+from history.cassandra_late import CassandraLate
 from history.cassandra_records import CassandraRecords
 from history.cassandra_schema import is_usable, migrate
 from history.cassandra_session import CassandraSession, Row
@@ -23,9 +25,7 @@ from history.config import StoreSettings
 from history.ids import ID_MAX
 from history.model import Author, Comment
 
-COLUMNS = "id, author_id, author_name, message, created_at_ms"
 BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
-ROW_BYTES = 80  # a row's fixed part in a batch, rounded up
 
 INSERT_BUCKET = "INSERT INTO $keyspace.buckets (video_id, bucket) VALUES (?, ?)"
 INSERT_AUTHOR = "INSERT INTO $keyspace.videos_by_author (author_id, video_id) VALUES (?, ?)"
@@ -106,7 +106,7 @@ class CassandraReader(CassandraTables):
         return found[:limit]
 
 
-class CassandraStore(CassandraErasing, CassandraRecords, CassandraReader):
+class CassandraStore(CassandraErasing, CassandraLate, CassandraRecords, CassandraReader):
     """Writes and reads."""
 
     def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
@@ -122,10 +122,7 @@ class CassandraStore(CassandraErasing, CassandraRecords, CassandraReader):
         """Makes what is missing of the schema. Any number of processes may do so at the same time."""
         await migrate(session, keyspace, settings)
         store = cls(session, keyspace, settings)
-        store._insert_comment = await store._statement(
-            f"INSERT INTO $keyspace.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
-            "USING TIMESTAMP ? AND TTL ?"
-        )
+        store._insert_comment = await store._statement(INSERT_COMMENT)
         store._insert_author = await store._statement(INSERT_AUTHOR)
         return store
 
@@ -139,8 +136,9 @@ class CassandraStore(CassandraErasing, CassandraRecords, CassandraReader):
         await asyncio.gather(
             *(self._register(partition) for partition in partitions if partition not in self._known_buckets),
             self._register_authors([author for author in authors if author not in self._known_authors]),
-            *(self._session.execute(batch) for partition in partitions.items() for batch in self._batches(*partition)),
+            *(self._session.execute(batch) for name, some in partitions.items() for batch in self._batches(name, some)),
         )
+        await self.tell_late(comments)
 
     async def _register(self, partition: Partition) -> None:
         """Remembered only after it is durable: while that fails, no comment of the bucket is acknowledged."""
@@ -154,30 +152,23 @@ class CassandraStore(CassandraErasing, CassandraRecords, CassandraReader):
         for author in authors:
             row_size = ROW_BYTES + sum(len(text.encode()) for text in author)
             if size + row_size > AUTHORS_BATCH_BYTES_MAX:
-                batches.append(self._new_batch())
+                batches.append(BatchStatement(BatchType.UNLOGGED))
+                batches[-1].is_idempotent = True
                 size = 0
             batches[-1].add(self._insert_author, author)
             size += row_size
         await asyncio.gather(*(self._session.execute(batch) for batch in batches))
         self._known_authors.add(authors)
 
-    def _batches(self, partition: Partition, comments: Sequence[Comment]) -> Iterator[BatchStatement]:
-        """Unlogged, because a batch within one partition is one mutation: all of it is stored, or nothing."""
-        ttl_s = self._settings.comments_keep_s
-        batch, size = self._new_batch(), 0
-        for comment in comments:
-            row_size = _size(comment)
-            if size and size + row_size > self._settings.cassandra_batch_bytes_max:
-                yield batch
-                batch, size = self._new_batch(), 0
-            batch.add(self._insert_comment, (*partition, *_columns(comment), written_us(comment.id), ttl_s))
-            size += row_size
-        yield batch
-
-    def _new_batch(self) -> BatchStatement:
-        batch = BatchStatement(BatchType.UNLOGGED)
-        batch.is_idempotent = True
-        return batch
+    def _batches(self, partition: Partition, comments: Sequence[Comment]) -> Iterable[CommentBatch]:
+        settings = self._settings
+        return comment_batches(
+            self._insert_comment,
+            partition,
+            comments,
+            bytes_max=settings.cassandra_batch_bytes_max,
+            ttl_s=settings.comments_keep_s,
+        )
 
 
 class _Known:
@@ -203,13 +194,3 @@ class _Known:
 def _comment(video_id: str, row: Row) -> Comment:
     comment_id, author_id, author_name, message, created_at_ms = row
     return Comment(comment_id, video_id, Author(author_id, author_name), message, created_at_ms)
-
-
-def _columns(comment: Comment) -> Row:
-    return comment.id, comment.author.id, comment.author.name, comment.message, comment.created_at_ms
-
-
-def _size(comment: Comment) -> int:
-    """Bytes of its row in a batch, at most"""
-    texts = (comment.video_id, comment.author.id, comment.author.name, comment.message)
-    return ROW_BYTES + sum(len(text.encode()) for text in texts)

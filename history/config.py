@@ -14,6 +14,11 @@ class StoreSettings:
     erase_slice_max: int = 500
     """Comments that one step of erasing or sweeping takes: 10 ms of the one writer, so authors hardly notice it."""
 
+    late_ms: int = 10_000
+    """A comment that is appended so long after its id was given has waited in a spool or was resent. All processes are
+    told of it, for they may have read past it; and in Cassandra it is looked up among the erased, with one or two reads
+    for a batch. Twice the longest time of a request: a live comment, also one of a busy node, is never late."""
+
     sqlite_busy_timeout_ms: int = 5_000
     """How long a write waits for another process's write. One write with its fsync takes 1 to 30 ms, so only a store
     that is stuck gets here."""
@@ -60,11 +65,6 @@ class StoreSettings:
     cassandra_bucket_reads_max: int = 16
     """Partitions that one page reads at the same time, at most. A page of a quiet video comes from many buckets."""
 
-    cassandra_late_ms: int = 10_000
-    """A comment that is appended so long after its id was given has waited in a spool or was resent. Only such a one is
-    looked up among the erased, with one or two reads for a batch. Twice the longest time of a request: a live comment,
-    also one of a busy node, is never looked up."""
-
     cassandra_scan_ms: int = 60_000
     """Time of one bucket that is searched for an author's comments by one request: at 1,000 comments/s it filters
     60,000 rows, some 0.1 s, far below the server's limit for a read (5 s)."""
@@ -77,9 +77,9 @@ class StoreSettings:
     """Buckets that this process remembers to have registered, about 10 MB. A forgotten one is registered again."""
 
 
-ERASED_SINCE_MS_MAX = 3_600_000
-"""How far back a process can ask what was erased, in milliseconds. NOT tunable: in Cassandra the time to live of the
-rows that tell. Whoever was cut off from the store for longer has no copies left that are older."""
+TOLD_SINCE_MS_MAX = 3_600_000
+"""How far back a process can ask what was erased or came late, in milliseconds. NOT tunable: in Cassandra the time to
+live of the rows that tell. Whoever was cut off from the store for longer has no copies left that are older."""
 
 BUCKET_MS = 600_000
 """How much time one Cassandra partition of a video covers, in milliseconds. NOT tunable: a part of the schema. The

@@ -64,12 +64,11 @@ class GroupCommit:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((comment, answer))
         self._pending += 1
-        # A new writer begins at the loop's next turn: all that arrives in this turn goes with it. A writer that is done
-        # takes nothing more, though its callback may not have run yet.
-        if sum(not writer.done() for writer in self._writers) < self._writes_max:
+        # A new writer begins at the loop's next turn: all that arrives in this turn goes with it.
+        if len(self._writers) < self._writes_max:
             writer = asyncio.create_task(self._write_until_empty())
             self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+            writer.add_done_callback(self._writers.discard)  # also of one that is cancelled before it begins
         if (outcome := await answer) is not None:
             raise outcome
 
@@ -95,6 +94,8 @@ class GroupCommit:
             else:
                 self._comments += len(batch)
                 self._answer(batch, None)
+        # At once, not by the callback: whoever comes before that has run would wait for a writer that takes no more.
+        self._writers.discard(asyncio.current_task())
 
     def _answer(self, batch: Sequence[Waiting], outcome: Outcome) -> None:
         """A result, never `set_exception`: asyncio would log each one whose waiter has gone."""
@@ -102,10 +103,10 @@ class GroupCommit:
         self._pending -= len(batch)
         for _, answer in batch:
             if not answer.done():
-                answer.set_result(_own_copy(outcome))
+                answer.set_result(None if outcome is None else _own_copy(outcome))
 
 
-def _own_copy(outcome: Outcome) -> Outcome:
+def _own_copy(outcome: Exception) -> Exception:
     """Each waiter raises its own: a shared one would collect the tracebacks of them all."""
     if not isinstance(outcome, StoreError):
         return outcome

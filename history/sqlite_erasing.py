@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from history.config import ERASED_SINCE_MS_MAX
+from history.config import TOLD_SINCE_MS_MAX
 from history.sqlite_file import WriteFile
 
 COMMENTS_OF = """
@@ -41,7 +41,7 @@ class SqliteErasing(WriteFile):
             await self._write(work)
 
     async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        since_ms = max(since_ms, now_ms - ERASED_SINCE_MS_MAX)
+        since_ms = max(since_ms, now_ms - TOLD_SINCE_MS_MAX)
         rows = await self._query("SELECT video_id, id FROM erased WHERE at_ms >= ?", (since_ms,))
         return [(video_id, comment_id) for video_id, comment_id in rows]
 

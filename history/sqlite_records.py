@@ -6,6 +6,7 @@ import sqlite3
 from history.ids import first_id_at
 from history.model import Author
 from history.sqlite_file import WriteFile
+from history.sqlite_late import sweep_late
 from history.store import Claim
 from history.video import Video
 
@@ -78,7 +79,7 @@ class SqliteRecords(WriteFile):
 
     async def sweep(self, now_ms: int) -> int:
         """Slice after slice, so that authors' writes come between."""
-        dropped = await self._write(lambda file: file.execute(DROP_KEYS, (now_ms,)).rowcount)
+        dropped = await self._write(lambda file: file.execute(DROP_KEYS, (now_ms,)).rowcount + sweep_late(file, now_ms))
         if not self._settings.comments_keep_s:
             return dropped
         oldest = first_id_at(now_ms - self._settings.comments_keep_s * 1000)

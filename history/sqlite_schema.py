@@ -79,6 +79,18 @@ STEPS = (
         )
         """,
     ),
+    # 3. Where comments came so late that readers may have taken the stretch for closed. Swept after an hour.
+    (
+        """
+        CREATE TABLE late (
+            at_ms INTEGER NOT NULL,
+            video_id TEXT NOT NULL,
+            low_id INTEGER NOT NULL,
+            high_id INTEGER NOT NULL,
+            PRIMARY KEY (at_ms, video_id, low_id, high_id)
+        ) WITHOUT ROWID
+        """,
+    ),
 )
 VERSION = len(STEPS)
 

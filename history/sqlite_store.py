@@ -5,6 +5,7 @@ a video's comments lie beside each other (sqlite_schema.py): a page is one desce
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from history.ids import ID_MAX
 from history.model import Author, Comment
 from history.sqlite_erasing import SqliteErasing
 from history.sqlite_file import ReadFile
+from history.sqlite_late import SqliteLate
 from history.sqlite_records import SqliteRecords
 from history.store import StoreUnavailable
 
@@ -60,7 +62,7 @@ class SqliteReader(ReadFile):
         ]
 
 
-class SqliteStore(SqliteErasing, SqliteRecords, SqliteReader):
+class SqliteStore(SqliteErasing, SqliteLate, SqliteRecords, SqliteReader):
     """Writes and reads the file; makes it when it isn't there."""
 
     @classmethod
@@ -76,5 +78,10 @@ class SqliteStore(SqliteErasing, SqliteRecords, SqliteReader):
 
     async def append(self, comments: Sequence[Comment]) -> None:
         rows = [(c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms) for c in comments]
+
+        def work(file: sqlite3.Connection) -> None:
+            file.executemany(INSERT, rows)
+            self._tell_late(file, comments)
+
         if rows:
-            await self._write(lambda file: file.executemany(INSERT, rows).rowcount)
+            await self._write(work)

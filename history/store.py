@@ -68,7 +68,7 @@ class Erasing(Protocol):
     What is promised: an erased comment is gone from every read that begins afterwards, and no append of it, however
     late (a resend, another node's spool), brings it back. A barred author's comments that reach the store later,
     because they waited elsewhere, are never stored either; on Cassandra that holds for those that come
-    `cassandra_late_ms` or more after their id was given (see cassandra_erasing.py), on SQLite for all.
+    `late_ms` or more after their id was given (see cassandra_erasing.py), on SQLite for all.
     """
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
@@ -88,6 +88,25 @@ class Erasing(Protocol):
     def comments_of(self, author_id: str, video_id: str | None, up_to_id: int) -> AsyncIterator[tuple[str, list[int]]]:
         """The author's stored comments up to that id, as a video and some ids at a time. Erasing what came already
         while it goes on is right."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Ids of one video, both ends included"""
+
+    video_id: str
+    low_id: int
+    high_id: int
+
+
+class Telling(Protocol):
+    """What readers that keep copies must hear of: comments that were appended `late_ms` or more after their ids were
+    given, as by a spool that is drained. Others come before anybody takes a stretch of ids for closed."""
+
+    async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
+        """Where such comments lie that any process appended from then on until now, by that process's clock; a read
+        that begins now sees them. Some may be told twice. Goes back an hour at most. Raises StoreUnavailable."""
         ...
 
 
@@ -139,5 +158,5 @@ class Records(Protocol):
         ...
 
 
-class History(Store, Erasing, Records, Protocol):
+class History(Store, Erasing, Telling, Records, Protocol):
     """All that a store can do"""

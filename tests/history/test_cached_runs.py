@@ -32,11 +32,32 @@ def test_a_run_holds_its_comments_newest_first(numbers: list[int], border: int, 
     run.forget(set(numbers[:3]))
     assert [each.id for each in run.comments] == [n for n in newest_first if n not in numbers[:3]]
     assert run.size < size or not numbers
+    assert run.size == Run(0, END, run.comments).size
 
 
 def test_a_run_takes_only_its_own() -> None:
     run = a_run([], low=10, high=20)
     assert [run.add(a_comment(number)) for number in (9, 10, 19, 20)] == [False, True, True, False]
+
+
+def test_what_was_made_of_a_run_is_valid_until_it_changes() -> None:
+    run = a_run([1, 2, 3])
+    assert run.validity.until_s == 0  # not kept
+    run.keep_until(10)
+    for change in (
+        lambda: run.add(a_comment(4)),
+        lambda: run.forget({2}),
+        lambda: run.keep_until(20),
+    ):
+        validity = run.validity
+        assert validity.until_s == 10
+        change()
+        assert validity.until_s == 0
+    assert run.validity.until_s == 20
+    validity = run.validity
+    run.add(a_comment(4))
+    run.forget({2, 99})  # nothing has changed
+    assert run.validity is validity
 
 
 @moderate

@@ -76,6 +76,10 @@ class TestContract(StoreContract):
     """The contract, over SQLite"""
 
 
+def by_id(comment: Comment) -> int:
+    return comment.id
+
+
 class Parts:
     def __init__(self, inner: Store, settings: CacheSettings = SETTINGS) -> None:
         self.inner = CountedStore(inner)
@@ -188,6 +192,66 @@ async def test_what_is_erased_is_gone(parts: Parts) -> None:
     await reading
     await parts.store.older("another", None, 10)
     assert parts.inner.reads == 3  # the second one was not kept
+
+
+async def test_what_came_late_elsewhere_is_read_again(parts: Parts) -> None:
+    comments = comments_every(1_000, 200, "video")
+    early, late, later = comments[:100:2], comments[1:99:2], comments[100:]
+    await parts.inner.append([*early, *later])
+    assert await scroll_back(parts.store, "video", 10) == [*later[::-1], *early[::-1]]
+    await parts.inner.append(late)  # by another node, from its spool
+    await parts.store.read_again("video", late[0].id, late[-1].id)
+    await parts.store.read_again("unknown", 1, 2)
+    assert await scroll_back(parts.store, "video", 10) == [*later[::-1], *sorted([*early, *late], key=by_id)[::-1]]
+    reads = parts.inner.reads
+    parts.inner.go.clear()
+    reading = asyncio.create_task(parts.store.older("another", None, 10))
+    await eventually(lambda: parts.inner.reads == reads + 1)
+    await parts.store.read_again("another", 1, 2)
+    parts.inner.go.set()
+    await reading
+    await parts.store.older("another", None, 10)
+    assert parts.inner.reads == reads + 2  # the read that may have missed it was not kept
+
+
+async def test_an_answer_says_until_when_it_holds(parts: Parts) -> None:
+    comments = comments_every(100, 250, "video")
+    await parts.inner.append(comments)
+
+    async def validity() -> float:
+        _, validities = await parts.store.older_valid("video", None, 120)
+        return min(each.until_s for each in validities)
+
+    assert await validity() == 0  # just read: others may have changed it meanwhile
+    now_s = time.monotonic()
+    assert now_s < await validity() <= now_s + SETTINGS.closed_ms / 1000
+    _, validities = await parts.store.older_valid("video", None, 120)
+    await parts.store.append([a_comment(comments[-1].id + 1, "video")])
+    assert min(each.until_s for each in validities) == 0
+    assert await validity() > 0
+    for change in (
+        parts.store.forget("video", [comments[-1].id]),
+        parts.store.read_again("video", comments[-1].id, comments[-1].id),
+    ):
+        await validity()
+        _, validities = await parts.store.older_valid("video", None, 120)
+        assert min(each.until_s for each in validities) > 0
+        await change
+        assert min(each.until_s for each in validities) == 0
+
+
+async def test_what_had_to_go_is_no_longer_valid(tmp_path: Path) -> None:
+    settings = CacheSettings(50_000, read_comments=50, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
+    for each in ("a", "b", "c"):
+        await parts.inner.append(comments_every(10, 50, each))
+    for _ in range(2):
+        _, validities = await parts.store.older_valid("a", None, 10)
+    assert min(each.until_s for each in validities) > 0
+    for each in ("b", "c"):
+        await parts.store.older(each, None, 10)
+    assert min(each.until_s for each in validities) == 0
+    await parts.store.close()
 
 
 async def test_it_is_bounded_in_bytes(tmp_path: Path) -> None:

@@ -5,20 +5,20 @@ from dataclasses import fields
 from pathlib import Path
 
 import history.config
-from history.config import BUCKET_MS, ERASED_SINCE_MS_MAX, StoreSettings
+from history.config import BUCKET_MS, TOLD_SINCE_MS_MAX, StoreSettings
 
 
 def test_numbers_that_hang_on_each_other() -> None:
     settings = StoreSettings()
     assert settings.cassandra_second_try_ms < settings.cassandra_request_timeout_ms
-    assert settings.cassandra_late_ms >= 2 * settings.cassandra_request_timeout_ms
+    assert settings.late_ms >= 2 * settings.cassandra_request_timeout_ms
     assert settings.cassandra_scan_ms <= BUCKET_MS
     assert settings.comments_keep_s == 0  # nothing is lost by default
 
 
 def test_the_schema_keeps_what_can_be_asked_for() -> None:
     schema = Path(history.config.__file__).with_name("schema.cql").read_text()
-    assert f"default_time_to_live = {ERASED_SINCE_MS_MAX // 1000} " in schema
+    assert f"default_time_to_live = {TOLD_SINCE_MS_MAX // 1000} " in schema
 
 
 def test_each_says_why() -> None:

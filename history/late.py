@@ -1,0 +1,24 @@
+"""Which of an append's comments come late, and where: what stores tell each other's readers (`history.store.Telling`).
+
+Rule 1: no clock; `now_ms` comes in.
+"""
+
+from collections.abc import Iterable
+
+from history.ids import first_id_at
+from history.model import Comment
+from history.store import Stretch
+
+
+def late_among(comments: Iterable[Comment], now_ms: int, late_ms: int) -> list[Comment]:
+    """Those whose ids were given late_ms ago or earlier"""
+    late_below = first_id_at(now_ms - late_ms)
+    return [comment for comment in comments if comment.id < late_below]
+
+
+def stretches(comments: Iterable[Comment]) -> list[Stretch]:
+    """One for each video, around all of its comments"""
+    ids: dict[str, list[int]] = {}
+    for comment in comments:
+        ids.setdefault(comment.video_id, []).append(comment.id)
+    return [Stretch(video_id, min(found), max(found)) for video_id, found in ids.items()]

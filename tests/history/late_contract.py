@@ -1,0 +1,46 @@
+"""What every store promises about telling what came late. Derived as contract.py's class is; the same fixtures."""
+
+import time
+
+import pytest
+
+from history.ids import first_id_at
+from history.model import Comment
+from history.opening import open_store
+from history.store import History, Stretch
+from tests.history.comments import a_comment, comments_every
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def said(ago_ms: int, video_id: str) -> Comment:
+    return a_comment(first_id_at(now_ms() - ago_ms), video_id)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class LateContract:
+    async def test_others_hear_what_came_late(self, store: History, url: str, video: str) -> None:
+        before_ms = now_ms()
+        old, other_old = comments_every(1000, 5, video), comments_every(1000, 2, f"{video}-2")
+        await store.append([*old, said(0, video), *other_old])
+        other = await open_store(url)
+        expected = {Stretch(video, old[0].id, old[-1].id), Stretch(f"{video}-2", other_old[0].id, other_old[-1].id)}
+        assert expected <= set(await other.late_since(before_ms, now_ms()))
+        assert expected <= set(await other.late_since(0, now_ms()))
+        assert not expected & set(await other.late_since(now_ms() + 1, now_ms()))
+        await other.close()
+
+    async def test_live_comments_are_not_told(self, store: History, video: str) -> None:
+        await store.append([said(0, video), said(1_000, video)])
+        assert not [each for each in await store.late_since(0, now_ms()) if each.video_id == video]
+
+    async def test_it_is_told_when_it_can_be_read(self, store: History, video: str) -> None:
+        """Each append tells anew, as after a kill in the middle of a drain."""
+        (comment,) = comments_every(1, 1, video)
+        for times in (1, 2):
+            await store.append([comment])
+            told = [each for each in await store.late_since(0, now_ms()) if each.video_id == video]
+            assert 1 <= len(told) <= times
+            assert await store.newer(video, 0, 10) == [comment]

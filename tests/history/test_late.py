@@ -1,0 +1,26 @@
+"""Which comments are late, and the stretches around them"""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from history.ids import first_id_at
+from history.late import late_among, stretches
+from history.store import Stretch
+from tests.history.comments import a_comment
+
+ids = st.integers(1, 40)
+
+
+def test_late_is_what_is_old_when_it_is_durable() -> None:
+    comments = [a_comment(first_id_at(ms)) for ms in (1_000, 1_999, 2_000, 12_000)]
+    assert late_among(comments, 12_000, 10_000) == comments[:2]
+    assert late_among(comments, 10_999, 10_000) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), ids)))
+def test_each_video_has_one_stretch_around_all(named: list[tuple[str, int]]) -> None:
+    by_video = {name: [each for other, each in named if other == name] for name, _ in named}
+    found = stretches(a_comment(comment_id, name) for name, comment_id in named)
+    assert set(found) == {Stretch(name, min(some), max(some)) for name, some in by_video.items()}
+    assert len(found) == len(by_video)

@@ -1,6 +1,6 @@
 """The real browser and the real Cassandra that the stories use."""
 
 from tests.browser_fixture import chromium, open_page
-from tests.cassandra_fixture import cassandra_url
+from tests.cassandra_fixture import cassandra, cassandra_url
 
-__all__ = ["cassandra_url", "chromium", "open_page"]
+__all__ = ["cassandra", "cassandra_url", "chromium", "open_page"]

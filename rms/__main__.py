@@ -63,6 +63,7 @@ class Node:
             capacity=self.settings.capacity,
             videos=len(self.feeds),
             useless=self.feeds.useless,
+            history_reads=self.past.reads,
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),
             links=self.upstream.statistics(),

@@ -49,9 +49,7 @@ class Face:
                 return Response(headers=STREAM_HEADERS)
             body = await self._viewers.enter(asked, partial(take_over, request))
         except Refused as refused:
-            headers = {"cache-control": "no-store"}
-            if refused.status == 503:
-                headers["retry-after"] = str(self._viewers.retry_after_s())
+            headers = refused.headers(settings.retry_after_s)
             return error_response(refused.status, refused.code, refused.message, headers)
         return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
 

@@ -8,7 +8,6 @@ one otherwise. Start the nodes with --public-url set to the door's, and --door-s
 
 import asyncio
 import os
-import random
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -77,11 +76,8 @@ class Door:
             return self._refuse(refused)
 
     def _refuse(self, refused: Refused) -> Response:
-        more = {"cache-control": "no-store"}
-        if refused.status == 503:
-            wait_s = self._settings.retry_after_s
-            more["retry-after"] = str(random.randint(wait_s, 2 * wait_s))
-        return error_response(refused.status, refused.code, refused.message, more)
+        headers = refused.headers(self._settings.retry_after_s)
+        return error_response(refused.status, refused.code, refused.message, headers)
 
     async def _hand_over(self, request: Request, handover: Handover) -> Response:
         node_id = await self._places.node_for(handover.video_id, [])

@@ -125,9 +125,12 @@ class Doorway:
     def _refusal(self, refused: Refused) -> bytes:
         """The same answer as rms/app.py gives, in raw HTTP: there is no framework on this socket."""
         body = msgspec.json.encode({"error": {"code": refused.code, "message": refused.message}})
-        retry = f"retry-after: {self._viewers.retry_after_s()}\r\n" if refused.status == 503 else ""
-        head = (
-            f"HTTP/1.1 {refused.status} Refused\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"cache-control: no-store\r\naccess-control-allow-origin: *\r\n{retry}connection: close\r\n\r\n"
-        )
-        return head.encode() + body
+        headers = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "access-control-allow-origin": "*",
+            "connection": "close",
+            **refused.headers(self._settings.retry_after_s),
+        }
+        lines = [f"HTTP/1.1 {refused.status} Refused", *(f"{name}: {value}" for name, value in headers.items())]
+        return "\r\n".join([*lines, "", ""]).encode() + body

@@ -30,8 +30,12 @@ GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 class Edition(Protocol):
     log: ByteLog
-    head: bytes
-    """the first bytes of every viewer's body"""
+    encoding: str
+    """HTTP's Content-Encoding; empty: none"""
+
+    def begin(self, data: bytes) -> bytes:
+        """The first bytes of a viewer's body: some whole lines, for this viewer alone."""
+        ...
 
     def update(self, now_ms: int) -> None:
         """Takes over what the source has got since."""
@@ -57,11 +61,14 @@ class Edition(Protocol):
 class PlainEdition:
     """The feed's own log."""
 
-    head = b""
+    encoding = ""
 
     def __init__(self, feed: Feed) -> None:
         self.log = feed.log
         self.position_at = feed.position_at
+
+    def begin(self, data: bytes) -> bytes:
+        return data
 
     def update(self, now_ms: int) -> None:
         pass
@@ -129,7 +136,7 @@ class _Derived:
 class RateEdition(_Derived):
     """At most `rate` comments in each second; how many were passed over is said in an `event: skipped`."""
 
-    head = b""
+    encoding = ""
 
     def __init__(self, feed: Feed, rate: int, now_ms: int, backfill: int) -> None:
         """The feed's last `backfill` comments are taken over whole: a joiner's backfill is not what runs too fast."""
@@ -141,6 +148,9 @@ class RateEdition(_Derived):
         self._skipped = 0
         for entry in feed.entries_from(self._taken):
             self._stop(entry.end, feed.frame(entry))
+
+    def begin(self, data: bytes) -> bytes:
+        return data
 
     def update(self, now_ms: int) -> None:
         self._trim()
@@ -180,7 +190,7 @@ class RateEdition(_Derived):
 class GzipEdition(_Derived):
     """Another edition's log, compressed."""
 
-    head = GZIP_HEAD
+    encoding = "gzip"
 
     def __init__(self, source: Edition, now_ms: int) -> None:
         source.update(now_ms)
@@ -188,6 +198,9 @@ class GzipEdition(_Derived):
         self._edition = source
         self._shared_from = source.log.end  # every viewer has read the source from here on
         self._last_private: tuple[int, int, bytes] = (-1, -1, b"")
+
+    def begin(self, data: bytes) -> bytes:
+        return GZIP_HEAD + stored(data)
 
     def update(self, now_ms: int) -> None:
         self._edition.update(now_ms)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from history.ids import format_id
-from history.model import Comment
+from history.model import Comment, Erasure
 from rms.byte_log import ByteLog
 from rms.position import Position, Window, in_window, missing, window_floor
 from rms.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data
@@ -31,14 +31,6 @@ class FeedLimits:
     """what one resuming viewer may be sent on its own"""
     dedupe_ms: int
     """how long an id is remembered, at least"""
-
-
-class Erasure(NamedTuple):
-    """The word that a comment is erased. It travels as a comment does, with an id of its own."""
-
-    id: int
-    video_id: str
-    erased_id: int
 
 
 class Entry(NamedTuple):

@@ -15,12 +15,12 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from history.ids import first_id_at
-from history.model import Comment
+from history.model import Comment, Erasure
 from history.store import StoreUnavailable
 from rms.asking import Wish
 from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
-from rms.feed import Attach, Erasure, Feed, NeedsHistory
+from rms.feed import Attach, Feed, NeedsHistory
 from rms.past import Past
 from rms.position import Position
 from rms.rooms import Room, wall_ms

@@ -20,6 +20,7 @@ class NodeStatistics:
     videos: int
     useless: int
     """comments that came for videos not served here"""
+    history_reads: int
     draining: bool
     sweep: SweepStatistics
     links: tuple[LinkStatistics, ...]
@@ -44,6 +45,11 @@ class NodeCollector(Collector):
             ("open_files", "open file descriptors", open_files()),
             ("stalled_viewers", "viewers whose sockets are full", now.sweep.stalled),
             ("lag_bytes", "how far the slowest viewer is behind", now.sweep.lag_bytes_max),
+            (
+                "longest_slice_seconds",
+                "longest time that a sweep has held the event loop",
+                now.sweep.slice_ms_longest / 1_000,
+            ),
         ):
             yield GaugeMetricFamily(f"rms_{name}", words, value)
         for name, words, value in (
@@ -51,6 +57,11 @@ class NodeCollector(Collector):
             ("sent_bytes", "bytes written to viewers", now.sweep.bytes),
             ("sends", "writes to viewers' sockets", now.sweep.sends),
             ("useless_comments", "comments that came for videos not served here", now.useless),
+            (
+                "history_reads",
+                "reads of the store: of a video's last comments, and of what was missed",
+                now.history_reads,
+            ),
         ):
             yield CounterMetricFamily(f"rms_{name}", words, value)
         closes = CounterMetricFamily("rms_closes", "viewers let go", labels=["reason"])

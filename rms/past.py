@@ -26,6 +26,8 @@ class Past:
         self._settings = settings
         self._reader: Reader | None = None
         self._opening: asyncio.Task[None] | None = None
+        self.reads = 0
+        """of the store, begun so far"""
         self._under_way: dict[tuple[str, int, int], asyncio.Task[list[Comment]]] = {}
 
     def start(self) -> None:
@@ -85,6 +87,7 @@ class Past:
         return self._reader
 
     async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
+        self.reads += 1
         try:
             return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
         except TimeoutError as late:

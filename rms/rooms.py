@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from history.model import Comment
+from history.model import Comment, Erasure
 from rms.asking import Wish
 from rms.audience import Audience, Viewer
 from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
-from rms.feed import Erasure, Feed
+from rms.feed import Feed
 
 
 class Room:

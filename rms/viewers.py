@@ -10,7 +10,6 @@ from rms.asking import Asked, Refused
 from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
 from rms.drain import Drain
-from rms.editions import GZIP_HEAD, stored
 from rms.feed import Attach
 from rms.feeds import Feeds, TooManyVideos
 from rms.rooms import Room, wall_ms
@@ -47,11 +46,6 @@ class Viewers:
     def takes_more(self) -> bool:
         return not self._drain.draining and len(self) < self._settings.capacity
 
-    def retry_after_s(self) -> int:
-        """For who is refused for now; jittered, so that they don't come back together"""
-        wait_s = self._settings.retry_after_s
-        return random.randint(wait_s, 2 * wait_s)
-
     async def enter(self, asked: Asked, take: TakeSocket) -> AsyncIterator[bytes] | None:
         """None: the viewer is in, on the socket that was taken, which is ours from now on. If `take` gave none: the
         body of a streamed response. Raises Refused; then no socket was taken."""
@@ -86,7 +80,7 @@ class Viewers:
         try:
             audience = self._feeds.audience(room, asked.wish)
             private, offset = audience.edition.attach(find(), wall_ms())
-            head = GZIP_STREAM_HEAD + stored(self._retry()) if asked.wish.gzip else STREAM_HEAD + self._retry()
+            head = STREAM_HEADS[audience.edition.encoding] + audience.edition.begin(self._retry())
             viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:
             os.close(fd)
@@ -126,5 +120,8 @@ def _stream_head(headers: dict[str, str]) -> bytes:
     return f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode()
 
 
-STREAM_HEAD = _stream_head(STREAM_HEADERS)
-GZIP_STREAM_HEAD = _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"}) + GZIP_HEAD
+STREAM_HEADS = {
+    "": _stream_head(STREAM_HEADERS),
+    "gzip": _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"}),
+}
+"""by Content-Encoding"""

@@ -79,6 +79,10 @@ class Contender(ABC):
         del self.output[:-99]
         self.output.append(f"{name}: {line}")
 
+    async def longest_hold_ms(self) -> float:
+        """For how long a sweep has held the server's event loop at most, in ms; 0: it doesn't tell."""
+        return 0.0
+
     def cpu_s(self) -> float:
         """Of all its processes since their start"""
         return sum(procfs.cpu_s(pid) for pid in self.pids)

@@ -23,7 +23,7 @@ from scripts.benches.plot import draw
 from scripts.benches.run import Figures, Load, medians, run
 from scripts.benches.schedule import Line, frame_bytes
 from scripts.benches.stopping import run_stoppable
-from scripts.benches.table import comparisons, ms, servers_table
+from scripts.benches.table import comparisons, holds, ms, servers_table
 from scripts.benches.viewers import GeneratorFailed
 from scripts.processes import NotReady
 
@@ -181,7 +181,7 @@ class Fanout:
         )
         show(servers_table(results.fanout, title))
         show(str(results.machine))
-        for line in comparisons(results.fanout):
+        for line in (*comparisons(results.fanout), *holds(results.fanout)):
             show(line)
         for pair in results.slow:
             show(slow_line(pair))

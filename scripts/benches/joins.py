@@ -16,6 +16,7 @@ class Joins(msgspec.Struct, frozen=True):
     at_once: int  # handshakes under way at one time, as many as the kernel's backlog takes
     seconds: float
     cpu_s: float  # of the RMS
+    store_reads: int  # of the RMS, from its start on
     backfill: int  # comments that each of them should get at once
     lost: int  # of these, over all of them
     doubled: int
@@ -24,7 +25,8 @@ class Joins(msgspec.Struct, frozen=True):
     def line(self) -> str:
         return (
             f"{self.joins:,} joins, {self.at_once:,} at once, {self.backfill} comments of backfill each: "
-            f"{self.cpu_s:.2f} s of the RMS's CPU, {self.seconds:.2f} s in all, lost={self.lost} doubled={self.doubled}"
+            f"{self.cpu_s:.2f} s of the RMS's CPU, {self.seconds:.2f} s in all, {self.store_reads} reads of the store, "
+            f"lost={self.lost} doubled={self.doubled}"
         )
 
 
@@ -48,6 +50,7 @@ async def measure_joins(count: int) -> Joins:
                 at_once=at_once,
                 seconds=seconds,
                 cpu_s=cpu_s,
+                store_reads=int(await server.metric("rms_history_reads_total")),
                 backfill=backfill,
                 lost=report.lost,
                 doubled=report.doubled,

@@ -5,6 +5,9 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
 from history.ids import IdSource
 from history.model import Author, Comment
 from history.opening import open_store
@@ -44,6 +47,18 @@ class Rms(Contender):
 
     async def publish(self, schedule: Schedule) -> int:
         return await publish_grpc(self._dispatcher, schedule)
+
+    async def longest_hold_ms(self) -> float:
+        return 1_000 * await self.metric("rms_longest_slice_seconds")
+
+    async def metric(self, name: str) -> float:
+        """A number out of the node's metrics. Raises KeyError, aiohttp.ClientError."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{self.port}/metrics") as answer,
+        ):
+            families = text_string_to_metric_families(await answer.text())
+        return {sample.name: sample.value for family in families for sample in family.samples}[name]
 
 
 class RmsWithPast(Rms):

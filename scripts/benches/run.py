@@ -42,6 +42,7 @@ class Figures(msgspec.Struct, frozen=True):
     connect_s: float
     rss_bytes_per_viewer: float  # once all were connected, above the process before the first one
     rss_end_bytes: int
+    longest_hold_ms: float  # for which a sweep held the server's event loop; 0: it doesn't tell
     tcp_bytes: int  # in the buffers of all sockets of the machine at the end
 
 
@@ -96,6 +97,7 @@ async def run(kind: type[Contender], load: Load, settings: BenchSettings = BENCH
                 connect_s=connect_s,
                 cpu_s=server.cpu_s() - cpu_s,
                 rss=(rss_empty, rss_full, server.rss_bytes()),
+                longest_hold_ms=await server.longest_hold_ms(),
                 settings=settings,
             )
 
@@ -119,6 +121,7 @@ def figures(
     connect_s: float,
     cpu_s: float,
     rss: tuple[int, int, int],
+    longest_hold_ms: float = 0.0,
     settings: BenchSettings = BENCH,
 ) -> Figures:
     """taken_ns: when the server had taken the last comment. rss: empty, with all viewers, at the end."""
@@ -152,6 +155,7 @@ def figures(
         connect_s=connect_s,
         rss_bytes_per_viewer=(full - empty) / (report.viewers + report.idle),
         rss_end_bytes=end,
+        longest_hold_ms=longest_hold_ms,
         tcp_bytes=procfs.tcp_bytes(),
     )
 

@@ -65,6 +65,15 @@ def size(count: float) -> str:
     return f"{value:.1f} GB"
 
 
+def holds(rows: Sequence[Figures]) -> list[str]:
+    """The longest time for which a sweep kept all else waiting, by each server that tells"""
+    longest = {row.server: 0.0 for row in rows if row.longest_hold_ms}
+    for row in rows:
+        if row.server in longest:
+            longest[row.server] = max(longest[row.server], row.longest_hold_ms)
+    return [f"{server}: a sweep held the event loop for {ms(held)} ms at most" for server, held in longest.items()]
+
+
 def comparisons(rows: Sequence[Figures], ours: str = "rms") -> list[str]:
     """Our p99 against each other server's, at each rate that both keep up with"""
     lines = []

@@ -6,9 +6,10 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
+from history.model import Erasure
 from rms.byte_log import ByteLog
-from rms.editions import GZIP_HEAD, Edition, GzipEdition, PlainEdition, RateEdition, stored
-from rms.feed import Attach, Erasure, Feed, FeedLimits, NeedsHistory
+from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition, stored
+from rms.feed import Attach, Feed, FeedLimits, NeedsHistory
 from rms.position import parse_position
 from tests.rms.parts import T0, comment, events, ids
 
@@ -24,9 +25,9 @@ class Client:
 
     def __init__(self, edition: Edition, attach: Attach, now_ms: int) -> None:
         self.edition = edition
-        self.gunzip = zlib.decompressobj(31) if edition.head else None
+        self.gunzip = zlib.decompressobj(31) if edition.encoding == "gzip" else None
         self.body = b""
-        self._take(edition.head + (stored(b"retry: 5\n") if edition.head else b"retry: 5\n"))
+        self._take(edition.begin(b"retry: 5\n"))
         private, self.offset = edition.attach(attach, now_ms)
         self._take(private)
 
@@ -187,10 +188,6 @@ def test_everything_passes_or_is_counted(steps: list[int], rate: int, gzipped: b
 @given(st.binary(max_size=65_535))
 def test_a_stored_block_is_deflate(data: bytes) -> None:
     assert zlib.decompressobj(-15).decompress(stored(data)) == data
-
-
-def test_the_head_is_gzip() -> None:
-    assert zlib.decompressobj(31).decompress(GZIP_HEAD + stored(b"x")) == b"x"
 
 
 def test_plain_is_the_feed_itself() -> None:

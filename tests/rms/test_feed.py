@@ -6,8 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from history.ids import format_id
-from history.model import Comment
-from rms.feed import Attach, Erasure, Feed, FeedLimits, NeedsHistory
+from history.model import Comment, Erasure
+from rms.feed import Attach, Feed, FeedLimits, NeedsHistory
 from rms.position import WINDOW_MS, Position, parse_position
 from tests.rms.parts import T0, comment, events, ids
 

@@ -42,6 +42,8 @@ async def test_the_gauges_tell_the_kernels_truth(start_node: StartNode) -> None:
         assert seen["rms_videos"] == 2
         assert abs(seen["rms_open_files"] - len(os.listdir("/proc/self/fd"))) <= 3  # the scrape's own
         assert seen["rms_deliveries_total"] == 10, "five comments to each of the two who watch"
+        assert 0 < seen["rms_longest_slice_seconds"] <= seen["rms_slice_seconds_sum"]
+        assert seen["rms_history_reads_total"] == 2, "a video's first viewer reads it"
         assert seen["rms_slice_seconds_count"] == seen["rms_slice_viewers_count"] > 0
         assert seen[f"rms_dispatcher_connected/{node.dispatcher.address}"] == 1
         assert seen[f"rms_dispatcher_comments_total/{node.dispatcher.address}"] == 5

@@ -21,7 +21,7 @@ def test_an_audience_for_each_wish_made_once() -> None:
     assert plain.log is room.feed.log
     limited_gzip = room.audience(Wish(5, True), 5)
     assert set(room.audiences) == {Wish(), Wish(5), Wish(5, True)}
-    assert limited_gzip.edition.head
+    assert limited_gzip.edition.encoding == "gzip"
 
 
 def test_what_nobody_uses_is_dropped_but_not_another_editions_source() -> None:

@@ -20,10 +20,13 @@ from tests.waiting import eventually
 class Bytes:
     """An edition that is only a log; a position is an offset."""
 
-    head = b""
+    encoding = ""
 
     def __init__(self) -> None:
         self.log = ByteLog()
+
+    def begin(self, data: bytes) -> bytes:
+        return data
 
     def update(self, now_ms: int) -> None:
         pass

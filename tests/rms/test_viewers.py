@@ -46,11 +46,3 @@ async def test_who_gives_no_socket_gets_a_body(start_node: StartNode) -> None:
     assert len(node.node.viewers) == 1
     await body.aclose()  # type: ignore[attr-defined]
     assert len(node.node.viewers) == 0
-
-
-async def test_retry_after_is_jittered(start_node: StartNode) -> None:
-    node = await start_node(retry_after_s=50)
-    waits = {node.node.viewers.retry_after_s() for _ in range(200)}
-    assert min(waits) >= 50
-    assert max(waits) <= 100
-    assert len(waits) > 10

@@ -30,6 +30,7 @@ FIGURES = Figures(
     connect_s=2.0,
     rss_bytes_per_viewer=205.0,
     rss_end_bytes=60 << 20,
+    longest_hold_ms=0.0,
     tcp_bytes=1 << 20,
 )
 

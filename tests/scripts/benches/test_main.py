@@ -20,7 +20,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [
-        (["--peers", "mercure"], "known are c,nchan,starlette"),
+        (["--peers", "mercure"], "known are c,nchan,buffers,starlette"),
         (["--rates", "fast"], "5,20,100 would be"),
         (["--rates", "0"], "5,20,100 would be"),
         (["--gzip", "/dev/null"], "no line of a chat"),

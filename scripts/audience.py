@@ -105,6 +105,11 @@ class Audience:
     def reconnects(self) -> int:
         return sum(max(0, client.connections - 1) for client in self._clients)
 
+    @property
+    def servers(self) -> list[str]:
+        """host:port of the server that each viewer is connected to now, in the order of `records`; empty: to none"""
+        return [client.server for client in self._clients]
+
     async def wait_for(self, comment_ids: set[str], timeout_s: float) -> bool:
         """True as soon as every viewer has all of them; False when the time is over."""
         with contextlib.suppress(TimeoutError):

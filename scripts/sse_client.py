@@ -125,6 +125,7 @@ class SseClient:
     ) -> None:
         self.last_event_id = ""
         self.connections = 0  # streams that were opened so far
+        self.server = ""  # host:port of the one that is open now, behind all redirects; empty: none is
         self._session = session
         self._url = URL(url)
         self._on_state = on_state
@@ -145,6 +146,7 @@ class SseClient:
                 cut = told
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 cut = Cut(str(error) or type(error).__name__)
+            self.server = ""
             wait_s = self._wait_s(cut)
             self._on_state(State("waiting", str(cut), wait_s))
             await asyncio.sleep(wait_s)
@@ -158,6 +160,7 @@ class SseClient:
         async with self._session.get(url, headers=headers, timeout=timeout) as response:
             await _check(response)
             self.connections += 1
+            self.server = response.url.authority
             self._failures = 0
             self._on_state(State("live"))
             parser = SseParser()

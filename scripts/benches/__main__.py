@@ -7,6 +7,8 @@ from typing import Annotated
 import structlog
 import typer
 
+from scripts.benches.chaos import Wishes as ChaosWishes
+from scripts.benches.chaos import chaos
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.dispatcher import dispatcher
 from scripts.benches.fanout import OURS, Wishes, fanout
@@ -91,6 +93,25 @@ def dispatcher_command(
     doubled or pushed in vain, or a process failed.
     """
     raise typer.Exit(dispatcher(quick, json))
+
+
+@app.command("chaos")
+def chaos_command(
+    rate: Annotated[float, typer.Option(min=1, help="comments/s that are posted, over all videos")] = 2_000,
+    seconds: Annotated[float, typer.Option(min=1, help="how long; a fifth of it for each fault")] = 60,
+    videos: Annotated[int, typer.Option(min=1, help="videos")] = 20,
+    viewers: Annotated[int, typer.Option(min=1, help="viewers of all videos together")] = 80,
+    store: Annotated[str, typer.Option(help="sqlite, or the URL of a store that is there")] = "sqlite",
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+    logs: Annotated[Path | None, typer.Option(dir_okay=False, help="write what the services logged here")] = None,
+) -> None:
+    """Three replicas, four RMS, one comment_service: kill -9 of a replica and of an RMS, then SIGSTOP of one of each.
+
+    The replica is the one that is published to, the RMS the one with the most viewers. Every acknowledged comment is
+    looked for at every viewer of its video. Exit code 1: one was lost or doubled, an author got an error, or a service
+    logged one.
+    """
+    raise typer.Exit(chaos(ChaosWishes(rate, seconds, videos, viewers, store, json, logs)))
 
 
 def _rates(text: str) -> list[float]:

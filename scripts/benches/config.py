@@ -67,7 +67,23 @@ class DispatcherSettings:
     kill: signal.Signals = signal.SIGKILL  # how the replica of the restart ends
 
 
+@dataclass(frozen=True, slots=True)
+class ChaosSettings:
+    """What is started, and how it is broken."""
+
+    replicas: int = 3
+    nodes: int = 4
+    connections: int = 64  # of authors: a post takes some ms, so 2,000/s need about 20
+    restart_s: float = 3.0  # until a killed process is started again: a supervisor that isn't in a hurry
+    stop_s: float = 5.0  # how long a stopped process stands still: longer than any lease
+    connect_timeout_s: float = 30.0  # for the viewers of one video
+    answer_timeout_s: float = 15.0  # for a post; longer than a comment_service waits for anything
+    settle_s: float = 20.0  # behind the last post: a viewer that is just coming back needs 5 s, and then its backfill
+    doubles_s: float = 0.5  # when all have all: a doubled comment would come now
+
+
 BENCH = BenchSettings()
+CHAOS = ChaosSettings()
 DISPATCHER = DispatcherSettings()
 MILLION = MillionSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

@@ -30,6 +30,9 @@ from proto.dispatch_pb2 import PublishRequest, PublishResponse
 
 log = structlog.stdlib.get_logger()
 
+REASON_CHARACTERS_MAX = 200
+"""of a peer's words in the log"""
+
 PublishCall = grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]
 
 
@@ -149,19 +152,20 @@ class Publisher:
     async def _publish(self) -> None:
         """From replica to replica, until `close`"""
         failures = 0  # in a row; a stream on which something was answered is none
+        reason = ""
         # Cancelling alone doesn't end this: a TaskGroup that fails in the same moment raises its error instead.
         while not self._closing:
-            address = self._replicas.best()
+            address = await self._replicas.best()
             self._answered_on_stream = False
             try:
                 await self._serve(address)
             except* (grpc.aio.AioRpcError, ReplicaAway, AnswerOverdue, StreamEnded) as group:
-                self._leave(address, _reason(group))
+                reason = self._leave(address, _reason(group))
             failures = 0 if self._answered_on_stream else failures + 1
             if failures and failures % len(self._replicas) == 0 and not self._closing:
                 rounds = failures // len(self._replicas)
                 if rounds == 1:
-                    log.warning("no dispatcher can be reached", backlog=self._outbox.backlog)
+                    log.warning("no dispatcher can be reached", reason=reason, backlog=self._outbox.backlog)
                 await asyncio.sleep(self._backoff_s(rounds))
 
     async def _serve(self, address: str) -> None:
@@ -171,7 +175,8 @@ class Publisher:
         self._connected = address
         log.info("publishing", dispatcher=address)
         try:
-            await self._alone(self._send(call), self._receive(call), self._watch_overdue())
+            gone = self._replicas.wait_gone(address)
+            await self._alone(self._send(call), self._receive(call), self._watch_overdue(), gone)
         finally:
             self._connected = None
             call.cancel()
@@ -182,15 +187,18 @@ class Publisher:
             for part in parts:
                 group.create_task(part)
 
-    def _leave(self, address: str, error: BaseException) -> None:
+    def _leave(self, address: str, error: BaseException) -> str:
+        """Returns why, in words."""
         self._replicas.failed(address)
         refused = isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.INVALID_ARGUMENT
         if refused:
             self._outbox.owe_in_flight()
         resent = self._outbox.take_back()
-        if not isinstance(error, ReplicaAway):
-            reason = f"{error.code().name} {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
-            log.warning("dispatcher left", dispatcher=address, reason=reason[:200], resent=resent, refused=refused)
+        reason = f"{error.code().name} {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        reason = reason[:REASON_CHARACTERS_MAX]
+        if not isinstance(error, ReplicaAway) or resent:
+            log.warning("dispatcher left", dispatcher=address, reason=reason, resent=resent, refused=refused)
+        return reason
 
     def _backoff_s(self, rounds: int) -> float:
         """Between half and all of a time that doubles with each round"""

@@ -1,25 +1,23 @@
-"""The dispatcher replicas: one channel to each, shared by publishing and placing.
+"""The dispatcher replicas as publishing and placing use them: which one to try first, and which are connected.
 
-The order is shuffled once a process, so that many processes spread over the replicas while each keeps to one as long
-as it is well. A failed replica goes to the end of the order.
+A connected replica goes before all others; among them one that failed lately goes last.
 """
 
-import asyncio
-import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc.aio
 
+from proto.channel import Tls, Unreachable, wait_connected
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.replicas import ReplicaChannels, Whereabouts
 
 if TYPE_CHECKING:
     from proto.dispatch_pb2_grpc import DispatcherAsyncStub
 
 
 class ReplicaAway(Exception):
-    """No connection to the replica came about."""
+    """No connection to the replica came about, or it is no replica any more. Says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +29,9 @@ class Keepalive:
 
 
 class Replicas:
-    """Make it, use it and close it in one running event loop."""
+    """Make it, use it and close it in one running event loop; `follow` beside that."""
 
-    def __init__(self, addresses: Sequence[str], keepalive: Keepalive) -> None:
+    def __init__(self, whereabouts: Whereabouts, keepalive: Keepalive, tls: Tls | None = None) -> None:
         options = [
             ("grpc.keepalive_time_ms", keepalive.interval_ms),
             ("grpc.keepalive_timeout_ms", keepalive.timeout_ms),
@@ -47,54 +45,62 @@ class Replicas:
             ("grpc.min_reconnect_backoff_ms", keepalive.interval_ms),
             ("grpc.max_reconnect_backoff_ms", keepalive.interval_ms),
         ]
-        self._channels = {
-            address: grpc.aio.insecure_channel(address, options=options)
-            for address in random.sample(list(addresses), len(addresses))
-        }
-        self._order = list(self._channels)
+        self._channels = ReplicaChannels(whereabouts, tls, options)
+        self._troubles: dict[str, str] = {}
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._channels.order)
 
-    def best(self) -> str:
-        """The replica to try first"""
+    async def best(self) -> str:
+        """The replica to try first. Waits until one is known, if they are given by a name."""
+        await self._channels.wait_any()
         return self.in_order()[0]
 
     def in_order(self) -> list[str]:
         """All of them: connected ones first, and those that failed lately last"""
-        return sorted(self._order, key=lambda address: not self.is_connected(address))
+        return sorted(self._channels.order, key=lambda address: not self.is_connected(address))
 
     def stub(self, address: str) -> "DispatcherAsyncStub":
         return DispatcherStub(self._channels[address])
 
     def failed(self, address: str) -> None:
         """Others are tried before it next time."""
-        self._order.remove(address)
-        self._order.append(address)
+        self._channels.failed(address)
 
     def is_connected(self, address: str) -> bool:
         """Asking also starts a connection where there is none, which keeps all of them warm for a failover."""
-        return self._channels[address].get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+        return (
+            address in self._channels
+            and self._channels[address].get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+        )
 
     def connected(self) -> int:
         """How many replicas are connected"""
-        return sum(map(self.is_connected, self._order))
+        return sum(map(self.is_connected, self._channels.order))
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why replicas could not be connected when they were last tried, in words that name no address"""
+        return sorted({words for address, words in self._troubles.items() if not self.is_connected(address)})
 
     async def wait_connected(self, address: str, timeout_ms: int) -> None:
-        """Raises ReplicaAway when a connection is refused or hasn't come about in time.
-
-        A channel whose last attempt was refused says so until one succeeds; it goes on trying by itself.
-        """
-        channel = self._channels[address]
+        """Raises ReplicaAway when a connection is refused or hasn't come about in time."""
         try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
-                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                        raise ReplicaAway("the connection failed")
-                    await channel.wait_for_state_change(state)
-        except TimeoutError:
-            raise ReplicaAway(f"no connection within {timeout_ms} ms") from None
+            await wait_connected(self._channels[address], timeout_ms)
+        except Unreachable as unreachable:
+            self._troubles[address] = str(unreachable)
+            raise ReplicaAway(str(unreachable)) from None
+        self._troubles.pop(address, None)
+
+    async def wait_gone(self, address: str) -> None:
+        """Raises ReplicaAway when it is no replica any more."""
+        await self._channels.wait_gone(address)
+        self._troubles.pop(address, None)
+        raise ReplicaAway("its name has another address now")
+
+    async def follow(self) -> None:
+        """Looks for replicas that come and go; for ever, if they are given by a name."""
+        await self._channels.follow()
 
     async def close(self) -> None:
-        for channel in self._channels.values():
-            await channel.close()
+        await self._channels.close()

@@ -4,6 +4,7 @@ One certificate authority signs for all of them. A peer without a certificate of
 handshake; who it is beyond that, nobody asks.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,59 @@ class Tls:
     certificate: bytes
     key: bytes
     authority: bytes
+
+
+class Unreachable(Exception):
+    """No connection came about. The words say why, and name no address: strangers may read them in a health answer."""
+
+
+_CONNECTS_MS = 1_000
+"""to ask a channel why it has no connection; it knows at once"""
+
+_REASONS = (
+    ("Connection refused", "nothing listens there"),
+    ("WRONG_VERSION_NUMBER", "TLS: the peer speaks no TLS"),
+    ("CERTIFICATE_VERIFY_FAILED", "TLS: the peer's certificate is not of our authority"),
+    ("ostname", "TLS: the peer's certificate is for another name"),
+    ("handshake failed", "TLS: the handshake failed"),
+    ("Socket closed", "the peer closed the connection at once, as one does that wants TLS, or another certificate"),
+    ("Connection reset", "the peer closed the connection at once, as one does that wants TLS, or another certificate"),
+    ("errors resolving", "its name can't be looked up"),
+)
+"""Words in gRPC's own, which name addresses and the library's insides; and ours"""
+
+
+async def wait_connected(channel: grpc.aio.Channel, timeout_ms: int) -> None:
+    """Raises Unreachable as soon as an attempt has failed, or when none has succeeded in time.
+
+    A channel whose last attempt failed says so until one succeeds; it goes on trying by itself.
+    """
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+                if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    raise Unreachable(await _reason(channel))
+                await channel.wait_for_state_change(state)
+    except TimeoutError:
+        raise Unreachable(f"no connection within {timeout_ms} ms") from None
+
+
+async def _reason(channel: grpc.aio.Channel) -> str:
+    """Only a call is told why there is no connection. This one is answered by any peer, and changes nothing there."""
+    check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
+    try:
+        await check(b"", timeout=_CONNECTS_MS / 1000)
+    except grpc.aio.AioRpcError as error:
+        return why_unreachable(error) or "the connection failed"
+    return "the connection failed, and is there again"
+
+
+def why_unreachable(error: grpc.RpcError) -> str:
+    """In words, why a call found no connection; empty if the peer itself gave the error."""
+    details = (error.details() or "") if isinstance(error, grpc.aio.AioRpcError) else ""
+    if not details.startswith(("failed to connect", "errors resolving")):
+        return ""
+    return next((ours for theirs, ours in _REASONS if theirs in details), "the connection failed")
 
 
 class TlsSettings(Settings):
@@ -52,10 +106,14 @@ def load_tls(certificate: str, key: str, authority: str) -> Tls:
     return Tls(*(Path(name).read_bytes() for name in (certificate, key, authority)))
 
 
-def aio_channel(address: str, tls: Tls | None, options: Sequence[tuple[str, int]] = ()) -> grpc.aio.Channel:
+def aio_channel(
+    address: str, tls: Tls | None, options: Sequence[tuple[str, int]] = (), tls_name: str = ""
+) -> grpc.aio.Channel:
+    """tls_name: what the peer's certificate must be for; empty: the address's host."""
     if tls is None:
         return grpc.aio.insecure_channel(address, options=list(options))
-    return grpc.aio.secure_channel(address, _client(tls), options=list(options))
+    named = [("grpc.ssl_target_name_override", tls_name)] if tls_name else []
+    return grpc.aio.secure_channel(address, _client(tls), options=[*options, *named])
 
 
 def blocking_channel(address: str, tls: Tls | None) -> grpc.Channel:

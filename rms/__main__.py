@@ -1,7 +1,6 @@
 """python -m rms: wires a node together, runs it, and ends it cleanly."""
 
 import asyncio
-import os
 import resource
 import sys
 import time
@@ -103,7 +102,7 @@ class Node:
 
 
 def build(settings: RmsSettings) -> Node:
-    """Call it in a running loop. Raises OSError when the address can't be listened on."""
+    """Call it in a running loop. Raises OSError when the address can't be listened on, or a certificate be read."""
     return Node(settings.model_copy(update={"capacity": min(settings.capacity, _files_for_viewers())}))
 
 
@@ -117,7 +116,7 @@ async def run(settings: RmsSettings) -> int:
     try:
         node = build(settings)
     except OSError as error:
-        log.error("can't listen", listen=settings.listen, reason=os.strerror(error.errno or 0))
+        log.error("can't start", listen=settings.listen, reason=str(error))
         return 1
     stopping: list[asyncio.Task[None]] = []
     on_stop_signals(lambda: stopping.append(asyncio.ensure_future(node.stop())))

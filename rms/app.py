@@ -61,7 +61,10 @@ class Face:
         """Ready for new viewers: a dispatcher knows of this node, there is room, and it isn't draining."""
         now = self._statistics()
         dispatchers = sum(link.connected for link in now.links)
-        facts = {"dispatchers": dispatchers, "viewers": now.viewers, "capacity": now.capacity, "draining": now.draining}
+        facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers}
+        facts |= {"capacity": now.capacity, "draining": now.draining}
+        if troubles := sorted({link.trouble for link in now.links if link.trouble}):
+            facts["dispatcher_trouble"] = troubles
         return health_response(dispatchers > 0 and self._viewers.takes_more, facts)
 
 

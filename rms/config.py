@@ -3,11 +3,12 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from proto.settings import Address, Addresses, Settings
+from proto.replicas import DispatcherSettings
+from proto.settings import Address
 from rms.feed import FeedLimits
 
 
-class RmsSettings(Settings):
+class RmsSettings(DispatcherSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")
@@ -26,9 +27,6 @@ class RmsSettings(Settings):
     door_socket: str = Field(
         "",
         description="path of a Unix socket on which the host's door, python -m rms.door, hands over viewers",
-    )
-    dispatchers: Addresses = Field(
-        "127.0.0.1:7001", description="host:port of every dispatcher replica, with commas between"
     )
     store: str = Field(
         "sqlite:.data/comments.db", description="history to read: sqlite:PATH or cassandra://HOST/KEYSPACE"
@@ -112,6 +110,9 @@ class RmsSettings(Settings):
     interest_ack_ms: int = Field(
         1_000, gt=0, description="ms a dispatcher has to acknowledge an interest; then its link is taken for broken"
     )
+    welcome_ms: int = Field(
+        5_000, gt=0, description="ms a dispatcher has to welcome this node, also with 50,000 videos; then it is left"
+    )
     partial_read_ms_max: int = Field(
         30_000, gt=0, description="longest ms between reads of history for comments that go through a lost replica"
     )
@@ -131,15 +132,12 @@ class RmsSettings(Settings):
         )
 
 
-class DoorSettings(Settings):
+class DoorSettings(DispatcherSettings):
     """A host's door: one port for viewers, whose sockets go to the RMS processes beside it."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
 
     listen: Address = Field("127.0.0.1:8100", description="host:port for viewers (HTTP)")
-    dispatchers: Addresses = Field(
-        "127.0.0.1:7001", description="host:port of every dispatcher replica, with commas between"
-    )
     sockets: str = Field(".data/doors", description="folder of the nodes' Unix sockets, each named NODE_ID.sock")
     place_timeout_ms: int = Field(
         1_000, gt=0, description="ms a dispatcher has to place a viewer, then the next is asked"

@@ -105,15 +105,18 @@ class Door:
         try:
             await self._places.node_for("health", [])
         except NoPlace as none:
-            return health_response(False, {"reason": str(none)})
+            return health_response(False, {"reason": self._places.trouble or str(none)})
         return health_response(True, {})
 
     async def run(self) -> None:
         """Until `server.stop()`"""
+        following = asyncio.create_task(self._places.follow())
         log.info("door ready", listen=self.address, sockets=self._settings.sockets)
         try:
             await self.server.serve(sockets=[self._listener])
         finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
             self._nodes.close()
             await self._places.close()
             log.info("door stopped")
@@ -123,7 +126,7 @@ async def run(settings: DoorSettings) -> int:
     try:
         door = Door(settings)
     except OSError as error:
-        log.error("can't listen", listen=settings.listen, reason=os.strerror(error.errno or 0))
+        log.error("can't start", listen=settings.listen, reason=str(error))
         return 1
     on_stop_signals(door.server.stop)
     await door.run()

@@ -1,12 +1,15 @@
 """Where the door sends a viewer: it asks the dispatchers."""
 
-import random
-
 import grpc
+import structlog
 
 from proto import dispatch_pb2
+from proto.channel import why_unreachable
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.replicas import ReplicaChannels
 from rms.config import DoorSettings
+
+log = structlog.stdlib.get_logger()
 
 
 class NoPlace(Exception):
@@ -17,24 +20,37 @@ class Places:
     """Asks the dispatchers, one after the other, until one answers; the one that did is asked first next time."""
 
     def __init__(self, settings: DoorSettings) -> None:
+        """Raises OSError if a certificate can't be read."""
         self._timeout_s = settings.place_timeout_ms / 1000
-        addresses = settings.dispatchers.split(",")
-        random.shuffle(addresses)  # doors start with different replicas
-        self._channels = [grpc.aio.insecure_channel(address) for address in addresses]
+        self._channels = ReplicaChannels(settings.whereabouts(), settings.tls())
+        self.trouble = ""
+        """why no connection to a dispatcher came about when the last viewer was placed; empty: one did"""
 
     async def node_for(self, video_id: str, exclude: list[str]) -> str:
         """The node's id. Raises NoPlace."""
         request = dispatch_pb2.PlaceRequest(video_id=video_id, exclude_node_ids=exclude)
-        for channel in list(self._channels):
+        trouble = "no dispatcher is known yet"
+        for address in list(self._channels.order):
             try:
-                placed = await DispatcherStub(channel).Place(request, timeout=self._timeout_s)
-            except grpc.RpcError:
-                self._channels.remove(channel)
-                self._channels.append(channel)
+                placed = await DispatcherStub(self._channels[address]).Place(request, timeout=self._timeout_s)
+            except grpc.RpcError as error:
+                self._channels.failed(address)
+                trouble = trouble and why_unreachable(error)
             else:
+                self._note("")
                 return placed.node_id
+        self._note(trouble)
         raise NoPlace("no node can take this viewer now: come again later")
 
+    def _note(self, trouble: str) -> None:
+        """The same reason is told once: any stranger can ask for a place."""
+        if trouble and not self.trouble:
+            log.warning("no dispatcher can be reached", reason=trouble)
+        self.trouble = trouble
+
+    async def follow(self) -> None:
+        """Looks for replicas that come and go; for ever, if they are given by a name."""
+        await self._channels.follow()
+
     async def close(self) -> None:
-        for channel in self._channels:
-            await channel.close()
+        await self._channels.close()

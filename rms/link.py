@@ -8,7 +8,7 @@ knows by the lowest id that was published through it, and the feeds read it from
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from history.ids import time_of
 from history.model import Author, Comment
 from proto import comment_pb2, dispatch_pb2
+from proto.channel import Unreachable, wait_connected
 from proto.dispatch_pb2_grpc import DispatcherStub
 from rms.config import RmsSettings
 from rms.feed import Erasure
@@ -29,6 +30,10 @@ Stream: TypeAlias = "grpc.aio.StreamStreamCall[dispatch_pb2.NodeMessage, dispatc
 
 MESSAGE_BYTES_MAX = 16 << 20
 """Larger than any message of a well-behaved replica: 4,000 of the longest comments"""
+
+
+TOLD_MAX = 5
+"""lines about one replica that stays away"""
 
 
 class Served(Protocol):
@@ -67,9 +72,13 @@ class Identity:
 class LinkStatistics:
     address: str
     connected: bool
+    trouble: str
+    """why it isn't connected, in words that name no address; empty if it is, or was never tried"""
     replica_id: str
     deliveries: int
     comments: int
+    tries: int
+    """connections that were begun"""
     connects: int
 
 
@@ -77,13 +86,26 @@ class LinkLost(Exception):
     """The replica could not be reached, or the stream ended before its welcome."""
 
 
+OpenChannel = Callable[[str, Sequence[tuple[str, int]]], grpc.aio.Channel]
+"""Gives a channel to an address, with gRPC's options"""
+
+
 class Link:
     """The life of this node at one replica: connect, say hello, listen and speak; again, with jittered back-off."""
 
     def __init__(
-        self, address: str, settings: RmsSettings, identity: Identity, served: Served, draining: Draining
+        self,
+        address: str,
+        settings: RmsSettings,
+        identity: Identity,
+        served: Served,
+        draining: Draining,
+        open_channel: OpenChannel,
     ) -> None:
         self.address = address
+        self.trouble = ""
+        self._told: set[str] = set()  # troubles, since it was last connected
+        self._open_channel = open_channel
         self._counts = False  # its numbers of viewers are the ones that are told; true for one of the links
         self._totals: dict[str, int] = {}  # viewers of this node's videos everywhere, as the replica has told
         self.replica_id = ""
@@ -104,7 +126,7 @@ class Link:
         self._delivered = 0
         self._delivered_told = 0
         self._beat: dispatch_pb2.Beat | None = None
-        self._deliveries = self._comments = self._connects = 0
+        self._deliveries = self._comments = self._tries = self._connects = 0
         self._closing = False
         self._given_up = False  # the stream under way was ended by `cut`
 
@@ -127,7 +149,19 @@ class Link:
                 ),
             ):
                 with attempt:
-                    await self._life()
+                    try:
+                        await self._life()
+                    except (LinkLost, grpc.RpcError, OSError) as error:
+                        self._note_trouble(error)
+                        raise
+
+    def _note_trouble(self, error: Exception) -> None:
+        """While a replica stays away, each reason is told once."""
+        detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else None
+        self.trouble = detail or str(error)
+        if self.trouble not in self._told and len(self._told) < TOLD_MAX:
+            self._told.add(self.trouble)
+            log.warning("dispatcher can't be reached", dispatcher=self.address, reason=self.trouble)
 
     async def _life(self) -> None:
         """Returns when a stream has ended that had been welcomed; raises if it hadn't."""
@@ -136,11 +170,12 @@ class Link:
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_retries", 0),
         ]
-        async with grpc.aio.insecure_channel(self.address, options=options) as channel:
+        self._tries += 1
+        async with self._open_channel(self.address, options) as channel:
             try:
-                await asyncio.wait_for(channel.channel_ready(), self._settings.reconnect_ms_max / 1000)
-            except TimeoutError as late:
-                raise LinkLost(self.address) from late
+                await wait_connected(channel, self._settings.reconnect_ms_max)
+            except Unreachable as unreachable:
+                raise LinkLost(str(unreachable)) from unreachable
             call = self._call = DispatcherStub(channel).Connect()
             self._given_up = False
             try:
@@ -159,9 +194,13 @@ class Link:
     async def _listen(self, call: Stream) -> None:
         # From here on each change of interest is queued for this stream; the hello has all that was before.
         await call.write(dispatch_pb2.NodeMessage(hello=self._hello()))
-        first = await _read(call)
+        try:
+            async with asyncio.timeout(self._settings.welcome_ms / 1000):
+                first = await _read(call)
+        except TimeoutError:
+            raise LinkLost(f"no welcome within {self._settings.welcome_ms} ms") from None
         if first is None or first.WhichOneof("message") != "welcome":
-            raise LinkLost(self.address)
+            raise LinkLost("the stream ended before its welcome")
         self._welcome(first.welcome)
         speaker = asyncio.create_task(self._speak(call))
         try:
@@ -189,6 +228,8 @@ class Link:
 
     def _welcome(self, welcome: dispatch_pb2.Welcome) -> None:
         self._welcomed = True
+        self.trouble = ""
+        self._told.clear()
         self._connects += 1
         self._heard_ms = _now_ms()
         self.replica_id = welcome.replica_id
@@ -310,7 +351,14 @@ class Link:
 
     def statistics(self) -> LinkStatistics:
         return LinkStatistics(
-            self.address, self._welcomed, self.replica_id, self._deliveries, self._comments, self._connects
+            self.address,
+            self._welcomed,
+            self.trouble,
+            self.replica_id,
+            self._deliveries,
+            self._comments,
+            self._tries,
+            self._connects,
         )
 
 

@@ -1,12 +1,24 @@
-"""All dispatcher replicas together: what every one of them must be told, and the beat."""
+"""All dispatcher replicas together: what every one of them must be told, and the beat.
+
+Given by a DNS name, they come and go. A new one is connected when it is found: what was published through it before,
+its welcome says. One that the name has no more keeps its link for as long as that lives, because others may publish
+through it until they have looked, too. After that it is let go, with one last look into history.
+"""
 
 import asyncio
+from collections.abc import Collection
+from functools import partial
+
+import structlog
 
 from history.ids import first_id_at
 from proto import dispatch_pb2
+from proto.replicas import replica_channel
 from rms.config import RmsSettings
 from rms.link import Draining, Identity, Link, LinkStatistics, Served, video_viewers
 from rms.rooms import monotonic_ms, wall_ms
+
+log = structlog.stdlib.get_logger()
 
 FIRST_READ_MS = 1_000
 """after a replica was lost; then whenever it has been away for half as long again"""
@@ -22,14 +34,21 @@ class Upstream:
     """All links together."""
 
     def __init__(self, settings: RmsSettings, identity: Identity, served: Served, draining: Draining) -> None:
+        """Raises OSError if a certificate can't be read."""
         self._settings = settings
+        self._identity = identity
         self._served = served
         self._draining = draining
-        addresses = settings.dispatchers.split(",")
-        self._links = [Link(address, settings, identity, served, draining) for address in addresses]
+        self._whereabouts = settings.whereabouts()
+        self._tls = settings.tls()
+        self._lives: dict[Link, asyncio.Task[None]] = {}
+        self._unnamed_ms: dict[str, int] = {}  # addresses that the name has no more, and since when
         self._read_ms = 0  # when history was last read for what goes through a replica that can't be reached
-        self._lives: list[asyncio.Task[None]] = []
-        self._beats: asyncio.Task[None] | None = None
+        self._working: list[asyncio.Task[None]] = []
+
+    @property
+    def _links(self) -> Collection[Link]:
+        return self._lives.keys()
 
     @property
     def connected(self) -> int:
@@ -37,8 +56,35 @@ class Upstream:
         return sum(link.connected for link in self._links)
 
     def start(self) -> None:
-        self._lives = [asyncio.create_task(link.run()) for link in self._links]
-        self._beats = asyncio.create_task(self._beat())
+        for address in self._whereabouts.fixed:
+            self._add(address)
+        self._working = [
+            asyncio.create_task(self._beat()),
+            asyncio.create_task(self._whereabouts.follow(self._meet)),
+        ]
+
+    def _add(self, address: str) -> None:
+        open_channel = partial(replica_channel, self._whereabouts, self._tls)
+        link = Link(address, self._settings, self._identity, self._served, self._draining, open_channel)
+        self._lives[link] = asyncio.create_task(link.run())
+
+    def _meet(self, found: frozenset[str]) -> None:
+        """What a look-up has found"""
+        known = {link.address for link in self._links}
+        for address in sorted(found - known):
+            self._add(address)
+        self._unnamed_ms = {address: self._unnamed_ms.get(address, monotonic_ms()) for address in known - found}
+        # Twice the time between look-ups: by then nobody publishes there any more.
+        before_ms = monotonic_ms() - 2 * self._settings.dispatchers_lookup_ms
+        for link in list(self._links):
+            if not link.connected and self._unnamed_ms.get(link.address, before_ms) < before_ms:
+                self._let_go(link)
+
+    def _let_go(self, link: Link) -> None:
+        log.info("dispatcher let go", dispatcher=link.address)
+        self._lives.pop(link).cancel()
+        if link.silent_ms:
+            self._served.catch_up(first_id_at(wall_ms() - link.silent_ms - CLOCKS_APART_MS))
 
     async def join(self, video_id: str) -> None:
         """Every connected replica routes the video here when this returns, or its link is being made anew."""
@@ -90,13 +136,11 @@ class Upstream:
 
     async def close(self) -> None:
         """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""
-        if self._beats is None:
-            return
-        connected = [life for link, life in zip(self._links, self._lives, strict=True) if link.connected]
+        connected = [life for link, life in self._lives.items() if link.connected]
         await asyncio.gather(*(link.close() for link in self._links))
         if connected:
             await asyncio.wait(connected, timeout=GOODBYE_S)
-        tasks = [self._beats, *self._lives]
+        tasks = [*self._working, *self._lives.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,6 +8,7 @@ import pytest
 from comment_service.errors import NoDispatcher, NoPlace
 from comment_service.placement import Placement
 from comment_service.replicas import Keepalive, Replicas
+from proto.replicas import Whereabouts
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher
 
 Make = Callable[..., Placement]
@@ -18,7 +19,7 @@ async def make() -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
         def make_placement(*addresses: str, try_timeout_ms: int = 5000, timeout_ms: int = 10_000) -> Placement:
-            replicas = Replicas(addresses, Keepalive(1000, 1000))
+            replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
             return Placement(replicas, try_timeout_ms=try_timeout_ms, timeout_ms=timeout_ms)
 

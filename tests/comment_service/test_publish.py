@@ -14,6 +14,7 @@ from comment_service.outbox import Outbox
 from comment_service.publish import Publisher, PublishSettings
 from comment_service.replicas import Keepalive, Replicas
 from comment_service.watermark import Saved, Watermark
+from proto.replicas import Whereabouts
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
 from tests.comment_service.parts import comment
 from tests.waiting import eventually
@@ -52,7 +53,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
 
         def start_publisher(*addresses: str, batch: int = 10, comments: int = 1000, **settings: Any) -> Running:
-            replicas = Replicas(addresses, Keepalive(1000, 1000))
+            replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
             outbox = Outbox(first_id=0, batch_comments_max=batch, batches_in_flight_max=64, comments_max=comments)
             watermark = Watermark(tmp_path, 0)

@@ -23,6 +23,8 @@ class FakeDispatcher(DispatcherServicer):
         """the last number that the node has acknowledged"""
         self.refuses = False
         """ends every new stream before its welcome"""
+        self.welcomes = True
+        """False: a new stream gets no word"""
         self.acknowledges_interest = True
         self.answers_beats = True
         self.catch_up_from_id = 0
@@ -41,6 +43,8 @@ class FakeDispatcher(DispatcherServicer):
         first = await anext(request_iterator)
         if self.refuses:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
+        if not self.welcomes:
+            await asyncio.Event().wait()
         self.hellos.append(first.hello)
         self.interest = {video.video_id: True for video in first.hello.videos}
         down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] = asyncio.Queue()

@@ -3,6 +3,9 @@
 import asyncio
 import zlib
 
+import aiohttp
+from structlog.testing import capture_logs
+
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, ids
 from tests.rms.test_app import viewer
@@ -80,3 +83,27 @@ async def test_an_erasure_blanks_the_backfill_and_is_told(start_node: StartNode)
         async with asyncio.timeout(10):
             while b"event: deleted" not in text:
                 text += gunzip.decompress(await limited.reader.read(65536))
+
+
+async def test_a_replica_that_stays_away_is_told_once(start_node: StartNode) -> None:
+    """In the log and, without its address, to whoever asks for the node's health"""
+    with capture_logs() as lines:
+        node = await start_node(dispatchers="127.0.0.1:1", wait=False, reconnect_ms_min=1)
+        link = node.node.upstream.statistics
+        await eventually(lambda: link()[0].tries > 3)
+    told = [line for line in lines if line["event"] == "dispatcher can't be reached"]
+    assert [(line["dispatcher"], line["reason"]) for line in told] == [("127.0.0.1:1", "nothing listens there")]
+    async with aiohttp.request("GET", f"http://127.0.0.1:{node.port}/health/ready") as ready:
+        assert ready.status == 503
+        assert (await ready.json())["dispatcher_trouble"] == ["nothing listens there"]
+
+
+async def test_a_replica_without_a_welcome_is_left(start_node: StartNode) -> None:
+    node = await start_node(welcome_ms=20, reconnect_ms_max=20)
+    node.dispatcher.welcomes = False
+    node.dispatcher.cut()
+    link = node.node.upstream.statistics
+    await eventually(lambda: link()[0].trouble == "no welcome within 20 ms")
+    node.dispatcher.welcomes = True
+    await eventually(lambda: link()[0].connected)
+    assert link()[0].trouble == ""

@@ -61,8 +61,9 @@ async def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     server = await asyncio.start_server(lambda r, w: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with process("--listen", f"127.0.0.1:{port}") as running:
-        line = await log_line(running, "can't listen")
-        assert (line["level"], line["reason"]) == ("error", "Address already in use")
+        line = await log_line(running, "can't start")
+        assert line["level"] == "error"
+        assert "address already in use" in line["reason"].lower()
         assert await running.wait() == 1
     server.close()
 

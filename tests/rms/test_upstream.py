@@ -1,5 +1,11 @@
 """rms/upstream.py: all replicas are told, and none is waited for that isn't there"""
 
+from functools import partial
+
+import pytest
+
+import proto.replicas
+from proto.replicas import Whereabouts
 from rms.rooms import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import fake_dispatcher
@@ -42,6 +48,37 @@ async def test_the_first_connected_replica_counts(start_node: StartNode) -> None
             one.refuses = True
             one.cut()
             await eventually(lambda: room.total_viewers == 20)
+
+
+async def test_a_name_is_looked_up_again_and_a_living_link_is_kept(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that the name has no more may still be published through by those who haven't looked yet."""
+    found: set[str] = set()
+
+    async def look_up(name: str, port: int) -> set[str]:
+        assert (name, port) == ("dispatchers.example", 7001)
+        return set(found)
+
+    monkeypatch.setattr(proto.replicas, "Whereabouts", partial(Whereabouts, look_up=look_up))
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        found.add(one.address)
+        node = await start_node(dispatchers="dns:dispatchers.example:7001", dispatchers_lookup_ms=20, wait=False)
+        await eventually(lambda: one.connected)
+        async with viewer(node.port, "/comments/v") as raw:
+            found.add(two.address)
+            found.remove(one.address)
+            await eventually(lambda: two.connected)
+            assert [video.video_id for video in two.hellos[0].videos] == ["v"]
+            one.deliver([comment(1)])
+            two.deliver([comment(2)])
+            assert sorted(ids(await raw.read_until(2))) == [comment(1).id, comment(2).id]
+            last = comment(3, wall_ms())
+            await node.store.append([last])  # as if it were published through `one`, and delivered to others only
+            one.refuses = True
+            one.cut()
+            await eventually(lambda: [each.address for each in node.node.upstream.statistics()] == [two.address])
+            assert ids(await raw.read_until(3))[2] == last.id
 
 
 async def test_goodbye_ends_every_stream(start_node: StartNode) -> None:

@@ -1,0 +1,171 @@
+"""Where the dispatcher replicas are, and a channel to each.
+
+They are given as a list that never changes, or as a DNS name that is looked up again and again: each of its addresses
+is a replica. Others look the name up at other times. So a new replica is tried last, when all others have failed: nodes
+that haven't found it yet would get its comments late. And an answer that fails, or is empty, changes nothing: replicas
+that are well must not be lost with the name server.
+
+Of a name with both, only the IPv4 addresses count: a replica that is reached under two addresses would be two.
+"""
+
+import asyncio
+import random
+import socket
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Annotated
+
+import grpc.aio
+import structlog
+from pydantic import Field, StringConstraints
+
+from proto.channel import Tls, TlsSettings, aio_channel
+
+log = structlog.stdlib.get_logger()
+
+_HOST = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+)"
+
+Dispatchers = Annotated[
+    str,
+    StringConstraints(pattern=rf"^(dns:[A-Za-z0-9_.-]+:[0-9]{{1,5}}|{_HOST}:[0-9]{{1,5}}(,{_HOST}:[0-9]{{1,5}})*)$"),
+]
+"""host:port, or several with commas between; or dns:NAME:PORT"""
+
+LookUp = Callable[[str, int], Awaitable[Collection[str]]]
+"""Gives the addresses, host:port, of a name and a port. Raises OSError."""
+
+
+async def look_up(name: str, port: int) -> Collection[str]:
+    """Asks the system's resolver. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    v4 = {f"{address[0]}:{port}" for family, *_, address in found if family == socket.AF_INET}
+    return v4 or {f"[{address[0]}]:{port}" for family, *_, address in found if family == socket.AF_INET6}
+
+
+class Whereabouts:
+    """`fixed`: the addresses of a list; empty for a name. `tls_name`: what a name's certificates are for; empty for a
+    list, where each bears its own host."""
+
+    def __init__(self, dispatchers: str, every_ms: int, look_up: LookUp = look_up) -> None:
+        self.fixed: tuple[str, ...] = ()
+        self.tls_name = ""
+        self.every_ms = every_ms
+        self._port = 0
+        self._look_up = look_up
+        if dispatchers.startswith("dns:"):
+            _, self.tls_name, port = dispatchers.split(":")
+            self._port = int(port)
+        else:
+            self.fixed = tuple(dict.fromkeys(dispatchers.split(",")))
+
+    async def follow(self, tell: Callable[[frozenset[str]], object]) -> None:
+        """Calls `tell` with what each look-up has found, never with nothing; for ever. For a list returns at once."""
+        failing = False
+        known: frozenset[str] = frozenset()
+        while not self.fixed:
+            try:
+                async with asyncio.timeout(self.every_ms / 1000):
+                    found = frozenset(await self._look_up(self.tls_name, self._port))
+                reason = "" if found else "the name has no address"
+            except (OSError, TimeoutError) as error:
+                found, reason = frozenset(), str(error) or "no answer in time"
+            if reason and not failing:
+                log.warning("dispatchers can't be looked up", name=self.tls_name, reason=reason, known=len(known))
+            if found and (found != known or failing):
+                log.info("dispatchers looked up", name=self.tls_name, addresses=sorted(found))
+            failing, known = bool(reason), found or known
+            if found:
+                tell(found)
+            await asyncio.sleep(self.every_ms / 1000)
+
+
+class DispatcherSettings(TlsSettings):
+    """The settings of a service that calls the dispatchers"""
+
+    dispatchers: Dispatchers = Field(
+        "127.0.0.1:7001,127.0.0.1:7002",
+        description="host:port of every dispatcher replica, with commas between; or dns:NAME:PORT: each address that "
+        "the name has is a replica",
+    )
+    dispatchers_lookup_ms: int = Field(
+        5_000,
+        gt=0,
+        description="ms between two look-ups of such a name, and for an answer: so long until a new replica is known",
+    )
+
+    def whereabouts(self) -> Whereabouts:
+        return Whereabouts(self.dispatchers, self.dispatchers_lookup_ms)
+
+
+class ReplicaChannels:
+    """One channel to each replica. Make it, use it and close it in one running event loop; `follow` beside that.
+
+    The order is shuffled once a process, so that many processes spread over the replicas while each keeps to one as
+    long as it is well. A failed replica goes to the end of the order.
+    """
+
+    def __init__(self, whereabouts: Whereabouts, tls: Tls | None, options: Sequence[tuple[str, int]] = ()) -> None:
+        self.order: list[str] = []
+        self._whereabouts = whereabouts
+        self._tls = tls
+        self._options = tuple(options)
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._changed = asyncio.Event()  # replaced whenever it is set
+        for address in random.sample(whereabouts.fixed, len(whereabouts.fixed)):
+            self._add(address)
+
+    def __contains__(self, address: str) -> bool:
+        """Is it one of the replicas now?"""
+        return address in self.order
+
+    def __getitem__(self, address: str) -> grpc.aio.Channel:
+        """Also for one that has gone since it was in the order, until the next look-up."""
+        return self._channels[address]
+
+    def failed(self, address: str) -> None:
+        """Others are tried before it next time."""
+        if address in self.order:
+            self.order.remove(address)
+            self.order.append(address)
+
+    async def wait_any(self) -> None:
+        """Returns when a replica is known."""
+        while not self.order:
+            await self._changed.wait()
+
+    async def wait_gone(self, address: str) -> None:
+        """Returns when it is no replica any more."""
+        while address in self.order:
+            await self._changed.wait()
+
+    async def follow(self) -> None:
+        """For ever, if the replicas are given by a name."""
+        letting_go: set[asyncio.Task[None]] = set()
+
+        def meet(found: frozenset[str]) -> None:
+            # Those that went at the look-up before: no call to them is under way any more.
+            for address in self._channels.keys() - found - set(self.order):
+                closing = asyncio.create_task(self._channels.pop(address).close())
+                letting_go.add(closing)
+                closing.add_done_callback(letting_go.discard)
+            self.order = [address for address in self.order if address in found]
+            for address in random.sample(sorted(found - set(self.order)), len(found - set(self.order))):
+                self._add(address)
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+        await self._whereabouts.follow(meet)
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+
+    def _add(self, address: str) -> None:
+        self.order.append(address)
+        if address not in self._channels:
+            self._channels[address] = replica_channel(self._whereabouts, self._tls, address, self._options)
+
+
+def replica_channel(
+    whereabouts: Whereabouts, tls: Tls | None, address: str, options: Sequence[tuple[str, int]] = ()
+) -> grpc.aio.Channel:
+    return aio_channel(address, tls, options, tls_name=whereabouts.tls_name)

@@ -1,0 +1,125 @@
+"""proto/replicas.py: a list stays as it is; a name is looked up, and what it has lost is let go"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from proto.replicas import Dispatchers, ReplicaChannels, Whereabouts, look_up
+from tests.waiting import eventually
+
+
+class Names:
+    """A resolver that says what a test wants, and counts how often it is asked. OSError: what it raises."""
+
+    def __init__(self, *answer: str) -> None:
+        self.answer: Collection[str] | OSError = answer
+        self.asked: list[tuple[str, int]] = []
+
+    async def __call__(self, name: str, port: int) -> Collection[str]:
+        self.asked.append((name, port))
+        if isinstance(self.answer, OSError):
+            raise self.answer
+        return self.answer
+
+    async def asked_again(self) -> None:
+        """Returns when what was found before has been told."""
+        before = len(self.asked)
+        await eventually(lambda: len(self.asked) >= before + 2)
+
+
+@asynccontextmanager
+async def following(names: Names) -> AsyncIterator[ReplicaChannels]:
+    channels = ReplicaChannels(Whereabouts("dns:replicas.example:7001", 5, names), None)
+    task = asyncio.create_task(channels.follow())
+    try:
+        yield channels
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await channels.close()
+
+
+@pytest.mark.parametrize(
+    "right", ["a:1", "a:1,b:2", "[::1]:7001,127.0.0.1:7002", "dns:dispatchers.example:7001", "dns:7001"]
+)
+def test_what_can_be_given(right: str) -> None:
+    assert TypeAdapter(Dispatchers).validate_python(right) == right
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "a:1,", "dns:", "dns:a:1,b:2", "a:1,dns:b:2", "dns:a:b:1", "a:123456"])
+def test_what_can_not(wrong: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Dispatchers).validate_python(wrong)
+
+
+async def test_a_list_is_never_looked_up() -> None:
+    names = Names()
+    whereabouts = Whereabouts("a:1,b:2,a:1", 5, names)
+    assert (whereabouts.fixed, whereabouts.tls_name) == (("a:1", "b:2"), "")
+    await whereabouts.follow(lambda found: pytest.fail(f"told {found}"))
+    assert names.asked == []
+
+
+async def test_localhost_is_one_replica() -> None:
+    """It has two addresses on most machines, and a replica may listen on both."""
+    assert await look_up("localhost", 7001) == {"127.0.0.1:7001"}
+    with pytest.raises(OSError, match=r"."):
+        await look_up("nowhere.invalid", 7001)
+
+
+async def test_a_name_is_looked_up_again() -> None:
+    names = Names("10.0.0.1:7001", "10.0.0.2:7001")
+    async with following(names) as channels:
+        await asyncio.wait_for(channels.wait_any(), 5)
+        assert set(names.asked) == {("replicas.example", 7001)}
+        first = list(channels.order)
+        assert sorted(first) == ["10.0.0.1:7001", "10.0.0.2:7001"]
+        names.answer = ("10.0.0.1:7001", "10.0.0.2:7001", "10.0.0.3:7001")
+        await eventually(lambda: len(channels.order) == 3)
+        assert channels.order == [*first, "10.0.0.3:7001"], "others may not have found the new one yet"
+
+
+async def test_what_the_name_has_lost_is_let_go_when_nobody_uses_it() -> None:
+    names = Names("10.0.0.1:7001", "10.0.0.2:7001")
+    async with following(names) as channels:
+        await channels.wait_any()
+        channel = channels["10.0.0.1:7001"]
+        gone = asyncio.create_task(channels.wait_gone("10.0.0.1:7001"))
+        stays = asyncio.create_task(channels.wait_gone("10.0.0.2:7001"))
+        names.answer = ("10.0.0.2:7001",)
+        await asyncio.wait_for(gone, 5)
+        assert "10.0.0.1:7001" not in channels
+        channels.failed("10.0.0.1:7001")  # who has just tried it may say so
+        assert channels.order == ["10.0.0.2:7001"]
+        await eventually(lambda: channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN)
+        assert not stays.done()
+        stays.cancel()
+
+
+@pytest.mark.parametrize("trouble", [(), OSError("the name server is away")])
+async def test_a_failing_name_server_takes_nothing_away(trouble: Collection[str] | OSError) -> None:
+    names = Names("10.0.0.1:7001")
+    async with following(names) as channels:
+        await channels.wait_any()
+        names.answer = trouble
+        await names.asked_again()
+        assert channels.order == ["10.0.0.1:7001"]
+        names.answer = ("10.0.0.9:7001",)
+        await eventually(lambda: channels.order == ["10.0.0.9:7001"])
+
+
+async def test_one_that_comes_back_keeps_its_channel() -> None:
+    names = Names("10.0.0.1:7001", "10.0.0.2:7001")
+    async with following(names) as channels:
+        await channels.wait_any()
+        await names.asked_again()
+        names.answer = ("10.0.0.2:7001",)
+        await channels.wait_gone("10.0.0.1:7001")
+        names.answer = ("10.0.0.1:7001", "10.0.0.2:7001")
+        await eventually(lambda: "10.0.0.1:7001" in channels)
+        assert channels["10.0.0.1:7001"].get_state() is not grpc.ChannelConnectivity.SHUTDOWN
+        assert channels.order == ["10.0.0.2:7001", "10.0.0.1:7001"]

@@ -17,12 +17,11 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from history.ids import time_of
-from history.model import Author, Comment
+from history.model import Author, Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
 from proto.channel import Unreachable, wait_connected
 from proto.dispatch_pb2_grpc import DispatcherStub
 from rms.config import RmsSettings
-from rms.feed import Erasure
 
 log = structlog.stdlib.get_logger()
 

@@ -6,7 +6,8 @@ a video's comments lie beside each other (sqlite_schema.py): a page is one desce
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from history.config import StoreSettings
@@ -18,14 +19,24 @@ from history.sqlite_late import SqliteLate
 from history.sqlite_records import SqliteRecords
 from history.store import StoreUnavailable
 
+Row = tuple[str, int, str, str, str, int]
+
 # What is erased stays away, however late it comes: two looks into small trees, beside the row's own.
 INSERT = """
 INSERT INTO comments
-SELECT ?1, ?2, ?3, ?4, ?5, ?6
-WHERE NOT EXISTS (SELECT 1 FROM erased WHERE video_id = ?1 AND id = ?2)
-  AND NOT EXISTS (SELECT 1 FROM barred_authors WHERE author_id = ?3 AND video_id IN (?1, '') AND up_to_id >= ?2)
+SELECT column1 AS video_id, column2 AS id, column3 AS author_id, column4, column5, column6 FROM (VALUES {rows}) AS new
+WHERE NOT EXISTS (SELECT 1 FROM erased WHERE erased.video_id = new.column1 AND erased.id = new.column2)
+  AND NOT EXISTS (
+    SELECT 1 FROM barred_authors AS barred
+    WHERE barred.author_id = new.column3 AND barred.video_id IN (new.column1, '') AND barred.up_to_id >= new.column2
+  )
 ON CONFLICT (video_id, id) DO NOTHING
 """
+ROWS_AT_ONCE = (256, 64, 16, 4, 1)
+"""Rows of one statement. Python lets go of its lock around each statement, and has to get it back from a busy event
+loop: with a statement for each row that took longer than SQLite, and twice the CPU."""
+INSERTS = {rows: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)) for rows in ROWS_AT_ONCE}
+
 COLUMNS = "SELECT id, author_id, author_name, message, created_at_ms FROM comments"
 OLDER = f"{COLUMNS} WHERE video_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"
 NEWER = f"{COLUMNS} WHERE video_id = ? AND id >= ? ORDER BY id LIMIT ?"
@@ -80,8 +91,18 @@ class SqliteStore(SqliteErasing, SqliteLate, SqliteRecords, SqliteReader):
         rows = [(c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms) for c in comments]
 
         def work(file: sqlite3.Connection) -> None:
-            file.executemany(INSERT, rows)
+            for some in _pieces(rows):
+                file.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
             self._tell_late(file, comments)
 
         if rows:
             await self._write(work)
+
+
+def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Each as long as one of INSERTS takes, the longest first"""
+    begin = 0
+    while begin < len(rows):
+        size = next(size for size in ROWS_AT_ONCE if size <= len(rows) - begin)
+        yield rows[begin : begin + size]
+        begin += size

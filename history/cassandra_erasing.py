@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from history.cassandra_batches import written_us
 from history.cassandra_tables import MINUTE_MS, CassandraTables, Partition, bucket_of
@@ -22,6 +23,8 @@ from history.config import BUCKET_MS
 from history.ids import first_id_at
 from history.late import late_among
 from history.model import Comment
+
+Item = TypeVar("Item")
 
 ERASURE_AHEAD_US = 86_400_000_000
 """A day: also above what a process wrote whose statements carried its clock's time, not the id's"""
@@ -33,7 +36,9 @@ MARKED = "SELECT id FROM $keyspace.erased WHERE video_id = ? AND bucket = ? AND 
 TELL = "INSERT INTO $keyspace.erasures (minute, at_ms, video_id, id) VALUES (?, ?, ?, ?)"
 TOLD = "SELECT video_id, id FROM $keyspace.erasures WHERE minute = ? AND at_ms >= ?"
 BAR = "INSERT INTO $keyspace.barred_authors (author_id, video_id, up_to_id) VALUES (?, ?, ?)"
-BARRED = """SELECT up_to_id FROM $keyspace.barred_authors WHERE author_id = ? AND video_id IN ? AND up_to_id >= ?"""
+BARRED = """
+SELECT author_id, up_to_id FROM $keyspace.barred_authors WHERE author_id IN ? AND video_id IN ? AND up_to_id >= ?
+"""
 VIDEOS_OF = "SELECT video_id FROM $keyspace.videos_by_author WHERE author_id = ? AND video_id > ? LIMIT ?"
 BUCKETS = "SELECT bucket FROM $keyspace.buckets WHERE video_id = ? AND bucket <= ? LIMIT ?"
 # Filtering, but only among some rows of one partition.
@@ -47,10 +52,7 @@ class CassandraErasing(CassandraTables):
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
         """First the marks, then the rows, then the word to those with copies: after a crash in between, erasing again
         does the rest."""
-        slices = [
-            ids[n : n + self._settings.erase_slice_max] for n in range(0, len(ids), self._settings.erase_slice_max)
-        ]
-        for some in slices:
+        for some in _slices(ids, self._settings.erase_slice_max):
             partitions: defaultdict[Partition, list[int]] = defaultdict(list)
             for comment_id in some:
                 partitions[video_id, bucket_of(comment_id)].append(comment_id)
@@ -93,28 +95,38 @@ class CassandraErasing(CassandraTables):
         late = late_among(comments, now_ms, self._settings.late_ms)
         if not late:
             return comments
-        partitions: defaultdict[Partition, list[int]] = defaultdict(list)
-        authors: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
-        for comment in late:
-            partitions[comment.video_id, bucket_of(comment.id)].append(comment.id)
-            authors[comment.author.id, comment.video_id].append(comment.id)
-        marked, barred = await asyncio.gather(
-            asyncio.gather(*(self._run(MARKED, *name, ids) for name, ids in partitions.items())),
-            asyncio.gather(
-                *(
-                    self._run(BARRED, author_id, [video_id, EVERYWHERE], min(ids))
-                    for (author_id, video_id), ids in authors.items()
-                )
-            ),
-        )
-        gone = {(name[0], found) for name, rows in zip(partitions, marked, strict=True) for (found,) in rows}
-        up_to = {name: max((row[0] for row in rows), default=0) for name, rows in zip(authors, barred, strict=True)}
+        marked, barred = await asyncio.gather(self._marked(late), self._barred_up_to(late))
         return [
             comment
             for comment in comments
-            if (comment.video_id, comment.id) not in gone
-            and comment.id > up_to.get((comment.author.id, comment.video_id), 0)
+            if (comment.video_id, comment.id) not in marked
+            and comment.id > barred.get((comment.author.id, comment.video_id), 0)
         ]
+
+    async def _marked(self, comments: Sequence[Comment]) -> set[tuple[str, int]]:
+        """Those of them that are erased"""
+        partitions: defaultdict[Partition, list[int]] = defaultdict(list)
+        for comment in comments:
+            partitions[comment.video_id, bucket_of(comment.id)].append(comment.id)
+        found = await asyncio.gather(*(self._run(MARKED, *name, ids) for name, ids in partitions.items()))
+        return {(name[0], marked) for name, rows in zip(partitions, found, strict=True) for (marked,) in rows}
+
+    async def _barred_up_to(self, comments: Sequence[Comment]) -> dict[tuple[str, str], int]:
+        """For their authors and videos, as far as there is an id. Asks for many authors at once: one by one, this is
+        what draining a spool would mostly wait for."""
+        authors: defaultdict[str, set[str]] = defaultdict(set)
+        for comment in comments:
+            authors[comment.video_id].add(comment.author.id)
+        low_id, size = min(comment.id for comment in comments), self._settings.cassandra_authors_asked_max
+        asked = [(video_id, some) for video_id, names in authors.items() for some in _slices(sorted(names), size)]
+        found = await asyncio.gather(
+            *(self._run(BARRED, some, [video_id, EVERYWHERE], low_id) for video_id, some in asked)
+        )
+        up_to: dict[tuple[str, str], int] = {}
+        for (video_id, _), rows in zip(asked, found, strict=True):
+            for author_id, up_to_id in rows:
+                up_to[author_id, video_id] = max(up_to_id, up_to.get((author_id, video_id), 0))
+        return up_to
 
     async def _in_video(self, author_id: str, video_id: str, up_to_id: int) -> AsyncIterator[list[int]]:
         """Bucket after bucket, in slices of time that the server filters quickly; newest bucket first"""
@@ -140,3 +152,7 @@ class CassandraErasing(CassandraTables):
         start, end = bucket * BUCKET_MS, (bucket + 1) * BUCKET_MS
         borders = [*range(start, end, self._settings.cassandra_scan_ms), end]
         return ((first_id_at(low), first_id_at(high)) for low, high in pairwise(borders))
+
+
+def _slices(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[begin : begin + size] for begin in range(0, len(items), size))

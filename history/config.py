@@ -65,6 +65,9 @@ class StoreSettings:
     cassandra_bucket_reads_max: int = 16
     """Partitions that one page reads at the same time, at most. A page of a quiet video comes from many buckets."""
 
+    cassandra_authors_asked_max: int = 50
+    """Authors of late comments that one request looks up among the barred. By ones a spool drains at 2,000/s."""
+
     cassandra_scan_ms: int = 60_000
     """Time of one bucket that is searched for an author's comments by one request: at 1,000 comments/s it filters
     60,000 rows, some 0.1 s, far below the server's limit for a read (5 s)."""

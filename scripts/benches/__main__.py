@@ -13,6 +13,8 @@ from scripts.benches.contenders import CONTENDERS
 from scripts.benches.dispatcher import dispatcher
 from scripts.benches.fanout import OURS, Wishes, fanout
 from scripts.benches.million import million
+from scripts.benches.outage import Wishes as OutageWishes
+from scripts.benches.outage import outage
 from scripts.benches.schedule import Line
 from scripts.chat_log import read
 
@@ -112,6 +114,29 @@ def chaos_command(
     logged one.
     """
     raise typer.Exit(chaos(ChaosWishes(rate, seconds, videos, viewers, store, json, logs)))
+
+
+@app.command("outage")
+def outage_command(
+    nodes: Annotated[int, typer.Option(help="1: all of Cassandra is away; 3: one of three nodes is killed")] = 1,
+    rate: Annotated[float, typer.Option(min=1, help="comments/s that are posted")] = 500,
+    seconds: Annotated[float, typer.Option(min=1, help="how long Cassandra is away, or a node dead")] = 30,
+    viewers: Annotated[int, typer.Option(min=2, help="viewers of two videos together")] = 30,
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each")] = 1,
+    how: Annotated[str, typer.Option(help="kill, hang, or both with a comma between; of 1 node")] = "kill,hang",
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+    logs: Annotated[Path | None, typer.Option(dir_okay=False, help="write what the last run's services logged")] = None,
+) -> None:
+    """People talk while Cassandra is killed (or stuck), comment_service is killed in the middle, and both come back.
+
+    Then all of Cassandra is read: every comment for which an author had a 200 must be there, and must have come to
+    every viewer once. Exit code 1: not so, an author got an error, nobody got a 200 for more than 1 s while
+    comment_service was up, or a service logged an error.
+    """
+    faults = how.split(",") if nodes == 1 else ["node"]
+    if nodes not in (1, 3) or not {*faults} <= {"kill", "hang", "node"}:
+        raise typer.BadParameter("--nodes 1 or 3, --how kill,hang")
+    raise typer.Exit(outage(OutageWishes(faults, rate, seconds, viewers, repeats, json, logs)))
 
 
 def _rates(text: str) -> list[float]:

@@ -87,12 +87,14 @@ class NodeCollector(Collector):
     def _links(self, links: Sequence[LinkStatistics]) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         connected = GaugeMetricFamily("rms_dispatcher_connected", "1 if this replica knows us", labels=["dispatcher"])
         comments = CounterMetricFamily("rms_dispatcher_comments", "comments that came from it", labels=["dispatcher"])
+        tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were begun", labels=["dispatcher"])
         connects = CounterMetricFamily("rms_dispatcher_connects", "streams made to it", labels=["dispatcher"])
         for link in links:
             connected.add_metric([link.address], int(link.connected))
             comments.add_metric([link.address], link.comments)
+            tries.add_metric([link.address], link.tries)
             connects.add_metric([link.address], link.connects)
-        yield from (connected, comments, connects)
+        yield from (connected, comments, tries, connects)
 
 
 def _histogram(

@@ -11,8 +11,13 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from proto.channel import Tls, aio_channel, load_tls
+
 ROLES = ("dispatcher", "rms", "door", "comment-service")
 """In the order in which they are started; they are ended in the reverse one."""
+
+CERTIFICATES = {"dispatcher": "dispatcher", "rms": "rms", "door": "rms", "comment-service": "comment-service"}
+"""Which of the certificates that scripts/certs makes each role shows; a door belongs to the nodes of its host"""
 
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -25,6 +30,7 @@ class Part:
     number: int  # from 1, within its role
     address: str  # host:port
     command: tuple[str, ...]
+    tls: Path | None = None  # folder with everybody's certificates; None: gRPC in clear
 
     @property
     def name(self) -> str:
@@ -32,7 +38,7 @@ class Part:
 
     async def is_ready(self) -> bool:
         if self.role == "dispatcher":
-            return await grpc_serving(self.address)
+            return await grpc_serving(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
         return await http_ready(f"http://{self.address}/health/ready")
 
 
@@ -61,11 +67,12 @@ def make_plan(
     log_format: str,
     comment_services: int = 1,
     door: bool = False,
+    tls: Path | None = None,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
     """ports: one for each process, in the order of ROLES. `more_flags(role)` is added to each command of the role.
 
-    door: all RMS nodes stand behind one port.
+    door: all RMS nodes stand behind one port. tls: the folder that scripts/certs has filled; gRPC is in clear without.
     """
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
@@ -86,9 +93,13 @@ def make_plan(
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
         flags += ["--dispatchers", replicas] if role != "dispatcher" else []
         flags += ["--store", store] if role in ("rms", "comment-service") else []
+        if tls:
+            names = ("--tls-cert", "--tls-key", "--tls-ca")
+            files = tls_files(tls, CERTIFICATES[role])
+            flags += [word for pair in zip(names, files, strict=True) for word in pair] + ["--tls-required", "true"]
         module = {"door": "rms.door"}.get(role, role.replace("-", "_"))
         # -P: a folder with a service's name where the caller stands is not ours.
-        return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)))
+        return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)), tls)
 
     return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
 
@@ -102,8 +113,13 @@ async def http_ready(url: str) -> bool:
         return False
 
 
-async def grpc_serving(address: str) -> bool:
-    async with grpc.aio.insecure_channel(address) as channel:
+def tls_files(folder: Path, name: str) -> tuple[str, str, str]:
+    """Certificate, key and authority, as scripts/certs names them"""
+    return str(folder / f"{name}.pem"), str(folder / f"{name}.key"), str(folder / "ca.pem")
+
+
+async def grpc_serving(address: str, tls: Tls | None = None) -> bool:
+    async with aio_channel(address, tls) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # the stubs know only the class
         try:
             answer = await check(health_pb2.HealthCheckRequest(), timeout=1)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from history.opening import STORE_HELP
-from scripts.plan import ROLES, Plan, free_or_other, is_free, make_plan
+from scripts.plan import ROLES, Plan, free_or_other, is_free, make_plan, tls_files
 from scripts.processes import ROOT, NotReady, Process, Supervisor
 from scripts.terminal import Terminal
 
@@ -34,6 +34,9 @@ def main(
     rms: Annotated[int, typer.Option(min=0, help="RMS nodes, which hold the viewers")] = 2,
     comment_services: Annotated[int, typer.Option(min=1, help="comment services, on --port and the ports above")] = 1,
     door: Annotated[bool, typer.Option(help="one port for all RMS nodes, which then need no balancer")] = False,
+    tls: Annotated[
+        bool, typer.Option(help="mutual TLS between the services, with certificates made at the start")
+    ] = False,
     store: Annotated[str, typer.Option(help=f"sqlite, cassandra, or {STORE_HELP}")] = "sqlite",
     port: Annotated[int, typer.Option(min=1, max=65535, help="the page and the API, on 127.0.0.1")] = 8000,
     data: Annotated[Path, typer.Option(file_okay=False, help="where comments and state are kept")] = ROOT / ".data",
@@ -55,12 +58,14 @@ def main(
     data.mkdir(parents=True, exist_ok=True)
     if store == "cassandra":
         _need_cassandra()
+    certificates = _make_certificates(data / "certificates") if tls else None
     urls = {"sqlite": f"sqlite:{data / 'comments.db'}", "cassandra": CASSANDRA_URL}
     plan = make_plan(
         dispatchers=dispatchers,
         rms=rms,
         comment_services=comment_services,
         door=door,
+        tls=certificates,
         store=urls.get(store, store),
         data=data,
         ports=[*free_or_other(inner, promised=outer), *outer],
@@ -147,10 +152,20 @@ def banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
     show("store", store)
     show("state", str(data))
     if plan["dispatcher"]:
-        show(
-            "topology", f"scripts/topology --dispatchers {','.join(part.address for part in plan['dispatcher'])} nodes"
-        )
+        addresses = ",".join(part.address for part in plan["dispatcher"])
+        folder = plan["dispatcher"][0].tls
+        shown = f" --tls {','.join(tls_files(folder, 'operator'))}" if folder else ""
+        show("topology", f"scripts/topology --dispatchers {addresses}{shown} nodes")
     return banner.append("\n  kill -9 any pid: it is started again. Ctrl-C ends all.\n", style="default not bold")
+
+
+def _make_certificates(folder: Path) -> Path:
+    """Anew at each start, so that none expires. They need openssl."""
+    made = subprocess.run((ROOT / "scripts" / "certs", folder), capture_output=True, text=True, check=False)
+    if made.returncode:
+        print(f"run: certificates can't be made:\n{made.stderr.strip()}", file=sys.stderr)
+        raise typer.Exit(1)
+    return folder
 
 
 def _need_cassandra() -> None:

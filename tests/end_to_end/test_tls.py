@@ -1,0 +1,119 @@
+"""Mutual TLS between all services: comments flow, and who has no certificate is told so and gets none."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from scripts.plan import free_ports, tls_files
+from scripts.processes import ROOT, Process
+from tests.end_to_end.test_run import running
+from tests.system import System
+from tests.waiting import eventually
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+def make_certificates(folder: Path) -> None:
+    subprocess.run([ROOT / "scripts" / "certs", folder], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    return folder
+
+
+async def assert_a_comment_arrives(base_url: str) -> None:
+    async with aiohttp.ClientSession(base_url) as session, session.get("/comments/v", headers=STREAM) as live:
+        assert live.status == 200
+        async with session.post("/comment/create", json={"liveVideoId": "v", "message": "sealed"}) as created:
+            assert created.status == 200
+        async with asyncio.timeout(20):
+            text = ""
+            while "sealed" not in text:
+                text += (await live.content.readany()).decode()
+
+
+@pytest.mark.parametrize("door", [False, True])
+async def test_a_comment_passes_through_all_services(certificates: Path, door: bool) -> None:
+    async with System(dispatchers=2, rms=1, door=door, tls=certificates) as system:
+        await assert_a_comment_arrives(system.base_url)
+
+
+async def test_scripts_run_makes_certificates_and_says_how_to_ask(tmp_path: Path) -> None:
+    async with running(tmp_path / "data", "--tls", "--dispatchers", "1", "--rms", "1") as run:
+        await run.ready()
+        await assert_a_comment_arrives(run.base_url)
+        command = re.search(r"scripts/topology (--dispatchers \S+ --tls \S+) nodes", run.text)
+        assert command
+        topology = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "dispatcher.topology", *command[1].split(), "--json", "nodes"),
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        out, _ = await topology.communicate()
+        assert b"rms-1" in out
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [(None, "wants TLS, or another certificate"), ("strangers", "the peer's certificate is not of our authority")],
+)
+async def test_a_node_that_does_not_belong_is_told_so(
+    certificates: Path, tmp_path: Path, shown: str | None, words: str
+) -> None:
+    flags: list[str] = []
+    if shown:
+        await asyncio.to_thread(make_certificates, tmp_path / shown)
+        names = ("--tls-cert", "--tls-key", "--tls-ca")
+        flags = [word for pair in zip(names, tls_files(tmp_path / shown, "rms"), strict=True) for word in pair]
+    async with System(dispatchers=1, rms=0, tls=certificates) as system:
+        lines: list[str] = []
+        address = f"127.0.0.1:{free_ports(1)[0]}"
+        command = [sys.executable, "-P", "-m", "rms", "--listen", address, "--log-format", "json", *flags]
+        command += ["--dispatchers", system.plan["dispatcher"][0].address, "--store", f"sqlite:{tmp_path / 'c.db'}"]
+        command += ["--reconnect-ms-max", "100"]
+        stranger = Process(
+            "rms", command, is_ready=lambda: asyncio.sleep(0, True), on_output=lambda _, s: lines.append(s)
+        )
+        await stranger.start()
+        try:
+            await eventually(lambda: any(words in line for line in lines))
+            health = await ready(address)
+            assert health["status"] == "unavailable"
+            assert words in str(health["dispatcher_trouble"])
+            tries = await reconnects(address)
+            await eventually(lambda: more_than(address, tries + 5))
+        finally:
+            await stranger.stop()
+        told = [line for line in lines if "dispatcher can't be reached" in line]
+        assert len(told) == 1, told
+        assert all(json.loads(line) for line in lines), "gRPC's core wrote a line of its own"
+        assert not [line for line in system.logs["dispatcher-1"] if not line.startswith("{")]
+        async with aiohttp.request("GET", f"{system.base_url}/comments/v", headers=STREAM) as stream:
+            assert stream.status == 503, "it was never registered"
+
+
+async def ready(address: str) -> dict[str, object]:
+    async with aiohttp.request("GET", f"http://{address}/health/ready") as answer:
+        return dict(await answer.json())
+
+
+async def reconnects(address: str) -> float:
+    """How often the node has tried to connect"""
+    async with aiohttp.request("GET", f"http://{address}/metrics") as answer:
+        found = re.search(r"^rms_dispatcher_tries_total\{[^}]*\} (\S+)", await answer.text(), re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+async def more_than(address: str, tries: float) -> bool:
+    return await reconnects(address) > tries

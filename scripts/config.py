@@ -10,6 +10,7 @@ class SseSettings:
     retry_first_ms: int = 200  # the server's own `retry:` goes before it; a person doesn't notice a fifth of a second
     retry_max_ms: int = 5_000  # doubles up to here: a server that comes back has everybody again within 5 s
     connect_timeout_s: float = 5.0  # on one machine or in one city a connection takes far less
+    open_timeout_s: float = 10.0  # until a stream has begun: placed on a node whose host has just gone, ask again
     silence_max_s: float = 45.0  # servers send a heartbeat every 15 to 30 s; after this the connection is held for dead
 
 

@@ -6,6 +6,7 @@ the server that it was redirected to, because that server may be the one that ha
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -157,7 +158,10 @@ class SseClient:
             total=None, sock_connect=self._settings.connect_timeout_s, sock_read=self._settings.silence_max_s
         )
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
-        async with self._session.get(url, headers=headers, timeout=timeout) as response:
+        async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout(self._settings.open_timeout_s):
+                asking = self._session.get(url, headers=headers, timeout=timeout)
+                response = await stack.enter_async_context(asking)
             await _check(response)
             self.connections += 1
             self.server = response.url.authority

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scripts.config import SseSettings
 from scripts.sse_client import Event, Refused, SseClient, SseParser, State
 
-QUICK = SseSettings(retry_first_ms=1, retry_max_ms=5)
+QUICK = SseSettings(open_timeout_s=0.5, retry_first_ms=1, retry_max_ms=5)
 
 
 def parse(*chunks: bytes) -> list[Event]:
@@ -91,9 +91,9 @@ def test_no_bytes_break_it(stream: bytes) -> None:
 
 
 class Scripted:
-    """A server that plays one answer for each connection, and remembers what it was asked."""
+    """A server that plays one answer for each connection, and remembers what it was asked. None: it never answers."""
 
-    def __init__(self, *answers: bytes | web.Response) -> None:
+    def __init__(self, *answers: bytes | web.Response | None) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
 
@@ -102,6 +102,9 @@ class Scripted:
         answer = self.answers.pop(0)
         if isinstance(answer, web.Response):
             return answer
+        if answer is None:
+            await asyncio.Event().wait()
+            raise AssertionError
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
         await stream.write(answer)
@@ -120,7 +123,7 @@ async def served(server: Scripted) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/comments/v", server.handle)
     app.router.add_get("/away", send_away)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
@@ -158,6 +161,22 @@ async def test_resumes_at_the_original_url_after_a_cut_an_end_and_a_503() -> Non
     assert [state.name for state in states if state.name != "connecting"] == [
         *("live", "waiting", "live", "waiting", "waiting", "live")
     ]
+
+
+async def test_a_stream_that_does_not_begin_is_given_up() -> None:
+    server = Scripted(None, b"data: a\n\n")
+    async with served(server) as base:
+        await follow(f"{base}/comments/v", 1)
+    assert len(server.asked) == 2
+
+
+async def test_tells_which_server_it_is_connected_to() -> None:
+    async with served(Scripted(b"data: a\n\n", b"")) as base, aiohttp.ClientSession() as session:
+        client = SseClient(session, f"{base}/away", settings=QUICK)
+        assert client.server == ""
+        async with aclosing(client.events()) as events:
+            await anext(events)
+            assert f"http://{client.server}" == base
 
 
 async def test_a_reconnect_event_is_obeyed() -> None:

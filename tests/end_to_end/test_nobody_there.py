@@ -4,6 +4,7 @@ import asyncio
 
 import aiohttp
 
+from scripts.audience import Audience
 from tests.system import System
 from tests.waiting import eventually
 
@@ -55,6 +56,45 @@ async def test_comments_posted_while_no_dispatcher_was_there_reach_a_viewer_who_
             text = ""
             while "in the dark" not in text:
                 text += (await live.content.readany()).decode()
+
+
+async def test_what_the_outbox_can_not_hold_is_read_from_history() -> None:
+    """Many more comments than it may keep, with every replica dead: authors don't notice, and viewers get them all."""
+
+    def small(role: str) -> list[str]:
+        return ["--publish-backlog-max", "20"] if role == "comment-service" else []
+
+    async with (
+        System(rms=2, restart=False, more_flags=small) as system,
+        aiohttp.ClientSession(system.base_url) as session,
+    ):
+        audience = Audience(f"{system.base_url}/comments/v", 3)
+        async with audience.watching(connect_timeout_s=20):
+            for number in (1, 2):
+                await system.kill("dispatcher", number)
+            posted = set()
+            for number in range(200):
+                async with session.post("/comment/create", json={"liveVideoId": "v", "message": f"m{number}"}) as made:
+                    assert made.status == 200
+                    posted.add((await made.json())["id"])
+            publisher = await publisher_of(session)
+            assert (publisher["backlog"], publisher["dropped"], publisher["catching_up"]) == (20, 180, True)
+            assert publisher["connected"] is None
+            for number in (1, 2):
+                await system.start_again("dispatcher", number)
+            assert await audience.wait_for(posted, timeout_s=30)
+            await eventually(lambda: is_settled(session))
+        assert not any(record.repeated for record in audience.records)
+
+
+async def publisher_of(session: aiohttp.ClientSession) -> dict[str, object]:
+    async with session.get("/health") as health:
+        return dict((await health.json())["publisher"])
+
+
+async def is_settled(session: aiohttp.ClientSession) -> bool:
+    publisher = await publisher_of(session)
+    return not (publisher["backlog"] or publisher["in_flight"] or publisher["catching_up"])
 
 
 async def streams_again(session: aiohttp.ClientSession) -> bool:

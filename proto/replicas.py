@@ -66,7 +66,7 @@ class Whereabouts:
                 async with asyncio.timeout(self.every_ms / 1000):
                     found = frozenset(await self._look_up(self.tls_name, self._port))
                 reason = "" if found else "the name has no address"
-            except (OSError, TimeoutError) as error:
+            except (OSError, TimeoutError, UnicodeError) as error:  # the last for what can be no name at all
                 found, reason = frozenset(), str(error) or "no answer in time"
             if reason and not failing:
                 log.warning("dispatchers can't be looked up", name=self.tls_name, reason=reason, known=len(known))

@@ -19,7 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from history.ids import time_of
 from history.model import Author, Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
-from proto.channel import Unreachable, wait_connected
+from proto.channel import Unreachable, wait_connected, why_unreachable
 from proto.dispatch_pb2_grpc import DispatcherStub
 from rms.config import RmsSettings
 
@@ -156,8 +156,10 @@ class Link:
 
     def _note_trouble(self, error: Exception) -> None:
         """While a replica stays away, each reason is told once."""
-        detail = error.details() if isinstance(error, grpc.aio.AioRpcError) else None
-        self.trouble = detail or str(error)
+        told = ""
+        if isinstance(error, grpc.aio.AioRpcError):
+            told = why_unreachable(error) or error.details() or ""
+        self.trouble = told or str(error)
         if self.trouble not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(self.trouble)
             log.warning("dispatcher can't be reached", dispatcher=self.address, reason=self.trouble)
@@ -192,9 +194,10 @@ class Link:
 
     async def _listen(self, call: Stream) -> None:
         # From here on each change of interest is queued for this stream; the hello has all that was before.
-        await call.write(dispatch_pb2.NodeMessage(hello=self._hello()))
+        hello = self._hello()
         try:
             async with asyncio.timeout(self._settings.welcome_ms / 1000):
+                await call.write(dispatch_pb2.NodeMessage(hello=hello))
                 first = await _read(call)
         except TimeoutError:
             raise LinkLost(f"no welcome within {self._settings.welcome_ms} ms") from None

@@ -13,15 +13,15 @@ from tests.waiting import eventually
 
 
 class Names:
-    """A resolver that says what a test wants, and counts how often it is asked. OSError: what it raises."""
+    """A resolver that says what a test wants, and counts how often it is asked. An exception: it is raised."""
 
     def __init__(self, *answer: str) -> None:
-        self.answer: Collection[str] | OSError = answer
+        self.answer: Collection[str] | Exception = answer
         self.asked: list[tuple[str, int]] = []
 
     async def __call__(self, name: str, port: int) -> Collection[str]:
         self.asked.append((name, port))
-        if isinstance(self.answer, OSError):
+        if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
 
@@ -100,8 +100,8 @@ async def test_what_the_name_has_lost_is_let_go_when_nobody_uses_it() -> None:
         stays.cancel()
 
 
-@pytest.mark.parametrize("trouble", [(), OSError("the name server is away")])
-async def test_a_failing_name_server_takes_nothing_away(trouble: Collection[str] | OSError) -> None:
+@pytest.mark.parametrize("trouble", [(), OSError("the name server is away"), UnicodeError("label too long")])
+async def test_a_failing_name_server_takes_nothing_away(trouble: Collection[str] | Exception) -> None:
     names = Names("10.0.0.1:7001")
     async with following(names) as channels:
         await channels.wait_any()

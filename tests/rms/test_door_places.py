@@ -1,10 +1,14 @@
 """rms/door_places.py: any dispatcher will do"""
 
+import asyncio
+
 import pytest
+from structlog.testing import capture_logs
 
 from rms.config import DoorSettings
 from rms.door_places import NoPlace, Places
 from tests.rms.fake_dispatcher import fake_dispatcher
+from tests.waiting import eventually
 
 
 def places(*addresses: str) -> Places:
@@ -22,6 +26,40 @@ async def test_the_one_that_answers_is_asked_first_from_then_on() -> None:
 
 async def test_nobody_answers() -> None:
     asked = places("127.0.0.1:1", "127.0.0.1:2")
-    with pytest.raises(NoPlace, match="later"):
-        await asked.node_for("v", [])
+    with capture_logs() as lines:
+        for _ in range(3):
+            with pytest.raises(NoPlace, match="later"):
+                await asked.node_for("v", [])
+    assert asked.trouble == "nothing listens there"
+    assert [line["reason"] for line in lines] == [asked.trouble], "any stranger can ask: once is enough"
     await asked.close()
+
+
+async def test_no_room_is_no_trouble() -> None:
+    async with fake_dispatcher() as full:
+        asked = places("127.0.0.1:1", full.address)
+        with pytest.raises(NoPlace, match="later"):
+            await asked.node_for("v", [])
+        assert asked.trouble == ""
+        await asked.close()
+
+
+async def test_replicas_are_found_by_their_name() -> None:
+    async with fake_dispatcher() as fake:
+        fake.placements = ["n1"]
+        asked = places(f"dns:localhost:{fake.address.rpartition(':')[2]}")
+        with pytest.raises(NoPlace):
+            await asked.node_for("v", [])
+        assert asked.trouble == "no dispatcher is known yet"
+        following = asyncio.create_task(asked.follow())
+
+        async def placed() -> bool:
+            try:
+                return await asked.node_for("v", []) == "n1"
+            except NoPlace:
+                return False
+
+        await eventually(placed)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await asked.close()

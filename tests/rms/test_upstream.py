@@ -81,6 +81,14 @@ async def test_a_name_is_looked_up_again_and_a_living_link_is_kept(
             assert ids(await raw.read_until(3))[2] == last.id
 
 
+async def test_localhost_is_looked_up_for_real(start_node: StartNode) -> None:
+    async with fake_dispatcher() as fake:
+        port = fake.address.rpartition(":")[2]
+        node = await start_node(dispatchers=f"dns:localhost:{port}", wait=False)
+        await eventually(lambda: fake.connected)
+        assert [link.address for link in node.node.upstream.statistics()] == [fake.address]
+
+
 async def test_goodbye_ends_every_stream(start_node: StartNode) -> None:
     node = await start_node()
     await node.node.upstream.close()

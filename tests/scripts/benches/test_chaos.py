@@ -20,11 +20,11 @@ SOON = replace(CHAOS, replicas=2, nodes=2, connections=8, restart_s=0.5, stop_s=
 async def test_nothing_is_lost_or_doubled_when_a_replica_and_a_node_break(how: signal.Signals, tmp_path: Path) -> None:
     faults = [fault for fault in FAULTS if fault.how is how]
     logs = tmp_path / "logs"
-    wishes = Wishes(rate=100, seconds=15, videos=4, viewers=12, logs=logs)
+    wishes = Wishes(rate=100, seconds=10.5, videos=4, viewers=12, logs=logs)
     outcome = await Chaos(wishes, SOON, faults).run()
     assert (outcome.lost, outcome.doubled, outcome.errors, outcome.complaints) == (0, 0, {}, 0), outcome
     assert outcome.kept
-    assert (outcome.acknowledged, outcome.deliveries) == (1500, 4500)
+    assert (outcome.acknowledged, outcome.deliveries) == (1050, 3150)
     assert [each.fault for each in outcome.silences] == ["no fault", *(fault.what for fault in faults)]
     assert outcome.silences[2].victims > 0
     assert (outcome.reconnects > 0) is (how is signal.SIGKILL)

@@ -64,12 +64,18 @@ def parse(body: bytes) -> CommentFields:
 def _colons(fields: CommentFields) -> int:
     """How many colons the fields' body has: one behind each name, and those in the texts. A field that was given
     twice leaves more, so most bodies need no second look."""
-    texts = [fields.message, fields.live_video_id, fields.video_id]
-    names = 0
+    count = 1 + fields.message.count(":")
+    if fields.live_video_id is not UNSET:
+        count += 1 + fields.live_video_id.count(":")
+    if fields.video_id is not UNSET:
+        count += 1 + fields.video_id.count(":")
     if fields.author is not UNSET:
-        texts += (fields.author.id, fields.author.name)
-        names = 1
-    return names + sum(1 + text.count(":") for text in texts if text is not UNSET)
+        count += 1 + _colons_of_author(fields.author)
+    return count
+
+
+def _colons_of_author(author: AuthorFields) -> int:
+    return sum(1 + text.count(":") for text in (author.id, author.name) if text is not UNSET)
 
 
 def _check_each_once(body: bytes) -> None:

@@ -74,6 +74,11 @@ class CassandraSession:
         prepared.is_idempotent = True
         return prepared
 
+    @property
+    def driver(self) -> Session:
+        """The driver's own session, as it is set up here: for those who compare."""
+        return self._session
+
     def local_datacenter(self) -> tuple[str, int]:
         """Its name, and how many nodes of it are known."""
         if (nearest := self._cluster.get_control_connection_host()) is None:

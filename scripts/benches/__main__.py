@@ -12,6 +12,8 @@ from scripts.benches.chaos import chaos
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.dispatcher import dispatcher
 from scripts.benches.fanout import OURS, Wishes, fanout
+from scripts.benches.history import PARTS, STORES, HistoryWishes, history
+from scripts.benches.history_config import HISTORY, QUICK
 from scripts.benches.million import million
 from scripts.benches.outage import Wishes as OutageWishes
 from scripts.benches.outage import outage
@@ -137,6 +139,28 @@ def outage_command(
     if nodes not in (1, 3) or not {*faults} <= {"kill", "hang", "node"}:
         raise typer.BadParameter("--nodes 1 or 3, --how kill,hang")
     raise typer.Exit(outage(OutageWishes(faults, rate, seconds, viewers, repeats, json, logs)))
+
+
+@app.command("history")
+def history_command(
+    store: Annotated[str, typer.Option(help="sqlite, cassandra, or both")] = "both",
+    only: Annotated[str, typer.Option(help="the parts to run, with commas between")] = ",".join(PARTS),
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each, of which the median counts")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="a try-out: everything small")] = False,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+) -> None:
+    """The write path and the pages on real stores, beside the least that could do the same, in one run.
+
+    Cassandra is one node that is started for it. On two cores it shares them with all else: so there is the CPU of each
+    process beside the requests/s. Exit code 1: something wasn't reached.
+    """
+    parts = only.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: known are {', '.join(PARTS)}", param_hint="--only")
+    if store not in (*STORES, "both"):
+        raise typer.BadParameter(f"known are {', '.join(STORES)} and both", param_hint="--store")
+    stores = STORES if store == "both" else (store,)
+    raise typer.Exit(history(HistoryWishes(stores, parts, repeats, json, QUICK if quick else HISTORY)))
 
 
 def _rates(text: str) -> list[float]:

@@ -1,119 +1,120 @@
-"""Asks one server as fast as it answers, over a fixed number of connections: requests/s and how long each took.
+"""Asks one server as fast as it answers, over a fixed number of connections: requests/s, latency, and CPU of both ends.
 
-It speaks just enough HTTP/1.1 for servers that answer with a Content-Length, so that a core of this machine is left
-for the server: about 10 µs of CPU a request.
+The asking is done by asker.c, a process that costs 10 to 20 µs of CPU a request, nearly all of it the kernel's: on a
+machine with two cores one is left for the server.
 """
 
 import asyncio
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import cast
+import contextlib
+import os
+import sys
+from collections.abc import Mapping
 
-import uvloop
+import msgspec
 
-_HEAD_END = b"\r\n\r\n"
-_LENGTH = b"content-length: "
+from scripts.benches import procfs
+from scripts.benches.building import build
+from scripts.processes import ROOT
+
+NUMBER = b"#" * 16
+"""In a request it becomes the number of the request, with leading zeros."""
+
+_TETHER = str(ROOT / "scripts" / "tether.py")
+_SPARE_S = 10.0  # for the asker's connections and its sorting
 
 
-@dataclass(frozen=True, slots=True)
-class LoadFigures:
+class LoadFailed(Exception):
+    """The asker has ended early; its last words say why."""
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    """asker.c's last line"""
+
+    requests: int
+    failed: int
+    seconds: float
+    own_cpu_s: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class LoadFigures(msgspec.Struct, frozen=True):
     requests: int
     failed: int  # answers that are not 200 or 304, and connections that ended
     per_s: float
     p50_ms: float
     p99_ms: float
+    max_ms: float
+    own_cpu_us: float  # of the asker, for one request
+    cpu_us: dict[str, float]  # of each watched process, for one request
 
 
-@dataclass(slots=True)
-class _Tally:
-    requests: int = 0
-    failed: int = 0
-    latencies_ns: list[int] = field(default_factory=list)
-
-
-class _Client(asyncio.Protocol):
-    """One connection: the next request goes when the answer is whole."""
-
-    def __init__(self, request: bytes, tally: _Tally, may_go_on: Callable[[], bool]) -> None:
-        self._request = request
-        self._tally = tally
-        self._may_go_on = may_go_on
-        self._buffer = b""
-        self._sent_ns = 0
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is one in all but its bases
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head_size = self._buffer.find(_HEAD_END)
-        if head_size < 0:
-            return
-        head = self._buffer[:head_size].lower()
-        length = int(head.partition(_LENGTH)[2].partition(b"\r")[0] or 0)
-        if len(self._buffer) < head_size + len(_HEAD_END) + length:
-            return
-        self._tally.requests += 1
-        self._tally.failed += head[9:12] not in (b"200", b"304")
-        self._tally.latencies_ns.append(time.perf_counter_ns() - self._sent_ns)
-        self._buffer = b""
-        self._send()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.ended.done():
-            self._tally.failed += self._may_go_on()
-            self.ended.set_result(None)
-
-    def _send(self) -> None:
-        if self._may_go_on():
-            self._sent_ns = time.perf_counter_ns()
-            self._transport.write(self._request)
-        else:
-            self._transport.close()
-
-
-def post(path: str, body: bytes) -> bytes:
+def post(path: str, body: bytes, **headers: str) -> bytes:
     """A POST of JSON, ready to send"""
-    return b"POST %b HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (
-        path.encode(),
-        len(body),
-        body,
-    )
+    lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{lines}"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def get(path: str) -> bytes:
     return b"GET %b HTTP/1.1\r\nhost: bench\r\naccept: application/json\r\n\r\n" % path.encode()
 
 
-def load(port: int, request: bytes, *, connections: int, seconds: float, warm_s: float = 1.0) -> LoadFigures:
-    """Blocks for the seconds, and before them for those in which the server warms up and nothing counts."""
-    return uvloop.run(_load(port, request, connections, seconds, warm_s))
+async def load(
+    port: int,
+    request: bytes,
+    *,
+    connections: int,
+    seconds: float,
+    warm_s: float = 1.0,
+    watched: Mapping[str, int] | None = None,
+) -> LoadFigures:
+    """Takes the seconds, and before them those in which the server warms up and nothing counts.
+
+    watched: names and pids of processes on this machine. Raises LoadFailed, CannotBuild.
+    """
+    times = (str(int(warm_s * 1000)), str(int(seconds * 1000)))
+    asker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-E", _TETHER, str(os.getpid()), str(build("asker")), str(port), str(connections)),
+        *times,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in the terminal is for us
+    )
+    try:
+        async with asyncio.timeout(warm_s + seconds + _SPARE_S):
+            return await _listen(asker, request, watched or {})
+    except TimeoutError:
+        raise LoadFailed("the asker didn't end in time") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            asker.kill()
+        await asker.wait()
 
 
-async def _load(port: int, request: bytes, connections: int, seconds: float, warm_s: float) -> LoadFigures:
-    loop = asyncio.get_running_loop()
-    tally = _Tally()
-    end = time.perf_counter() + warm_s + seconds
-    clients = []
-    for _ in range(connections):
-        _, client = await loop.create_connection(
-            lambda: _Client(request, tally, lambda: time.perf_counter() < end), "127.0.0.1", port
-        )
-        clients.append(client)
-    await asyncio.sleep(warm_s)
-    begin_requests, begin_failed, begin = tally.requests, tally.failed, time.perf_counter()
-    tally.latencies_ns.clear()
-    await asyncio.wait([client.ended for client in clients])
-    elapsed_s = time.perf_counter() - begin
-    latencies = sorted(tally.latencies_ns) or [0]
-    requests = tally.requests - begin_requests
+async def _listen(asker: asyncio.subprocess.Process, request: bytes, watched: Mapping[str, int]) -> LoadFigures:
+    assert asker.stdin
+    assert asker.stdout
+    assert asker.stderr
+    asker.stdin.write(request)
+    asker.stdin.close()
+    await asker.stdout.readline()  # it is warm
+    before = {name: procfs.cpu_s(pid) for name, pid in watched.items()}
+    line = await asker.stdout.readline()
+    if not line:
+        raise LoadFailed((await asker.stderr.read()).decode().strip() or "the asker has ended")
+    used = {name: procfs.cpu_s(pid) - before[name] for name, pid in watched.items()}
+    got = msgspec.json.decode(line, type=_Answered)
+    each_us = 1e6 / max(got.requests, 1)
     return LoadFigures(
-        requests,
-        tally.failed - begin_failed,
-        requests / elapsed_s,
-        latencies[len(latencies) // 2] / 1e6,
-        latencies[len(latencies) * 99 // 100] / 1e6,
+        requests=got.requests,
+        failed=got.failed,
+        per_s=got.requests / got.seconds,
+        p50_ms=got.p50_ms,
+        p99_ms=got.p99_ms,
+        max_ms=got.max_ms,
+        own_cpu_us=got.own_cpu_s * each_us,
+        cpu_us={name: cpu_s * each_us for name, cpu_s in used.items()},
     )

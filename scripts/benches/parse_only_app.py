@@ -1,6 +1,7 @@
 """The least that a Starlette app can do, beside ours: parse a comment's JSON and answer, and answer a constant page.
 
-`python -m scripts.benches.parse_only_app PORT`. Nothing is checked, stored or published here.
+`python -m scripts.benches.parse_only_app PORT`. Nothing is checked, stored or published here. uvicorn is set up as
+comment_service sets it up.
 """
 
 import sys
@@ -33,4 +34,18 @@ app = Starlette(
 )
 
 if __name__ == "__main__":
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        http="httptools",
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        log_level="warning",
+        backlog=4096,
+        timeout_keep_alive=15,
+    )

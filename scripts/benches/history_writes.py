@@ -1,0 +1,100 @@
+"""Comments/s that become durable in Cassandra: the write path's batches, beside the driver's way with single inserts.
+
+Both in this process, one after the other, into the same tables, with the same session and consistency, until each is
+acknowledged. No HTTP here: history_http.py has the whole way.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.query import PreparedStatement
+
+from history.cassandra_batches import INSERT_COMMENT, written_us
+from history.cassandra_session import CassandraSession
+from history.cassandra_store import CassandraStore
+from history.cassandra_tables import bucket_of
+from history.config import StoreSettings
+from history.group_commit import GroupCommit
+from history.ids import IdSource
+from history.model import Author, Comment
+from history.opening import CassandraUrl, parse_store_url
+from history.store import Store
+from scripts.benches.history_config import HistorySettings
+
+VIDEO = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    per_s: float
+    cpu_us: float  # of this process, for one comment
+
+
+class Both:
+    """One session and one store, for both ways"""
+
+    def __init__(self, session: CassandraSession, store: CassandraStore, insert: PreparedStatement) -> None:
+        self._session = session
+        self._store = store
+        self._insert = insert
+
+    @classmethod
+    async def open(cls, url: str) -> "Both":
+        """Makes the tables. Raises StoreUnavailable."""
+        names = parse_store_url(url)
+        assert isinstance(names, CassandraUrl)
+        session = await CassandraSession.connect(names.hosts, names.port, StoreSettings())
+        store = await CassandraStore.open(session, names.keyspace, StoreSettings())
+        return cls(session, store, await session.prepare(INSERT_COMMENT.replace("$keyspace", names.keyspace)))
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def singles(self, settings: HistorySettings) -> Rate:
+        return await asyncio.to_thread(_singles, self._session.driver, self._insert, settings)
+
+    async def grouped(self, settings: HistorySettings) -> Rate:
+        return await grouped(self._store, settings)
+
+
+async def grouped(store: Store, settings: HistorySettings) -> Rate:
+    """So many authors, each of whom says the next thing when the last one is durable"""
+    commit = GroupCommit(
+        store.append, batch_max=settings.batch_max, pending_max=settings.authors, writes_max=settings.writes_max
+    )
+    ids = IdSource(1)
+    end_s = time.monotonic() + settings.seconds
+
+    async def talk(author: Author) -> int:
+        count = 0
+        while time.monotonic() < end_s:
+            now_ms = time.time_ns() // 1_000_000
+            await commit.append(Comment(ids.next(now_ms), VIDEO, author, settings.message, now_ms))
+            count += 1
+        return count
+
+    begin_s, begin_cpu_s = time.monotonic(), time.process_time()
+    counts = await asyncio.gather(*(talk(Author(f"u{n}", f"u{n}")) for n in range(settings.authors)))
+    lasted_s, cpu_s, count = time.monotonic() - begin_s, time.process_time() - begin_cpu_s, sum(counts)
+    await commit.close()
+    return Rate(count / lasted_s, cpu_s / count * 1e6)
+
+
+def _singles(session: Session, insert: PreparedStatement, settings: HistorySettings) -> Rate:
+    count = settings.singles
+    begin_s, begin_cpu_s = time.monotonic(), time.process_time()
+    execute_concurrent_with_args(session, insert, _rows(count, settings.message), settings.singles_concurrency)
+    return Rate(count / (time.monotonic() - begin_s), (time.process_time() - begin_cpu_s) / count * 1e6)
+
+
+def _rows(count: int, message: str) -> Iterator[tuple[object, ...]]:
+    ids = IdSource(2)
+    for number in range(count):
+        now_ms = time.time_ns() // 1_000_000
+        comment_id = ids.next(now_ms)
+        author = f"u{number}"
+        yield VIDEO, bucket_of(comment_id), comment_id, author, author, message, now_ms, written_us(comment_id), 0

@@ -34,14 +34,14 @@ _CONNECTS_MS = 1_000
 """to ask a channel why it has no connection; it knows at once"""
 
 _REASONS = (
+    ("errors resolving", "its name can't be looked up"),
     ("Connection refused", "nothing listens there"),
     ("WRONG_VERSION_NUMBER", "TLS: the peer speaks no TLS"),
     ("CERTIFICATE_VERIFY_FAILED", "TLS: the peer's certificate is not of our authority"),
-    ("ostname", "TLS: the peer's certificate is for another name"),
+    ("Hostname Verification", "TLS: the peer's certificate is for another name"),
     ("handshake failed", "TLS: the handshake failed"),
     ("Socket closed", "the peer closed the connection at once, as one does that wants TLS, or another certificate"),
     ("Connection reset", "the peer closed the connection at once, as one does that wants TLS, or another certificate"),
-    ("errors resolving", "its name can't be looked up"),
 )
 """Words in gRPC's own, which name addresses and the library's insides; and ours"""
 

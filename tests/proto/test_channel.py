@@ -1,6 +1,7 @@
 """proto/channel.py, scripts/certs and the dispatcher together: who shows no certificate gets nowhere."""
 
 import asyncio
+import socket
 import subprocess
 from pathlib import Path
 
@@ -9,16 +10,16 @@ import pytest
 from pydantic import ValidationError
 
 from dispatcher.config import Config
-from proto.channel import aio_channel, load_tls
-from proto.dispatch_pb2 import TopologyRequest
+from proto.channel import Unreachable, aio_channel, load_tls, wait_connected, why_unreachable
+from proto.dispatch_pb2 import PlaceRequest, TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 from tests.dispatcher.peers import RunningReplica
 from tests.dispatcher.test_topology import topology
 from tests.test_house import ROOT
 
 
-def make_certificates(folder: Path) -> None:
-    subprocess.run([ROOT / "scripts" / "certs", folder], check=True, capture_output=True)
+def make_certificates(folder: Path, *names: str) -> None:
+    subprocess.run([ROOT / "scripts" / "certs", folder, *names], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +73,44 @@ def test_half_a_configuration_is_refused() -> None:
 def test_a_file_that_is_not_there_is_a_clear_word() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_tls("nowhere", "x", "y")
+
+
+async def test_a_certificate_for_a_name_is_asked_for_that_name(tmp_path: Path) -> None:
+    """Replicas that a DNS name gives are reached by their addresses, and their certificates are for the name."""
+    await asyncio.to_thread(make_certificates, tmp_path, "dispatchers.example")
+    tls = load_tls(*files(tmp_path, "rms"))
+    async with replica(tmp_path) as server:
+        async with aio_channel(server.listen, tls, tls_name="dispatchers.example") as channel:
+            await wait_connected(channel, 5000)
+        async with aio_channel(server.listen, tls) as channel:
+            with pytest.raises(Unreachable, match="TLS: the peer's certificate is for another name"):
+                await wait_connected(channel, 5000)
+
+
+async def test_why_there_is_no_connection_is_said_without_addresses(certificates: Path, tmp_path: Path) -> None:
+    strangers = tmp_path / "strangers"
+    await asyncio.to_thread(make_certificates, strangers)
+    shown = load_tls(*files(certificates, "rms"))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        async with replica(certificates) as sealed, RunningReplica() as clear:
+            for address, tls, words in (
+                (sealed.listen, None, "the peer closed the connection at once, as one does that wants TLS"),
+                (sealed.listen, load_tls(*files(strangers, "rms")), "the peer's certificate is not of our authority"),
+                (clear.listen, shown, "the peer speaks no TLS"),
+                ("127.0.0.1:1", shown, "nothing listens there"),
+                ("nowhere.invalid:7001", shown, "its name can't be looked up"),
+                (f"127.0.0.1:{mute.getsockname()[1]}", None, "no connection within 300 ms"),
+            ):
+                async with aio_channel(address, tls) as channel:
+                    with pytest.raises(Unreachable, match=words) as unreachable:
+                        await wait_connected(channel, 300 if "300" in words else 5000)
+                assert "127.0.0.1" not in str(unreachable.value)
+
+
+async def test_an_error_of_the_peer_itself_is_no_missing_connection() -> None:
+    async with RunningReplica() as server, aio_channel(server.listen, None) as channel:
+        await wait_connected(channel, 5000)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await DispatcherStub(channel).Place(PlaceRequest(video_id="v"))
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert why_unreachable(refused.value) == ""

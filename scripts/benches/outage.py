@@ -30,14 +30,12 @@ from scripts.benches.stopping import run_stoppable
 from scripts.plan import ROLES, Part, Plan, free_ports, make_plan
 from scripts.processes import NotReady, Process, Supervisor
 
-FAULTS = {
-    "kill": "Cassandra killed (-9)",
-    "hang": "Cassandra hangs (SIGSTOP)",
-    "node": "one of three nodes killed (-9)",
-}
+FAULTS = {"kill": "kill -9", "hang": "SIGSTOP", "node": "kill -9 of 1 of 3"}
+"""What happens to Cassandra"""
 
 COMMENT_SERVICE = "comment-service"
 LISTENING = '"comment_service listening"'
+COMPLAINTS_SHOWN = 5
 UNDRAINED = re.compile(rb"^comment_service_(?:spool_comments|store_away|catching_up) [^0]", re.MULTILINE)
 
 
@@ -254,18 +252,9 @@ def show(outcomes: Sequence[Outcome], wishes: Wishes) -> None:
     console = Console(highlight=False, soft_wrap=True)
     title = f"{wishes.rate:g} comments/s, {wishes.viewers} viewers, {wishes.seconds:g} s"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in (
-        "\nCassandra",
-        "\n200s",
-        "not\nstored",
-        "\nlost",
-        "\ndoubled",
-        "\nerrors",
-        "pause\ns",
-        "wait\ns",
-        "drained\ns",
-    ):
-        table.add_column(column, justify="left" if column == "\nCassandra" else "right", no_wrap=True)
+    table.add_column("\nCassandra", no_wrap=True)
+    for column in ("\n200s", "not\nstored", "\nlost", "\ndoubled", "\nerrors", "pause\ns", "wait\ns", "drained\ns"):
+        table.add_column(column, justify="right", no_wrap=True)
     for each in outcomes:
         counts = (each.acknowledged, each.not_stored, each.lost, each.doubled, sum(each.errors.values()))
         times = (each.longest_pause_s, each.longest_wait_s, each.drained_s)
@@ -276,9 +265,7 @@ def show(outcomes: Sequence[Outcome], wishes: Wishes) -> None:
             f"{FAULTS[each.fault]}: away {each.away_s:.1f} s, comment_service down {each.down_s:.1f} s, "
             f"posts cut {each.cut}, stored without an answer {each.unanswered}: {'kept' if each.kept else 'BROKEN'}"
         )
-        for line in each.complaints[:5]:
+        for line in each.complaints[:COMPLAINTS_SHOWN]:
             console.print(line, markup=False)
-    console.print(
-        "to reach: nothing lost, doubled or not stored, no errors, no pause over 1 s while the process was up"
-    )
+    console.print("reach: nothing lost, doubled or not stored, no errors, no pause over 1 s while the process was up")
     console.print(str(procfs.machine()))

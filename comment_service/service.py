@@ -143,7 +143,12 @@ class Service:
         elif not last.clean:
             log.info("the last process was killed, nodes will read history", behind_ms=now_ms - time_of(last.low_id))
             outbox.owe(last.low_id)
-        self._watermark.write(outbox.low_id())
+        try:
+            self._watermark.write(outbox.low_id())
+        except OSError as error:
+            if last is None or last.clean:
+                raise  # a kill from now on would leave nothing that counts
+            log.warning("watermark can't be saved, the last process's holds", reason=str(error))
         return outbox
 
     def _api(self, ids: IdSource) -> Api:
@@ -269,7 +274,9 @@ def build(config: Config) -> Service:
             segment_bytes_max=config.spool_segment_bytes_max,
         )
         held.callback(spool.release)
-        service = Service(config, _listen(config.listen, config.listen_backlog), watermark, spool)
+        listener = _listen(config.listen, config.listen_backlog)
+        held.callback(listener.close)
+        service = Service(config, listener, watermark, spool)
         held.pop_all()
         return service
 

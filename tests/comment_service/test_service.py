@@ -54,6 +54,19 @@ async def test_a_start_after_a_kill_owes_from_the_watermark(
     assert saved.low_id == first_id_at(1_000)  # not answered yet: a second kill owes the same
 
 
+async def test_a_full_disk_stops_a_start_only_if_a_kill_would_be_forgotten(
+    start_service: StartService, dispatcher: FakeDispatcher, tmp_path: Path
+) -> None:
+    (tmp_path / "state" / "published-node0.new").mkdir(parents=True)  # nothing can be written there
+    watermark = tmp_path / "state" / "published-node0"
+    watermark.write_text(f"{first_id_at(1_000):016x} clean\n")
+    with pytest.raises(OSError, match="published-node0"):
+        build(config(tmp_path, dispatcher.address))
+    watermark.write_text(f"{first_id_at(1_000):016x}\n")
+    await start_service(dispatchers=dispatcher.address)
+    await eventually(lambda: dispatcher.catch_ups == [first_id_at(1_000)])
+
+
 async def test_ids_go_on_above_the_last_process_when_the_clock_steps_back(
     start_service: StartService, tmp_path: Path
 ) -> None:

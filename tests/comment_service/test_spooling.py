@@ -1,0 +1,139 @@
+"""A comment_service whose store is away: what readers get, and what happens when its spool is full, or its disk"""
+
+import resource
+import signal
+from pathlib import Path
+
+import aiohttp
+
+from history.ids import format_id
+from history.store import StoreUnavailable
+from tests.comment_service.conftest import RunningService, StartService
+from tests.comment_service.fake_dispatcher import FakeDispatcher
+from tests.comment_service.test_main import started
+from tests.waiting import eventually
+
+LONG = "x" * 500
+NOTHING_FITS = 64
+"""Bytes that a file may have: the watermark fits, a comment doesn't."""
+
+
+async def say(http: aiohttp.ClientSession, message: str, url: str = "") -> tuple[int, str]:
+    """The status, and the comment's id or Retry-After"""
+    async with http.post(f"{url}/comment/create", json={"videoId": "demo", "message": message}) as answer:
+        body = await answer.json()
+        return answer.status, body["id"] if answer.status == 200 else answer.headers["retry-after"]
+
+
+async def page(http: aiohttp.ClientSession, query: str, url: str = "") -> list[str]:
+    async with http.get(f"{url}/comments/demo?{query}") as answer:
+        assert answer.status == 200, await answer.text()
+        return [comment["id"] for comment in (await answer.json())["comments"]]
+
+
+def cut_off_writes(running: RunningService) -> None:
+    """The store can be read, and takes nothing: a Cassandra that has lost its quorum for writes, say."""
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("cut off by the test")
+
+    running.service.late_store.append = away  # type: ignore[method-assign, assignment]
+
+
+async def test_pages_and_the_replay_have_what_is_spooled(start_service: StartService) -> None:
+    running = await start_service(drain_retry_min_ms=60_000, drain_retry_max_ms=60_000)
+    async with running.http.post("/videos", json={"id": "demo", "title": "t", "state": "live"}) as answer:
+        assert answer.status == 200
+    ids = [(await say(running.http, f"stored {n}"))[1] for n in range(5)]
+    assert await page(running.http, "pagesize=3") == ids[:1:-1]
+    cut_off_writes(running)
+    ids += [(await say(running.http, f"spooled {n}"))[1] for n in range(5)]
+    assert running.service.spooled.statistics().spool.comments == 5
+    assert await page(running.http, "pagesize=100") == ids[::-1]
+    assert await page(running.http, f"cursor={ids[7]}&pagesize=4") == ids[6:2:-1]
+    assert await page(running.http, f"newer_than={ids[2]}&pagesize=4") == ids[6:2:-1]
+    assert await page(running.http, "from_offset_ms=0&pagesize=100") == ids
+    async with running.http.get(f"/comments/demo?from_offset_ms=0&cursor={ids[3]}&pagesize=3") as answer:
+        replayed = await answer.json()
+    assert [comment["id"] for comment in replayed["comments"]] == ids[4:7]
+    assert replayed["nextCursor"] == ids[6]
+
+
+async def test_a_full_spool_refuses_and_publishes_nothing_of_it(
+    start_service: StartService, dispatcher: FakeDispatcher, tmp_path: Path
+) -> None:
+    (tmp_path / "comments.db").mkdir()  # so the store can't be opened
+    running = await start_service(
+        dispatchers=dispatcher.address, wait=False, spool_bytes_max=70_000, store_retry_max_ms=100
+    )
+    taken: list[str] = []
+    refused = 0
+    for n in range(200):
+        status, answer = await say(running.http, f"{n} {LONG[:-4]}")
+        if status == 200:
+            taken.append(answer)
+        else:
+            assert (status, int(answer) >= 1) == (503, True)
+            refused += 1
+    assert refused > 50
+    assert len(taken) > 50
+    async with running.http.get("/health/ready") as ready:
+        assert (ready.status, (await ready.json())["store"]) == (503, "the store is away, and the spool is full")
+    await eventually(lambda: len(dispatcher.published) == len(taken))
+    assert [format_id(each) for each in dispatcher.published] == taken
+    assert running.service.publisher.statistics().backlog == 0
+
+    (tmp_path / "comments.db").rmdir()
+    await eventually(lambda: not running.service.spooled.is_away)
+    await running.service.spooled.wait_drained()
+    taken.append((await say(running.http, "again"))[1])
+    assert await page(running.http, "pagesize=100") == taken[:-101:-1]
+
+
+async def test_a_full_disk_refuses_until_there_is_room(tmp_path: Path, dispatcher: FakeDispatcher) -> None:
+    """The kernel's own limit on a file's size: a real write is cut short, as on a disk that is full."""
+    (tmp_path / "comments.db").mkdir()
+    slow_probes = ("--drain-retry-min-ms", "60000", "--drain-retry-max-ms", "60000")
+    async with started(tmp_path, dispatcher.address, *slow_probes) as running, aiohttp.ClientSession() as http:
+        url = f"http://{(await running.wait_for_line('comment_service listening'))['listen']}"
+        taken = [(await say(http, f"before {n}", url))[1] for n in range(3)]
+        pid = running.process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (NOTHING_FITS, unlimited[1]))
+        for n in range(5):
+            status, retry_after = await say(http, f"on a full disk {n}", url)
+            assert (status, int(retry_after) >= 1) == (503, True)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        taken += [(await say(http, f"after {n}", url))[1] for n in range(3)]
+        await eventually(lambda: len(dispatcher.published) >= len(taken))
+        assert [format_id(each) for each in dispatcher.published] == taken
+        running.process.send_signal(signal.SIGKILL)
+        await running.process.wait()
+
+    # What it left is read by the next one, but for what a power loss has torn.
+    newest = max((tmp_path / "state" / "spool" / "node0").glob("*.spool"))
+    with newest.open("ab") as segment:
+        segment.write(b"\x30\0\0\0 half a record")
+    (tmp_path / "comments.db").rmdir()
+    async with started(tmp_path, dispatcher.address) as running, aiohttp.ClientSession() as http:
+        url = await running.wait_ready()
+        await running.wait_for_line("spool_drained")
+        assert "spool_tail_cut" in [line["event"] for line in running.lines]
+        assert await page(http, "pagesize=100", url) == taken[::-1]
+
+
+async def test_a_folder_that_can_not_be_used_is_said_at_the_start(tmp_path: Path, nowhere: str) -> None:
+    async with started(tmp_path, nowhere, "--spool-dir", "/proc/nowhere") as running:
+        line = await running.wait_for_line("can't start")
+        assert "/proc/nowhere" in str(line["reason"])
+        assert await running.process.wait() == 1
+
+
+async def test_a_folder_that_has_gone_refuses(start_service: StartService, tmp_path: Path) -> None:
+    running = await start_service()
+    cut_off_writes(running)
+    folder = tmp_path / "state" / "spool" / "node0"
+    folder.rename(tmp_path / "elsewhere")
+    assert (await say(running.http, "nobody keeps it"))[0] == 503
+    (tmp_path / "elsewhere").rename(folder)
+    assert (await say(running.http, "kept"))[0] == 200

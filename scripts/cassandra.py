@@ -86,6 +86,22 @@ def status(data: Data = DATA, port: Native = NATIVE) -> None:
         raise typer.Exit(EXIT_NOT_UP)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def nodetool(
+    words: Annotated[
+        list[str], typer.Argument(help="what the node is to do: status; flush; snapshot -t NAME KEYSPACE")
+    ],
+    data: Data = DATA,
+    number: Annotated[int, typer.Option("--number", help="which node, from 1")] = 1,
+    jmx_port: Jmx = JMX,
+) -> None:
+    """Cassandra's own nodetool, for a node of the folder that runs."""
+    node = Node(number, data, Ports(NATIVE, STORAGE, jmx_port))
+    if node.pid() is None:
+        fail(f"node {number} isn't running")
+    raise typer.Exit(subprocess.run(node.nodetool(JARS, words), check=False).returncode)
+
+
 def start_node(node: Node, heap_mb: int) -> None:
     if node.pid() is None:
         if node.answers():

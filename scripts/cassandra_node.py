@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +162,13 @@ class Node:
         self._pid_file.unlink(missing_ok=True)
         return True
 
+    def nodetool(self, jars: Path, arguments: Sequence[str]) -> list[str]:
+        """The command that tells the running node something: flush, snapshot, status …"""
+        return [
+            *("java", *_openings(), "-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.tools.NodeTool"),
+            *("-h", "127.0.0.1", "-p", str(self._jmx_port), *arguments),
+        ]
+
     def log_tail(self, lines: int) -> str:
         """The ends of both logs: what the JVM printed, and what Cassandra logged."""
         tails = []
@@ -170,6 +177,10 @@ class Node:
                 text = (self.folder / "log" / name).read_text(errors="replace")
                 tails.append(f"--- {self.folder}/log/{name}\n" + "\n".join(text.splitlines()[-lines:]))
         return "\n".join(tails)
+
+    @property
+    def _jmx_port(self) -> int:
+        return self.ports.jmx + self.number - 1
 
     def _write_config(self) -> None:
         for part in ("conf", "data", "log"):
@@ -186,12 +197,11 @@ class Node:
         return [
             *("java", f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m", "-XX:+UseG1GC", "-Xss512k"),
             *("-XX:+ExitOnOutOfMemoryError", "-Djdk.attach.allowAttachSelf=true"),
-            *(f"--add-exports={place}=ALL-UNNAMED" for place in EXPORTS),
-            *(f"--add-opens={place}=ALL-UNNAMED" for place in OPENS),
+            *_openings(),
             f"-javaagent:{next(jars.glob('jamm-*.jar'))}",
             self._config_argument(),
             f"-Dcassandra.storagedir={self.folder}/data",
-            f"-Dcassandra.jmx.local.port={self.ports.jmx + self.number - 1}",
+            f"-Dcassandra.jmx.local.port={self._jmx_port}",
             "-Dcassandra-foreground=yes",
             # Nobody else joins or leaves meanwhile: the long waits that make this safe in a real cluster (30 s) are not
             # needed. A joiner has to hear from the first node within its delay, also on a busy machine.
@@ -200,6 +210,11 @@ class Node:
             "-Dcassandra.shutdown_announce_in_ms=0",
             *("-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.service.CassandraDaemon"),
         ]
+
+
+def _openings() -> list[str]:
+    exports = (f"--add-exports={place}=ALL-UNNAMED" for place in EXPORTS)
+    return [*exports, *(f"--add-opens={place}=ALL-UNNAMED" for place in OPENS)]
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:

@@ -12,6 +12,7 @@ from scripts.benches.chaos import chaos
 from scripts.benches.contenders import CONTENDERS
 from scripts.benches.dispatcher import dispatcher
 from scripts.benches.fanout import OURS, Wishes, fanout
+from scripts.benches.footprint import footprint
 from scripts.benches.history import PARTS, STORES, HistoryWishes, history
 from scripts.benches.history_config import HISTORY, QUICK
 from scripts.benches.million import million
@@ -139,6 +140,16 @@ def outage_command(
     if nodes not in (1, 3) or not {*faults} <= {"kill", "hang", "node"}:
         raise typer.BadParameter("--nodes 1 or 3, --how kill,hang")
     raise typer.Exit(outage(OutageWishes(faults, rate, seconds, viewers, repeats, json, logs)))
+
+
+@app.command("footprint")
+def footprint_command(
+    comments: Annotated[int, typer.Option(min=1_000, help="comments that are written to each store")] = 200_000,
+    message_bytes: Annotated[int, typer.Option(min=1, max=500, help="letters in a message, on average")] = 40,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+) -> None:
+    """Bytes on disk that a comment takes in SQLite and in Cassandra, once all is flushed and compacted."""
+    raise typer.Exit(footprint(comments, message_bytes, json))
 
 
 @app.command("history")

@@ -72,6 +72,18 @@ class BenchCluster:
         """Returns when it answers. Raises NodeNotUp."""
         await asyncio.to_thread(self._start_node, self._nodes[number - 1])
 
+    async def nodetool(self, *words: str) -> None:
+        """Tells every node; returns when it is done. Raises NodeNotUp."""
+        for node in self._nodes:
+            told = await asyncio.create_subprocess_exec(*node.nodetool(JARS, words), stdout=asyncio.subprocess.DEVNULL)
+            if await told.wait():
+                raise NodeNotUp(f"nodetool {' '.join(words)} failed on node {node.number}")
+
+    def bytes_on_disk(self, keyspace: str) -> int:
+        """Of all tables of the keyspace, on all nodes; what isn't flushed isn't counted"""
+        files = [path for node in self._nodes for path in (node.folder / "data/sstables" / keyspace).rglob("*")]
+        return sum(path.stat().st_size for path in files if path.is_file())
+
     async def stored(self) -> dict[int, Stored]:
         """Every comment that a quorum has, by id"""
         return await asyncio.to_thread(self._read_all)

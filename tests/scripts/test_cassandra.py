@@ -50,6 +50,12 @@ def test_starting_again_and_looking(cassandra: CassandraUnderTest) -> None:
     assert pid in result.output
 
 
+def test_nodetool_needs_a_node(tmp_path: Path) -> None:
+    result = runner.invoke(app, ["nodetool", "--data", str(tmp_path), "status"])
+    assert result.exit_code == 1
+    assert "node 1 isn't running" in result.output
+
+
 def test_a_node_that_is_stuck_is_not_up(cassandra: CassandraUnderTest) -> None:
     cassandra.send_signal(signal.SIGSTOP)
     try:

@@ -67,6 +67,11 @@ def test_the_ends_of_the_logs(tmp_path: Path) -> None:
     assert node.log_tail(2).endswith("system.log\ntwo\nthree")
 
 
+def test_nodetool_asks_the_nodes_own_port(tmp_path: Path) -> None:
+    command = Node(2, tmp_path, Ports(1, 2, 30)).nodetool(tmp_path, ["flush", "keyspace"])
+    assert command[-6:] == ["-h", "127.0.0.1", "-p", "31", "flush", "keyspace"]
+
+
 def test_waiting_ends() -> None:
     assert wait_until(lambda: True, 0)
     assert not wait_until(lambda: False, 0)

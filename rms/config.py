@@ -50,7 +50,10 @@ class RmsSettings(DispatcherSettings):
         60_000, gt=0, description="ms a comment stays in the log: a phone's walk through a tunnel"
     )
     dedupe_ms: int = Field(
-        120_000, gt=0, description="ms a comment's id is remembered at least: longer than any publisher keeps resending"
+        660_000,
+        gt=0,
+        description="ms a comment's id is remembered at least, in 8 bytes, and how far back a catch-up reads: longer "
+        "than the 600 s for which a dispatcher knows what was missed",
     )
     seed_comments_max: int = Field(
         2_000, gt=0, description="comments read when a video's first viewer comes: the last seconds of a hot video"

@@ -15,6 +15,7 @@ from history.ids import format_id
 from history.model import Comment, Erasure
 from rms.byte_log import ByteLog
 from rms.position import Position, Window, in_window, missing, window_floor
+from rms.seen_ids import SeenIds
 from rms.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data
 
 ANSWERS_MAX = 1_000
@@ -68,9 +69,9 @@ class Feed:
         self._held_from = complete_from  # every known comment from here on is in the log
         self._window = Window(complete_from)
         self._erased: set[int] = set()  # of the comments whose frames are blank
-        self._seen: set[int] = set()
-        self._seen_before: set[int] = set()
-        self._rotated_ms = now_ms
+        self.complete_from = complete_from
+        """Older comments never were in this feed, and nobody waits for them: who wants them reads pages."""
+        self._seen = SeenIds(limits.dedupe_ms, now_ms)
         self._answers: dict[tuple[Position, int, bool], Attach | NeedsHistory] = {}  # to those who resume now
         for comment in seed:
             self.append(comment, now_ms)
@@ -86,9 +87,9 @@ class Feed:
 
     def append(self, comment: Comment, now_ms: int) -> bool:
         """False, and nothing happens, if the comment is here already."""
-        if comment.id in self._seen or comment.id in self._seen_before:
+        if comment.id in self._seen:
             return False
-        self._remember(comment.id, now_ms)
+        self._seen.add(comment.id, now_ms)
         self._window.add(comment.id)
         position = self._window.position()
         assert position is not None
@@ -102,10 +103,10 @@ class Feed:
 
     def erase(self, erasure: Erasure, now_ms: int) -> bool:
         """Blanks the comment in the log and tells the viewers; a later arrival of it is dropped. False if known."""
-        if erasure.id in self._seen or erasure.id in self._seen_before:
+        if erasure.id in self._seen:
             return False
-        self._remember(erasure.id, now_ms)
-        self._remember(erasure.erased_id, now_ms)
+        self._seen.add(erasure.id, now_ms)
+        self._seen.add(erasure.erased_id, now_ms)
         for entry in self._entries:
             if entry.id == erasure.erased_id and not entry.is_erasure:
                 self._erased.add(entry.id)
@@ -116,11 +117,6 @@ class Feed:
         self._answers.clear()
         self.trim(now_ms)
         return True
-
-    def _remember(self, comment_id: int, now_ms: int) -> None:
-        if now_ms - self._rotated_ms > self._limits.dedupe_ms:
-            self._seen_before, self._seen, self._rotated_ms = self._seen, set(), now_ms
-        self._seen.add(comment_id)
 
     def trim(self, now_ms: int) -> None:
         """Forgets what is too old or too much, but for the last comments."""

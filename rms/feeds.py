@@ -218,6 +218,8 @@ class Feeds:
             for comment in seed:
                 self._append(room, comment)
             return
+        # What was said before this feed began isn't new to anybody who came since.
+        from_id = max(from_id, room.feed.complete_from)
         while True:
             page = await self._past.since(room.video_id, from_id, CATCH_UP_PAGE)
             for comment in page:

@@ -83,8 +83,9 @@ class Upstream:
     def _let_go(self, link: Link) -> None:
         log.info("dispatcher let go", dispatcher=link.address)
         self._lives.pop(link).cancel()
+        since_ms = monotonic_ms() - self._read_ms if self._read_ms else link.silent_ms
         if link.silent_ms:
-            self._served.catch_up(first_id_at(wall_ms() - link.silent_ms - CLOCKS_APART_MS))
+            self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
 
     async def join(self, video_id: str) -> None:
         """Every connected replica routes the video here when this returns, or its link is being made anew."""
@@ -124,8 +125,9 @@ class Upstream:
         """A replica that this node can't reach may be alive, and comments go through it to others only. While another
         one is connected, history is read for them; ever more rarely, since a replica that is dead publishes nothing."""
         silent_ms = [link.silent_ms for link in self._links if not link.connected and link.silent_ms]
-        if not silent_ms or not self.connected:
+        if not silent_ms:
             self._read_ms = 0
+        if not silent_ms or not self.connected:
             return
         every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, max(silent_ms) // 2))
         if self._read_ms and monotonic_ms() - self._read_ms < every_ms:

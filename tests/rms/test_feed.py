@@ -77,6 +77,14 @@ def test_a_comment_is_in_the_log_once() -> None:
     assert len(feed) == 2
 
 
+def test_a_comment_is_remembered_for_its_whole_time_however_much_comes_meanwhile() -> None:
+    feed = new_feed([])
+    for second in range(LIMITS.dedupe_ms // 1_000):
+        assert feed.append(comment(second), T0 + second * 1_000)
+    for second in range(LIMITS.dedupe_ms // 1_000):
+        assert not feed.append(comment(second), T0 + LIMITS.dedupe_ms), second
+
+
 @given(st.data())
 def test_resuming_on_the_same_feed_is_exact(data: st.DataObject) -> None:
     order = data.draw(arrivals(data.draw(talks()), WINDOW_MS - 1))

@@ -6,6 +6,7 @@ import zlib
 import aiohttp
 from structlog.testing import capture_logs
 
+from rms.rooms import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, ids
 from tests.rms.test_app import viewer
@@ -32,19 +33,45 @@ async def test_what_was_missed_while_a_replica_was_away_is_read_from_history(sta
     async with viewer(node.port, "/comments/v") as raw:
         node.dispatcher.deliver([comment(1)])
         await raw.read_until(1)
-        await node.store.append([comment(n) for n in (1, 2, 3)])
-        node.dispatcher.catch_up_from_id = comment(1).id
+        talk = [comment(n, wall_ms()) for n in (2, 3)]
+        await node.store.append(talk)
+        node.dispatcher.catch_up_from_id = talk[0].id
         node.dispatcher.cut()
-        assert ids(await raw.read_until(3)) == [comment(n).id for n in (1, 2, 3)]
+        assert ids(await raw.read_until(3)) == [comment(1).id, *(each.id for each in talk)]
 
 
 async def test_catch_up_is_acknowledged_and_read(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v") as raw:
-        await node.store.append([comment(n) for n in range(1_200)])
-        number = node.dispatcher.catch_up(comment(0).id)
-        assert ids(await raw.read_until(1_200)) == [comment(n).id for n in range(1_200)]
+        talk = [comment(n, wall_ms()) for n in range(1_200)]
+        await node.store.append(talk)
+        number = node.dispatcher.catch_up(talk[0].id)
+        assert ids(await raw.read_until(1_200)) == [each.id for each in talk]
         await eventually(lambda: node.dispatcher.delivered == number)
+
+
+async def test_what_was_said_before_a_feed_began_is_not_sent_as_new(start_node: StartNode) -> None:
+    """A replica that was away for long tells a node to read from a time when this video had no viewer here."""
+    node = await start_node(backfill_max=3)
+    began_ms = wall_ms() - 300_000
+    talk = [comment(n, began_ms + n * 1_000) for n in range(100)]
+    await node.store.append(talk)
+    async with viewer(node.port, "/comments/v?backfill=2") as raw:
+        await raw.read_until(2)
+        new = comment(0, wall_ms())
+        await node.store.append([new])
+        node.dispatcher.catch_up(talk[0].id)
+        assert ids(await raw.read_until(3)) == [talk[98].id, talk[99].id, new.id]
+
+
+async def test_a_catch_up_reads_no_further_back_than_ids_are_remembered(start_node: StartNode) -> None:
+    """All that was forgotten would go to the viewers a second time."""
+    node = await start_node(dedupe_ms=60_000)
+    async with viewer(node.port, "/comments/v") as raw:
+        old, new = comment(1, wall_ms() - 120_000), comment(2, wall_ms())
+        await node.store.append([old, new])
+        node.dispatcher.catch_up(old.id)
+        assert ids(await raw.read_until(1)) == [new.id]
 
 
 async def test_a_replica_that_does_not_acknowledge_is_left_and_tried_again(start_node: StartNode) -> None:

@@ -83,10 +83,8 @@ class RmsSettings(DispatcherSettings):
     retry_after_s: int = Field(
         5, gt=0, description="s in Retry-After when the node is full; each viewer gets 1 to 2 times this"
     )
-    slice_viewers: int = Field(
-        300,
-        gt=0,
-        description="sends before a sweep lets the event loop breathe: about 1 ms; with 3,000 publishers starve",
+    slice_ms: float = Field(
+        3.0, gt=0, description="ms of sends before a sweep lets the event loop breathe; with 30, publishers starve"
     )
     chunk_bytes: int = Field(256 << 10, gt=0, description="bytes given to one send: more than a socket's buffer takes")
     send_buffer_bytes: int = Field(

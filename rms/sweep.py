@@ -4,7 +4,7 @@ Some facts, and what they mean here:
 - The kernel's send() is the cost; a task, a queue or an allocation for each viewer would be several times
   that. So a viewer is a file descriptor and an offset, and a sweep is a loop over a list. What arrives during a sweep
   goes with the next one: under load one send carries many comments, and a quiet video waits for nothing.
-- A loop that sends for long starves gRPC and the joins. So a sweep stops after some hundred sends and lets the event
+- A loop that sends for long starves gRPC and the joins. So a sweep stops after some milliseconds and lets the event
   loop run once before it goes on.
 - A send can be cut short anywhere. The rest of that frame is kept with the viewer (its `head`), so that its offset
   always stands at a frame's end, and the log can be trimmed without asking anybody.
@@ -26,6 +26,9 @@ from collections import Counter, deque
 from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
 from rms.sweep_counts import SweepCounts, SweepStatistics
+
+VIEWERS_AT_ONCE = 64
+"""between two looks at the clock: half a millisecond"""
 
 
 class Sweeper:
@@ -91,24 +94,24 @@ class Sweeper:
 
     def _slice(self) -> None:
         self._scheduled = False
-        began = time.perf_counter()
-        budget = self._settings.slice_viewers
-        while self._dirty and budget > 0:
+        began_s = now_s = time.perf_counter()
+        end_s, visits = began_s + self._settings.slice_ms / 1_000, 0
+        while self._dirty and now_s < end_s:
             audience = self._dirty[0]
-            budget = self._sweep(audience, budget)
-            if audience.cursor >= 0:
-                break  # the budget is spent in the middle of it
-            self._dirty.popleft()
-            self._queued.discard(id(audience))
-            if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
-                self.publish(audience)
-        self._counts.slice((time.perf_counter() - began) * 1_000, self._settings.slice_viewers - budget)
+            visits += self._sweep(audience)
+            if audience.cursor < 0:
+                self._dirty.popleft()
+                self._queued.discard(id(audience))
+                if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
+                    self.publish(audience)
+            now_s = time.perf_counter()
+        self._counts.slice((now_s - began_s) * 1_000, visits)
         self._schedule()
 
-    def _sweep(self, audience: Audience, budget: int) -> int:
-        """Goes on with the audience's sweep, or begins one; returns what is left of the budget."""
+    def _sweep(self, audience: Audience) -> int:
+        """Goes on with the audience's sweep, or begins one. Returns how many viewers it has come by."""
         viewers, log = audience.viewers, audience.log
-        # Each slice takes along what has come since the last one: nobody waits for more than one round.
+        # What has come since the last time is taken along: nobody waits for more than one round.
         audience.edition.update(_wall_ms())
         target = log.end
         if audience.cursor < 0:
@@ -123,7 +126,7 @@ class Sweeper:
         place, chunk, takers, rest, bytes_sent, sends = -1, b"", 0, 0, 0, 0
         # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
         cursor = first = min(audience.cursor, len(viewers) - 1)
-        stop = max(cursor - budget, -1)
+        stop = max(cursor - VIEWERS_AT_ONCE, -1)
         while cursor > stop:
             viewer = viewers[cursor]
             cursor -= 1
@@ -168,7 +171,7 @@ class Sweeper:
         self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole.items() if count)
         if cursor < 0:
             audience.sent_ms = _now_ms()
-        return budget - (first - cursor)
+        return first - cursor
 
     def _write(self, viewer: Viewer, data: bytes) -> bool:
         """Writes bytes that don't stand in the log; what can't be sent now becomes the head. True if all went out."""
@@ -238,7 +241,7 @@ class Sweeper:
         audience.on_behind(viewer)
 
     def _on_events(self) -> None:
-        for fd, events in self._epoll.poll(0, 1024):
+        for fd, events in self._epoll.poll(0, VIEWERS_AT_ONCE):
             viewer = self._by_fd.get(fd)
             if viewer is None:
                 continue

@@ -47,7 +47,7 @@ class Bytes:
 class Hall:
     """A sweeper, one audience, and the other ends of its viewers' sockets."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: float) -> None:
         defaults = {"send_buffer_bytes": 4096, "chunk_bytes": 10_000}
         self.sweeper = Sweeper(
             RmsSettings(_cli_parse_args=False, **{**defaults, **settings}),  # type: ignore[call-arg, arg-type]
@@ -228,18 +228,14 @@ async def test_last_words(hall: Hall) -> None:
     assert await asyncio.get_running_loop().sock_recv(end, 1) == b""
 
 
-async def test_the_loop_breathes_between_slices(hall: Hall) -> None:
-    for _ in range(900):
-        hall.viewer()
-    turns = 0
-
-    def turn() -> None:
-        nonlocal turns
-        turns += 1
-        if hall.audience.cursor >= 0 or hall.audience.swept_to != hall.log.end:
-            asyncio.get_running_loop().call_soon(turn)
-
-    hall.frame()
-    asyncio.get_running_loop().call_soon(turn)
-    await eventually(lambda: hall.audience.swept_to == hall.log.end and hall.audience.cursor < 0)
-    assert turns >= 2, "something else ran in the middle of the sweep"
+async def test_the_loop_breathes_when_a_slices_time_is_over() -> None:
+    hall = Hall(slice_ms=0.001)  # every look at the clock ends it
+    try:
+        for _ in range(900):
+            hall.viewer()
+        slices = hall.sweeper.statistics().slices
+        hall.frame()
+        await eventually(lambda: hall.audience.swept_to == hall.log.end and hall.audience.cursor < 0)
+        assert hall.sweeper.statistics().slices - slices == 15, "64 viewers in each, and something else in between"
+    finally:
+        hall.close()

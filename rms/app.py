@@ -17,7 +17,7 @@ from rms.asking import Refused, understand
 from rms.config import RmsSettings
 from rms.handoff import take_over
 from rms.metrics import NodeStatistics, build_registry
-from rms.viewers import STREAM_HEADERS, Viewers
+from rms.viewers import STREAM_HEADERS, Viewers, refusal_headers
 
 Statistics = Callable[[], NodeStatistics]
 
@@ -49,7 +49,7 @@ class Face:
                 return Response(headers=STREAM_HEADERS)
             body = await self._viewers.enter(asked, partial(take_over, request))
         except Refused as refused:
-            headers = refused.headers(settings.retry_after_s)
+            headers = refusal_headers(refused, settings.retry_after_s)
             return error_response(refused.status, refused.code, refused.message, headers)
         return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
 

@@ -1,7 +1,6 @@
 """What a viewer asks for, out of its request: which video, from where on, in which form. Knows no HTTP framework: the
 door (rms/door.py) hands over requests that another process has read."""
 
-import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -37,13 +36,6 @@ class Refused(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status, self.code, self.message = status, code, message
-
-    def headers(self, retry_after_s: int) -> dict[str, str]:
-        """No cache keeps it. Who may come back is told when: after 1 to 2 times retry_after_s, so not all together."""
-        headers = {"cache-control": "no-store"}
-        if self.status == 503:
-            headers["retry-after"] = str(random.randint(retry_after_s, 2 * retry_after_s))
-        return headers
 
 
 def understand(

@@ -33,7 +33,7 @@ from rms.door_places import NoPlace, Places
 from rms.doorway import Handover
 from rms.handoff import take_over
 from rms.http_server import build_server, listen
-from rms.viewers import STREAM_HEADERS
+from rms.viewers import STREAM_HEADERS, refusal_headers
 
 log = structlog.stdlib.get_logger()
 
@@ -76,7 +76,7 @@ class Door:
             return self._refuse(refused)
 
     def _refuse(self, refused: Refused) -> Response:
-        headers = refused.headers(self._settings.retry_after_s)
+        headers = refusal_headers(refused, self._settings.retry_after_s)
         return error_response(refused.status, refused.code, refused.message, headers)
 
     async def _hand_over(self, request: Request, handover: Handover) -> Response:

@@ -16,7 +16,7 @@ import structlog
 
 from rms.asking import Refused, understand
 from rms.config import RmsSettings
-from rms.viewers import Viewers
+from rms.viewers import Viewers, refusal_headers
 
 log = structlog.stdlib.get_logger()
 
@@ -130,7 +130,7 @@ class Doorway:
             "content-length": str(len(body)),
             "access-control-allow-origin": "*",
             "connection": "close",
-            **refused.headers(self._settings.retry_after_s),
+            **refusal_headers(refused, self._settings.retry_after_s),
         }
         lines = [f"HTTP/1.1 {refused.status} Refused", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode() + body

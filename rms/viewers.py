@@ -114,6 +114,14 @@ class Viewers:
             await body.aclose()
 
 
+def refusal_headers(refused: Refused, retry_after_s: int) -> dict[str, str]:
+    """No cache keeps it. Who may come back is told when: after 1 to 2 times retry_after_s, so not all together."""
+    headers = {"cache-control": "no-store"}
+    if refused.status == 503:
+        headers["retry-after"] = str(random.randint(retry_after_s, 2 * retry_after_s))
+    return headers
+
+
 def _stream_head(headers: dict[str, str]) -> bytes:
     # No length and no chunks: the body ends when the connection does, which HTTP/1.0 and 1.1 both understand.
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

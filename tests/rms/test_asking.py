@@ -43,12 +43,3 @@ def test_anything_is_understood_or_refused_with_a_reason(video_id: str, query: d
         return
     assert 400 <= status < 500
     assert reason
-
-
-def test_who_may_come_back_is_told_when() -> None:
-    full = Refused(503, "full", "this node is full")
-    waits = {int(full.headers(50)["retry-after"]) for _ in range(200)}
-    assert min(waits) >= 50
-    assert max(waits) <= 100
-    assert len(waits) > 10, "not all together"
-    assert Refused(400, "bad", "never").headers(50) == {"cache-control": "no-store"}

@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from rms.asking import Asked, Refused, Wish
+from rms.viewers import refusal_headers
 from tests.rms.conftest import StartNode
 
 ASKED = Asked("v", None, 50, Wish())
@@ -46,3 +47,12 @@ async def test_who_gives_no_socket_gets_a_body(start_node: StartNode) -> None:
     assert len(node.node.viewers) == 1
     await body.aclose()  # type: ignore[attr-defined]
     assert len(node.node.viewers) == 0
+
+
+def test_who_may_come_back_is_told_when() -> None:
+    full = Refused(503, "full", "this node is full")
+    waits = {int(refusal_headers(full, 50)["retry-after"]) for _ in range(200)}
+    assert min(waits) >= 50
+    assert max(waits) <= 100
+    assert len(waits) > 10, "not all together"
+    assert refusal_headers(Refused(400, "bad", "never"), 50) == {"cache-control": "no-store"}

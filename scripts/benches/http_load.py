@@ -85,13 +85,16 @@ async def load(
     )
     try:
         async with asyncio.timeout(warm_s + seconds + _SPARE_S):
-            return await _listen(asker, request, watched or {})
-    except TimeoutError:
-        raise LoadFailed("the asker didn't end in time") from None
-    finally:
+            figures = await _listen(asker, request, watched or {})
+            await asker.wait()
+    except BaseException as error:
         with contextlib.suppress(ProcessLookupError):
             asker.kill()
         await asker.wait()
+        if isinstance(error, TimeoutError):
+            raise LoadFailed("the asker didn't end in time") from None
+        raise
+    return figures
 
 
 async def _listen(asker: asyncio.subprocess.Process, request: bytes, watched: Mapping[str, int]) -> LoadFigures:

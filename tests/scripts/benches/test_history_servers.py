@@ -7,6 +7,10 @@ import aiohttp
 from scripts.benches.history_servers import a_store, comment_service, drop_file, parse_only
 
 
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
 async def test_a_service_over_a_new_sqlite_file() -> None:
     async with a_store("sqlite") as store, comment_service(store) as service, aiohttp.ClientSession() as http:
         async with http.get(f"http://127.0.0.1:{service.port}/health/ready") as answer:
@@ -15,7 +19,7 @@ async def test_a_service_over_a_new_sqlite_file() -> None:
         store.chill()
         folder = store.folder
     assert not folder.exists()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in service.pids.values())
+    assert not any(map(is_alive, service.pids.values()))
 
 
 async def test_the_least_that_answers() -> None:

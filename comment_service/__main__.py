@@ -53,7 +53,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = Config.parse(argv)
     configure_logging(config, "comment_service")
     calm_collector(config.gc_allocations)
-    sys.setswitchinterval(config.thread_switch_us / 1e6)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run(config))
 

@@ -283,13 +283,6 @@ class Config(DispatcherSettings):
         description="objects allocated and not freed until Python looks for cycles; 5 MB, and a look takes 2 ms",
     )
 
-    thread_switch_us: int = Field(
-        500,
-        ge=10,
-        description="us until the event loop lets another thread in, such as a store's driver; Python's 5,000 are "
-        "waited several times for each write when the loop is busy",
-    )
-
     # Ending
     stop_requests_s: int = Field(5, ge=1, description="s after SIGTERM for requests under way")
     stop_backlog_ms: int = Field(

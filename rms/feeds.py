@@ -195,7 +195,11 @@ class Feeds:
             self._sweeper.publish(audience)
 
     def catch_up(self, from_id: int) -> None:
-        """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
+        """Comments from this id on may have been missed, in any video: reads them, however long the store is away.
+
+        No further back than the feeds remember: they couldn't tell what their viewers have.
+        """
+        from_id = max(from_id, first_id_at(wall_ms() - self._settings.dedupe_ms))
         for room in list(self._rooms.values()):
             self._spawn(self._catch_up(room, from_id))
 

@@ -16,7 +16,7 @@ import grpc
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from history.ids import first_id_at, time_of
+from history.ids import time_of
 from history.model import Author, Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
 from proto.channel import Unreachable, wait_connected, why_unreachable
@@ -277,8 +277,6 @@ class Link:
             self._wake.set()
 
     def _catch_up(self, from_id: int) -> None:
-        """Further back than the feeds remember they couldn't tell what their viewers have."""
-        from_id = max(from_id, first_id_at(time.time_ns() // 1_000_000 - self._settings.dedupe_ms))
         log.info("catching up", dispatcher=self.address, from_ms_ago=time.time_ns() // 1_000_000 - time_of(from_id))
         self._served.catch_up(from_id)
 

@@ -195,11 +195,7 @@ class Feeds:
             self._sweeper.publish(audience)
 
     def catch_up(self, from_id: int) -> None:
-        """Comments from this id on may have been missed, in any video: reads them, however long the store is away.
-
-        No further back than the feeds remember: they couldn't tell what their viewers have.
-        """
-        from_id = max(from_id, first_id_at(wall_ms() - self._settings.dedupe_ms))
+        """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
         for room in list(self._rooms.values()):
             self._spawn(self._catch_up(room, from_id))
 
@@ -222,8 +218,9 @@ class Feeds:
             for comment in seed:
                 self._append(room, comment)
             return
-        # What was said before this feed began isn't new to anybody who came since.
-        from_id = max(from_id, room.feed.complete_from)
+        # What was said before this feed began isn't new to anybody who came since. And further back than it remembers
+        # it can't tell what its viewers have.
+        from_id = max(from_id, room.feed.complete_from, first_id_at(wall_ms() - self._settings.dedupe_ms))
         while True:
             page = await self._past.since(room.video_id, from_id, CATCH_UP_PAGE)
             for comment in page:

@@ -4,9 +4,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from comment_service.http_protocol import write_whole
 from tests.comment_service.conftest import RunningService, StartService
 from tests.waiting import eventually
 
@@ -115,3 +117,55 @@ async def test_too_many_connections(start_service: StartService) -> None:
     async with connection(running) as (reader, writer):
         writer.write(GET)
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+
+
+class Written:
+    """What write_whole needs of uvicorn's cycle, its transport and its flow control"""
+
+    def __init__(self, **facts: Any) -> None:
+        self.keep_alive, self.response_started, self.response_complete, self.disconnected = True, False, False, False
+        self.waiting_for_100_continue = True
+        self.write_paused = False
+        self.scope = {"method": "GET"}
+        self.default_headers = [(b"date", b"now")]
+        self.flow = self.transport = self
+        self.message_event = asyncio.Event()
+        self.written: list[bytes] = []
+        self.responses = 0
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def on_response(self) -> None:
+        self.responses += 1
+
+
+def write(cycle: Written) -> bool:
+    return write_whole(cycle, b"HTTP/1.1 200 OK\r\n", b"etag: x\r\n", b"body")  # type: ignore[arg-type]
+
+
+async def test_a_whole_answer_is_one_write() -> None:
+    cycle = Written()
+    assert write(cycle)
+    assert cycle.written == [b"HTTP/1.1 200 OK\r\ndate: now\r\netag: x\r\n\r\nbody"]
+    assert (cycle.response_started, cycle.response_complete, cycle.responses) == (True, True, 1)
+    assert cycle.message_event.is_set()
+    assert not cycle.waiting_for_100_continue
+    assert not write(cycle)  # it has its answer
+
+
+@pytest.mark.parametrize(
+    "facts", [{"keep_alive": False}, {"write_paused": True}, {"response_started": True}, {"scope": {"method": "HEAD"}}]
+)
+async def test_what_is_unusual_is_left_to_uvicorn(facts: dict[str, Any]) -> None:
+    cycle = Written(**facts)
+    assert not write(cycle)
+    assert (cycle.written, cycle.responses) == ([], 0)
+
+
+async def test_nobody_is_written_to_who_has_gone() -> None:
+    cycle = Written(disconnected=True)
+    assert write(cycle)
+    assert (cycle.written, cycle.responses) == ([], 0)

@@ -31,6 +31,8 @@ IMPATIENT = StoreSettings(cassandra_request_timeout_ms=1_000, cassandra_reconnec
 CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, late_ms=0, tip_ms=1, closed_ms=1)
 BACK_S_MAX = 60
 
+pytestmark = pytest.mark.timeout(240)  # Cassandra starts, on a machine that may be busy
+
 
 class Told:
     """Who tells the other nodes' readers"""

@@ -229,7 +229,8 @@ class Service:
             for task in behind:
                 task.cancel()
             await asyncio.gather(*behind, return_exceptions=True)
-            await self._node_claim.release()
+            if not self.spooled.is_away:  # else the next process needs what is left of the lease: it can get no other
+                await self._node_claim.release()
             await self.store.close()
             await self.replicas.close()
             self._watermark.release()

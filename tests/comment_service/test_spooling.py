@@ -122,6 +122,22 @@ async def test_a_full_disk_refuses_until_there_is_room(tmp_path: Path, dispatche
         assert await page(http, "pagesize=100", url) == taken[::-1]
 
 
+async def test_stopped_while_the_store_is_away_the_next_one_accepts_at_once(tmp_path: Path, nowhere: str) -> None:
+    async with started(tmp_path, nowhere) as running, aiohttp.ClientSession() as http:
+        url = await running.wait_ready()
+        await eventually((tmp_path / "state" / "lease").exists)
+        (tmp_path / "comments.db").rename(tmp_path / "elsewhere.db")
+        (tmp_path / "comments.db-wal").unlink()
+        (tmp_path / "comments.db-shm").unlink()
+        (tmp_path / "comments.db").mkdir()
+        assert (await say(http, "spooled", url))[0] == 200
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.process.wait() == 0
+    async with started(tmp_path, nowhere, "--node-wait-ms", "600000") as running, aiohttp.ClientSession() as http:
+        url = f"http://{(await running.wait_for_line('comment_service listening'))['listen']}"
+        assert (await say(http, "spooled, too", url))[0] == 200
+
+
 async def test_a_folder_that_can_not_be_used_is_said_at_the_start(tmp_path: Path, nowhere: str) -> None:
     async with started(tmp_path, nowhere, "--spool-dir", "/proc/nowhere") as running:
         line = await running.wait_for_line("can't start")

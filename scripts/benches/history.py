@@ -18,7 +18,7 @@ from scripts.benches.history_figures import HistoryFigure, figures_table, loads,
 from scripts.benches.history_http import Refused, fill, hot_page, posts, scroll, store_reads
 from scripts.benches.history_pages import depth, load_deep
 from scripts.benches.history_servers import OneCassandra, a_store, comment_service, parse_only
-from scripts.benches.history_writes import Both
+from scripts.benches.history_writes import Both, warm
 from scripts.benches.http_load import LoadFailed
 from scripts.benches.outage_cluster import NodeNotUp
 from scripts.benches.stopping import run_stoppable

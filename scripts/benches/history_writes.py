@@ -7,7 +7,7 @@ acknowledged. No HTTP here: history_http.py has the whole way.
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
@@ -21,7 +21,7 @@ from history.config import StoreSettings
 from history.group_commit import GroupCommit
 from history.ids import IdSource
 from history.model import Author, Comment
-from history.opening import CassandraUrl, parse_store_url
+from history.opening import CassandraUrl, open_store, parse_store_url
 from history.store import Store
 from scripts.benches.history_config import HistorySettings
 
@@ -82,6 +82,15 @@ async def grouped(store: Store, settings: HistorySettings) -> Rate:
     lasted_s, cpu_s, count = time.monotonic() - begin_s, time.process_time() - begin_cpu_s, sum(counts)
     await commit.close()
     return Rate(count / lasted_s, cpu_s / count * 1e6)
+
+
+async def warm(url: str, settings: HistorySettings) -> None:
+    """Grouped writes, of which nothing is told: for a JVM that has just started. Raises StoreUnavailable."""
+    store = await open_store(url)
+    try:
+        await grouped(store, replace(settings, seconds=settings.jit_s))
+    finally:
+        await store.close()
 
 
 def _singles(session: Session, insert: PreparedStatement, settings: HistorySettings) -> Rate:

@@ -1,7 +1,9 @@
 """Both ways of writing to a real Cassandra store all that they count"""
 
+from pathlib import Path
+
 from history.opening import open_reader
-from scripts.benches.history_writes import VIDEO, Both
+from scripts.benches.history_writes import VIDEO, Both, warm
 from tests.cassandra_fixture import cassandra, cassandra_url
 from tests.scripts.benches.tiny import TINY
 
@@ -21,3 +23,11 @@ async def test_both_ways(cassandra_url: str) -> None:
         assert rate.cpu_us > 0
     await reader.close()
     await both.close()
+
+
+async def test_a_store_is_warmed_by_writes(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/comments.db"
+    await warm(url, TINY)
+    reader = await open_reader(url)
+    assert len(await reader.newer(VIDEO, 0, 1_000)) >= TINY.authors
+    await reader.close()

@@ -6,6 +6,7 @@ TINY = HistorySettings(
     connections=2,
     seconds=0.1,
     warm_s=0.05,
+    jit_s=0.05,
     singles=20,
     authors=5,
     depth=50,

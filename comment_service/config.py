@@ -166,6 +166,12 @@ class Config(DispatcherSettings):
         100, ge=1, description="ms before a store that is away is tried again, doubling with each failure"
     )
     drain_retry_max_ms: int = Field(2_000, ge=1, description="ms, greatest wait: how late a returned store is used")
+    drain_quick_writes: int = Field(
+        3,
+        ge=1,
+        description="writes of the drain in a row that took less than half of --store-slow-ms, until authors wait for "
+        "the store again: one that has just been started is slow at first",
+    )
     drain_batch: int = Field(
         500, ge=1, description="comments in one write of the drain: as many as authors write together at most"
     )
@@ -355,6 +361,7 @@ class Config(DispatcherSettings):
             retry_min_ms=self.drain_retry_min_ms,
             retry_max_ms=self.drain_retry_max_ms,
             drain_batch=self.drain_batch,
+            quick_writes=self.drain_quick_writes,
         )
 
     def cache_settings(self) -> CacheSettings:

@@ -3,7 +3,7 @@
     the store answers            append ──► store
     it fails, or is too slow     append ──► store ──(slow_ms)──► spool      once: from then on it counts as away
     away                         append ──► spool, at once; behind, the spool is drained, which is also the probe
-    the first drained comments   it counts as back: append ──► store again, while the rest is drained
+    drained quickly, again       it counts as back: append ──► store again, while the rest is drained
 
 What `append` has returned for is durable, on the store's disks or on this machine's. The two promises differ: until it
 is drained a spooled comment is lost with this machine's disk, and only this node's readers see it.
@@ -18,6 +18,7 @@ from which one on, in a file, so that a kill in between changes nothing.
 import asyncio
 import heapq
 import random
+import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -55,6 +56,8 @@ class SpoolSettings:
     retry_max_ms: int
     drain_batch: int
     """comments in one write of the drain"""
+    quick_writes: int
+    """of the drain, in a row, each within half of slow_ms, until authors wait for the store again"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class SpooledStore:
         self._settings = settings
         self._away = False
         self._asked = False  # whether the store has ever been asked if it answers
+        self._quick = 0  # writes of the drain in a row
         self._drained = 0
         self._work = asyncio.Event()
         self._work.set()  # the drain's first work is to find out whether the store answers
@@ -173,14 +177,23 @@ class SpooledStore:
             return
         size = self._settings.drain_batch
         for begin in range(0, len(segment.comments), size):
-            await self._store.append(segment.comments[begin : begin + size])
-            self._back()
+            await self._drain_batch(segment.comments[begin : begin + size])
         await self._spool.remove(segment)
         self._drained += len(segment.comments)
         if self._spool.is_empty:
+            self._back()
             self._hidden.show()
             self._emptied.set()
             _log.info("spool_drained", drained=self._drained)
+
+    async def _drain_batch(self, comments: Sequence[Comment]) -> None:
+        """A store that has just been started is slow at first. Authors don't wait for that: the drain warms it up."""
+        begin_s = time.monotonic()
+        await self._store.append(comments)
+        was_quick = (time.monotonic() - begin_s) * 1000 < self._settings.slow_ms / 2
+        self._quick = self._quick + 1 if was_quick else 0
+        if self._quick >= self._settings.quick_writes:
+            self._back()
 
     async def _store_takes(self, comments: Sequence[Comment]) -> bool:
         try:
@@ -210,6 +223,7 @@ class SpooledStore:
         if not self._away:
             _log.warning("spooling", reason=str(error))
         self._away = True
+        self._quick = 0
         self._work.set()
 
     def _back(self) -> None:

@@ -19,7 +19,7 @@ from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.waiting import eventually
 
-SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7)
+SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3)
 
 
 class FaultyStore:
@@ -55,6 +55,20 @@ class FaultyStore:
             await asyncio.Event().wait()
         if self.away:
             raise StoreUnavailable("cut off by the test")
+
+
+class SlowToWarmUp(FaultyStore):
+    """Its first writes after an outage take their time, as those of a store that was just started."""
+
+    def __init__(self, store: Store, slow_writes: int) -> None:
+        super().__init__(store)
+        self._slow_writes = slow_writes
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        await super().append(comments)
+        if self._slow_writes:
+            self._slow_writes -= 1
+            await asyncio.sleep(SETTINGS.slow_ms / 1000)  # longer than half of it, whatever else the machine does
 
 
 class Told:
@@ -117,6 +131,27 @@ async def test_what_came_while_it_was_away_is_in_the_store_afterwards(parts: Par
     assert await parts.inner.newer("video", 0, 100) == comments
     facts = parts.store.statistics()
     assert (facts.away, facts.drained, facts.spool.bytes) == (False, 45, 0)
+
+
+async def test_authors_do_not_wait_for_a_store_that_warms_up(tmp_path: Path) -> None:
+    inner = SlowToWarmUp(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), slow_writes=3)
+    inner.away = True
+    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=10_000)
+    store = SpooledStore(inner, spool, Told(), SETTINGS)
+    comments = comments_every(10, 50, "video")
+    await store.append(comments[:49])  # seven batches
+    inner.away = False
+    draining = asyncio.create_task(store.drain())
+    await eventually(lambda: inner._slow_writes == 1)  # the second write is done, or about to be
+    assert store.is_away
+    appends = inner.appends
+    await store.append(comments[49:])
+    assert inner.appends <= appends + 1  # it was spooled; at most the drain's next write came between
+    await asyncio.wait_for(store.wait_drained(), 10)
+    assert not store.is_away
+    assert await inner.newer("video", 0, 100) == comments
+    draining.cancel()
+    await store.close()
 
 
 async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:

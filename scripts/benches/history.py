@@ -59,11 +59,12 @@ async def writes(_: str, repeats: int, settings: HistorySettings) -> list[Histor
 
 
 async def create(kind: str, repeats: int, settings: HistorySettings) -> list[HistoryFigure]:
-    """A first time before, so that Cassandra's JIT has seen it all"""
-    async with a_store(kind) as store, parse_only() as least, comment_service(store) as service:
-        await posts(service, settings)
-        pairs = [(await posts(least, settings), await posts(service, settings)) for _ in range(repeats)]
-        keyed = [await posts(service, settings, keyed=True) for _ in range(repeats)]
+    """Into a store that has had writes before: a JVM that has just started would be compiling still"""
+    async with a_store(kind) as store:
+        await warm(store.url, settings)
+        async with parse_only() as least, comment_service(store) as service:
+            pairs = [(await posts(least, settings), await posts(service, settings)) for _ in range(repeats)]
+            keyed = [await posts(service, settings, keyed=True) for _ in range(repeats)]
     return [
         *shares(f"POST /comment/create of parse-only, {kind}", pairs, POSTS_REACH.get(kind)),
         HistoryFigure(f"POST with a key each, {kind}", "/s", [each.per_s for each in keyed], beside=loads(keyed)),

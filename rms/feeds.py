@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from history.ids import first_id_at
+from history.ids import first_id_at, format_id
 from history.model import Comment, Erasure
 from history.store import StoreUnavailable
 from rms.asking import Wish
@@ -218,9 +218,12 @@ class Feeds:
             for comment in seed:
                 self._append(room, comment)
             return
-        # What was said before this feed began isn't new to anybody who came since. And further back than it remembers
-        # it can't tell what its viewers have.
-        from_id = max(from_id, room.feed.complete_from, first_id_at(wall_ms() - self._settings.dedupe_ms))
+        # What was said before this feed began isn't new to anybody who came since.
+        from_id = max(from_id, room.feed.complete_from)
+        remembered_id = first_id_at(wall_ms() - self._settings.dedupe_ms)
+        if from_id < remembered_id:
+            await self._tell_forgotten(room, from_id, remembered_id)
+            from_id = remembered_id
         while True:
             page = await self._past.since(room.video_id, from_id, CATCH_UP_PAGE)
             for comment in page:
@@ -228,6 +231,15 @@ class Feeds:
             if len(page) < CATCH_UP_PAGE:
                 return
             from_id = page[-1].id + 1
+
+    async def _tell_forgotten(self, room: Room, from_id: int, to_id: int) -> None:
+        """So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap, and
+        may fill it from pages, rather than get all of that time a second time."""
+        first = await self._past.since(room.video_id, from_id, 1)
+        if first and first[0].id < to_id:
+            gap = {"from": format_id(from_id - 1), "to": format_id(to_id), "reason": "too_long_ago"}
+            for audience in room.audiences.values():
+                self._sweeper.tell(audience, audience.due + event_frame("gap", gap))
 
     # What the dispatchers are told
 

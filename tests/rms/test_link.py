@@ -65,13 +65,26 @@ async def test_what_was_said_before_a_feed_began_is_not_sent_as_new(start_node: 
 
 
 async def test_a_catch_up_reads_no_further_back_than_ids_are_remembered(start_node: StartNode) -> None:
-    """All that was forgotten would go to the viewers a second time."""
+    """All that was forgotten would go to the viewers a second time: they are told of a gap instead."""
     node = await start_node(dedupe_ms=60_000)
     async with viewer(node.port, "/comments/v") as raw:
         old, new = comment(1, wall_ms() - 120_000), comment(2, wall_ms())
         await node.store.append([old, new])
         node.dispatcher.catch_up(old.id)
         assert ids(await raw.read_until(1)) == [new.id]
+        body = await raw.read_until(b"event: gap\n")
+        assert f'"from":"{old.id - 1:016x}"'.encode() in body
+        assert b'"reason":"too_long_ago"' in body
+
+
+async def test_a_quiet_time_is_no_gap(start_node: StartNode) -> None:
+    node = await start_node(dedupe_ms=60_000)
+    async with viewer(node.port, "/comments/v") as raw:
+        new = comment(2, wall_ms())
+        await node.store.append([new])
+        node.dispatcher.catch_up(comment(1, wall_ms() - 120_000).id)
+        assert ids(await raw.read_until(1)) == [new.id]
+        assert b"event: gap" not in raw.body
 
 
 async def test_a_replica_that_does_not_acknowledge_is_left_and_tried_again(start_node: StartNode) -> None:

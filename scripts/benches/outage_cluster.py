@@ -118,8 +118,7 @@ class BenchCluster:
         for node in self._nodes:
             if (pid := node.pid()) is not None:
                 os.kill(pid, signal.SIGKILL)  # nobody needs the data
-        for node in self._nodes:
-            wait_until(lambda node=node: node.pid() is None, START_S_MAX)  # type: ignore[misc]
+        wait_until(lambda: all(node.pid() is None for node in self._nodes), START_S_MAX)
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

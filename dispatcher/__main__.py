@@ -1,9 +1,11 @@
 """python -m dispatcher: one replica, until SIGTERM or SIGINT. Exit code 0: told to end; 1: it couldn't listen."""
 
 import asyncio
+import gc
 import sys
 
 import structlog
+import uvloop
 
 from dispatcher.config import Config
 from dispatcher.server import Server, steady_clock_ms
@@ -44,7 +46,8 @@ async def run(config: Config) -> int:
 def main() -> int:
     config = Config.parse()
     configure_logging(config, "dispatcher")
-    return asyncio.run(run(config))
+    gc.set_threshold(config.gc_objects)
+    return uvloop.run(run(config))
 
 
 if __name__ == "__main__":

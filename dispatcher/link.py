@@ -72,6 +72,7 @@ class Link:
         self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
         self._beat_ack = False  # one is owed
         self._sums: dict[str, int] = {}  # and what it will say
+        self._has_delivered = False  # since the last beat
         self._catch_ups: deque[tuple[int, Batch]] = deque()
         self._outbox: deque[tuple[Part, Batch]] = deque()
         self._unacked: deque[_Unacked] = deque()
@@ -105,10 +106,13 @@ class Link:
         self._wake.set()
 
     def send_beat_ack_nowait(self, sums: Mapping[str, int]) -> None:
-        """With viewers of videos on all nodes. One is enough, however many beats came while the peer wasn't reading."""
+        """With viewers of videos on all nodes. One is enough, however many beats came while the peer wasn't reading;
+        and none is needed if there is no sum to tell, and a delivery since the last beat has said that we live."""
         self._sums.update(sums)
-        self._beat_ack = True
-        self._wake.set()
+        if sums or not self._has_delivered:
+            self._beat_ack = True
+            self._wake.set()
+        self._has_delivered = False
 
     def deliver_nowait(self, part: Part, batch: Batch) -> bool:
         """Queues comments, for which the batch then waits. False: the outbox has overflowed, and the link must end."""
@@ -149,6 +153,7 @@ class Link:
             return wire.catch_up(self._number, from_id)
         if self._outbox:
             parts, batches = self._take()
+            self._has_delivered = True
             self._numbered(sum(part.comments for part in parts), batches, now_ms)
             return wire.deliver(self._number, parts)
         return None
@@ -205,6 +210,11 @@ class Link:
 
     def _take(self) -> tuple[list[Part], list[Batch]]:
         """As many parts as fit, and at least one"""
+        limits = self._limits
+        if self._outbox_comments <= limits.deliver_comments_max and self._outbox_bytes <= limits.deliver_bytes_max:
+            queued, self._outbox = self._outbox, deque()
+            self._outbox_comments = self._outbox_bytes = 0
+            return [part for part, _ in queued], [batch for _, batch in queued]
         parts: list[Part] = []
         batches: list[Batch] = []
         comments = size = 0
@@ -212,7 +222,7 @@ class Link:
             part, batch = self._outbox[0]
             comments += part.comments
             size += len(part.encoded)
-            if parts and (comments > self._limits.deliver_comments_max or size > self._limits.deliver_bytes_max):
+            if parts and (comments > limits.deliver_comments_max or size > limits.deliver_bytes_max):
                 break
             self._outbox.popleft()
             self._outbox_comments -= part.comments

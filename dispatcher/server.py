@@ -78,5 +78,7 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", config.keepalive_timeout_ms),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.bdp_probe", 0),  # one more ping for each message, on thousands of connections; instead, whoever
+        ("grpc.http2.lookahead_bytes", config.message_bytes_max),  # sends may have one message on its way
         ("grpc.http2.max_ping_strikes", 0),  # clients look for dead replicas just as eagerly
     ]

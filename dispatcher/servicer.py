@@ -30,6 +30,7 @@ from dispatcher.errors import (
 from dispatcher.link import Link
 from dispatcher.publisher import Publisher
 from dispatcher.replica import Replica
+from dispatcher.turns import Turns
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
     DrainRequest,
@@ -65,6 +66,7 @@ class Servicer:
         self._replica = replica
         self._config = replica.config
         self._hellos_awaited = 0
+        self._turns = Turns(self._config.writes_at_once, self._config.write_ms)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """All methods of the service, on bytes"""
@@ -122,8 +124,12 @@ class Servicer:
     async def _write_node(self, link: Link, context: Context) -> None:
         while True:
             await link.sendable()
-            while message := link.next_message(self._replica.now_ms()):
-                await context.write(message)
+            await self._turns.take(link)
+            try:
+                if message := link.next_message(self._replica.now_ms()):
+                    await context.write(message)
+            finally:
+                self._turns.give_back(link)
 
     # Publishers
 

@@ -27,6 +27,7 @@ SIMULATED_NODES = 40
 CAPACITY = 19_000
 FILLED = 0.6  # of all seats
 ASKED = 20_000  # places and routes that are timed
+REACH_US = 50
 START_MS = 1_700_000_000_000
 
 Placement = Callable[[str], str | None]
@@ -39,7 +40,9 @@ def hello(number: int, videos: Sequence[str], viewers: int = 0) -> Hello:
 
 def registry_costs(videos: int) -> Iterator[str]:
     """Memory of an interest, time of all hellos, p50 and p99 of the calls that run for each comment and viewer"""
-    registry = Registry(Config.model_validate({}).policy(), START_MS)
+    config = Config.model_validate({})
+    gc.set_threshold(config.gc_objects)  # as a replica does
+    registry = Registry(config.policy(), START_MS)
     names = [f"video-{number}" for number in range(videos)]
     gc.collect()
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -50,7 +53,7 @@ def registry_costs(videos: int) -> Iterator[str]:
     for number in range(NODES):  # and a giant that all of them serve
         registry.interest(number, ["giant"], [], START_MS)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) * 1024
-    yield f"{videos:,} videos on {NODES:,} nodes: {grown / videos:.0f} bytes an interest, all hellos in {seconds:.1f} s"
+    yield f"{videos:,} videos on {NODES:,} nodes: {grown / videos:.0f} bytes a mapping, all hellos in {seconds:.1f} s"
     for name, call in (
         ("route", registry.route),
         ("place, served video", registry.place),
@@ -63,7 +66,8 @@ def registry_costs(videos: int) -> Iterator[str]:
             call(video)
             times_us.append((time.perf_counter_ns() - begun) / 1000)
         times_us.sort()
-        yield f"{name}: p50 {times_us[ASKED // 2]:.1f} us, p99 {times_us[ASKED * 99 // 100]:.1f} us"
+        p50, p99 = times_us[ASKED // 2], times_us[ASKED * 99 // 100]
+        yield f"{name:20} p50 {p50:5.1f} us, p99 {p99:5.1f} us (reach: p99 {REACH_US} us)"
 
 
 def uniform(viewers: int) -> Iterator[str]:
@@ -136,22 +140,29 @@ def placed(workload: Callable[[int], Iterator[str]], placement: Placement, viewe
 
 def placements(share: float) -> Iterator[str]:
     viewers = int(SIMULATED_NODES * CAPACITY * FILLED * share)
+    yield f"{viewers:,} viewers on {SIMULATED_NODES} nodes with {CAPACITY:,} seats each; the fullest node's load"
+    yield f"{'workload':11}{'placement':20}{'pushes':>8}{'of the average':>16}{'of its seats':>16}"
     for workload in (uniform, zipf, one_giant):
         for name, make in (("ours", ours), ("consistent hashing", consistent_hashing), ("round robin", round_robin)):
             pushes, against_average, filled = placed(workload, make(), viewers)
-            yield (
-                f"{workload.__name__:10} {name:20} pushes {pushes:5.1f}   fullest node {against_average:5.2f} "
-                f"of the average, {filled:5.2f} of its capacity"
-            )
+            yield f"{workload.__name__:11}{name:20}{pushes:>8.1f}{against_average:>16.2f}{filled:>16.2f}"
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        print(line, flush=True)  # noqa: T201 # it is the answer
 
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m dispatcher.simulation", description=__doc__)
+    options.add_argument("--only", choices=("registry", "placement"), help="both if not given")
     options.add_argument("--videos", type=int, default=1_000_000, help="videos in the registry")
     options.add_argument("--share", type=float, default=1.0, help="of the simulated viewers; less for a try-out")
     chosen = options.parse_args()
-    for line in itertools.chain(registry_costs(chosen.videos), placements(chosen.share)):
-        print(line, flush=True)  # noqa: T201 # it is the answer
+    if chosen.only != "placement":
+        _print(registry_costs(chosen.videos))
+    if chosen.only != "registry":
+        _print(placements(chosen.share))
     return 0
 
 

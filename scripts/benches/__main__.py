@@ -10,6 +10,7 @@ import typer
 from scripts.benches.chaos import Wishes as ChaosWishes
 from scripts.benches.chaos import chaos
 from scripts.benches.contenders import CONTENDERS
+from scripts.benches.dispatcher import PARTS as DISPATCHER_PARTS
 from scripts.benches.dispatcher import dispatcher
 from scripts.benches.fanout import OURS, Wishes, fanout
 from scripts.benches.footprint import footprint
@@ -89,15 +90,22 @@ def _said(log: Path) -> list[Line]:
 
 @app.command("dispatcher")
 def dispatcher_command(
-    quick: Annotated[bool, typer.Option("--quick", help="a try-out: everything once, and small")] = False,
-    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all figures here")] = None,
+    only: Annotated[str, typer.Option(help=f"parts, with commas between: {','.join(DISPATCHER_PARTS)}")] = ",".join(
+        DISPATCHER_PARTS
+    ),
+    repeats: Annotated[int, typer.Option(min=1, help="runs of each, of which the medians are shown")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="a try-out: small, and it proves nothing")] = False,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="write all measured figures here")] = None,
 ) -> None:
     """One dispatcher replica in its own process: comments/s, latency, 1,300 nodes, a restart, a million videos.
 
-    Then where placement puts viewers, beside plain consistent hashing and round robin. Exit code 1: a comment was lost,
-    doubled or pushed in vain, or a process failed.
+    Then where placement puts viewers, beside plain consistent hashing and round robin. Takes a minute and a half, and
+    half a minute more for each repeat. Exit code 1: a comment was lost, doubled or pushed in vain, or a process failed.
     """
-    raise typer.Exit(dispatcher(quick, json))
+    names = [name for name in only.split(",") if name]
+    if not names or set(names) - set(DISPATCHER_PARTS):
+        raise typer.BadParameter(f"{only!r}: the parts are {', '.join(DISPATCHER_PARTS)}", param_hint="--only")
+    raise typer.Exit(dispatcher(names, repeats, quick, json))
 
 
 @app.command("chaos")

@@ -60,8 +60,8 @@ class DispatcherSettings:
     )
     unanswered_batches: int = 16  # at once; a replica takes 64
     reconnect_s: float = 0.5  # a node tries again after at most this, as an RMS does at first
-    patience_ms: int = 20_000  # nodes share the cores with all else here: who is late by 2 s isn't dead
-    streams_per_channel: int = 50  # simulated nodes that share a connection: real ones have their own, and cores, too
+    connect_timeout_s: float = 1.0  # of a simulated node's connection, on this machine
+    receive_bytes: int = 64 * 1024  # that a simulated node reads at once: some hundred comments
     poll_s: float = 0.05  # between two looks whether all nodes are back
     nodes_timeout_s: float = 60.0  # for anything that nodes must do; a bound, rarely used
     kill: signal.Signals = signal.SIGKILL  # how the replica of the restart ends

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.admission import Admission
 from comment_service.errors import BodyTooLarge
-from comment_service.http_protocol import CYCLE
+from comment_service.http_protocol import CYCLE, whole_body
 from comment_service.intake import Intake
 from comment_service.whole_answers import Head, WholeAnswers
 from history.model import comment_json
@@ -55,11 +55,10 @@ class FastCreate:
         if not is_json:
             await self._app(scope, receive, send)
             return
-        message = await receive()
-        if message["type"] != "http.request":  # nobody is there any more
+        body = whole_body(scope[CYCLE])
+        if body is None:
             return
         try:
-            body = message["body"]
             if len(body) > self._body_bytes_max:
                 raise BodyTooLarge(self._body_bytes_max)
             comment = await self._intake.accept(self._admission.admit(body), None)

@@ -14,8 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from proto.http import error_response
 
 CYCLE = "comment_service.cycle"
-"""In a scope: uvicorn's cycle of this request, for `write_whole`. It is there once the whole body has arrived, so that
-`receive` gives it at once."""
+"""In a scope: uvicorn's cycle of this request, for `write_whole`. It is there once the whole body has arrived, for
+`whole_body`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class ConnectionLimits:
     head_timeout_ms: int
     head_bytes_max: int
     connections_max: int
+
+
+def whole_body(cycle: RequestResponseCycle) -> bytes | None:
+    """What `receive` would give; None: nobody is there any more, or the request has its answer."""
+    return None if cycle.disconnected or cycle.response_complete else bytes(cycle.body)
 
 
 def write_whole(cycle: RequestResponseCycle, status_line: bytes, lines: bytes, body: bytes) -> bool:

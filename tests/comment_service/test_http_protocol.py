@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from comment_service.http_protocol import write_whole
+from comment_service.http_protocol import whole_body, write_whole
 from tests.comment_service.conftest import RunningService, StartService
 from tests.waiting import eventually
 
@@ -163,6 +163,12 @@ async def test_what_is_unusual_is_left_to_uvicorn(facts: dict[str, Any]) -> None
     cycle = Written(**facts)
     assert not write(cycle)
     assert (cycle.written, cycle.responses) == ([], 0)
+
+
+async def test_a_body_is_there_as_long_as_somebody_waits() -> None:
+    assert whole_body(Written(body=bytearray(b"{}"))) == b"{}"  # type: ignore[arg-type]
+    for facts in ({"disconnected": True}, {"response_complete": True}):
+        assert whole_body(Written(**facts)) is None  # type: ignore[arg-type]
 
 
 async def test_nobody_is_written_to_who_has_gone() -> None:

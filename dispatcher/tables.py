@@ -1,52 +1,53 @@
 """What scripts/topology shows to a person: rich tables of the rows that a program gets as JSON."""
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
 
 from dispatcher.explain import HopRow
+from dispatcher.life import State
 from dispatcher.survey import NodeRow, ReplicaRow, Survey, VideoRow
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None) -> Table:
-    """The first column is a name, columns that begin with # are numbers."""
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], caption: str | None = None) -> Table:
+    """Columns that begin with # are numbers, those that end with ~ give way when the terminal is narrow."""
     made = Table(caption=caption, caption_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        number = column.startswith("#")
-        made.add_column(column.lstrip("#"), justify="right" if number else "left", no_wrap=number, overflow="fold")
+        justify: Literal["right", "left"] = "right" if column.startswith("#") else "left"
+        made.add_column(column.strip("#~"), justify=justify, no_wrap=not column.endswith("~"), overflow="fold")
     for row in rows:
-        made.add_row(*map(Text, row))
+        made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return made
 
 
 def node_table(rows: Sequence[NodeRow], found: Survey) -> Table:
-    columns = ("node", "url", "state", "#viewers", "#load", "#videos", "#up", "#heard", "#queued", "#unacked")
+    """A line for each node, also with 80 columns: the URL is cut where there is no room. `--json` has all of it."""
     return table(
-        (*columns, "#replicas"),
+        ("node", "url~", "state", "#viewers", "#load", "#videos", "#up", "#heard", "#owed", "#at"),
         (
             (
                 row.node_id,
-                row.public_url,
+                Text(row.public_url.removeprefix("http://"), no_wrap=True, overflow="ellipsis"),
                 row.state,
                 f"{row.viewers:,}",
                 f"{row.viewers / row.capacity_viewers:.0%}" if row.capacity_viewers else "-",
                 f"{row.videos:,}",
                 duration(row.connected_ms),
                 duration(row.heard_ms_ago),
-                f"{row.outbox_comments:,}",
-                f"{row.unacked_comments:,}",
-                f"{len(row.replicas)} of {len(found.answers)}",
+                f"{row.outbox_comments + row.unacked_comments:,}",
+                f"{len(row.replicas)}/{len(found.answers)}",
             )
             for row in rows
         ),
-        caption=None if rows else "no node is connected",
+        caption="owed: comments not acknowledged yet; at: replicas that know it" if rows else "no node is connected",
     )
 
 
 def video_table(rows: Sequence[VideoRow], found: Survey, caption: str | None = None) -> Table:
     return table(
-        ("video", "#viewers", "#nodes", "#replicas", "served by"),
+        ("video", "#viewers", "#nodes", "#replicas", "served by~"),
         (
             (
                 row.video_id,
@@ -63,11 +64,10 @@ def video_table(rows: Sequence[VideoRow], found: Survey, caption: str | None = N
 
 def replica_table(rows: Sequence[ReplicaRow]) -> Table:
     return table(
-        ("replica", "address", "#up", "#nodes", "#videos", "#viewers", "#unacked", "differs from the others"),
+        ("replica", "#up", "#nodes", "#videos", "#viewers", "#unacked", "differs from the others~"),
         (
             (
-                row.replica_id,
-                row.address,
+                row.address if row.replica_id == row.address else f"{row.replica_id} {row.address}",
                 duration(row.uptime_ms),
                 str(row.nodes),
                 f"{row.videos:,}",
@@ -82,13 +82,12 @@ def replica_table(rows: Sequence[ReplicaRow]) -> Table:
 
 def hop_table(rows: Sequence[HopRow]) -> Table:
     return table(
-        ("replica", "hop", "who", "state", "#up", "#heard", "#last ack", "#waits", "#open", "#viewers"),
+        ("replica", "hop", "who~", "#up", "#heard", "#last ack", "#waits", "#open", "#viewers"),
         (
             (
                 row.replica_id,
-                row.hop,
+                f"{row.state} {row.hop}" if row.state == State.DRAINING.value else row.hop,
                 row.who,
-                row.state,
                 duration(row.connected_ms),
                 _age(row.heard_ms_ago),
                 _age(row.acked_ms_ago),

@@ -1,8 +1,23 @@
 """dispatcher/tables.py: numbers and durations as people read them; the tables are tested in test_topology.py."""
 
 import pytest
+from rich.console import Console
 
-from dispatcher.tables import duration
+from dispatcher.survey import NodeRow, Survey
+from dispatcher.tables import duration, node_table
+
+
+def test_a_node_is_one_line_of_a_terminal_with_80_columns() -> None:
+    row = NodeRow(
+        "rms-17", "http://192.168.100.17:8017", "draining", 18_234, 19_000, 5_000, 86_400_000, 420, 12, 3, 1, ()
+    )
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(node_table([row, row], Survey((), ())))
+    lines = captured.get().splitlines()
+    assert len(lines) == 4
+    assert "rms-17" in lines[1]
+    assert "18,234" in lines[1]
 
 
 @pytest.mark.parametrize(

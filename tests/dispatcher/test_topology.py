@@ -53,7 +53,7 @@ async def test_tables_for_a_person() -> None:
         for arguments in (["nodes"], ["videos"], ["where", "demo"], ["replicas"]):
             code, out, err = await topology(*arguments, dispatchers=server.listen)
             assert (code, err) == (0, "")
-            expected = {"nodes": ("rms-1", "http://rms-1:8000", "15%", "1 of 1"), "replicas": (server.listen,)}
+            expected = {"nodes": ("rms-1", "rms-1:8000", "15%", "1/1"), "replicas": (server.listen,)}
             for words in expected.get(arguments[0], ("demo", "12", "rms-1")):
                 assert words in out
 

@@ -3,8 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import cast
 
 import grpc.aio
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -22,6 +25,23 @@ def steady_clock_ms() -> Callable[[], int]:
     return lambda: (time.monotonic_ns() + offset_ns) // 1_000_000
 
 
+class _Pool:
+    """What reflection looks up. Python's own pool doesn't find the file of a method, and ghz asks for just that."""
+
+    def __init__(self) -> None:
+        self._pool = descriptor_pool.Default()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802 # the pool's own name
+        """Raises KeyError."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+
+
 class Server:
     """Built in a running loop. `start`, then `stop`; both once."""
 
@@ -36,7 +56,8 @@ class Server:
         self._server.add_generic_rpc_handlers([Servicer(self.replica).handlers()])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(services, self._server, pool=cast(descriptor_pool.DescriptorPool, _Pool()))
         self._leases: asyncio.Task[None] | None = None
         self.metrics: MetricsServer | None = None
 

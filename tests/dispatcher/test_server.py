@@ -59,7 +59,7 @@ async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_stre
         await stopping
 
 
-async def test_reflection_names_the_service() -> None:
+async def test_reflection_names_the_service_and_finds_its_methods() -> None:
     async with RunningReplica() as server, grpc.aio.insecure_channel(server.listen) as channel:
         ask: grpc.aio.StreamStreamMultiCallable[
             reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse
@@ -75,6 +75,11 @@ async def test_reflection_names_the_service() -> None:
         assert isinstance(answer, reflection_pb2.ServerReflectionResponse)
         names = {service.name for service in answer.list_services_response.service}
         assert {SERVICE, "grpc.health.v1.Health"} <= names
+        for symbol, found in ((SERVICE, True), (f"{SERVICE}.Place", True), (f"{SERVICE}.Nothing", False)):
+            await call.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol))
+            answer = await call.read()
+            assert isinstance(answer, reflection_pb2.ServerReflectionResponse)
+            assert answer.HasField("file_descriptor_response") is found
 
 
 async def test_the_chosen_port_is_visible_and_names_the_replica() -> None:

@@ -144,7 +144,7 @@ class Promises:
         self._young: dict[int, dict[str, int]] = {}  # session -> video -> promises since the last beat
         self._old: dict[int, dict[str, int]] = {}  # and since the beat before
         self._by_video: dict[str, int] = {}
-        self._expected: dict[str, dict[int, None]] = {}
+        self._expected: dict[str, tuple[int, ...]] = {}
 
     def of_video(self, video_id: str) -> int:
         """How many viewers of the video were promised to any node"""
@@ -159,16 +159,20 @@ class Promises:
         young[video_id] = young.get(video_id, 0) + 1
         self._by_video[video_id] = self._by_video.get(video_id, 0) + 1
         self._seating.change(session, promised=1)
-        if not serves:
-            self._expected.setdefault(video_id, {})[session] = None
+        expected = self._expected.get(video_id, ())
+        if not serves and session not in expected:
+            self._expected[video_id] = (*expected, session)
 
     def joined(self, session: int, video_id: str) -> None:
         """The node serves the video now: it is no longer only expected to."""
-        expected = self._expected.get(video_id)
-        if expected is not None:
-            expected.pop(session, None)
-            if not expected:
-                del self._expected[video_id]
+        expected = self._expected.get(video_id, ())
+        if session not in expected:
+            return
+        others = tuple(other for other in expected if other != session)
+        if others:
+            self._expected[video_id] = others
+        else:
+            del self._expected[video_id]
 
     def beat(self, session: int) -> None:
         """The node has reported its load: promises from before its last report are over."""

@@ -62,6 +62,20 @@ def test_among_many_nodes_each_wins_about_its_share() -> None:
     assert max(wins.values()) < 2.5 * 20_000 / 200
 
 
+def test_a_table_of_the_ring_changes_no_answer() -> None:
+    """It is made after some look-ups on the same nodes, and thrown away when one comes or goes."""
+    seating = Seating()
+    for session in range(30):
+        seating.add(session, Seats(f"rms-{session}", 1000, 0))
+    videos = [f"video-{number}" for number in range(500)]
+    assert [seating.nearest(video_id) for video_id in videos] == [seating.nearest(video_id) for video_id in videos]
+    seating.remove(7)
+    fresh = Seating()
+    for session in (*range(7), *range(8, 30)):
+        fresh.add(session, Seats(f"rms-{session}", 1000, 0))
+    assert [seating.nearest(video_id) for video_id in videos] == [fresh.nearest(video_id) for video_id in videos]
+
+
 def test_a_node_that_comes_takes_only_what_it_wins() -> None:
     seating = Seating()
     for session in range(50):

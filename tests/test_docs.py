@@ -1,8 +1,9 @@
-"""The docs say what the code does: every file is on the map, every setting on the list.
+"""The docs say what the code does: every file and every setting is on a list.
 
-`python -m tests.test_docs` writes docs/limits.md anew.
+`python -m tests.test_docs` writes docs/files.md and docs/limits.md anew.
 """
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -16,10 +17,14 @@ from proto.settings import Settings
 from tests.test_house import ROOMS, ROOT, sources
 
 LIMITS = ROOT / "docs" / "limits.md"
+FILES = ROOT / "docs" / "files.md"
+
+SOURCE_ROOMS = tuple(room for room in ROOMS if room != "tests")
 
 SERVICES: dict[str, type[Settings]] = {
     "dispatcher": dispatcher.config.Config,
     "rms": rms.config.RmsSettings,
+    "rms.door": rms.config.DoorSettings,
     "comment_service": comment_service.config.Config,
 }
 
@@ -42,6 +47,26 @@ def limits() -> str:
     return "\n".join(lines) + "\n"
 
 
+def files() -> str:
+    lines = [
+        "# Every file, and what it is for",
+        "",
+        "Written by `python -m tests.test_docs` from the first sentence of each file.",
+        "[ARCHITECTURE.md](../ARCHITECTURE.md) tells in which order to read them, and how they hang together.",
+    ]
+    for room in SOURCE_ROOMS:
+        lines += ["", f"## {room}", "", "| file | what it is for |", "|---|---|"]
+        for path in sources(room):
+            if words := ast.get_docstring(ast.parse(path.read_text())):
+                lines.append(f"| `{path.relative_to(ROOT)}` | {_first_sentence(words)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _first_sentence(words: str) -> str:
+    paragraph = " ".join(words.split("\n\n")[0].split())
+    return re.split(r"(?<=[^.]\.)\s", paragraph, maxsplit=1)[0].rstrip(".").replace("|", "\\|")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_setting_says_its_unit_and_why(service: str) -> None:
     for name, field in SERVICES[service].model_fields.items():
@@ -51,6 +76,16 @@ def test_every_setting_says_its_unit_and_why(service: str) -> None:
 
 def test_limits_are_listed() -> None:
     assert LIMITS.read_text() == limits(), "python -m tests.test_docs writes it anew"
+
+
+def test_files_are_listed() -> None:
+    assert FILES.read_text() == files(), "python -m tests.test_docs writes it anew"
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    for room in SOURCE_ROOMS:
+        for path in sources(room):
+            assert path.stem == "__init__" or ast.get_docstring(ast.parse(path.read_text())), f"{path} doesn't say it"
 
 
 def test_every_room_and_core_is_in_the_architecture() -> None:
@@ -73,15 +108,8 @@ def test_what_the_architecture_names_exists() -> None:
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
-def test_every_file_of_the_rms_is_on_the_map() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    for path in sources("rms"):
-        if path.name != "__init__.py":
-            assert str(path.relative_to(ROOT)) in text, f"{path} is not on the map"
-
-
 def test_each_source_file_has_its_test() -> None:
-    for room in ("proto", "dispatcher", "rms", "comment_service", "history", "scripts"):
+    for room in SOURCE_ROOMS:
         tests = {path.name for path in Path(ROOT / "tests" / room).rglob("test_*.py")}
         for path in sources(room):
             name = path.stem.strip("_")
@@ -90,5 +118,6 @@ def test_each_source_file_has_its_test() -> None:
 
 
 if __name__ == "__main__":
-    LIMITS.write_text(limits())
-    sys.stdout.write(f"{LIMITS} written\n")
+    for path, text in ((LIMITS, limits()), (FILES, files())):
+        path.write_text(text)
+        sys.stdout.write(f"{path} written\n")

@@ -1,7 +1,6 @@
 """python -m comment_service: parse the settings, build the service, run it, end it cleanly."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from comment_service.service import build
 from comment_service.watermark import StateDirInUse
 from history.opening import InvalidStoreUrl
 from history.spool import SpoolInUse
+from proto.collector import calm_collector
 from proto.http import on_stop_signals
 from proto.logs import configure_logging
 
@@ -40,19 +40,10 @@ async def run(config: Config) -> int:
     return 0
 
 
-def calm_collector(allocations: int) -> None:
-    """Python looks for unreachable cycles each 700 allocations, through ever more of the memory. A request leaves none
-    behind; looking for them took a sixth of the CPU, and stopped everybody for 60 ms now and then. From here on what
-    exists (all modules) is never looked through again, and the rest each time that so many objects more are there."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(allocations)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     config = Config.parse(argv)
     configure_logging(config, "comment_service")
-    calm_collector(config.gc_allocations)
+    calm_collector(config.gc_objects)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run(config))
 

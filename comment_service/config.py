@@ -283,12 +283,6 @@ class Config(DispatcherSettings):
     place_try_timeout_ms: int = Field(500, ge=10, description="ms for one replica to place a viewer; it takes 1")
     place_timeout_ms: int = Field(2_000, ge=10, description="ms for a placement by any replica: a person still waits")
 
-    gc_allocations: int = Field(
-        20_000,
-        ge=1,
-        description="objects allocated and not freed until Python looks for cycles; 5 MB, and a look takes 2 ms",
-    )
-
     # Ending
     stop_requests_s: int = Field(5, ge=1, description="s after SIGTERM for requests under way")
     stop_backlog_ms: int = Field(

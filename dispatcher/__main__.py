@@ -1,7 +1,6 @@
 """python -m dispatcher: one replica, until SIGTERM or SIGINT. Exit code 0: told to end; 1: it couldn't listen."""
 
 import asyncio
-import gc
 import sys
 
 import structlog
@@ -9,6 +8,7 @@ import uvloop
 
 from dispatcher.config import Config
 from dispatcher.server import Server, steady_clock_ms
+from proto.collector import calm_collector
 from proto.logs import configure_logging
 from proto.signals import on_stop_signals
 
@@ -46,7 +46,7 @@ async def run(config: Config) -> int:
 def main() -> int:
     config = Config.parse()
     configure_logging(config, "dispatcher")
-    gc.set_threshold(config.gc_objects)
+    calm_collector(config.gc_objects)
     return uvloop.run(run(config))
 
 

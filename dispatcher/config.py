@@ -144,12 +144,6 @@ class Config(TlsSettings):
         50, ge=1, description="log lines a second about peers; above that they are counted, for anybody can connect"
     )
 
-    gc_objects: int = Field(
-        20_000,
-        ge=700,
-        description="new objects between two collections of garbage: Python's own 700 costs a replica with 1,300 nodes "
-        "a tenth of its time",
-    )
     close_ms: int = Field(
         1000, ge=10, description="how long a stream's last word may wait behind what the peer hasn't read"
     )

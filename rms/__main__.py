@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvloop
 
+from proto.collector import calm_collector
 from proto.http import on_stop_signals
 from proto.logs import configure_logging
 from rms.app import build_app
@@ -127,6 +128,7 @@ async def run(settings: RmsSettings) -> int:
 def main() -> None:
     settings = RmsSettings.parse()
     configure_logging(settings, "rms")
+    calm_collector(settings.gc_objects)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(run(settings)))
 

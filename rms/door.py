@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proto.collector import calm_collector
 from proto.http import error_response, health_response, on_stop_signals
 from proto.logs import configure_logging
 from rms.app import Gone, http_error
@@ -136,6 +137,7 @@ async def run(settings: DoorSettings) -> int:
 def main() -> None:
     settings = DoorSettings.parse()
     configure_logging(settings, "door")
+    calm_collector(settings.gc_objects)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(run(settings)))
 

@@ -368,6 +368,10 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class BeatAck(_message.Message):
+    """The replica lives. Left out where there is no number to tell and a delivery has just been sent: a node takes any
+    message as a sign of life.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
     VIDEOS_FIELD_NUMBER: _builtins.int

@@ -101,6 +101,11 @@ class Config(TlsSettings):
     write_ms: int = Field(
         50, ge=1, description="a write that takes longer, because its node doesn't read, gives its turn to another"
     )
+    unread_acks_max: int = Field(
+        10_000,
+        ge=1,
+        description="acknowledgements of interests that a node hasn't read: beyond it isn't reading; some 2 MB",
+    )
     ack_ms_max: int = Field(
         10_000,
         ge=100,

@@ -98,6 +98,11 @@ class Link:
         before, self._useless = self._useless, useless_comments
         return 0 if before is None else max(0, useless_comments - before)
 
+    @property
+    def unread(self) -> int:
+        """Messages beside deliveries that the node hasn't taken yet"""
+        return len(self._control)
+
     # What is to be sent
 
     def send_nowait(self, message: DispatcherMessage) -> None:

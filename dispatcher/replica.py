@@ -102,6 +102,8 @@ class Replica:
         elif kind == "interest":
             joined = checks.check_video_ids(message.interest.joined, self.config)
             self.registry.interest(link.session, joined, message.interest.left, now_ms)
+            if link.unread >= self.config.unread_acks_max:
+                raise LimitReached(f"{link.unread} acknowledgements of interests aren't read")
             ack = wire_types.InterestAck(number=message.interest.number)
             link.send_nowait(wire_types.DispatcherMessage(interest_ack=ack))
         else:

@@ -81,7 +81,7 @@ class Node:
         try:
             await serving
         finally:
-            self.drain.cancel()
+            self.drain.close()
             house.cancel()
             await asyncio.gather(house, return_exceptions=True)
             await self.feeds.close()
@@ -97,9 +97,11 @@ class Node:
             self.doorway.close()
         draining = asyncio.create_task(self.drain.finish())
         self.upstream.beat_now()
-        await draining
-        await self.upstream.close()
-        self.server.stop()
+        try:
+            await draining
+            await self.upstream.close()
+        finally:
+            self.server.stop()  # whatever happens: who was told to end must end
 
 
 def build(settings: RmsSettings) -> Node:

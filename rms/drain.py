@@ -26,28 +26,44 @@ class Drain:
         self._feeds = feeds
         self._sweeper = sweeper
         self._task: asyncio.Task[None] | None = None
+        self._finishing = False
         self.draining = False
         """no viewer is let in"""
 
     def start(self, over_ms: int) -> None:
-        """Lets nobody in any more, and sends those who are here away within so many milliseconds."""
-        self.cancel()
-        self.draining = True
-        self._task = asyncio.create_task(self._run(over_ms))
+        """Lets nobody in any more, and sends those who are here away within so many milliseconds.
+
+        Nothing happens while the node ends: then `finish` has its own pace, and no word from outside changes it.
+        """
+        if not self._finishing:
+            self._begin(over_ms)
 
     def cancel(self) -> None:
-        """Whoever is still here stays, and viewers are let in again."""
-        self.draining = False
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        """Whoever is still here stays, and viewers are let in again; but not while the node ends."""
+        if not self._finishing:
+            self.draining = False
+            self._end()
 
     async def finish(self) -> None:
         """Until the viewers are gone, at the pace that keeps the other nodes calm."""
+        self._finishing = True
         per_s, most_ms = self._settings.drain_viewers_per_s, self._settings.drain_ms_max
-        self.start(min(most_ms, len(self._sweeper) * 1_000 // per_s))
-        assert self._task is not None
-        await self._task
+        await self._begin(min(most_ms, len(self._sweeper) * 1_000 // per_s))
+
+    def close(self) -> None:
+        """Sends nobody away any more."""
+        self._end()
+
+    def _begin(self, over_ms: int) -> "asyncio.Task[None]":
+        self._end()
+        self.draining = True
+        self._task = asyncio.create_task(self._run(over_ms))
+        return self._task
+
+    def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def _run(self, over_ms: int) -> None:
         end_ms = monotonic_ms() + over_ms

@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.config import Config
-from dispatcher.errors import Aborted, InvalidRequest, Stopping
+from dispatcher.errors import Aborted, InvalidRequest, LimitReached, Stopping
 from dispatcher.link import Link
 from dispatcher.publisher import Publisher
 from dispatcher.replica import Replica
@@ -11,6 +11,7 @@ from proto.dispatch_pb2 import (
     Beat,
     DispatcherMessage,
     Hello,
+    Interest,
     NodeMessage,
     PublishRequest,
     TopologyRequest,
@@ -194,3 +195,15 @@ async def test_a_stopping_replica_waits_for_batches_that_are_under_way() -> None
     link.delivered(world.sent(link)[0].deliver.number, world.clock.now_ms)
     publisher.written(len(await publisher.answers()))
     assert isinstance(publisher.ended.result(), Stopping)
+
+
+async def test_acknowledgements_that_nobody_reads_have_a_limit() -> None:
+    world = World(unread_acks_max=3)
+    link, _ = world.node()
+    interest = NodeMessage(interest=Interest(number=1, joined=["a"]))
+    for _ in range(3):
+        world.replica.receive(link, interest)
+    with pytest.raises(LimitReached, match="aren't read"):
+        world.replica.receive(link, interest)
+    world.sent(link)
+    world.replica.receive(link, interest)  # a node that reads has no limit

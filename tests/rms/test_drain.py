@@ -63,3 +63,16 @@ async def test_who_is_sent_away_goes_on_elsewhere_without_a_loss(start_node: Sta
     await asyncio.gather(*watching)
     for body in bodies:
         assert sorted(ids(body)) == [c.id for c in talk]
+
+
+async def test_a_word_from_a_dispatcher_does_not_keep_a_node_from_ending(start_node: StartNode) -> None:
+    node = await start_node(drain_viewers_per_s=1, drain_ms_max=600)
+    async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"):
+        ending = asyncio.create_task(node.node.stop())
+        await eventually(lambda: node.node.drain.draining)
+        node.node.drain.cancel()
+        node.node.drain.start(over_ms=3_600_000)
+        assert node.node.drain.draining, "nobody is let in again"
+        async with asyncio.timeout(10):
+            await ending
+    assert node.node.server.should_exit

@@ -19,7 +19,7 @@ class Viewer(socket.socket):
 
     def __init__(self, fd: int, audience: "Audience", head: bytes, offset: int) -> None:
         """fd: of a connected non-blocking TCP socket, which is the viewer's from now on."""
-        # All of it said, so that nothing is asked of the kernel. A wrong family (IPv6) would show in addresses only.
+        # All of it said, so that little is asked of the kernel. A wrong family (IPv6) would show in addresses only.
         super().__init__(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP, fd)
         self.audience = audience
         self.head = head

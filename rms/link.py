@@ -114,6 +114,7 @@ class Link:
         self._draining = draining
         self._call: Stream | None = None
         self._welcomed = False
+        self._made_ms = _now_ms()
         self._heard_ms = 0
         self._lease_ms = 0
         self.beat_ms = 0
@@ -136,7 +137,12 @@ class Link:
     @property
     def silent_ms(self) -> int:
         """since the replica was last heard; 0 if it never was"""
-        return max(1, _now_ms() - self._heard_ms) if self._heard_ms else 0
+        return self.away_ms if self._heard_ms else 0
+
+    @property
+    def away_ms(self) -> int:
+        """since the replica was last heard, or, if it never was, since this node knows of it; at least 1"""
+        return max(1, _now_ms() - (self._heard_ms or self._made_ms))
 
     async def run(self) -> None:
         """Until `close`."""

@@ -21,7 +21,8 @@ from rms.rooms import monotonic_ms, wall_ms
 log = structlog.stdlib.get_logger()
 
 FIRST_READ_MS = 1_000
-"""after a replica was lost; then whenever it has been away for half as long again"""
+"""after a replica was lost; then whenever it has been away for half as long again. And how long the first connection to
+one may take: as long as none ever came about, nothing is read before that, so that a usual start reads nothing"""
 
 CLOCKS_APART_MS = 10_000
 """how much the clocks of comment services and this node, and a comment's way, may differ: so much is read twice"""
@@ -83,9 +84,8 @@ class Upstream:
     def _let_go(self, link: Link) -> None:
         log.info("dispatcher let go", dispatcher=link.address)
         self._lives.pop(link).cancel()
-        since_ms = monotonic_ms() - self._read_ms if self._read_ms else link.silent_ms
-        if link.silent_ms:
-            self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
+        since_ms = monotonic_ms() - self._read_ms if self._read_ms else link.away_ms
+        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
 
     async def join(self, video_id: str) -> None:
         """Every connected replica routes the video here when this returns, or its link is being made anew."""
@@ -124,15 +124,19 @@ class Upstream:
     def _read_what_goes_elsewhere(self) -> None:
         """A replica that this node can't reach may be alive, and comments go through it to others only. While another
         one is connected, history is read for them; ever more rarely, since a replica that is dead publishes nothing."""
-        silent_ms = [link.silent_ms for link in self._links if not link.connected and link.silent_ms]
-        if not silent_ms:
+        away_ms = [
+            link.away_ms
+            for link in self._links
+            if not link.connected and (link.silent_ms or link.away_ms > FIRST_READ_MS)
+        ]
+        if not away_ms:
             self._read_ms = 0
-        if not silent_ms or not self.connected:
+        if not away_ms or not self.connected:
             return
-        every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, max(silent_ms) // 2))
+        every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, max(away_ms) // 2))
         if self._read_ms and monotonic_ms() - self._read_ms < every_ms:
             return
-        since_ms = monotonic_ms() - self._read_ms if self._read_ms else max(silent_ms)
+        since_ms = monotonic_ms() - self._read_ms if self._read_ms else max(away_ms)
         self._read_ms = monotonic_ms()
         self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
 

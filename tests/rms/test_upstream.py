@@ -109,3 +109,16 @@ async def test_what_goes_through_a_replica_that_cannot_be_reached_is_read(start_
                 await node.store.append([comment(n, wall_ms())])
                 await raw.read_until(n + 1)
             assert len(ids(raw.body)) == len(set(ids(raw.body))) == 3
+
+
+async def test_what_goes_through_a_replica_that_was_never_reached_is_read(start_node: StartNode) -> None:
+    """It may be there for all but this node, behind a firewall or with another certificate."""
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        one.refuses = True
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False)
+        await eventually(lambda: two.connected)
+        async with viewer(node.port, "/comments/v") as raw:
+            for n in range(2):  # published through `one`, so delivered to nobody here
+                await node.store.append([comment(n, wall_ms())])
+                await raw.read_until(n + 1)
+            assert len(ids(raw.body)) == len(set(ids(raw.body))) == 2

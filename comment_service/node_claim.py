@@ -4,14 +4,14 @@ A node number is a part of each id (history/ids.py): two processes with the same
 The row belongs to a holder, a random word that stands in the state folder: a process that was killed finds it there and
 goes on at once; anybody else is refused until the lease has ended.
 
-Until when the lease lasts stands in the state folder, too: a process that was killed accepts at once, whether the
-store answers or not, for nobody else can have got the number meanwhile.
+Until when the lease surely lasts stands in the state folder, too, in a file for each number: a process that was killed
+accepts at once, whether the store answers or not, for nobody else can have got the number meanwhile.
 
 What holds when the store is away: without such a lease the process waits for `wait_ms` at the start, and then accepts
 without a claim; so two new processes with one number that start in such a time aren't told apart until the store is
-back. Then the later one ends. A lease that runs out meanwhile is taken again, if nobody else has the number. And a
-process that stood still for longer than its lease (SIGSTOP, a frozen machine) learns only at its next renewal that its
-number has gone.
+back. Then the later one ends. A process that is cut off from the store for longer than its lease goes on accepting, for
+its spool's sake, while another one may take the number; if nobody did, it takes the lease again. And one that stood
+still for longer than its lease (SIGSTOP, a frozen machine) learns only at its next renewal that its number has gone.
 """
 
 import asyncio
@@ -34,7 +34,6 @@ log = structlog.stdlib.get_logger()
 
 HOLDER_FILE = "holder"
 NODE_FILE = "node"
-LEASE_FILE = "lease"
 
 
 class NodeTaken(Exception):
@@ -83,9 +82,15 @@ async def free_node(records: Records, state_dir: Path, lease_ms: int) -> int:
     holder, words = holder_of(state_dir), words_of_this_process()
     for node in _candidates(last_node(state_dir)):
         if await records.claim_node(node, holder, words, _now_ms(), lease_ms) is None:
-            (state_dir / NODE_FILE).write_text(f"{node}\n")
+            remember_node(state_dir, node)
             return node
     raise NoNodeFree
+
+
+def remember_node(state_dir: Path, node: int) -> None:
+    """It becomes the `last_node` of the folder, whose spool and lease are found by it. Raises OSError."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    (state_dir / NODE_FILE).write_text(f"{node}\n")
 
 
 def last_node(state_dir: Path) -> int | None:
@@ -96,12 +101,21 @@ def last_node(state_dir: Path) -> int | None:
     return None
 
 
-def leased_node(state_dir: Path, now_ms: int) -> int | None:
-    """The number whose lease this folder's last process had, and that is surely still ours"""
+def is_leased(state_dir: Path, node: int, now_ms: int) -> bool:
+    """Whether the lease of this folder's last process with that number surely still lasts"""
     with contextlib.suppress(OSError, ValueError):
-        node, until_ms = map(int, (state_dir / LEASE_FILE).read_text().split())
-        return node if 0 <= node < NODES and now_ms < until_ms else None
-    return None
+        return now_ms < int(lease_file(state_dir, node).read_text())
+    return False
+
+
+def lease_file(state_dir: Path, node: int) -> Path:
+    return state_dir / f"lease-node{node}"
+
+
+def surely_until_ms(now_ms: int, lease_ms: int) -> int:
+    """Until when nobody else can get a number that was claimed at now_ms or later, by clocks that agree. Cassandra
+    counts whole seconds, from the one that has begun: its row may go up to a second before lease_ms have passed."""
+    return now_ms + lease_ms // 1000 * 1000 - 1000
 
 
 def _candidates(last: int | None) -> Iterator[int]:
@@ -117,12 +131,12 @@ class NodeClaim:
         """history: the open store; raises StoreUnavailable until there is one. Raises OSError for the folder."""
         self._node = node
         self._holder = holder_of(state_dir)
-        self._lease_file = state_dir / LEASE_FILE
+        self._lease_file = lease_file(state_dir, node)
         self._history = history
         self._settings = settings
         self._decided = asyncio.Event()
         self._is_ours = True
-        if leased_node(state_dir, _now_ms()) == node:
+        if is_leased(state_dir, node, _now_ms()):
             self._decided.set()
 
     async def keep(self) -> None:
@@ -143,7 +157,7 @@ class NodeClaim:
                     self._forget_lease()
                     raise NodeTaken(self._node, theirs)
                 with contextlib.suppress(OSError):  # an older one is right, too
-                    self._lease_file.write_text(f"{self._node} {now_ms + self._settings.lease_ms}\n")
+                    self._lease_file.write_text(f"{surely_until_ms(now_ms, self._settings.lease_ms)}\n")
             await asyncio.sleep(pause_ms / 1000)
 
     async def wait_decided(self) -> bool:

@@ -1,10 +1,13 @@
 """Node numbers: one holder each, also when the store comes and goes"""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from comment_service.node_claim import (
     LeaseSettings,
@@ -12,8 +15,10 @@ from comment_service.node_claim import (
     NodeTaken,
     NoNodeFree,
     free_node,
+    is_leased,
     last_node,
-    leased_node,
+    lease_file,
+    surely_until_ms,
 )
 from history.opening import open_store
 from history.store import History, StoreUnavailable
@@ -86,32 +91,56 @@ async def test_a_killed_process_waits_for_no_store_while_its_lease_lasts(
     killed = NodeClaim(3, tmp_path, lambda: history, SETTINGS)
     keep(killed)
     assert await killed.wait_decided()
-    await eventually(lambda: leased_node(tmp_path, 0) == 3)
+    await eventually(lambda: is_leased(tmp_path, 3, 0))
     assert await asyncio.wait_for(NodeClaim(3, tmp_path, away, SETTINGS).wait_decided(), 5)
     for other in (NodeClaim(4, tmp_path, away, SETTINGS), NodeClaim(3, tmp_path / "new", away, SETTINGS)):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(other.wait_decided(), 0.05)
-    assert leased_node(tmp_path, 2**60) is None
+    assert not is_leased(tmp_path, 3, 2**60)
+
+
+async def test_two_in_one_folder_have_a_lease_each(history: History, tmp_path: Path, keep: Keep) -> None:
+    first, second = (NodeClaim(node, tmp_path, lambda: history, SETTINGS) for node in (3, 4))
+    keeping = [keep(claim) for claim in (first, second)]
+    await eventually(lambda: is_leased(tmp_path, 3, 0) and is_leased(tmp_path, 4, 0))
+    keeping[1].cancel()
+    await second.release()
+    assert is_leased(tmp_path, 3, 0)
+    assert not is_leased(tmp_path, 4, 0)
+
+
+@given(st.integers(0, 2**42), st.integers(1_000, 100_000))
+def test_no_process_believes_in_its_lease_for_longer_than_the_row_lives(now_ms: int, lease_ms: int) -> None:
+    row_gone_at_s = now_ms // 1000 + max(1, lease_ms // 1000)  # as Cassandra counts it
+    assert surely_until_ms(now_ms, lease_ms) <= min(row_gone_at_s * 1000, now_ms + lease_ms)
+
+
+async def test_the_folder_says_less_than_the_lease(history: History, tmp_path: Path, keep: Keep) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    keep(NodeClaim(3, tmp_path, lambda: history, SETTINGS))
+    await eventually(lambda: is_leased(tmp_path, 3, 0))
+    assert is_leased(tmp_path, 3, before_ms + 58_999)
+    assert not is_leased(tmp_path, 3, time.time_ns() // 1_000_000 + 59_000)
 
 
 async def test_a_lease_that_was_given_up_or_lost_is_not_believed(history: History, tmp_path: Path, keep: Keep) -> None:
     claim = NodeClaim(3, tmp_path, lambda: history, SETTINGS)
     keeping = keep(claim)
-    await eventually(lambda: leased_node(tmp_path, 0) == 3)
+    await eventually(lambda: is_leased(tmp_path, 3, 0))
     keeping.cancel()
     await claim.release()
-    assert leased_node(tmp_path, 0) is None
-    (tmp_path / "lease").write_text(f"3 {2**60}\n")  # by a clock that was wrong
+    assert not is_leased(tmp_path, 3, 0)
+    lease_file(tmp_path, 3).write_text(f"{2**60}\n")  # by a clock that was wrong
     await history.claim_node(3, "b", "b on its host", 2**60, 60_000)
     with pytest.raises(NodeTaken):
         await keep(NodeClaim(3, tmp_path, lambda: history, SETTINGS))
-    assert leased_node(tmp_path, 0) is None
+    assert not is_leased(tmp_path, 3, 0)
 
 
-@pytest.mark.parametrize("text", ["", "3", "3 x", "1024 99", "-1 99", "3 4 5"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "3 99"])
 def test_a_spoilt_lease_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "lease").write_text(text)
-    assert leased_node(tmp_path, 0) is None
+    lease_file(tmp_path, 3).write_text(text)
+    assert not is_leased(tmp_path, 3, 0)
 
 
 async def test_a_store_that_is_away_does_not_stop_accepting(history: History, tmp_path: Path, keep: Keep) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from comment_service.node_claim import lease_file, remember_node
 from comment_service.node_number import with_node
 from tests.comment_service.conftest import StartService, config
 
@@ -29,13 +30,14 @@ async def test_without_a_store_it_is_the_last_one_or_any(tmp_path: Path) -> None
     away = config(tmp_path, "127.0.0.1:1", node="auto")
     first = await with_node(away)
     assert isinstance(first.node, int)
-    (tmp_path / "state").mkdir(exist_ok=True)
+    assert (await with_node(away)).node == first.node  # whose spool is there
     (tmp_path / "state" / "node").write_text("77\n")
     assert (await with_node(away)).node == 77
 
 
 async def test_a_lease_that_lasts_is_taken_without_asking(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "lease").write_text(f"9 {2**60}\n")
+    remember_node(tmp_path / "state", 9)
+    lease_file(tmp_path / "state", 9).write_text(f"{2**60}\n")
+    lease_file(tmp_path / "state", 8).write_text(f"{2**60}\n")  # of a process beside it
     assert (await with_node(config(tmp_path, "127.0.0.1:1", node="auto"))).node == 9
     assert not (tmp_path / "comments.db").exists()

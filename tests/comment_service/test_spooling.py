@@ -125,7 +125,7 @@ async def test_a_full_disk_refuses_until_there_is_room(tmp_path: Path, dispatche
 async def test_stopped_while_the_store_is_away_the_next_one_accepts_at_once(tmp_path: Path, nowhere: str) -> None:
     async with started(tmp_path, nowhere) as running, aiohttp.ClientSession() as http:
         url = await running.wait_ready()
-        await eventually((tmp_path / "state" / "lease").exists)
+        await eventually((tmp_path / "state" / "lease-node0").exists)
         (tmp_path / "comments.db").rename(tmp_path / "elsewhere.db")
         (tmp_path / "comments.db-wal").unlink()
         (tmp_path / "comments.db-shm").unlink()

@@ -7,7 +7,6 @@ knows by the lowest id that was published through it, and the feeds read it from
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -16,12 +15,13 @@ import grpc
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from history.ids import time_of
+from history.ids import first_id_at, time_of
 from history.model import Author, Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
 from proto.channel import Unreachable, wait_connected, why_unreachable
 from proto.dispatch_pb2_grpc import DispatcherStub
 from rms.config import RmsSettings
+from rms.rooms import monotonic_ms, wall_ms
 
 log = structlog.stdlib.get_logger()
 
@@ -30,6 +30,8 @@ Stream: TypeAlias = "grpc.aio.StreamStreamCall[dispatch_pb2.NodeMessage, dispatc
 MESSAGE_BYTES_MAX = 16 << 20
 """Larger than any message of a well-behaved replica: 4,000 of the longest comments"""
 
+CLOCKS_APART_MS = 10_000
+"""how much the clocks of comment services and this node, and a comment's way, may differ: so much is read twice"""
 
 TOLD_MAX = 5
 """lines about one replica that stays away"""
@@ -114,13 +116,15 @@ class Link:
         self._draining = draining
         self._call: Stream | None = None
         self._welcomed = False
-        self._made_ms = _now_ms()
+        self._made_ms = monotonic_ms()
         self._heard_ms = 0
         self._lease_ms = 0
         self.beat_ms = 0
         self._wake = asyncio.Event()
         self._interest: dict[str, bool] = {}  # since the last Interest: joined (True) or left
         self._number = 0  # of the last Interest
+        self._hello_ms = 0  # when the last one was written, wall clock
+        self._unrouted_from_id = 0  # of videos opened since a hello and before its welcome; 0: they are routed here now
         self._next_ack = asyncio.get_running_loop().create_future()
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._delivered = 0
@@ -142,7 +146,7 @@ class Link:
     @property
     def away_ms(self) -> int:
         """since the replica was last heard, or, if it never was, since this node knows of it; at least 1"""
-        return max(1, _now_ms() - (self._heard_ms or self._made_ms))
+        return max(1, monotonic_ms() - (self._heard_ms or self._made_ms))
 
     async def run(self) -> None:
         """Until `close`."""
@@ -213,13 +217,14 @@ class Link:
         speaker = asyncio.create_task(self._speak(call))
         try:
             while message := await _read(call):
-                self._heard_ms = _now_ms()
+                self._heard_ms = monotonic_ms()
                 self._take(message)
         finally:
             speaker.cancel()
             await asyncio.gather(speaker, return_exceptions=True)
 
     def _hello(self) -> dispatch_pb2.Hello:
+        self._hello_ms = wall_ms()
         self._interest.clear()
         self._number = self._delivered = self._delivered_told = 0
         serving = self._served.serving()
@@ -239,12 +244,14 @@ class Link:
         self.trouble = ""
         self._told.clear()
         self._connects += 1
-        self._heard_ms = _now_ms()
+        self._heard_ms = monotonic_ms()
         self.replica_id = welcome.replica_id
         self._lease_ms, self.beat_ms = welcome.lease_ms, welcome.beat_ms
         log.info("dispatcher connected", dispatcher=self.address, replica=welcome.replica_id)
         if welcome.catch_up_from_id:
             self._catch_up(welcome.catch_up_from_id)
+        if not self._interest:
+            self._read_unrouted()  # of a stream before this one: they were in this hello
 
     def _end(self) -> None:
         """Whoever waits for this replica's word needn't any more: after the reconnect history fills what is missing."""
@@ -269,6 +276,7 @@ class Link:
             ack = self._acks.pop(message.interest_ack.number, None)
             if ack is not None and not ack.done():
                 ack.set_result(None)
+            self._read_unrouted()
         elif kind == "beat_ack":
             changed = {video.video_id: video.viewers for video in message.beat_ack.videos}
             self._totals.update(changed)
@@ -282,8 +290,14 @@ class Link:
             self._delivered = message.catch_up.number
             self._wake.set()
 
+    def _read_unrouted(self) -> None:
+        """For videos that opened, and read their past, before the replica routed them here"""
+        if self._unrouted_from_id:
+            self._catch_up(self._unrouted_from_id)
+            self._unrouted_from_id = 0
+
     def _catch_up(self, from_id: int) -> None:
-        log.info("catching up", dispatcher=self.address, from_ms_ago=time.time_ns() // 1_000_000 - time_of(from_id))
+        log.info("catching up", dispatcher=self.address, from_ms_ago=wall_ms() - time_of(from_id))
         self._served.catch_up(from_id)
 
     def _take_word(self, drain: dispatch_pb2.Drain) -> None:
@@ -321,14 +335,20 @@ class Link:
         return messages
 
     def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
-        """The future is done when the replica has acknowledged, or the stream has ended. None: there is no stream."""
+        """The future is done when the replica has acknowledged, or the stream has ended. None: the replica hasn't
+        welcomed this node. A video that joins before the hello is in it. For one that joins between hello and welcome,
+        which may take long, history is read once it is acknowledged."""
         if self._call is None:
             return None
         self._interest[video_id] = joined
         if not joined:
             self._totals.pop(video_id, None)
         self._wake.set()
-        return self._next_ack
+        if self._welcomed:
+            return self._next_ack
+        if joined and not self._unrouted_from_id:
+            self._unrouted_from_id = first_id_at(self._hello_ms - CLOCKS_APART_MS)
+        return None
 
     def count(self, counts: bool) -> None:
         """Whether this replica's numbers of viewers are the ones that are told"""
@@ -337,15 +357,16 @@ class Link:
         self._counts = counts
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:
-        if self._welcomed and _now_ms() - self._heard_ms > self._lease_ms:
+        if self._welcomed and monotonic_ms() - self._heard_ms > self._lease_ms:
             self.cut("silent")
         elif self._welcomed:
             self._beat = beat
             self._wake.set()
 
     def cut(self, why: str) -> None:
-        """Ends the stream; `run` makes a new one."""
-        if self._call is not None:
+        """Ends the stream; `run` makes a new one. One that waits for its welcome is left alone: that has its own bound,
+        and a back-off after it."""
+        if self._call is not None and self._welcomed:
             log.warning("dispatcher given up", dispatcher=self.address, why=why)
             self._given_up = True
             self._call.cancel()
@@ -385,7 +406,3 @@ def _comment(message: comment_pb2.Comment) -> Comment | Erasure:
         return Erasure(message.id, message.video_id, message.erased_id)
     author = Author(message.author.id, message.author.name)
     return Comment(message.id, message.video_id, author, message.message, message.created_at_ms)
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000

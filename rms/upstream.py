@@ -15,7 +15,7 @@ from history.ids import first_id_at
 from proto import dispatch_pb2
 from proto.replicas import replica_channel
 from rms.config import RmsSettings
-from rms.link import Draining, Identity, Link, LinkStatistics, Served, video_viewers
+from rms.link import CLOCKS_APART_MS, Draining, Identity, Link, LinkStatistics, Served, video_viewers
 from rms.rooms import monotonic_ms, wall_ms
 
 log = structlog.stdlib.get_logger()
@@ -23,9 +23,6 @@ log = structlog.stdlib.get_logger()
 FIRST_READ_MS = 1_000
 """after a replica was lost; then whenever it has been away for half as long again. And how long the first connection to
 one may take: as long as none ever came about, nothing is read before that, so that a usual start reads nothing"""
-
-CLOCKS_APART_MS = 10_000
-"""how much the clocks of comment services and this node, and a comment's way, may differ: so much is read twice"""
 
 GOODBYE_S = 0.5
 """how long a replica has to end its side of a stream"""
@@ -88,7 +85,8 @@ class Upstream:
         self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
 
     async def join(self, video_id: str) -> None:
-        """Every connected replica routes the video here when this returns, or its link is being made anew."""
+        """Every connected replica routes the video here when this returns, or its link is being made anew. One that
+        hasn't answered the hello yet isn't waited for: its link reads what is missed until it routes the video."""
         acks = {link: ack for link in self._links if (ack := link.announce(video_id, True))}
         if acks:
             await asyncio.wait(acks.values(), timeout=self._settings.interest_ack_ms / 1000)

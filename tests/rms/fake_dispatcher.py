@@ -11,6 +11,7 @@ import grpc
 from history.model import Comment
 from proto import comment_pb2, dispatch_pb2
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+from tests.waiting import eventually
 
 
 class FakeDispatcher(DispatcherServicer):
@@ -24,7 +25,7 @@ class FakeDispatcher(DispatcherServicer):
         self.refuses = False
         """ends every new stream before its welcome"""
         self.welcomes = True
-        """False: a new stream gets no word"""
+        """False: a new stream gets no word until this is True, or `refuses` is"""
         self.acknowledges_interest = True
         self.answers_beats = True
         self.catch_up_from_id = 0
@@ -41,11 +42,10 @@ class FakeDispatcher(DispatcherServicer):
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[dispatch_pb2.DispatcherMessage]:
         first = await anext(request_iterator)
+        self.hellos.append(first.hello)
+        await eventually(lambda: self.welcomes or self.refuses)
         if self.refuses:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
-        if not self.welcomes:
-            await asyncio.Event().wait()
-        self.hellos.append(first.hello)
         self.interest = {video.video_id: True for video in first.hello.videos}
         down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] = asyncio.Queue()
         self._number = self.delivered = 0

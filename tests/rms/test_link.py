@@ -147,3 +147,37 @@ async def test_a_replica_without_a_welcome_is_left(start_node: StartNode) -> Non
     node.dispatcher.welcomes = True
     await eventually(lambda: link()[0].connected)
     assert link()[0].trouble == ""
+
+
+async def test_a_video_that_opens_before_the_welcome_waits_for_nobody_and_misses_nothing(
+    start_node: StartNode,
+) -> None:
+    """A replica may take longer for its welcome than for an interest: it must not be left for that."""
+    node = await start_node(interest_ack_ms=50)
+    node.dispatcher.welcomes = False
+    node.dispatcher.cut()
+    await eventually(lambda: len(node.dispatcher.hellos) == 2)
+    async with viewer(node.port, "/comments/v") as raw:
+        missed = comment(1, wall_ms())
+        await node.store.append([missed])  # published through this replica, which knows nothing of the video yet
+        node.dispatcher.welcomes = True
+        assert ids(await raw.read_until(1)) == [missed.id]
+        node.dispatcher.deliver([comment(2)])
+        assert ids(await raw.read_until(2))[1] == comment(2).id
+        assert [len(hello.videos) for hello in node.dispatcher.hellos] == [0, 0], "it was left"
+        assert node.dispatcher.interest == {"v": True}
+
+
+async def test_what_such_a_video_missed_is_read_also_if_that_welcome_never_comes(start_node: StartNode) -> None:
+    node = await start_node()
+    node.dispatcher.welcomes = False
+    node.dispatcher.cut()
+    await eventually(lambda: len(node.dispatcher.hellos) == 2)
+    async with viewer(node.port, "/comments/v") as raw:
+        missed = comment(1, wall_ms())
+        await node.store.append([missed])
+        node.dispatcher.refuses = True
+        await eventually(lambda: node.node.upstream.statistics()[0].tries > 2)
+        node.dispatcher.refuses, node.dispatcher.welcomes = False, True
+        assert ids(await raw.read_until(1)) == [missed.id]
+        assert [video.video_id for video in node.dispatcher.hellos[-1].videos] == ["v"]

@@ -109,6 +109,10 @@ class Spool:
         """The smallest id in it. Looks at every comment."""
         return min((comment.id for segment in self._segments for comment in segment.comments), default=None)
 
+    def high_id(self) -> int | None:
+        """The greatest id in it. Looks at every comment."""
+        return max((comment.id for segment in self._segments for comment in segment.comments), default=None)
+
     async def append(self, comments: Sequence[Comment]) -> None:
         """Returns when they are durable here. Raises SpoolFull, and StoreUnavailable if the disk fails."""
         records = encode_records(comments)

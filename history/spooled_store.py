@@ -83,12 +83,16 @@ class SpooledStore:
         self._work = asyncio.Event()
         self._work.set()  # the drain's first work is to find out whether the store answers
         self._emptied = asyncio.Event()
+        self._stored_up_to = spool.high_id() or 0  # a former process may have stored some between those it spooled
         if (low_id := spool.low_id()) is not None:  # of a former process
             hidden.hide(low_id)
 
     async def append(self, comments: Sequence[Comment]) -> None:
         """Raises SpoolFull, and StoreUnavailable if neither the store nor this machine's disk takes them."""
-        if not comments or (not self._away and await self._store_takes(comments)):
+        if not comments:
+            return
+        if not self._away and await self._store_takes(comments):
+            self._left_to_the_store(comments)
             return
         try:
             await self._spool.append(comments)
@@ -99,16 +103,18 @@ class SpooledStore:
         self._hidden.hide(min(comment.id for comment in comments))
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
-        """If the store fails: what the spool holds, as long as it fills the page. Raises StoreUnavailable."""
+        """While the store is away: what the spool holds, as long as it fills the page and all that only the store has
+        is older. Raises StoreUnavailable."""
         spooled = self._spool.comments.older(video_id, before, limit)
-        stored = await self._read(self._store.older(video_id, before, limit), len(spooled) >= limit)
+        enough = len(spooled) >= limit and spooled[-1].id > self._stored_up_to
+        stored = await self._read(self._store.older(video_id, before, limit), enough)
         return _merge(stored, spooled, limit, newest_first=True) if spooled else stored
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        """If the store fails: what the spool holds, as long as it holds an older one, too: else some in between may be
-        missing. Raises StoreUnavailable."""
+        """While the store is away: what the spool holds, as long as it holds an older one, too, and the store alone has
+        none after it: else some in between may be missing. Raises StoreUnavailable."""
         spooled = self._spool.comments.newer(video_id, after, limit)
-        enough = self._spool.comments.reaches(video_id, after)
+        enough = after >= self._stored_up_to and self._spool.comments.reaches(video_id, after)
         stored = await self._read(self._store.newer(video_id, after, limit), enough)
         return _merge(stored, spooled, limit, newest_first=False) if spooled else stored
 
@@ -178,6 +184,7 @@ class SpooledStore:
         size = self._settings.drain_batch
         for begin in range(0, len(segment.comments), size):
             await self._drain_batch(segment.comments[begin : begin + size])
+        self._left_to_the_store(segment.comments)
         await self._spool.remove(segment)
         self._drained += len(segment.comments)
         if self._spool.is_empty:
@@ -207,14 +214,19 @@ class SpooledStore:
             return True
         return False
 
+    def _left_to_the_store(self, comments: Sequence[Comment]) -> None:
+        """Without the store, nothing is known of them."""
+        self._stored_up_to = max(self._stored_up_to, max(comment.id for comment in comments))
+
     async def _read(self, reading: Awaitable[list[Comment]], enough: bool) -> list[Comment]:
-        """While the store is away a reader waits no longer than an author. `enough`: nothing will do as well."""
+        """While the store is away a reader waits no longer than an author. `enough`: nothing will do as well then, and
+        only then: whoever keeps the answer asks `is_away` whether it is all there is."""
         limit_s = self._settings.slow_ms / 1000 if self._away else None
         try:
             async with asyncio.timeout(limit_s):
                 return await reading
         except (TimeoutError, StoreUnavailable) as error:
-            if enough:
+            if enough and self._away:
                 return []
             raise StoreUnavailable(str(error) or "the store is away") from error
 

@@ -49,11 +49,11 @@ async def test_everything_comes_back_in_order(tmp_path: Path) -> None:
     again = open_spool(tmp_path)
     assert again.statistics() == before
     assert (before.comments, before.oldest_created_at_ms) == (100, comments[0].created_at_ms)
-    assert again.low_id() == comments[0].id
+    assert (again.low_id(), again.high_id()) == (comments[0].id, comments[-1].id)
     assert again.comments.newer("video", 0, 200) == comments
     assert await drain(again) == comments
     assert again.is_empty
-    assert again.low_id() is None
+    assert again.low_id() is again.high_id() is None
     assert (again.statistics().bytes, len(again.comments)) == (0, 0)
     assert list((tmp_path / "spool").glob("*.spool")) == []
     await again.close()

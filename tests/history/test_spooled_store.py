@@ -176,6 +176,73 @@ async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
     assert await parts.store.older("video", None, 1) == [comments[18]]
 
 
+async def test_the_spool_alone_answers_for_nothing_that_only_the_store_has(parts: Parts) -> None:
+    """Spooled, stored, and spooled again, with the first ones still in the spool"""
+    parts.draining.cancel()
+    early, between, late = (comments_every(10, 30, "video")[begin : begin + 10] for begin in (0, 10, 20))
+    parts.inner.away = True
+    await parts.store.append(early)
+    parts.inner.away = False
+    parts.store._back()  # the drain's first writes were quick
+    await parts.store.append(between)
+    parts.inner.away = True
+    await parts.store.append(late)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.newer("video", early[5].id, 5)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 11)
+    assert await parts.store.newer("video", late[0].id, 5) == late[1:6]
+    assert await parts.store.older("video", None, 10) == late[::-1]
+
+
+async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts) -> None:
+    comments = comments_every(10, 40, "video")
+    parts.inner.away = True
+    await parts.store.append(comments[20:30])
+    await parts.store.append(comments[:10])  # in a segment of its own
+    parts.draining.cancel()
+    parts.inner.away = False
+    await parts.store._drain_segment()
+    assert parts.store.statistics().drained == 10
+    parts.inner.away = True
+    parts.store.gone(StoreUnavailable("cut off by the test"))
+    with pytest.raises(StoreUnavailable):
+        await parts.store.newer("video", comments[0].id, 5)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 5)
+    await parts.store.append(comments[30:])
+    assert await parts.store.older("video", None, 5) == comments[:34:-1]
+
+
+async def test_what_a_former_process_left_answers_for_nothing(parts: Parts, tmp_path: Path) -> None:
+    """That process may have stored others between."""
+    comments = comments_every(10, 20, "video")
+    parts.inner.away = True
+    await parts.store.append(comments[:10])
+    await parts.close()
+    again = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    again.inner.away = True
+    again.store.gone(StoreUnavailable("cut off by the test"))
+    with pytest.raises(StoreUnavailable):
+        await again.store.newer("video", comments[0].id, 5)
+    await again.store.append(comments[10:])
+    assert await again.store.newer("video", comments[10].id, 5) == comments[11:16]
+    await again.close()
+
+
+async def test_a_read_that_fails_before_the_store_counts_as_away_is_not_answered(parts: Parts) -> None:
+    """Or it would be taken for all there is, and kept for long."""
+    comments = comments_every(10, 10, "video")
+    parts.inner.away = True
+    await parts.store.append(comments)
+    parts.draining.cancel()
+    parts.store._back()
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 5)
+    parts.store.gone(StoreUnavailable("cut off by the test"))
+    assert await parts.store.older("video", None, 5) == comments[:4:-1]
+
+
 async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:
     parts.inner.stuck = True
     await parts.store.append([a_comment(1)])

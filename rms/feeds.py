@@ -55,6 +55,7 @@ class Feeds:
         self._rooms: dict[str, Room] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reads = asyncio.Semaphore(settings.catch_up_reads)
+        self._placings = asyncio.Semaphore(settings.catch_up_reads)  # apart: a viewer waits for no video's catch-up
         self._told: dict[str, int] = {}  # viewers of each video, as last told to the dispatchers
         self.useless = 0
         """comments that came for videos not served here"""
@@ -98,13 +99,13 @@ class Feeds:
             # People go on talking: the live comments come, and the past follows when it can be read.
             log.warning("feed opened without its past", video=room.video_id, reason=str(away))
             seed, complete_from = [], first_id_at(now_ms)
-            self._spawn(self._catch_up(room, 0))
+            room.lacks_past = True
         room.feed = Feed(self._settings.feed_limits(), seed, complete_from, now_ms)
         pending, room.pending = room.pending, None
         for comment in pending or ():
             self._append(room, comment)
-        if room.overflow_id:
-            self._spawn(self._catch_up(room, room.overflow_id))
+        room.miss(room.overflow_id)
+        self._fill(room)
 
     def audience(self, room: Room, wish: Wish) -> Audience:
         """Those in the room who want it like this"""
@@ -131,16 +132,16 @@ class Feeds:
         return attach
 
     async def resume(self, room: Room, position: Position | None) -> Attach:
-        """For a viewer that has fallen off the log: from where it stood, at its own pace."""
+        """For a viewer that has fallen off the log: from where it stood, at its own pace. Before it would miss a
+        heartbeat it goes on, if need be with a gap."""
         backfill, history, read = self._settings.backfill, None, True
-        async with self._reads:
-            try:
-                if position is not None:
-                    history = await self.history_for(room, position, backfill)
-            except StoreUnavailable:
-                read = False
         if position is None:
             return room.feed.gap(None, backfill, "too_far_behind")
+        try:
+            async with asyncio.timeout(self._settings.heartbeat_ms / 1000), self._placings:
+                history = await self.history_for(room, position, backfill)
+        except (StoreUnavailable, TimeoutError):
+            read = False
         return self.attach(room, position, backfill, history, read)
 
     def _fallen(self, room: Room, viewer: Viewer) -> None:
@@ -197,49 +198,71 @@ class Feeds:
     def catch_up(self, from_id: int) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
         for room in list(self._rooms.values()):
-            self._spawn(self._catch_up(room, from_id))
+            room.miss(from_id)
+            self._fill(room)
 
-    async def _catch_up(self, room: Room, from_id: int) -> None:
-        """from_id 0: the last comments, as when a feed opens"""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
-        ):
-            with attempt:
-                if self._rooms.get(room.video_id) is not room:
-                    return  # nobody is left to miss anything
-                async with self._reads:
-                    await self._read_into(room, from_id)
+    def _fill(self, room: Room) -> None:
+        """One task a room, however often and for however long it is behind."""
+        if room.is_behind and not room.catching_up:
+            room.catching_up = True
+            self._spawn(self._catch_up(room))
 
-    async def _read_into(self, room: Room, from_id: int) -> None:
-        await asyncio.shield(room.opened)
-        if from_id == 0:
+    async def _catch_up(self, room: Room) -> None:
+        """Tries until nothing is missing, or nobody is left to miss it."""
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(StoreUnavailable),
+                wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
+            ):
+                with attempt:
+                    await asyncio.shield(room.opened)
+                    while room.is_behind and self._serves(room):
+                        async with self._reads:
+                            await self._read_some(room)
+        finally:
+            room.catching_up = False
+
+    def _serves(self, room: Room) -> bool:
+        return self._rooms.get(room.video_id) is room
+
+    async def _read_some(self, room: Room) -> None:
+        """Raises StoreUnavailable; then the room is still behind."""
+        if not self._serves(room):
+            return  # no longer, when its turn came
+        if room.lacks_past:
             seed, _ = await self._past.seed(room.video_id, self._settings.backfill, wall_ms())
+            room.lacks_past = False
             for comment in seed:
                 self._append(room, comment)
             return
         # What was said before this feed began isn't new to anybody who came since.
-        from_id = max(from_id, room.feed.complete_from)
-        remembered_id = first_id_at(wall_ms() - self._settings.dedupe_ms)
-        if from_id < remembered_id:
-            await self._tell_forgotten(room, from_id, remembered_id)
-            from_id = remembered_id
-        while True:
-            page = await self._past.since(room.video_id, from_id, CATCH_UP_PAGE)
-            for comment in page:
-                self._append(room, comment)
-            if len(page) < CATCH_UP_PAGE:
-                return
-            from_id = page[-1].id + 1
+        rest_from, room.missed_from = max(room.missed_from, room.feed.complete_from), 0
+        try:
+            rest_from = await self._read_page(room, rest_from)
+        finally:
+            room.miss(rest_from)  # beside what has been missed meanwhile
 
-    async def _tell_forgotten(self, room: Room, from_id: int, to_id: int) -> None:
+    async def _read_page(self, room: Room, from_id: int) -> int:
+        """Returns the id from which on there is more to read; 0: there isn't."""
+        remembered_id = first_id_at(wall_ms() - self._settings.dedupe_ms)
+        forgotten = from_id < remembered_id and await self._has_comments(room, from_id, remembered_id)
+        page = await self._past.since(room.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
+        if forgotten:
+            self._tell_forgotten(room, from_id, remembered_id)
+        for comment in page:
+            self._append(room, comment)
+        return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else 0
+
+    async def _has_comments(self, room: Room, from_id: int, to_id: int) -> bool:
+        first = await self._past.since(room.video_id, from_id, 1)
+        return bool(first) and first[0].id < to_id
+
+    def _tell_forgotten(self, room: Room, from_id: int, to_id: int) -> None:
         """So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap, and
         may fill it from pages, rather than get all of that time a second time."""
-        first = await self._past.since(room.video_id, from_id, 1)
-        if first and first[0].id < to_id:
-            gap = {"from": format_id(from_id - 1), "to": format_id(to_id), "reason": "too_long_ago"}
-            for audience in room.audiences.values():
-                self._sweeper.tell(audience, audience.due + event_frame("gap", gap))
+        gap = {"from": format_id(from_id - 1), "to": format_id(to_id), "reason": "too_long_ago"}
+        for audience in room.audiences.values():
+            self._sweeper.tell(audience, audience.due + event_frame("gap", gap))
 
     # What the dispatchers are told
 
@@ -261,7 +284,7 @@ class Feeds:
 
     def drop(self, room: Room) -> None:
         """The video is served no longer."""
-        if self._rooms.get(room.video_id) is room:
+        if self._serves(room):
             del self._rooms[room.video_id]
             self._told.pop(room.video_id, None)
             self._interest.leave(room.video_id)

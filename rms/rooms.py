@@ -15,8 +15,8 @@ class Room:
     """`feed` is there once `opened` is done."""
 
     __slots__ = (
-        *("_on_behind", "audiences", "counted_ms", "empty_ms", "feed", "holds", "opened", "overflow_id", "pending"),
-        *("told_viewers", "total_viewers", "video_id"),
+        *("_on_behind", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds", "lacks_past"),
+        *("missed_from", "opened", "overflow_id", "pending", "told_viewers", "total_viewers", "video_id"),
     )
 
     feed: Feed
@@ -28,6 +28,9 @@ class Room:
         self.audiences: dict[Wish, Audience] = {}
         self.pending: list[Comment | Erasure] | None = []  # came while history was read; None once open
         self.overflow_id = 0  # the smallest id that did not fit there
+        self.lacks_past = False  # it could not be read when the feed opened
+        self.missed_from = 0  # from this id on comments may be missing, and are still to be read; 0: none are
+        self.catching_up = False  # a task reads what is missing
         self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, catching up
         self.empty_ms = 0  # since when nobody is here; 0: somebody is, or was at the last look
         self.total_viewers = 0  # on all nodes, as a dispatcher has told
@@ -38,6 +41,16 @@ class Room:
     @property
     def viewers(self) -> int:
         return self.holds + sum(len(audience.viewers) for audience in self.audiences.values())
+
+    @property
+    def is_behind(self) -> bool:
+        """Something is still to be read from history."""
+        return self.lacks_past or self.missed_from > 0
+
+    def miss(self, from_id: int) -> None:
+        """Comments from this id on may be missing, beside what is known to be; 0: none."""
+        if from_id:
+            self.missed_from = min(self.missed_from or from_id, from_id)
 
     def audience(self, wish: Wish, backfill_max: int) -> Audience:
         """Those in the room who want it like this"""

@@ -6,6 +6,8 @@ import pytest
 
 from history.store import StoreUnavailable
 from rms.past import Past
+from rms.position import Position
+from rms.rooms import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, events, ids
 from tests.rms.test_app import viewer
@@ -157,3 +159,77 @@ async def test_who_is_always_too_slow_is_closed_with_a_reason(start_node: StartN
             raw.body += await raw.reader.read()
     assert node.node.sweeper.statistics().closes == {"too_slow": 1}
     assert raw.body.endswith(b'event: closed\ndata: {"reason":"too_slow"}\n\n')
+
+
+async def test_one_task_a_room_catches_up_however_often_it_is_told(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10)
+    feeds, since, tries = node.node.feeds, Past.since, 0
+
+    async def away(*args: object) -> object:
+        nonlocal tries
+        tries += 1
+        raise StoreUnavailable("away, says the test")
+
+    async with viewer(node.port, "/comments/v") as raw, viewer(node.port, "/comments/w"):
+        monkeypatch.setattr(Past, "since", away)
+        talk = [comment(n, wall_ms()) for n in range(1_200)]
+        await node.store.append(talk)
+        for late in (talk[700], talk[0], talk[900]):
+            feeds.catch_up(late.id)
+            before = tries
+            await eventually(lambda before=before: tries > before + 2)  # type: ignore[misc]
+        assert len(feeds._tasks) == 2
+        monkeypatch.setattr(Past, "since", since)
+        assert ids(await raw.read_until(1_200)) == [each.id for each in talk]
+        await eventually(lambda: not feeds._tasks)
+        assert not any(room.is_behind or room.catching_up for room in feeds.rooms)
+
+
+async def test_what_is_missed_while_history_is_read_is_read_as_well(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    reading, go_on, since = asyncio.Event(), asyncio.Event(), Past.since
+
+    async def slow(*args: object) -> object:
+        page = await since(*args)  # type: ignore[arg-type]
+        reading.set()
+        await go_on.wait()
+        return page
+
+    monkeypatch.setattr(Past, "since", slow)
+    async with viewer(node.port, "/comments/v") as raw:
+        first, second = comment(1, wall_ms()), comment(2, wall_ms())
+        await node.store.append([first])
+        node.node.feeds.catch_up(first.id)
+        await reading.wait()
+        await node.store.append([second])
+        node.node.feeds.catch_up(second.id)
+        go_on.set()
+        assert ids(await raw.read_until(2)) == [first.id, second.id]
+
+
+async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartbeat(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_reads=1, heartbeat_ms=50)
+    feeds, reading = node.node.feeds, asyncio.Event()
+    room = await feeds.enter("v")
+    now = comment(1, wall_ms())
+    for each in (comment(0), now):
+        feeds.deliver([each])
+
+    async def hanging(*args: object) -> object:
+        reading.set()
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(Past, "since", hanging)
+    feeds.catch_up(now.id)
+    await reading.wait()
+    placed = await asyncio.gather(*(feeds.resume(room, Position(now.id, 0, 0)) for _ in range(3)))
+    assert [b'"reason":"history_unavailable"' in attach.private for attach in placed] == [True] * 3
+    monkeypatch.undo()
+    assert b"gap" not in (await feeds.resume(room, Position(now.id, 0, 0))).private
+    feeds.let_go(room)

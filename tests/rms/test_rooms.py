@@ -39,6 +39,15 @@ def test_holds_are_viewers() -> None:
     assert room.viewers == 2
 
 
+def test_a_room_is_behind_from_the_first_comment_that_it_misses() -> None:
+    room = open_room()
+    room.miss(0)
+    assert not room.is_behind
+    for from_id in (7, 5, 9, 0):
+        room.miss(from_id)
+    assert (room.is_behind, room.missed_from) == (True, 5)
+
+
 def test_two_clocks() -> None:
     assert wall_ms() > T0
     assert monotonic_ms() <= monotonic_ms()

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.admission import Admission
 from comment_service.errors import BodyTooLarge
-from comment_service.http_protocol import CYCLE, whole_body
+from comment_service.http_protocol import cycle_of, whole_body
 from comment_service.intake import Intake
 from comment_service.whole_answers import Head, WholeAnswers
 from history.model import comment_json
@@ -38,7 +38,7 @@ class FastCreate:
         self._body_bytes_max = body_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") != PATH or scope["method"] != "POST" or CYCLE not in scope:
+        if scope.get("path") != PATH or scope["method"] != "POST" or (cycle := cycle_of(scope)) is None:
             await self._app(scope, receive, send)
             return
         is_json, origin = False, None
@@ -55,7 +55,7 @@ class FastCreate:
         if not is_json:
             await self._app(scope, receive, send)
             return
-        body = whole_body(scope[CYCLE])
+        body = whole_body(cycle)
         if body is None:
             return
         try:
@@ -64,6 +64,9 @@ class FastCreate:
             comment = await self._intake.accept(self._admission.admit(body), None)
         except Exception as error:
             scope[CREATE_ERROR] = error
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                del scope[CREATE_ERROR]  # its traceback holds this frame, and so the scope
             return
         await self._answers.send(scope, send, origin, HEAD, comment_json(comment))

@@ -6,6 +6,7 @@ process may open. A body has its own bounds, in request_parts.py.
 """
 
 import asyncio
+import weakref
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
@@ -14,8 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from proto.http import error_response
 
 CYCLE = "comment_service.cycle"
-"""In a scope: uvicorn's cycle of this request, for `write_whole`. It is there once the whole body has arrived, for
-`whole_body`."""
+"""In a scope: a weak reference to uvicorn's cycle of this request, for `cycle_of`. The cycle holds its scope; if that
+held it, too, each request and its body would wait for the garbage collector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class ConnectionLimits:
     head_timeout_ms: int
     head_bytes_max: int
     connections_max: int
+
+
+def cycle_of(scope: Scope) -> RequestResponseCycle | None:
+    """uvicorn's cycle of this request, for `write_whole`. It is there once the whole body has arrived, for
+    `whole_body`, and until the app returns."""
+    reference = scope.get(CYCLE)
+    return None if reference is None else reference()
 
 
 def whole_body(cycle: RequestResponseCycle) -> bytes | None:
@@ -96,7 +104,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        self.scope[CYCLE] = self.cycle  # type: ignore[literal-required]  # ours, not ASGI's
+        self.scope[CYCLE] = weakref.ref(self.cycle)  # type: ignore[literal-required]  # ours, not ASGI's
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:

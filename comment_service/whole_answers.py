@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Scope, Send
 
 from comment_service.answers import Cors
-from comment_service.http_protocol import CYCLE, write_whole
+from comment_service.http_protocol import cycle_of, write_whole
 
 ORIGINS_MAX = 256
 """Origins whose headers are remembered. Browsers send their page's origin, and these are few; strangers send any."""
@@ -44,7 +44,7 @@ class WholeAnswers:
         """origin: the request's header."""
         added = self._origins.get(origin) or await self._head_for(origin)
         length = b"" if head.status == HTTPStatus.NOT_MODIFIED else b"content-length: %d\r\n" % len(body)
-        cycle = scope.get(CYCLE)
+        cycle = cycle_of(scope)
         if cycle is not None and write_whole(cycle, head.status_line, length + head.lines + added.lines, body):
             return
         headers = [*head.headers, *added.headers]

@@ -1,12 +1,16 @@
 """HttpProtocol: heads have an end, in time and in bytes, and whatever is no HTTP gets its 400"""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from comment_service.http_protocol import whole_body, write_whole
 from tests.comment_service.conftest import RunningService, StartService
@@ -117,6 +121,45 @@ async def test_too_many_connections(start_service: StartService) -> None:
     async with connection(running) as (reader, writer):
         writer.write(GET)
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+
+
+POST = b"POST /comment/create HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+SAID = b'{"liveVideoId":"demo","message":"hi"}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (POST % (len(SAID), SAID), b"200"),
+        (b"GET /comments/demo HTTP/1.1\r\nhost: x\r\n\r\n", b"200"),
+        (b"GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n", b"404"),
+        (POST % (1, b"{"), b"400"),
+        (POST % (20_000, b" " * 20_000), b"413"),
+        (POST % (200_000, b" " * 200_000), b"413"),
+    ],
+)
+async def test_an_answered_request_needs_no_collector(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, sent: bytes, status: bytes
+) -> None:
+    """Its body goes with it at once; the collector comes rarely."""
+    running = await start_service()
+    cycles: list[weakref.ref[Any]] = []
+
+    class Noted(RequestResponseCycle):
+        def __init__(self, **facts: Any) -> None:
+            super().__init__(**facts)
+            cycles.append(weakref.ref(self))
+
+    monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Noted)
+    gc.disable()
+    try:
+        for _ in range(2):  # the second page is one that is kept
+            async with connection(running) as (reader, writer):
+                writer.write(sent)
+                assert (await reader.readline()).split()[1] == status
+        await eventually(lambda: len(cycles) == 2 and not any(cycle() for cycle in cycles))
+    finally:
+        gc.enable()
 
 
 class Written:

@@ -165,14 +165,14 @@ class Link:
                         raise
 
     def _note_trouble(self, error: Exception) -> None:
-        """While a replica stays away, each reason is told once."""
-        told = ""
-        if isinstance(error, grpc.aio.AioRpcError):
-            told = why_unreachable(error) or error.details() or ""
-        self.trouble = told or str(error)
+        """While a replica stays away, each reason is told once. In the peer's own words only to the log: they may name
+        addresses, and `trouble` is for strangers, too."""
+        self.trouble, said = _reason(error), {}
+        if not isinstance(error, LinkLost):
+            said["detail"] = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
         if self.trouble not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(self.trouble)
-            log.warning("dispatcher can't be reached", dispatcher=self.address, reason=self.trouble)
+            log.warning("dispatcher can't be reached", dispatcher=self.address, reason=self.trouble, **said)
 
     async def _life(self) -> None:
         """Returns when a stream has ended that had been welcomed; raises if it hadn't."""
@@ -389,6 +389,15 @@ class Link:
             self._tries,
             self._connects,
         )
+
+
+def _reason(error: Exception) -> str:
+    """In our words, which name no address"""
+    if isinstance(error, LinkLost):
+        return str(error)
+    if isinstance(error, grpc.aio.AioRpcError):
+        return why_unreachable(error) or f"the connection failed: {error.code().name}"
+    return "the connection failed"
 
 
 async def _read(call: Stream) -> dispatch_pb2.DispatcherMessage | None:

@@ -181,3 +181,14 @@ async def test_what_such_a_video_missed_is_read_also_if_that_welcome_never_comes
         node.dispatcher.refuses, node.dispatcher.welcomes = False, True
         assert ids(await raw.read_until(1)) == [missed.id]
         assert [video.video_id for video in node.dispatcher.hellos[-1].videos] == ["v"]
+
+
+async def test_what_a_peer_says_is_told_to_the_log_only(start_node: StartNode) -> None:
+    """Its own words, or gRPC's, may name addresses, and any stranger may ask for the node's health."""
+    with capture_logs() as lines:
+        node = await start_node()
+        node.dispatcher.refuses = True
+        node.dispatcher.cut()
+        await eventually(lambda: node.node.upstream.statistics()[0].trouble == "the connection failed: UNAVAILABLE")
+    (told,) = (line for line in lines if line["event"] == "dispatcher can't be reached")
+    assert (told["reason"], told["detail"]) == ("the connection failed: UNAVAILABLE", "refused by the test")

@@ -3,14 +3,15 @@
 `cursor` goes towards older comments, `newer_than` towards newer ones; a page is newest first either way, and its
 `nextCursor` is what to give for the same parameter next (null: there is no more in that direction, for now).
 
-A page below a cursor that is old enough is closed: nothing comes into it any more. It may be kept by anybody for
-`closed_ms`, so a CDN serves those who scroll. All others have to be asked for again, which costs no body if they are
-the same (ETag, 304). Any id is a cursor: a wrong one gives other comments, never an error or somebody else's data.
+A page below a cursor that is old enough is closed, unless it was read while the store was away: nothing comes into it
+any more. It may be kept by anybody for `closed_ms`, so a CDN serves those who scroll. All others have to be asked for
+again, which costs no body if they are the same (ETag, 304). Any id is a cursor: a wrong one gives other comments, never
+an error or somebody else's data.
 """
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -38,15 +39,11 @@ class PageSettings:
 
 
 class Pages:
-    def __init__(
-        self, history: CachedStore, kept: KeptPages, settings: PageSettings, *, is_whole: Callable[[], bool]
-    ) -> None:
-        """kept: gets what was made. is_whole: whether what history answers now is all there is. If not, no page is
-        closed."""
+    def __init__(self, history: CachedStore, kept: KeptPages, settings: PageSettings) -> None:
+        """kept: gets what was made."""
         self._history = history
         self._kept = kept
         self._settings = settings
-        self._is_whole = is_whole
 
     async def page(self, request: Request) -> Response:
         video_id = valid_video_id(request.path_params["video_id"])
@@ -69,11 +66,12 @@ class Pages:
         before, size = page_query(
             request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
         )
-        closed = before is not None and time_of(before) < _now_ms() - settings.late_ms
+        old = before is not None and time_of(before) < _now_ms() - settings.late_ms
         # One more tells whether there is a next page.
         comments, validities = await self._history.older_valid(video_id, before, size + 1)
         next_cursor = comments[size - 1].id if len(comments) > size else None
-        keep = f"public, max-age={settings.closed_ms // 1000}" if closed and self._is_whole() else "no-cache"
+        closed = old and all(validity.is_whole for validity in validities)
+        keep = f"public, max-age={settings.closed_ms // 1000}" if closed else "no-cache"
         return _made(Page(comments[:size], next_cursor), keep, validities)
 
     async def _newer(self, request: Request, video_id: str) -> Page:

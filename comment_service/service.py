@@ -164,7 +164,7 @@ class Service:
             admission=config.admission(),
             intake=Intake(ids, self.commit, self.publisher, first_answers, claims, gate),
             history=self.store,
-            pages=Pages(self.store, self.kept_pages, config.page_settings(), is_whole=self._is_whole),
+            pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
             registry=build_registry(self.statistics),
             placement=Placement(

@@ -25,6 +25,8 @@ class Validity:
 
     until_s: float
     """By the clock of whoever keeps the run. It comes early when the run changes or goes."""
+    is_whole: bool = True
+    """False: when the run was read, more may have existed than could be read."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Run:
     """0: nothing is before"""
     high: int
     comments: list[Comment]  # newest first
+    is_whole: bool = True
+    """Whether what was read was all there is"""
     size: int = field(init=False)
     """Bytes of memory, about"""
     validity: Validity = field(init=False)
@@ -41,7 +45,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.size = RUN_BYTES + sum(map(_size, self.comments))
-        self.validity = Validity(0)
+        self.validity = Validity(0, self.is_whole)
 
     def keep_until(self, until_s: float) -> None:
         """0: no longer"""
@@ -76,11 +80,12 @@ class Run:
         if not self.low < border < self.high:
             return [self]
         at = bisect_left(self.comments, -border + 1, key=_descending)
-        return [Run(self.low, border, self.comments[at:]), Run(border, self.high, self.comments[:at])]
+        below, above = self.comments[at:], self.comments[:at]
+        return [Run(self.low, border, below, self.is_whole), Run(border, self.high, above, self.is_whole)]
 
     def _changed(self) -> None:
         self.validity.until_s = 0
-        self.validity = Validity(self._until_s)
+        self.validity = Validity(self._until_s, self.is_whole)
 
 
 class Highs:

@@ -50,7 +50,7 @@ class CachedStore:
     """A history.store.Store. Belongs to one event loop."""
 
     def __init__(self, store: Store, settings: CacheSettings, *, is_whole: Callable[[], bool] = lambda: True) -> None:
-        """is_whole: whether what the store answers now is all there is. If not, nothing of it counts as closed."""
+        """is_whole: whether what the store just answered is all there is. If not, nothing of it counts as closed."""
         self._store = store
         self._settings = settings
         self._is_whole = is_whole
@@ -171,13 +171,12 @@ class CachedStore:
         size = max(settings.read_comments, limit)
         self._reads += 1
         comments = await self._store.older(video_id, None if high == END else high, size)
-        run = Run(comments[-1].id if len(comments) == size else 0, high, comments)
+        run = Run(comments[-1].id if len(comments) == size else 0, high, comments, self._is_whole())
         for comment in appended:  # the store may have answered before they were in it
             run.add(comment)
         if told == self._told:
-            whole = self._is_whole()
             for part in run.split(closed_before):
-                is_closed = whole and part.high <= closed_before
+                is_closed = run.is_whole and part.high <= closed_before
                 await self._keep(video_id, part, settings.closed_ms if is_closed else settings.tip_ms)
         return run
 

@@ -69,10 +69,20 @@ async def test_closed_pages_may_be_kept_by_anybody(start_service: StartService) 
     for query in others:
         headers, _ = await get(running, **query)
         assert headers["cache-control"] == "no-cache"
+
+
+async def test_what_was_read_while_the_store_was_away_is_for_nobody_else_to_keep(start_service: StartService) -> None:
+    """Also when the store is back before the page is made."""
+    running = await start_service(cache_tip_ms=60_000)
+    stored = await store_old(running, 25)
     running.service.spooled._away = True  # what the store answers may not be all there is
+    for _ in range(2):
+        headers, _ = await get(running, cursor=stored[20])
+        assert headers["cache-control"] == "no-cache"
+        running.service.spooled._away = False
+    await running.service.store.read_again("demo", 0, 1 << 62)
     headers, _ = await get(running, cursor=stored[20])
-    assert headers["cache-control"] == "no-cache"
-    running.service.spooled._away = False
+    assert headers["cache-control"].startswith("public")
 
 
 async def test_who_has_the_page_gets_no_body(start_service: StartService) -> None:

@@ -60,6 +60,13 @@ def test_what_was_made_of_a_run_is_valid_until_it_changes() -> None:
     assert run.validity is validity
 
 
+def test_what_was_not_whole_says_so_in_each_part() -> None:
+    for is_whole in (True, False):
+        for part in Run(0, END, [a_comment(5), a_comment(3)], is_whole).split(4):
+            part.keep_until(10)
+            assert part.validity.is_whole is is_whole
+
+
 @moderate
 @given(ids, ids, st.integers(0, 62), st.integers(0, 62))
 def test_ends_are_found(added: list[int], removed: list[int], low: int, high: int) -> None:

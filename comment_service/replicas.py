@@ -10,7 +10,7 @@ import grpc.aio
 
 from proto.channel import Tls, Unreachable, wait_connected
 from proto.dispatch_pb2_grpc import DispatcherStub
-from proto.replicas import ReplicaChannels, Whereabouts
+from proto.replicas import ReplicaChannels, Whereabouts, reconnecting
 
 if TYPE_CHECKING:
     from proto.dispatch_pb2_grpc import DispatcherAsyncStub
@@ -40,10 +40,7 @@ class Replicas:
             ("grpc.http2.ping_timeout_ms", keepalive.timeout_ms),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
-            # gRPC's own waits between connection attempts begin at 1 s and grow to 120 s; a replica is back sooner.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", keepalive.interval_ms),
-            ("grpc.max_reconnect_backoff_ms", keepalive.interval_ms),
+            *reconnecting(keepalive.interval_ms),
         ]
         self._channels = ReplicaChannels(whereabouts, tls, options)
         self._troubles: dict[str, str] = {}

@@ -165,6 +165,16 @@ class ReplicaChannels:
             self._channels[address] = replica_channel(self._whereabouts, self._tls, address, self._options)
 
 
+def reconnecting(every_ms: int) -> list[tuple[str, int]]:
+    """Options for a channel that somebody waits for: ms a try to connect may take, and at most until the next. gRPC's
+    own waits between tries begin at 1 s and grow to 120 s, by which a replica has been back for long."""
+    return [
+        ("grpc.initial_reconnect_backoff_ms", min(100, every_ms)),
+        ("grpc.min_reconnect_backoff_ms", every_ms),
+        ("grpc.max_reconnect_backoff_ms", every_ms),
+    ]
+
+
 def replica_channel(
     whereabouts: Whereabouts, tls: Tls | None, address: str, options: Sequence[tuple[str, int]] = ()
 ) -> grpc.aio.Channel:

@@ -6,7 +6,7 @@ import structlog
 from proto import dispatch_pb2
 from proto.channel import why_unreachable
 from proto.dispatch_pb2_grpc import DispatcherStub
-from proto.replicas import ReplicaChannels
+from proto.replicas import ReplicaChannels, reconnecting
 from rms.config import DoorSettings
 
 log = structlog.stdlib.get_logger()
@@ -22,7 +22,9 @@ class Places:
     def __init__(self, settings: DoorSettings) -> None:
         """Raises OSError if a certificate can't be read."""
         self._timeout_s = settings.place_timeout_ms / 1000
-        self._channels = ReplicaChannels(settings.whereabouts(), settings.tls())
+        # No use in a try that takes longer than what a viewer waits for.
+        options = reconnecting(settings.place_timeout_ms)
+        self._channels = ReplicaChannels(settings.whereabouts(), settings.tls(), options)
         self.trouble = ""
         """why no connection to a dispatcher came about when the last viewer was placed; empty: one did"""
 

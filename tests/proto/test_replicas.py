@@ -8,7 +8,7 @@ import grpc
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from proto.replicas import Dispatchers, ReplicaChannels, Whereabouts, look_up
+from proto.replicas import Dispatchers, ReplicaChannels, Whereabouts, look_up, reconnecting
 from tests.waiting import eventually
 
 
@@ -123,3 +123,9 @@ async def test_one_that_comes_back_keeps_its_channel() -> None:
         await eventually(lambda: "10.0.0.1:7001" in channels)
         assert channels["10.0.0.1:7001"].get_state() is not grpc.ChannelConnectivity.SHUTDOWN
         assert channels.order == ["10.0.0.2:7001", "10.0.0.1:7001"]
+
+
+@pytest.mark.parametrize("every_ms", [50, 1000])
+def test_no_wait_between_tries_is_longer(every_ms: int) -> None:
+    assert {name.split("_")[0] for name, _ in reconnecting(every_ms)} == {"grpc.initial", "grpc.min", "grpc.max"}
+    assert max(ms for _, ms in reconnecting(every_ms)) == every_ms

@@ -11,8 +11,8 @@ from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.waiting import eventually
 
 
-def places(*addresses: str) -> Places:
-    return Places(DoorSettings.parse(["--dispatchers", ",".join(addresses), "--place-timeout-ms", "5000"]))
+def places(*addresses: str, timeout_ms: int = 5000) -> Places:
+    return Places(DoorSettings.parse(["--dispatchers", ",".join(addresses), "--place-timeout-ms", str(timeout_ms)]))
 
 
 async def test_the_one_that_answers_is_asked_first_from_then_on() -> None:
@@ -62,4 +62,25 @@ async def test_replicas_are_found_by_their_name() -> None:
         await eventually(placed)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+        await asked.close()
+
+
+async def test_dispatchers_that_stay_away_are_tried_often() -> None:
+    """gRPC's own waits grow to two minutes; the first ten tries alone would take more than one."""
+    tries = 0
+
+    def slam(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        writer.close()
+
+    async with await asyncio.start_server(slam, "127.0.0.1", 0) as server:
+        asked = places(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_ms=100)
+
+        async def often() -> bool:
+            with pytest.raises(NoPlace):
+                await asked.node_for("v", [])
+            return tries >= 10
+
+        await eventually(often)
         await asked.close()

@@ -207,9 +207,9 @@ class SpooledStore:
             async with asyncio.timeout(self._settings.slow_ms / 1000):
                 await self._store.append(comments)
         except TimeoutError:
-            self.gone(StoreUnavailable(f"a write wasn't done within {self._settings.slow_ms} ms"))
+            self._leave(f"a write wasn't done within {self._settings.slow_ms} ms")
         except StoreUnavailable as error:
-            self.gone(error)
+            self._leave(str(error))
         else:
             return True
         return False
@@ -232,11 +232,14 @@ class SpooledStore:
 
     def gone(self, error: StoreUnavailable) -> None:
         """The store counts as away until a probe of the drain finds it."""
+        self._leave(str(error))
+        self._work.set()
+
+    def _leave(self, reason: str) -> None:
         if not self._away:
-            _log.warning("spooling", reason=str(error))
+            _log.warning("spooling", reason=reason)
         self._away = True
         self._quick = 0
-        self._work.set()
 
     def _back(self) -> None:
         if self._away:

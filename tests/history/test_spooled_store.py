@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,11 +30,16 @@ class FaultyStore:
         self._store = store
         self.away = False
         self.stuck = False
+        self.refuses = False
+        """writes, and only these"""
         self.appends = 0
+        self.checks = 0
 
     async def append(self, comments: Sequence[Comment]) -> None:
         self.appends += 1
         await self._fault()
+        if self.refuses:
+            raise StoreUnavailable("writes are refused by the test")
         await self._store.append(comments)
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
@@ -45,6 +51,7 @@ class FaultyStore:
         return await self._store.newer(video_id, after, limit)
 
     async def check(self) -> None:
+        self.checks += 1
         await self._fault()
 
     async def close(self) -> None:
@@ -241,6 +248,25 @@ async def test_a_read_that_fails_before_the_store_counts_as_away_is_not_answered
         await parts.store.older("video", None, 5)
     parts.store.gone(StoreUnavailable("cut off by the test"))
     assert await parts.store.older("video", None, 5) == comments[:4:-1]
+
+
+async def test_the_first_probe_is_the_drain_of_what_could_not_be_written(parts: Parts) -> None:
+    """And no check, which may find a store well that takes no writes."""
+    await eventually(lambda: parts.inner.checks == 1)
+    parts.inner.refuses = True
+    disk = threading.Event()
+    parts.spool._thread.submit(disk.wait)  # what is to be spooled waits
+    appending = asyncio.create_task(parts.store.append([a_comment(1)]))
+    await eventually(lambda: parts.store.is_away)
+    for _ in range(100):
+        await asyncio.sleep(0)  # lets the drain run, if it is awake
+    assert (parts.inner.checks, parts.store.is_away) == (1, True)
+    disk.set()
+    await appending
+    await eventually(lambda: parts.inner.appends > 1)
+    assert parts.inner.checks == 1
+    parts.inner.refuses = False
+    await asyncio.wait_for(parts.store.wait_drained(), 10)
 
 
 async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:

@@ -141,7 +141,9 @@ class DoorSettings(DispatcherSettings):
     listen: Address = Field("127.0.0.1:8100", description="host:port for viewers (HTTP)")
     sockets: str = Field(".data/doors", description="folder of the nodes' Unix sockets, each named NODE_ID.sock")
     place_timeout_ms: int = Field(
-        1_000, gt=0, description="ms a dispatcher has to place a viewer, then the next is asked"
+        1_000,
+        gt=0,
+        description="ms a dispatcher has to place a viewer, then the next is asked; one that is away is tried as often",
     )
     handover_timeout_ms: int = Field(
         1_000, gt=0, description="ms a node's socket may be full before another node is taken"

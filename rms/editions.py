@@ -156,8 +156,9 @@ class RateEdition(_Derived):
         self._trim()
         for entry in self._feed.entries_from(self._taken):
             self._next_second(entry.at_ms, entry.start)
-            if self._passed < self._rate or entry.is_erasure:
-                self._passed += not entry.is_erasure
+            is_comment = entry.kind == "comment"
+            if self._passed < self._rate or not is_comment:
+                self._passed += is_comment
                 self._stop(entry.end, self._feed.frame(entry))
             else:
                 self._skipped += 1

@@ -9,11 +9,12 @@ Rule 3: a comment is in the log once, however often and from wherever it comes.
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from history.ids import format_id
 from history.model import Comment, Erasure
 from rms.byte_log import ByteLog
+from rms.gaps import Gaps
 from rms.position import Position, Window, in_window, missing, window_floor
 from rms.seen_ids import SeenIds
 from rms.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data
@@ -35,15 +36,15 @@ class FeedLimits:
 
 
 class Entry(NamedTuple):
-    """A comment in the log, or an erasure, and the position of a viewer that has just read it"""
+    """A comment in the log, an erasure or a gap, and the position of a viewer that has just read it"""
 
     id: int
     position: Position | None
-    """None: nothing but erasures stood before it"""
+    """None: no comment stood before it"""
     start: int
     end: int
     at_ms: int
-    is_erasure: bool = False
+    kind: Literal["comment", "erasure", "gap"] = "comment"
 
 
 class Attach(NamedTuple):
@@ -68,6 +69,7 @@ class Feed:
         self._ids: list[int] = []  # of the comments among them, sorted
         self._held_from = complete_from  # every known comment from here on is in the log
         self._window = Window(complete_from)
+        self._gaps = Gaps()
         self._erased: set[int] = set()  # of the comments whose frames are blank
         self.complete_from = complete_from
         """Older comments never were in this feed, and nobody waits for them: who wants them reads pages."""
@@ -108,15 +110,25 @@ class Feed:
         self._seen.add(erasure.id, now_ms)
         self._seen.add(erasure.erased_id, now_ms)
         for entry in self._entries:
-            if entry.id == erasure.erased_id and not entry.is_erasure:
+            if entry.kind == "comment" and entry.id == erasure.erased_id:
                 self._erased.add(entry.id)
                 self.log.overwrite(entry.start, blank_frame(self.frame(entry)))
         position, start = self._window.position(), self.log.end
         end = self.log.append(event_frame("deleted", {"id": format_id(erasure.erased_id)}, position))
-        self._entries.append(Entry(erasure.id, position, start, end, now_ms, is_erasure=True))
+        self._entries.append(Entry(erasure.id, position, start, end, now_ms, "erasure"))
         self._answers.clear()
         self.trim(now_ms)
         return True
+
+    def forgo(self, from_id: int, to_id: int, now_ms: int) -> None:
+        """Tells the viewers that comments from the one id up to the other may be missing, and won't come here. Who
+        resumes from before this word gets it, too, also when the log has forgotten it; who joins doesn't."""
+        position, start = self._window.position(), self.log.end
+        gap = self._gaps.add(from_id, to_id, position, start)
+        end = self.log.append(gap.frame(position))
+        self._entries.append(Entry(gap.id, position, start, end, now_ms, "gap"))
+        self._answers.clear()
+        self.trim(now_ms)
 
     def trim(self, now_ms: int) -> None:
         """Forgets what is too old or too much, but for the last comments."""
@@ -132,7 +144,7 @@ class Feed:
             return
         self.log.trim(entries[drop - 1].end)
         for entry in entries[:drop]:
-            if not entry.is_erasure:
+            if entry.kind == "comment":
                 del self._ids[bisect_left(self._ids, entry.id)]
                 self._erased.discard(entry.id)
                 self._held_from = max(self._held_from, entry.id + 1)
@@ -141,9 +153,27 @@ class Feed:
 
     def join(self, backfill: int) -> Attach:
         """A new viewer: the last `backfill` comments, then what comes."""
-        if backfill == 0 or not self._entries:
-            return Attach(b"", self.log.end)
-        return Attach(b"", self._entries[max(0, len(self._entries) - backfill)].start)
+        first = self._backfill_index(backfill)
+        offset = self._start_of(first)
+        if not self._gaps.stands_from(offset):
+            return Attach(b"", offset)
+        # The backfill goes past gaps that are nothing to somebody new, who would only fetch what was not asked for.
+        later = next(i for i in range(len(self._entries), first, -1) if self._entries[i - 1].kind == "gap")
+        shown = (self.frame(entry) for entry in self._entries[first:later] if entry.kind != "gap")
+        return Attach(b"".join(shown), self._start_of(later))
+
+    def _backfill_index(self, backfill: int) -> int:
+        """Of the first entry that a new viewer is given"""
+        index = len(self._entries)
+        if not self._gaps.stands_from(self.log.base):
+            return max(0, index - backfill)
+        while index and backfill:
+            index -= 1
+            backfill -= self._entries[index].kind != "gap"
+        return index
+
+    def _start_of(self, index: int) -> int:
+        return self._entries[index].start if index < len(self._entries) else self.log.end
 
     def entries_from(self, offset: int) -> Sequence[Entry]:
         """The comments whose frames stand at or behind `offset`, which is a frame's end"""
@@ -183,7 +213,7 @@ class Feed:
     def _place(self, position: Position, backfill: int, history: Sequence[Comment] | None) -> Attach | NeedsHistory:
         here = self._find(position)
         if here is not None:
-            return Attach(b"", here.end)
+            return self._with_gaps(position, Attach(b"", here))
         floor = window_floor(position.high)
         if history is None and floor < self._held_from:
             return NeedsHistory(floor)
@@ -200,15 +230,19 @@ class Feed:
             return self.gap(position, backfill, "too_far_behind")
         return self._catch_up(position, window, lacks, elsewhere, backfill)
 
-    def _find(self, position: Position) -> Entry | None:
-        """The entry after which a viewer stands exactly at this position. Equal sets are equal wherever they met."""
+    def _with_gaps(self, position: Position, attach: Attach) -> Attach:
+        return Attach(self._gaps.untold(position, attach.offset) + attach.private, attach.offset)
+
+    def _find(self, position: Position) -> int | None:
+        """The offset where a viewer enters that stands exactly at this position. Equal sets are equal wherever they
+        met. An erasure or a gap moves no position, so that it may be told again."""
         if position.count == 0:
             return None
         first = bisect_left(self._entries, position.high, key=_high)
         last = bisect_right(self._entries, position.high, key=_high)
         for entry in self._entries[first:last]:
             if entry.position == position:
-                return entry
+                return entry.end if entry.kind == "comment" else entry.start
         return None
 
     def _catch_up(
@@ -218,18 +252,18 @@ class Feed:
         known = set(window)
         cut = 0
         for index in range(len(self._entries) - 1, -1, -1):
-            if self._entries[index].id in known:
+            if self._entries[index].kind == "comment" and self._entries[index].id in known:
                 cut = index + 1
                 break
-        before = {entry.id: entry for entry in self._entries[:cut] if not entry.is_erasure}
-        erasures = [entry for entry in self._entries[:cut] if entry.is_erasure and entry.id > position.high]
+        before = {entry.id: entry for entry in self._entries[:cut] if entry.kind == "comment"}
+        erasures = [entry for entry in self._entries[:cut] if entry.kind == "erasure" and entry.id > position.high]
         alone = {comment_id for comment_id in (*before, *elsewhere) if comment_id > position.high}
         alone.update(lacks)
         if len(alone) > self._limits.resume_comments_max:
             return self.gap(position, backfill, "too_far_behind")
         private = self._frames_alone(position, sorted(alone), known.difference(lacks), before, elsewhere)
         private += b"".join(map(self.frame, erasures))
-        return Attach(private, self._entries[cut].start if cut < len(self._entries) else self.log.end)
+        return self._with_gaps(position, Attach(private, self._start_of(cut)))
 
     def _frames_alone(
         self,
@@ -259,15 +293,15 @@ class Feed:
 
     def gap(self, position: Position | None, backfill: int, reason: str) -> Attach:
         """What the viewer lacks can't be filled: say from where to where, and go on with the last comments."""
-        private, offset = self.join(backfill)
-        index = bisect_left(self._entries, offset, key=_start)
+        index, attach = self._backfill_index(backfill), self.join(backfill)
         payload = {
             "from": format_id(position.high) if position else None,
             "to": format_id(self._entries[index].id) if index < len(self._entries) else None,
             "reason": reason,
         }
         stands_at = self._entries[index - 1].position if index else None
-        return Attach(event_frame("gap", payload, stands_at) + private, offset)
+        told = Attach(event_frame("gap", payload, stands_at) + attach.private, attach.offset)
+        return self._with_gaps(position, told) if position else told
 
 
 def _start(entry: Entry) -> int:

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from history.ids import first_id_at, format_id
+from history.ids import first_id_at
 from history.model import Comment, Erasure
 from history.store import StoreUnavailable
 from rms.asking import Wish
@@ -248,7 +248,10 @@ class Feeds:
         forgotten = from_id < remembered_id and await self._has_comments(room, from_id, remembered_id)
         page = await self._past.since(room.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
         if forgotten:
-            self._tell_forgotten(room, from_id, remembered_id)
+            # So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap,
+            # and may fill it from pages, rather than get all of that time a second time.
+            room.feed.forgo(from_id, remembered_id, wall_ms())
+            self._publish(room)
         for comment in page:
             self._append(room, comment)
         return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else 0
@@ -256,13 +259,6 @@ class Feeds:
     async def _has_comments(self, room: Room, from_id: int, to_id: int) -> bool:
         first = await self._past.since(room.video_id, from_id, 1)
         return bool(first) and first[0].id < to_id
-
-    def _tell_forgotten(self, room: Room, from_id: int, to_id: int) -> None:
-        """So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap, and
-        may fill it from pages, rather than get all of that time a second time."""
-        gap = {"from": format_id(from_id - 1), "to": format_id(to_id), "reason": "too_long_ago"}
-        for audience in room.audiences.values():
-            self._sweeper.tell(audience, audience.due + event_frame("gap", gap))
 
     # What the dispatchers are told
 

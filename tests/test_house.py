@@ -27,6 +27,7 @@ CORES = (
     "rms/byte_log.py",
     "rms/editions.py",
     "rms/feed.py",
+    "rms/gaps.py",
     "rms/seen_ids.py",
     "rms/sse.py",
     "rms/position.py",

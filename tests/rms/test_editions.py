@@ -185,6 +185,27 @@ def test_everything_passes_or_is_counted(steps: list[int], rate: int, gzipped: b
     assert all(count <= rate for count in by_second.values())
 
 
+@given(st.sampled_from([0, 1, 3, 9]), st.booleans(), st.booleans())
+def test_a_gap_passes_whatever_the_rate_and_only_those_who_were_here(
+    backfill: int, limited: bool, gzipped: bool
+) -> None:
+    feed = new_feed(5)
+    source: Edition = RateEdition(feed, 1, T0, 9) if limited else PlainEdition(feed)
+    edition = GzipEdition(source, T0) if gzipped else source
+    here = Client(edition, feed.join(backfill), T0)
+    for number in (100, 101):
+        feed.append(comment(number), T0)
+    feed.forgo(comment(1).id, comment(2).id, T0)
+    here.read(T0)
+    joiner = Client(edition, feed.join(backfill), T0)
+    feed.append(comment(200, T0 + 2_000), T0 + 2_000)
+    for client in (here, joiner):
+        client.read(T0 + 2_000)
+        assert ids(client.body)[-1] == comment(200, T0 + 2_000).id
+        assert len(ids(client.body)) == len(set(ids(client.body)))
+    assert [client.body.count(b"event: gap\n") for client in (here, joiner)] == [1, 0]
+
+
 @given(st.binary(max_size=65_535))
 def test_a_stored_block_is_deflate(data: bytes) -> None:
     assert zlib.decompressobj(-15).decompress(stored(data)) == data

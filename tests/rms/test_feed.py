@@ -299,3 +299,70 @@ def test_resuming_across_erasures_loses_nothing_else(data: st.DataObject) -> Non
     assert not erased & set(ids(stream))
     told = {int(json.loads(e["data"])["id"], 16) for e in events(stream) if e.get("event") == "deleted"}
     assert told == erased
+
+
+def gaps_in(stream: bytes) -> list[tuple[str, str]]:
+    told = [json.loads(event["data"]) for event in events(stream) if event.get("event") == "gap"]
+    return [(each["from"], each["to"]) for each in told if each["reason"] == "too_long_ago"]
+
+
+A_GAP = [(format_id(comment(0, T0 - 9_000).id - 1), format_id(comment(0, T0 - 8_000).id))]
+
+
+def feed_with_a_gap(before: int, behind: int) -> Feed:
+    feed = new_feed([comment(n, T0 + n) for n in range(before)])
+    feed.forgo(comment(0, T0 - 9_000).id, comment(0, T0 - 8_000).id, T0)
+    for n in range(before, before + behind):
+        feed.append(comment(n, T0 + n), T0)
+    return feed
+
+
+def test_a_gap_stands_in_the_log_and_claims_no_more_than_was_read() -> None:
+    feed = feed_with_a_gap(3, 0)
+    *_, last = events(feed.log.read(0, 1 << 20))
+    assert (last["event"], last["id"]) == ("gap", str(position_after(feed, 3)))
+    assert "id" not in next(events(feed_with_a_gap(0, 0).log.read(0, 1 << 20)))
+
+
+@given(st.integers(1, 8), st.integers(0, 8), st.data())
+def test_who_resumes_from_before_a_gap_is_told_of_it_also_when_the_log_has_forgotten_it(
+    before: int, behind: int, data: st.DataObject
+) -> None:
+    feed = feed_with_a_gap(before, behind)
+    has = data.draw(st.integers(1, before + behind))
+    exact = position_after(feed, has if has <= before else has + 1)
+    if data.draw(st.booleans()):
+        for n in range(100, 110):
+            feed.append(comment(n, T0 + n), T0 + 60_000)
+        feed.trim(T0 + 120_000)
+        assert feed.log.base > 0
+    position = data.draw(st.sampled_from([exact, Position(exact.high, 0, 0)]))
+    talk = [comment(n, T0 + n) for n in (*range(before + behind), *range(100, 110)) if n < 100 or feed.log.base]
+    found = feed.resume(position, 0, T0)
+    if isinstance(found, NeedsHistory):
+        found = attached(feed.resume(position, 0, T0, talk))
+    assert gaps_in(read(feed, found)) == (A_GAP if has <= before else [])
+    assert {c.id for c in talk if c.id > exact.high} <= set(ids(read(feed, found)))
+    assert gaps_in(read(feed, feed.gap(position, 3, "too_far_behind"))) == (A_GAP if has <= before else [])
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 10))
+def test_a_joiner_gets_its_backfill_and_no_old_gap(before: int, behind: int, backfill: int) -> None:
+    feed = feed_with_a_gap(before, behind)
+    stream = read(feed, feed.join(backfill))
+    expected = [comment(n, T0 + n).id for n in range(before + behind)]
+    assert ids(stream) == expected[max(0, len(expected) - backfill) :]
+    assert gaps_in(stream) == []
+    told, *rest = events(read(feed, feed.gap(None, backfill, "too_far_behind")))
+    assert [event["data"] for event in rest] == [event["data"] for event in events(stream)]
+    passed = len(expected) - len(rest)
+    assert ("id" in told) == (passed > 0)
+    if passed:
+        assert parse_position(told["id"]).high == expected[passed - 1]
+
+
+def test_what_stood_before_a_gap_can_still_be_erased() -> None:
+    feed = feed_with_a_gap(3, 3)
+    feed.erase(Erasure(comment(9).id, "v", comment(3, T0 + 3).id), T0)
+    assert comment(3, T0 + 3).id not in ids(read(feed, feed.join(10)))
+    assert gaps_in(feed.log.read(0, 1 << 20)) == A_GAP

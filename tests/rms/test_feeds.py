@@ -233,3 +233,25 @@ async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartb
     monkeypatch.undo()
     assert b"gap" not in (await feeds.resume(room, Position(now.id, 0, 0))).private
     feeds.let_go(room)
+
+
+async def test_a_gap_is_told_once_however_often_the_read_behind_it_fails(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10, dedupe_ms=60_000)
+    since, fails = Past.since, 0
+
+    async def half_away(past: Past, video_id: str, from_id: int, limit: int) -> object:
+        nonlocal fails
+        if limit > 1 and fails < 3:
+            fails += 1
+            raise StoreUnavailable("away, says the test")
+        return await since(past, video_id, from_id, limit)
+
+    monkeypatch.setattr(Past, "since", half_away)
+    async with viewer(node.port, "/comments/v") as raw:
+        old, new = comment(1, wall_ms() - 120_000), comment(2, wall_ms())
+        await node.store.append([old, new])
+        node.node.feeds.catch_up(old.id)
+        assert ids(await raw.read_until(1)) == [new.id]
+        assert (fails, raw.body.count(b"event: gap\n")) == (3, 1)

@@ -65,8 +65,8 @@ class Housekeeper:
 
     def _beat(self, room: Room, now_ms: int) -> None:
         for wish, audience in room.audiences.items():
-            if now_ms - audience.sent_ms >= self._settings.heartbeat_ms:
-                self._sweeper.tell(audience, audience.due or HEARTBEAT)
+            if now_ms - audience.sent_ms >= self._settings.heartbeat_ms and not audience.due:
+                self._sweeper.tell(audience, HEARTBEAT)
             elif wish.rate:
                 self._sweeper.publish(audience)  # what was skipped is told, also when nothing follows
         room.drop_unused_audiences()

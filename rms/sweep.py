@@ -83,8 +83,10 @@ class Sweeper:
             self._schedule()
 
     def tell(self, audience: Audience, data: bytes) -> None:
-        """Gives `data`, whole lines, to every viewer whose socket has room: it is for now, and stands in no log."""
-        audience.due = data
+        """Gives `data`, whole lines, to every viewer whose socket has room, beside what is still due: it is for now,
+        and stands in no log. What nobody may miss belongs there."""
+        if audience.viewers:
+            audience.due += data
         self.publish(audience)
 
     def _schedule(self) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rms.sse import HEARTBEAT
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, events, ids
 from tests.rms.test_app import viewer
@@ -44,6 +45,17 @@ async def test_a_change_that_nobody_sees_is_told_later(start_node: StartNode) ->
         room.total_viewers = 9_900
         keeper.look_after(room, 21_000)
         assert room.told_viewers == 9_900
+        node.node.feeds.let_go(room)
+
+
+async def test_a_heartbeat_is_told_only_where_nothing_else_is_due(start_node: StartNode) -> None:
+    node = await start_node(heartbeat_ms=1_000)
+    async with viewer(node.port, "/comments/v"):
+        room = await node.node.feeds.enter("v")
+        (audience,) = room.audiences.values()
+        for _ in range(2):
+            node.node.housekeeper.look_after(room, audience.sent_ms + 1_000)
+        assert audience.due == HEARTBEAT
         node.node.feeds.let_go(room)
 
 

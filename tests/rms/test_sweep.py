@@ -205,6 +205,19 @@ async def test_what_is_told_comes_along_with_the_comments(hall: Hall) -> None:
     assert await read(end, 100) == hall.expected[-100:]
 
 
+async def test_what_is_due_is_not_lost_when_more_is_told(hall: Hall) -> None:
+    end = hall.viewer()
+    for words in (b"one\n", b"two\n"):
+        hall.sweeper.tell(hall.audience, words)
+    assert await read(end, 8) == b"one\ntwo\n"
+
+
+async def test_nothing_is_due_where_nobody_watches(hall: Hall) -> None:
+    for _ in range(3):
+        hall.sweeper.tell(hall.audience, b"told\n")
+    assert hall.audience.due == b""
+
+
 async def test_a_full_socket_gets_the_log_whole_whatever_is_told(hall: Hall) -> None:
     """A viewer may miss what is told aside, never a byte of the log, and never gets half a line."""
     slow = hall.viewer()

@@ -23,7 +23,7 @@ from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 from history.cached_runs import END, Highs, Run, Validity
 from history.ids import first_id_at
 from history.model import Comment
-from history.store import Store
+from history.store import ALL_VIDEOS, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,12 @@ class CachedStore:
                 self._count(video_id, run)
 
     async def read_again(self, video_id: str, low_id: int, high_id: int) -> None:
-        """Between these ids, both included, the store has got comments that came late. A read under way may have missed
-        them: it isn't kept."""
+        """Between these ids, both included, the store has got comments of that video, or of ALL_VIDEOS, that came late.
+        A read under way may have missed them: it isn't kept."""
         self._told += 1
-        for high in list(self._highs.get(video_id, ())):
-            run = await self._cache.get(_key(video_id, high))
-            if run is not None and run.low <= high_id and low_id < run.high:
-                await self._remove(video_id, high)
+        for each in list(self._highs) if video_id == ALL_VIDEOS else [video_id]:
+            await self._drop_between(each, low_id, high_id)
+            await asyncio.sleep(0)  # of all videos there are many
 
     def statistics(self) -> CacheStatistics:
         return CacheStatistics(self._hits, self._misses, self._reads, self._bytes, self._settings.bytes_max)
@@ -199,6 +198,12 @@ class CachedStore:
         self._bytes += size - self._sizes.get(key, 0)
         self._sizes[key] = size
         self._sizes.move_to_end(key)
+
+    async def _drop_between(self, video_id: str, low_id: int, high_id: int) -> None:
+        for high in list(self._highs.get(video_id, ())):
+            run = await self._cache.get(_key(video_id, high))
+            if run is not None and run.low <= high_id and low_id < run.high:
+                await self._remove(video_id, high)
 
     async def _make_room(self) -> None:
         while self._bytes > self._settings.bytes_max:

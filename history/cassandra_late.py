@@ -20,7 +20,7 @@ class CassandraLate(CassandraTables):
         """Call it when they are durable: whoever hears of them reads again, and must find them. Until this has
         returned, their append isn't done. Live comments cost nothing."""
         at_ms = time.time_ns() // 1_000_000
-        told = stretches(late_among(comments, at_ms, self._settings.late_ms))
+        told = stretches(late_among(comments, at_ms, self._settings.late_ms), self._settings.late_videos_max)
         if told:
             rows = [(at_ms // MINUTE_MS, at_ms, each.video_id, each.low_id, each.high_id) for each in told]
             await self._in_batches(TELL_LATE, [rows])

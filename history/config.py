@@ -19,6 +19,10 @@ class StoreSettings:
     told of it, for they may have read past it; and in Cassandra it is looked up among the erased, with one or two reads
     for a batch. Twice the longest time of a request: a live comment, also one of a busy node, is never late."""
 
+    late_videos_max: int = 16
+    """Videos with late comments of which one append tells each by itself. With more it tells one stretch of all videos:
+    else who posts each comment into another video while the store is away makes every process read as many rows."""
+
     sqlite_busy_timeout_ms: int = 5_000
     """How long a write waits for another process's write. One write with its fsync takes 1 to 30 ms, so only a store
     that is stuck gets here."""

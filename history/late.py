@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from history.ids import first_id_at
 from history.model import Comment
-from history.store import Stretch
+from history.store import ALL_VIDEOS, Stretch
 
 
 def late_among(comments: Iterable[Comment], now_ms: int, late_ms: int) -> list[Comment]:
@@ -16,9 +16,11 @@ def late_among(comments: Iterable[Comment], now_ms: int, late_ms: int) -> list[C
     return [comment for comment in comments if comment.id < late_below]
 
 
-def stretches(comments: Iterable[Comment]) -> list[Stretch]:
-    """One for each video, around all of its comments"""
+def stretches(comments: Iterable[Comment], videos_max: int) -> list[Stretch]:
+    """One for each video, around all of its comments; or one of all videos if these are more than videos_max"""
     ids: dict[str, list[int]] = {}
     for comment in comments:
         ids.setdefault(comment.video_id, []).append(comment.id)
+    if len(ids) > videos_max:
+        return [Stretch(ALL_VIDEOS, min(map(min, ids.values())), max(map(max, ids.values())))]
     return [Stretch(video_id, min(found), max(found)) for video_id, found in ids.items()]

@@ -12,7 +12,11 @@ from history.store import Stretch
 
 TELL_LATE = "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?)"
 TOLD_LATE = "SELECT video_id, low_id, high_id FROM late WHERE at_ms >= ?"
-SWEEP_LATE = "DELETE FROM late WHERE at_ms < ?"
+SWEEP_LATE = """
+DELETE FROM late WHERE (at_ms, video_id, low_id, high_id) IN (
+    SELECT at_ms, video_id, low_id, high_id FROM late WHERE at_ms < ? LIMIT ?
+)
+"""
 
 
 class SqliteLate(WriteFile):
@@ -22,10 +26,10 @@ class SqliteLate(WriteFile):
     def _tell_late(self, file: sqlite3.Connection, comments: Sequence[Comment]) -> None:
         """In a transaction that holds the write lock: no other one's time lies between this one's and its end."""
         at_ms = time.time_ns() // 1_000_000
-        told = stretches(late_among(comments, at_ms, self._settings.late_ms))
+        told = stretches(late_among(comments, at_ms, self._settings.late_ms), self._settings.late_videos_max)
         file.executemany(TELL_LATE, [(at_ms, each.video_id, each.low_id, each.high_id) for each in told])
 
 
-def sweep_late(file: sqlite3.Connection, now_ms: int) -> int:
-    """How many rows have gone"""
-    return file.execute(SWEEP_LATE, (now_ms - TOLD_SINCE_MS_MAX,)).rowcount
+def sweep_late(file: sqlite3.Connection, now_ms: int, limit: int) -> int:
+    """How many rows have gone; fewer than the limit: no more are left"""
+    return file.execute(SWEEP_LATE, (now_ms - TOLD_SINCE_MS_MAX, limit)).rowcount

@@ -2,6 +2,7 @@
 among processes."""
 
 import sqlite3
+from collections.abc import Callable
 
 from history.ids import first_id_at
 from history.model import Author
@@ -78,14 +79,18 @@ class SqliteRecords(WriteFile):
         await self._write(lambda file: file.execute(delete, (node, holder)).rowcount)
 
     async def sweep(self, now_ms: int) -> int:
-        """Slice after slice, so that authors' writes come between."""
-        dropped = await self._write(lambda file: file.execute(DROP_KEYS, (now_ms,)).rowcount + sweep_late(file, now_ms))
-        if not self._settings.comments_keep_s:
-            return dropped
-        oldest = first_id_at(now_ms - self._settings.comments_keep_s * 1000)
-        limit = self._settings.erase_slice_max
+        dropped = await self._write(lambda file: file.execute(DROP_KEYS, (now_ms,)).rowcount)
+        dropped += await self._in_slices(lambda file, limit: sweep_late(file, now_ms, limit))
+        if self._settings.comments_keep_s:
+            oldest = first_id_at(now_ms - self._settings.comments_keep_s * 1000)
+            dropped += await self._in_slices(lambda file, limit: file.execute(DROP_COMMENTS, (oldest, limit)).rowcount)
+        return dropped
+
+    async def _in_slices(self, drop: Callable[[sqlite3.Connection, int], int]) -> int:
+        """So that authors' writes come between. drop: at most so many rows, and how many these were."""
+        dropped, limit = 0, self._settings.erase_slice_max
         while True:
-            gone = await self._write(lambda file: file.execute(DROP_COMMENTS, (oldest, limit)).rowcount)
+            gone = await self._write(lambda file: drop(file, limit))
             dropped += gone
             if gone < limit:
                 return dropped

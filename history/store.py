@@ -91,9 +91,13 @@ class Erasing(Protocol):
         ...
 
 
+ALL_VIDEOS = ""
+"""In the place of a video's id"""
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Ids of one video, both ends included"""
+    """Ids of one video or of all, both ends included"""
 
     video_id: str
     low_id: int

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from comment_service.forgetting import forget_for_ever
+from comment_service.forgetting import forget_for_ever, one_for_each_video
 from history.ids import first_id_at
 from history.opening import open_store
-from history.store import History, StoreUnavailable
+from history.store import History, StoreUnavailable, Stretch
 from tests.comment_service.parts import comment
 from tests.waiting import eventually
 
@@ -21,6 +21,7 @@ class Hearing:
     def __init__(self, store: History) -> None:
         self.store = store
         self.away = False
+        self.late_away = False
         self.looks = 0
         self.forgotten: list[tuple[str, int]] = []
         self.late: list[tuple[str, int, int]] = []
@@ -29,7 +30,15 @@ class Hearing:
         self.looks += 1
         if self.away:
             raise StoreUnavailable("away")
-        return self.store
+        return self  # type: ignore[return-value]  # only what is asked for here
+
+    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
+        return await self.store.erased_since(since_ms, now_ms)
+
+    async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
+        if self.late_away:
+            raise StoreUnavailable("too much to read")
+        return await self.store.late_since(since_ms, now_ms)
 
     async def forget(self, video_id: str, ids: Sequence[int]) -> None:
         self.forgotten.extend((video_id, each) for each in ids)
@@ -72,3 +81,20 @@ async def test_what_came_late_is_read_again_once(hearing: Hearing) -> None:
     await eventually(lambda: hearing.late == [("demo", older.id, old.id)])
     await hearing.some_looks()
     assert len(hearing.late) == 1
+
+
+async def test_what_is_erased_waits_for_nothing_that_came_late(hearing: Hearing) -> None:
+    hearing.late_away = True
+    old = comment(first_id_at(time.time_ns() // 1_000_000 - 60_000))
+    await hearing.store.append([old])
+    await hearing.store.erase("a", [1])
+    await eventually(lambda: hearing.forgotten == [("a", 1)])
+    await hearing.some_looks()
+    hearing.late_away = False
+    await eventually(lambda: hearing.late == [("demo", old.id, old.id)])
+    assert hearing.forgotten == [("a", 1)]
+
+
+def test_a_video_is_read_again_once_for_all_that_was_told() -> None:
+    told = {Stretch("a", 5, 9), Stretch("b", 1, 2), Stretch("a", 7, 12), Stretch("a", 2, 3)}
+    assert set(one_for_each_video(told)) == {Stretch("a", 2, 12), Stretch("b", 1, 2)}

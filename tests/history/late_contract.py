@@ -7,7 +7,7 @@ import pytest
 from history.ids import first_id_at
 from history.model import Comment
 from history.opening import open_store
-from history.store import History, Stretch
+from history.store import ALL_VIDEOS, History, Stretch
 from tests.history.comments import a_comment, comments_every
 
 
@@ -44,3 +44,11 @@ class LateContract:
             told = [each for each in await store.late_since(0, now_ms()) if each.video_id == video]
             assert 1 <= len(told) <= times
             assert await store.newer(video, 0, 10) == [comment]
+
+    async def test_many_videos_are_told_as_one_stretch(self, store: History, video: str) -> None:
+        comments = [each for n in range(40) for each in comments_every(1_000 + n, 2, f"{video}-{n}")]
+        await store.append(comments)
+        ids = [each.id for each in comments]
+        told = await store.late_since(0, now_ms())
+        assert Stretch(ALL_VIDEOS, min(ids), max(ids)) in told
+        assert not [each for each in told if each.video_id.startswith(video)]

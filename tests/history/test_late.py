@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from history.ids import first_id_at
 from history.late import late_among, stretches
-from history.store import Stretch
+from history.store import ALL_VIDEOS, Stretch
 from tests.history.comments import a_comment
 
 ids = st.integers(1, 40)
@@ -21,6 +21,14 @@ def test_late_is_what_is_old_when_it_is_durable() -> None:
 @given(st.lists(st.tuples(st.sampled_from("ab"), ids)))
 def test_each_video_has_one_stretch_around_all(named: list[tuple[str, int]]) -> None:
     by_video = {name: [each for other, each in named if other == name] for name, _ in named}
-    found = stretches(a_comment(comment_id, name) for name, comment_id in named)
+    found = stretches((a_comment(comment_id, name) for name, comment_id in named), 2)
     assert set(found) == {Stretch(name, min(some), max(some)) for name, some in by_video.items()}
     assert len(found) == len(by_video)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(ids, min_size=4))
+def test_many_videos_have_one_stretch(found: list[int]) -> None:
+    """A stranger may post each comment into another video."""
+    comments = [a_comment(comment_id, f"video-{n}") for n, comment_id in enumerate(found)]
+    assert stretches(comments, 3) == [Stretch(ALL_VIDEOS, min(found), max(found))]

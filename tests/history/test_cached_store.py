@@ -12,7 +12,7 @@ from history.cached_store import CachedStore, CacheSettings
 from history.ids import first_id_at
 from history.model import Comment
 from history.opening import open_store
-from history.store import Store, StoreUnavailable
+from history.store import ALL_VIDEOS, Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
 from tests.waiting import eventually
@@ -212,6 +212,19 @@ async def test_what_came_late_elsewhere_is_read_again(parts: Parts) -> None:
     await reading
     await parts.store.older("another", None, 10)
     assert parts.inner.reads == reads + 2  # the read that may have missed it was not kept
+
+
+async def test_what_came_late_in_many_videos_is_read_again(parts: Parts) -> None:
+    names = [f"video-{n}" for n in range(5)]
+    comments = {name: comments_every(1_000, 50, name) for name in names}
+    for name in names:
+        await parts.inner.append(comments[name][:20] + comments[name][30:])
+        await scroll_back(parts.store, name, 10)
+    for name in names:
+        await parts.inner.append(comments[name][20:30])
+    await parts.store.read_again(ALL_VIDEOS, comments["video-0"][20].id, comments["video-4"][29].id)
+    for name in names:
+        assert await scroll_back(parts.store, name, 10) == comments[name][::-1]
 
 
 async def test_an_answer_says_until_when_it_holds(parts: Parts) -> None:

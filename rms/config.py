@@ -70,7 +70,10 @@ class RmsSettings(DispatcherSettings):
         3_000, gt=0, description="ms to wait for history when a viewer joins; then it joins without the past"
     )
     catch_up_reads: int = Field(
-        16, gt=0, description="videos whose history is read at once after a dispatcher came back"
+        16,
+        gt=0,
+        description="videos whose history is read at once after a dispatcher came back, and, apart from these, slow "
+        "viewers for whom it is read at once",
     )
     catch_up_retry_ms_max: int = Field(5_000, gt=0, description="longest ms between two tries of such a read")
 

@@ -14,7 +14,7 @@ from history.model import Comment
 END = 1 << 63
 """Above every id: the end of the newest run"""
 
-RUN_BYTES = 200
+RUN_BYTES = 1_500  # with the entries by which cached_store.py finds it
 COMMENT_BYTES = 450
 """What Python's objects take beside the texts, rounded up"""
 

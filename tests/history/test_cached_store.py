@@ -1,7 +1,9 @@
 """CachedStore: the contract of a store, with few reads of the one behind it"""
 
 import asyncio
+import gc
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -282,6 +284,24 @@ async def test_it_is_bounded_in_bytes(tmp_path: Path) -> None:
     await parts.store.older(videos[0], None, 10)  # it had to go
     assert parts.inner.reads == reads + 1
     await parts.store.close()
+
+
+async def test_what_it_counts_is_what_it_takes(parts: Parts) -> None:
+    """Also for videos that anybody can invent, and of which there is nothing but two empty runs"""
+    for n in range(10):
+        await parts.store.older(f"before-{n}", None, 10)
+    counted = parts.store.statistics().bytes
+    tracemalloc.start()
+    try:
+        for n in range(300):
+            await parts.store.older(f"random-video-{n}", None, 10)
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    facts = parts.store.statistics()
+    assert facts.bytes < facts.bytes_max  # nothing had to go
+    assert taken <= facts.bytes - counted
 
 
 async def test_a_failed_read_is_everybodys_and_the_next_tries_again(parts: Parts) -> None:

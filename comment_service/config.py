@@ -226,7 +226,7 @@ class Config(DispatcherSettings):
         15_000,
         ge=0,
         description="ms until a comment of another node is surely readable: the longest write, and clocks that differ; "
-        "only pages older than that are closed",
+        "only pages older than that are closed. Not below 10,000: what comes later is told, what comes earlier isn't",
     )
     cache_tip_ms: int = Field(2_000, ge=1, description="ms a newer page may lack what other nodes accepted")
     cache_closed_ms: int = Field(
@@ -297,6 +297,8 @@ class Config(DispatcherSettings):
             raise ValueError("--retry-after-max-s is below --retry-after-min-s")
         if self.pagesize_max < self.pagesize_default:
             raise ValueError("--pagesize-max is below --pagesize-default")
+        if self.cache_late_ms < (told_ms := self.store_settings().late_ms):
+            raise ValueError(f"--cache-late-ms is below {told_ms}, from which on the store tells what came late")
         return self
 
     def admission(self) -> Admission:

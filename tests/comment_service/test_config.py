@@ -34,6 +34,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--author-bytes-max", "129"], "--author-bytes-max: "),
         (["--retry-after-min-s", "9"], "--retry-after-max-s is below"),
         (["--pagesize-max", "5"], "--pagesize-max is below"),
+        (["--cache-late-ms", "9999"], "--cache-late-ms is below 10000"),
     ],
 )
 def test_what_can_not_be_used_is_said(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -257,11 +257,13 @@ async def test_the_first_probe_is_the_drain_of_what_could_not_be_written(parts: 
     disk = threading.Event()
     parts.spool._thread.submit(disk.wait)  # what is to be spooled waits
     appending = asyncio.create_task(parts.store.append([a_comment(1)]))
-    await eventually(lambda: parts.store.is_away)
-    for _ in range(100):
-        await asyncio.sleep(0)  # lets the drain run, if it is awake
-    assert (parts.inner.checks, parts.store.is_away) == (1, True)
-    disk.set()
+    try:
+        await eventually(lambda: parts.store.is_away)
+        for _ in range(100):
+            await asyncio.sleep(0)  # lets the drain run, if it is awake
+        assert (parts.inner.checks, parts.store.is_away) == (1, True)
+    finally:
+        disk.set()
     await appending
     await eventually(lambda: parts.inner.appends > 1)
     assert parts.inner.checks == 1

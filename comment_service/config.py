@@ -162,6 +162,12 @@ class Config(DispatcherSettings):
     store_slow_ms: int = Field(
         700, ge=10, description="ms an author waits for the store, then the spool: no pause is longer than 1 s"
     )
+    store_check_ms: int = Field(
+        200,
+        ge=0,
+        description="ms that one look at the store serves /health: anybody may ask, and gets the store asked 5 times a "
+        "second at most",
+    )
     drain_retry_min_ms: int = Field(
         100, ge=1, description="ms before a store that is away is tried again, doubling with each failure"
     )
@@ -358,6 +364,7 @@ class Config(DispatcherSettings):
             retry_max_ms=self.drain_retry_max_ms,
             drain_batch=self.drain_batch,
             quick_writes=self.drain_quick_writes,
+            check_ms=self.store_check_ms,
         )
 
     def cache_settings(self) -> CacheSettings:

@@ -58,6 +58,8 @@ class SpoolSettings:
     """comments in one write of the drain"""
     quick_writes: int
     """of the drain, in a row, each within half of slow_ms, until authors wait for the store again"""
+    check_ms: int
+    """how long what one check found out serves others"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class SpooledStore:
         self._settings = settings
         self._away = False
         self._asked = False  # whether the store has ever been asked if it answers
+        self._checking: asyncio.Task[str | None] | None = None  # the last check, under way or done
+        self._checked_s = 0.0  # when it was done, by time.monotonic()
         self._quick = 0  # writes of the drain in a row
         self._drained = 0
         self._work = asyncio.Event()
@@ -120,16 +124,10 @@ class SpooledStore:
 
     async def check(self) -> None:
         """Returns when comments are accepted: the store answers, or it is away and the spool has room. Raises
-        StoreUnavailable, within slow_ms."""
-        if not self._away:
-            try:
-                async with asyncio.timeout(self._settings.slow_ms / 1000):
-                    await self._store.check()
-            except (TimeoutError, StoreUnavailable) as error:
-                away = StoreUnavailable(str(error) or "the store doesn't answer")
-                if not self._asked:  # it is just being opened
-                    raise away from error
-                self.gone(away)
+        StoreUnavailable, within slow_ms. Anybody may ask, so however many do, the store is asked once at a time: their
+        number must not slow it down until it counts as away."""
+        if not self._away and (reason := await asyncio.shield(self._latest_check())) is not None:
+            raise StoreUnavailable(reason)
         if self._away and not self._spool.has_room:
             raise StoreUnavailable("the store is away, and the spool is full")
 
@@ -146,6 +144,9 @@ class SpooledStore:
 
     async def close(self) -> None:
         """What is in the spool waits for the next process."""
+        if self._checking is not None:
+            self._checking.cancel()
+            await asyncio.wait([self._checking])
         await self._store.close()
         await self._spool.close()
 
@@ -201,6 +202,29 @@ class SpooledStore:
         self._quick = self._quick + 1 if was_quick else 0
         if self._quick >= self._settings.quick_writes:
             self._back()
+
+    def _latest_check(self) -> "asyncio.Task[str | None]":
+        """The one under way, or one that was just done"""
+        checking = self._checking
+        if checking is None or (
+            checking.done() and (time.monotonic() - self._checked_s) * 1000 >= self._settings.check_ms
+        ):
+            self._checking = checking = asyncio.create_task(self._check())
+        return checking
+
+    async def _check(self) -> str | None:
+        """Why it isn't known yet whether comments are accepted. None: the store answers, or is away from now on"""
+        try:
+            async with asyncio.timeout(self._settings.slow_ms / 1000):
+                await self._store.check()
+        except (TimeoutError, StoreUnavailable) as error:
+            reason = str(error) or "the store doesn't answer"
+            if not self._asked:  # it is just being opened
+                return reason
+            self.gone(StoreUnavailable(reason))
+        finally:
+            self._checked_s = time.monotonic()
+        return None
 
     async def _store_takes(self, comments: Sequence[Comment]) -> bool:
         try:

@@ -25,7 +25,7 @@ from tests.history.contract import StoreContract, video
 
 __all__ = ["video"]
 
-SPOOLING = SpoolSettings(slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3)
+SPOOLING = SpoolSettings(slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3, check_ms=0)
 PATIENT = replace(SPOOLING, slow_ms=60_000)
 IMPATIENT = StoreSettings(cassandra_request_timeout_ms=1_000, cassandra_reconnect_ms=100)
 CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, late_ms=0, tip_ms=1, closed_ms=1)

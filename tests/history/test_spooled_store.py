@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,11 @@ from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.waiting import eventually
 
-SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3)
+SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
 
 
 class FaultyStore:
-    """A real store that can be cut off, or answer never. Honest faults of disks and networks have more shades."""
+    """A real store that can be cut off, or stuck for a while. Honest faults of disks and networks have more shades."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -58,8 +59,7 @@ class FaultyStore:
         await self._store.close()
 
     async def _fault(self) -> None:
-        if self.stuck:
-            await asyncio.Event().wait()
+        await eventually(lambda: not self.stuck)
         if self.away:
             raise StoreUnavailable("cut off by the test")
 
@@ -290,6 +290,41 @@ async def test_a_check_finds_out_that_the_store_has_gone(parts: Parts) -> None:
     assert parts.store.is_away
     parts.inner.stuck = False
     await eventually(lambda: not parts.store.is_away)
+
+
+async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
+    await eventually(lambda: parts.store._asked)
+    checks = parts.inner.checks
+    parts.inner.stuck = True
+    impatient = asyncio.create_task(parts.store.check())
+    await eventually(lambda: parts.inner.checks == checks + 1)
+    others = [asyncio.create_task(parts.store.check()) for _ in range(100)]
+    await asyncio.sleep(0)
+    impatient.cancel()  # the others have their answer all the same
+    await asyncio.gather(*others)
+    assert parts.store.is_away
+    assert all(not other.cancelled() for other in others)
+
+
+async def test_a_check_serves_those_who_ask_soon_after(tmp_path: Path) -> None:
+    inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
+    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
+    store = SpooledStore(inner, spool, Told(), replace(SETTINGS, check_ms=60_000))
+    for _ in range(100):
+        await store.check()
+    assert inner.checks == 1
+    await store.close()
+
+
+async def test_it_closes_while_it_is_checked(parts: Parts) -> None:
+    await eventually(lambda: parts.store._asked)
+    parts.inner.stuck = True
+    checks = parts.inner.checks
+    checking = asyncio.create_task(parts.store.check())
+    await eventually(lambda: parts.inner.checks == checks + 1)
+    await parts.store.close()
+    with pytest.raises(asyncio.CancelledError):
+        await checking
 
 
 async def test_a_start_without_the_store_is_ready_once_that_is_known(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def build_server(app: Starlette, head_timeout_s: float, stop_ms: int) -> HttpSer
             lifespan="off",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody asks for a viewer's address
             log_config=None,
             timeout_graceful_shutdown=stop_ms // 1000,
         )

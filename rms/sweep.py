@@ -25,6 +25,7 @@ from collections import Counter, deque
 
 from rms.audience import Audience, Viewer
 from rms.config import RmsSettings
+from rms.rooms import monotonic_ms, wall_ms
 from rms.sweep_counts import SweepCounts, SweepStatistics
 
 VIEWERS_AT_ONCE = 64
@@ -114,7 +115,7 @@ class Sweeper:
         """Goes on with the audience's sweep, or begins one. Returns how many viewers it has come by."""
         viewers, log = audience.viewers, audience.log
         # What has come since the last time is taken along: nobody waits for more than one round.
-        audience.edition.update(_wall_ms())
+        audience.edition.update(wall_ms())
         target = log.end
         if audience.cursor < 0:
             audience.cursor = len(viewers) - 1
@@ -172,7 +173,7 @@ class Sweeper:
         self._counts.bytes += bytes_sent
         self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole.items() if count)
         if cursor < 0:
-            audience.sent_ms = _now_ms()
+            audience.sent_ms = monotonic_ms()
         return first - cursor
 
     def _write(self, viewer: Viewer, data: bytes) -> bool:
@@ -229,7 +230,7 @@ class Sweeper:
             self._continue(viewer)
 
     def _stall(self, viewer: Viewer) -> None:
-        viewer.stalled_ms = _now_ms()
+        viewer.stalled_ms = monotonic_ms()
         viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
         self._stalled.add(viewer)
 
@@ -304,11 +305,3 @@ class Sweeper:
     def statistics(self) -> SweepStatistics:
         lags = (viewer.audience.log.end - viewer.offset for viewer in self._stalled)
         return self._counts.frozen(len(self._by_fd), len(self._stalled), max(lags, default=0))
-
-
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -22,6 +22,7 @@ from history.store import History, Store
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment
 from tests.history.contract import StoreContract, video
+from tests.history.told import Told
 
 __all__ = ["video"]
 
@@ -32,20 +33,6 @@ CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, late_ms=0, tip_ms
 BACK_S_MAX = 60
 
 pytestmark = pytest.mark.timeout(240)  # Cassandra starts, on a machine that may be busy
-
-
-class Told:
-    """Who tells the other nodes' readers"""
-
-    def __init__(self) -> None:
-        self.hidden: list[int] = []
-        self.shown = 0
-
-    def hide(self, from_id: int) -> None:
-        self.hidden.append(from_id)
-
-    def show(self) -> None:
-        self.shown += 1
 
 
 class Node:

@@ -19,6 +19,7 @@ from history.spool import Spool, SpoolFull
 from history.spooled_store import SpooledStore, SpoolSettings
 from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
+from tests.history.told import Told
 from tests.waiting import eventually
 
 SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
@@ -76,18 +77,6 @@ class SlowToWarmUp(FaultyStore):
         if self._slow_writes:
             self._slow_writes -= 1
             await asyncio.sleep(SETTINGS.slow_ms / 1000)  # longer than half of it, whatever else the machine does
-
-
-class Told:
-    def __init__(self) -> None:
-        self.hidden: list[int] = []
-        self.shown = 0
-
-    def hide(self, from_id: int) -> None:
-        self.hidden.append(from_id)
-
-    def show(self) -> None:
-        self.shown += 1
 
 
 class Parts:

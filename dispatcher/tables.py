@@ -29,7 +29,7 @@ def node_table(rows: Sequence[NodeRow], found: Survey) -> Table:
         (
             (
                 row.node_id,
-                Text(row.public_url.removeprefix("http://"), no_wrap=True, overflow="ellipsis"),
+                _cut(row.public_url.removeprefix("http://")),
                 row.state,
                 f"{row.viewers:,}",
                 f"{row.viewers / row.capacity_viewers:.0%}" if row.capacity_viewers else "-",
@@ -87,7 +87,7 @@ def hop_table(rows: Sequence[HopRow]) -> Table:
             (
                 row.replica_id,
                 f"{row.state} {row.hop}" if row.state == State.DRAINING.value else row.hop,
-                row.who,
+                _cut(row.who.removeprefix("ipv4:")),
                 duration(row.connected_ms),
                 _age(row.heard_ms_ago),
                 _age(row.acked_ms_ago),
@@ -98,6 +98,11 @@ def hop_table(rows: Sequence[HopRow]) -> Table:
             for row in rows
         ),
     )
+
+
+def _cut(words: str) -> Text:
+    """For a column that gives way: one line, without its end where there is no room"""
+    return Text(words, no_wrap=True, overflow="ellipsis")
 
 
 def _age(ms: int | None) -> str:

@@ -158,8 +158,9 @@ class Service:
         )
         rights = Rights(config.admin_token)
         gate = VideoGate(self._video, config.gate_settings())
+        self._copies = Copies(self.store, self.spooled)
         claims = KeyClaims(self._opened, self.spooled, config.claim_settings())
-        eraser = Eraser(self._opened, Copies(self.store, self.spooled), self.publisher, ids, config.erase_settings())
+        eraser = Eraser(self._opened, self._copies, self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),
             intake=Intake(ids, self.commit, self.publisher, first_answers, claims, gate),
@@ -246,8 +247,9 @@ class Service:
         await self._node_claim.keep()
 
     async def _forget_erased(self) -> None:
-        copies, config = Copies(self.store, self.spooled), self.config
-        await forget_for_ever(self._opened, copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms)
+        await forget_for_ever(
+            self._opened, self._copies, every_ms=self.config.forget_ms, overlap_ms=self.config.forget_overlap_ms
+        )
 
     async def _drain(self) -> None:
         await self.late_store.tried.wait()  # a start isn't told as if the store had gone

@@ -13,7 +13,9 @@ from dispatcher.survey import NodeRow, ReplicaRow, Survey, VideoRow
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], caption: str | None = None) -> Table:
     """Columns that begin with # are numbers, those that end with ~ give way when the terminal is narrow."""
-    made = Table(caption=caption, caption_justify="left", box=None, pad_edge=False, header_style="bold")
+    made = Table(
+        caption=caption, caption_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold"
+    )
     for column in columns:
         justify: Literal["right", "left"] = "right" if column.startswith("#") else "left"
         made.add_column(column.strip("#~"), justify=justify, no_wrap=not column.endswith("~"), overflow="fold")

@@ -1,7 +1,8 @@
 """A real Apache Cassandra on this machine, of one node or three, without a container: `scripts/cassandra --help`.
 
-Java 17 and Maven must be there. Maven fetches the jars once into .cassandra/lib (67 MB); a node needs 0.9 GB of memory
-and answers some 6 s after its start. Loopback only: anybody on this machine can read and write it.
+Java 17 and Maven must be there. Maven fetches the jars once into .cassandra/lib (67 MB); a node answers some 6 s after
+its start, with 0.9 GB of memory, and takes more as it needs it: its heap may be a quarter of the machine's memory, by
+Cassandra's own rule. Loopback only: anybody on this machine can read and write it.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from scripts.cassandra_node import Node, Ports, wait_until
+from scripts.cassandra_node import Node, Ports, heap_mb, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 POM = ROOT / "scripts" / "cassandra_pom.xml"
@@ -25,8 +26,8 @@ JARS = ROOT / ".cassandra" / "lib"
 START_S_MAX = 120.0
 """A node alone needs 6 s; a cold disk and a busy machine have been seen to need 40."""
 
-HEAP_MB = {1: 512, 3: 400}
-"""Nodes -> heap of each, so that three fit into 3 GB"""
+NODES = (1, 3)
+"""A node alone, or a quorum that survives the loss of one"""
 
 EXIT_NOT_UP = 3
 LOG_LINES = 25
@@ -52,7 +53,7 @@ def start(
     jmx_port: Jmx = JMX,
 ) -> None:
     """Returns when every node answers CQL. Nodes that are up already stay as they are."""
-    if nodes not in HEAP_MB:
+    if nodes not in NODES:
         fail("--nodes must be 1 or 3")
     for tool, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
         if shutil.which(tool) is None:
@@ -61,7 +62,7 @@ def start(
         fetch_jars()
     for number in range(1, nodes + 1):
         # One after another: a node that joins needs the ones before it to answer.
-        start_node(Node(number, data, Ports(port, storage_port, jmx_port)), HEAP_MB[nodes])
+        start_node(Node(number, data, Ports(port, storage_port, jmx_port)), heap_mb(nodes))
 
 
 @app.command()
@@ -102,11 +103,11 @@ def nodetool(
     raise typer.Exit(subprocess.run(node.nodetool(JARS, words), check=False).returncode)
 
 
-def start_node(node: Node, heap_mb: int) -> None:
+def start_node(node: Node, heap: int) -> None:
     if node.pid() is None:
         if node.answers():
             fail(f"something else answers CQL on {node.address}:{node.ports.native}; --port chooses another")
-        node.launch(JARS, heap_mb)
+        node.launch(JARS, heap)
     with console.status(f"node {node.number} is starting"):
         wait_until(lambda: node.answers() or node.pid() is None, START_S_MAX)
     if not node.answers():

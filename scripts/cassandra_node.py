@@ -58,6 +58,8 @@ OPENS = (
     "jdk.management/com.sun.management.internal",
 )
 
+HEAP_MB_MIN, HEAP_MB_MAX = 400, 8192
+
 # commitlog_sync batch: an answered write has been fsynced. With `periodic` (Cassandra's default) a lone node that is
 # killed loses what it answered last; docs/history.md has the figures of both.
 YAML = """\
@@ -210,6 +212,13 @@ class Node:
             "-Dcassandra.shutdown_announce_in_ms=0",
             *("-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.service.CassandraDaemon"),
         ]
+
+
+def heap_mb(nodes: int) -> int:
+    """Of each of the machine's nodes: together a quarter of its memory, and 8 GB at most, as conf/cassandra-env.sh has
+    it. With 512 MB a node under 10,000 comments/s spent half of its CPU on collecting, and ended after some minutes."""
+    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return max(HEAP_MB_MIN, min(memory_mb // 4, HEAP_MB_MAX) // nodes)
 
 
 def _openings() -> list[str]:

@@ -14,8 +14,8 @@ from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, Session
 from cassandra.cluster import Cluster as Driver
 
-from scripts.cassandra import HEAP_MB, JARS, START_S_MAX, fetch_jars, one_at_a_time
-from scripts.cassandra_node import Node, Ports, wait_until
+from scripts.cassandra import JARS, NODES, START_S_MAX, fetch_jars, one_at_a_time
+from scripts.cassandra_node import Node, Ports, heap_mb, wait_until
 from scripts.plan import free_ports
 
 KEYSPACE = "bench"
@@ -95,7 +95,7 @@ class BenchCluster:
             self._start_node(node)
 
     def _start_node(self, node: Node) -> None:
-        node.launch(JARS, HEAP_MB[len(self._nodes)])
+        node.launch(JARS, heap_mb(len(self._nodes)))
         wait_until(lambda: node.answers() or node.pid() is None, START_S_MAX)
         if not node.answers():
             raise NodeNotUp(f"Cassandra's node {node.number} did not come up\n{node.log_tail(25)}")
@@ -123,8 +123,8 @@ class BenchCluster:
 
 
 def _numbers(nodes: int) -> range:
-    if nodes not in HEAP_MB:
-        raise ValueError(f"{nodes} nodes: known are {', '.join(map(str, HEAP_MB))}")
+    if nodes not in NODES:
+        raise ValueError(f"{nodes} nodes: known are {', '.join(map(str, NODES))}")
     return range(1, nodes + 1)
 
 

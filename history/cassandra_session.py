@@ -1,13 +1,12 @@
 """cassandra-driver for asyncio: its futures become awaitables, its exceptions one sentence.
 
-The driver runs threads of its own. Requests are handed to them from the event loop without waiting; connecting,
-preparing and shutting down wait, so they happen in a thread.
+Requests and answers stay on the event loop (cassandra_connection.py); connecting, preparing and shutting down wait, so
+they happen in a thread.
 """
 
 import asyncio
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from cassandra import ConsistencyLevel, InvalidRequest
@@ -20,6 +19,7 @@ from cassandra.policies import (
 )
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
+from history.cassandra_connection import LoopConnection, connection_class
 from history.config import StoreSettings
 from history.store import StoreUnavailable
 
@@ -41,6 +41,7 @@ class CassandraSession:
 
     def __init__(self, cluster: Cluster, session: Session, settings: StoreSettings) -> None:
         self._cluster = cluster
+        self._connections: type[LoopConnection] = cluster.connection_class
         self._session = session
         self._requests = asyncio.Semaphore(settings.cassandra_requests_max)
 
@@ -48,7 +49,7 @@ class CassandraSession:
     async def connect(cls, hosts: Sequence[str], port: int, settings: StoreSettings) -> "CassandraSession":
         """hosts: of the nearest data centre. Raises StoreUnavailable if none answers."""
         try:
-            cluster, session = await asyncio.to_thread(_connect, hosts, port, settings)
+            cluster, session = await asyncio.to_thread(_connect, hosts, port, settings, connection_class())
         except Exception as error:  # the driver's errors have no common base
             raise StoreUnavailable(f"Cassandra at {','.join(hosts)}:{port}: {_sentence(error)}") from error
         return cls(cluster, session, settings)
@@ -74,11 +75,6 @@ class CassandraSession:
         prepared.is_idempotent = True
         return prepared
 
-    @property
-    def driver(self) -> Session:
-        """The driver's own session, as it is set up here: for those who compare."""
-        return self._session
-
     def local_datacenter(self) -> tuple[str, int]:
         """Its name, and how many nodes of it are known."""
         if (nearest := self._cluster.get_control_connection_host()) is None:
@@ -92,16 +88,14 @@ class CassandraSession:
     async def _execute(
         self, statement: Statement | str, parameters: Sequence[object] | None, **options: float
     ) -> list[Row]:
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[list[Row] | Exception] = loop.create_future()
+        waiter: asyncio.Future[list[Row] | Exception] = asyncio.get_running_loop().create_future()
 
-        def answer(outcome: list[Row] | Exception) -> None:  # in the loop
+        def answer(outcome: list[Row] | Exception | None) -> None:
             if not waiter.done():
-                waiter.set_result(outcome)
+                waiter.set_result([] if outcome is None else outcome)
 
-        def deliver(outcome: list[Row] | Exception | None) -> None:  # in the driver's thread
-            with suppress(RuntimeError):  # the loop has ended; so has whoever asked
-                loop.call_soon_threadsafe(answer, [] if outcome is None else outcome)
+        def deliver(outcome: list[Row] | Exception | None) -> None:  # in the loop's thread, as a rule
+            self._connections.on_loop(answer, outcome)
 
         try:
             self._session.execute_async(statement, parameters, **options).add_callbacks(deliver, deliver)
@@ -117,7 +111,9 @@ class CassandraSession:
         return outcome
 
 
-def _connect(hosts: Sequence[str], port: int, settings: StoreSettings) -> tuple[Cluster, Session]:
+def _connect(
+    hosts: Sequence[str], port: int, settings: StoreSettings, connections: type[LoopConnection]
+) -> tuple[Cluster, Session]:
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         # Quorums of writes and reads overlap: a read sees each comment that was acknowledged before it began, whichever
@@ -134,6 +130,7 @@ def _connect(hosts: Sequence[str], port: int, settings: StoreSettings) -> tuple[
         list(hosts),
         port=port,
         protocol_version=PROTOCOL_VERSION,
+        connection_class=connections,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         # Without it some sizes of request wait 40 ms each for a delayed acknowledgement.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],

@@ -1,23 +1,22 @@
 """Comments/s that become durable in Cassandra: the write path's batches, beside the driver's way with single inserts.
 
-Both in this process, one after the other, into the same tables, with the same session and consistency, until each is
-acknowledged. No HTTP here: history_http.py has the whole way.
+Both in this process, one after the other, into the same tables, with the same consistency, until each is acknowledged.
+No HTTP here: history_http.py has the whole way.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cassandra.cluster import Session
+from cassandra import ConsistencyLevel
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.query import PreparedStatement
 
 from history.cassandra_batches import INSERT_COMMENT, written_us
-from history.cassandra_session import CassandraSession
-from history.cassandra_store import CassandraStore
+from history.cassandra_session import PROTOCOL_VERSION
 from history.cassandra_tables import bucket_of
-from history.config import StoreSettings
 from history.group_commit import GroupCommit
 from history.ids import IdSource
 from history.model import Author, Comment
@@ -35,30 +34,47 @@ class Rate:
 
 
 class Both:
-    """One session and one store, for both ways"""
+    """A store, and a session of the driver as it comes, with the store's consistency, for the same tables"""
 
-    def __init__(self, session: CassandraSession, store: CassandraStore, insert: PreparedStatement) -> None:
-        self._session = session
+    def __init__(self, store: Store, cluster: Cluster, keyspace: str) -> None:
         self._store = store
-        self._insert = insert
+        self._cluster = cluster
+        self._keyspace = keyspace
 
     @classmethod
     async def open(cls, url: str) -> "Both":
         """Makes the tables. Raises StoreUnavailable."""
         names = parse_store_url(url)
         assert isinstance(names, CassandraUrl)
-        session = await CassandraSession.connect(names.hosts, names.port, StoreSettings())
-        store = await CassandraStore.open(session, names.keyspace, StoreSettings())
-        return cls(session, store, await session.prepare(INSERT_COMMENT.replace("$keyspace", names.keyspace)))
+        profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM)
+        cluster = Cluster(
+            names.hosts,
+            port=names.port,
+            protocol_version=PROTOCOL_VERSION,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        return cls(await open_store(url), cluster, names.keyspace)
 
     async def close(self) -> None:
+        await asyncio.to_thread(self._cluster.shutdown)
         await self._store.close()
 
     async def singles(self, settings: HistorySettings) -> Rate:
-        return await asyncio.to_thread(_singles, self._session.driver, self._insert, settings)
+        return await asyncio.to_thread(self._singles, settings)
 
     async def grouped(self, settings: HistorySettings) -> Rate:
         return await grouped(self._store, settings)
+
+    def _singles(self, settings: HistorySettings) -> Rate:
+        session = self._cluster.connect()
+        insert = session.prepare(INSERT_COMMENT.replace("$keyspace", self._keyspace))
+        count = settings.singles
+        begin_s, begin_cpu_s = time.monotonic(), time.process_time()
+        execute_concurrent_with_args(session, insert, _rows(count, settings.message), settings.singles_concurrency)
+        lasted_s, cpu_s = time.monotonic() - begin_s, time.process_time() - begin_cpu_s
+        session.shutdown()
+        return Rate(count / lasted_s, cpu_s / count * 1e6)
 
 
 async def grouped(store: Store, settings: HistorySettings) -> Rate:
@@ -91,13 +107,6 @@ async def warm(url: str, settings: HistorySettings) -> None:
         await grouped(store, replace(settings, seconds=settings.jit_s))
     finally:
         await store.close()
-
-
-def _singles(session: Session, insert: PreparedStatement, settings: HistorySettings) -> Rate:
-    count = settings.singles
-    begin_s, begin_cpu_s = time.monotonic(), time.process_time()
-    execute_concurrent_with_args(session, insert, _rows(count, settings.message), settings.singles_concurrency)
-    return Rate(count / (time.monotonic() - begin_s), (time.process_time() - begin_cpu_s) / count * 1e6)
 
 
 def _rows(count: int, message: str) -> Iterator[tuple[object, ...]]:

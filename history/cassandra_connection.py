@@ -1,0 +1,158 @@
+"""cassandra-driver's connections on the asyncio loop that asks, in place of a reactor in a thread of its own.
+
+With the driver's own reactors every request and every answer changes threads: each waits for Python's lock until the
+other thread lets go of it, up to 5 ms on a busy loop, while Cassandra has nothing to do. Here a request is on the wire
+before `execute_async` returns, and an answer is decoded where it is awaited. Whatever blocks (connecting, preparing)
+has to run in another thread: its answers come through this loop.
+
+Without TLS: the store's URL can't ask for it. Made after the driver's own reactors (cassandra.io), 3.30.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock, get_ident
+from typing import Any, ClassVar
+
+from cassandra.connection import Connection, ConnectionShutdown
+
+READ_BYTES = 64 * 1024
+"""asked for in one read: some hundred comments"""
+
+
+class LoopTimer:
+    """One call, later, on the loop. Made and cancelled by any thread."""
+
+    def __init__(self, owner: type["LoopConnection"], delay_s: float, callback: Callable[[], object]) -> None:
+        self._owner = owner
+        self._callback: Callable[[], object] | None = callback
+        self._handle: asyncio.TimerHandle | None = None
+        owner.on_loop(self._begin, delay_s)
+
+    def cancel(self) -> None:
+        self._callback = None
+        self._owner.on_loop(self._end)
+
+    def _begin(self, delay_s: float) -> None:
+        if self._callback is not None:
+            self._handle = self._owner.loop.call_later(delay_s, self._fire)
+
+    def _end(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _fire(self) -> None:
+        if self._callback is not None:
+            self._callback()
+
+
+class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no types
+    """`connection_class` makes the class for a loop: the driver makes the instances, and passes nothing of ours."""
+
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    thread: ClassVar[int]
+    """of the loop, by threading.get_ident()"""
+    is_closed: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Blocks while it connects."""
+        super().__init__(*args, **kwargs)
+        self._unsent = bytearray()
+        self._sending = Lock()
+        self._connect_socket()
+        self._socket.setblocking(False)
+        self.on_loop(self._listen)
+        self._send_options_message()
+
+    @classmethod
+    def on_loop(cls, call: Callable[..., object], *args: object) -> None:
+        """Now, in the loop's own thread; soon, from another one; never, if the loop has ended."""
+        if cls.loop.is_closed():
+            return
+        if get_ident() == cls.thread:
+            call(*args)
+        else:
+            with suppress(RuntimeError):
+                cls.loop.call_soon_threadsafe(call, *args)
+
+    @classmethod
+    def create_timer(cls, timeout: float, callback: Callable[[], object]) -> LoopTimer:
+        return LoopTimer(cls, timeout, callback)
+
+    def push(self, data: bytes) -> None:
+        """Sends, from any thread; what the kernel doesn't take now goes when it has room."""
+        with self._sending:
+            if not self._unsent:
+                try:
+                    sent = self._socket.send(data)
+                except BlockingIOError:
+                    sent = 0
+                except OSError as error:
+                    # Not here: who sends has not yet noted what it waits for.
+                    with suppress(RuntimeError):
+                        self.loop.call_soon_threadsafe(self.defunct, error)
+                    return
+                if sent == len(data):
+                    return
+                data = data[sent:]
+                self.on_loop(self._await_room)
+            self._unsent += data
+
+    def close(self) -> None:
+        with self.lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+        self.on_loop(self._leave)
+        if self.loop.is_closed():
+            self._socket.close()
+        if not self.is_defunct:  # otherwise `defunct` tells them
+            self.error_all_requests(ConnectionShutdown(f"the connection to {self.endpoint} was closed"))
+            self.connected_event.set()
+
+    def _listen(self) -> None:
+        if not self.is_closed:
+            self.loop.add_reader(self._socket.fileno(), self._read)
+
+    def _leave(self) -> None:
+        with self._sending:
+            self.loop.remove_reader(self._socket.fileno())
+            self.loop.remove_writer(self._socket.fileno())
+            self._socket.close()
+
+    def _await_room(self) -> None:
+        if not self.is_closed:
+            self.loop.add_writer(self._socket.fileno(), self._send_rest)
+
+    def _send_rest(self) -> None:
+        with self._sending:
+            try:
+                del self._unsent[: self._socket.send(self._unsent)]
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.loop.remove_writer(self._socket.fileno())
+                self.loop.call_soon(self.defunct, error)
+                return
+            if not self._unsent:
+                self.loop.remove_writer(self._socket.fileno())
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.defunct(error)
+            return
+        if data:
+            self._iobuf.write(data)
+            self.process_io_buffer()
+        else:
+            self.close()
+
+
+def connection_class() -> type[LoopConnection]:
+    """For `Cluster(connection_class=...)`, and the loop that runs now"""
+    attributes = {"loop": asyncio.get_running_loop(), "thread": get_ident()}
+    return type("ConnectionOfLoop", (LoopConnection,), attributes)

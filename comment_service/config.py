@@ -142,7 +142,13 @@ class Config(DispatcherSettings):
         10_000, ge=1, description="comments waiting for a write; beyond, 503: at 5,000/s they already wait 2 s"
     )
     commit_writes_max: int = Field(
-        1, ge=1, description="writes at a time: one suits SQLite's single writer, 4 hide Cassandra's round trip"
+        4, ge=1, description="writes at a time: beside one that is slow, or when a full one waits; one by one otherwise"
+    )
+    commit_patience_ms: int = Field(
+        20,
+        ge=0,
+        description="ms that a write may last until another begins beside it: some times what a healthy store needs: "
+        "one large write costs less than two small ones",
     )
     store_retry_max_ms: int = Field(5_000, ge=100, description="ms between two attempts to open a store that is away")
 

@@ -91,6 +91,7 @@ class Service:
             batch_max=config.commit_batch_max,
             pending_max=config.commit_pending_max,
             writes_max=config.commit_writes_max,
+            patience_ms=config.commit_patience_ms,
         )
         self.server = self._server(self._api(ids))
 

@@ -1,7 +1,9 @@
 """Many authors, few writes: what arrives during one write goes with the next one.
 
 An fsync or a round trip costs the same for one comment as for hundreds. While a write is under way, whatever arrives is
-collected; a lone comment is written at once, and the batches grow by themselves with the load. There is no timer here.
+collected; a lone comment is written at once, and the batches grow by themselves with the load. Large batches are what
+makes a busy store fast, so a second write begins beside the first one only when that would make them no larger (a full
+batch waits), or when the first one takes so long that nobody should wait for its end.
 """
 
 import asyncio
@@ -27,8 +29,8 @@ class GroupCommitStatistics:
 class GroupCommit:
     """Gathers single appends into batches for a store's `append`, in the order of arrival.
 
-    With one write at a time (the default) batches also end in that order; with more, which a store with a long round
-    trip wants, they may overtake each other. Belongs to one event loop.
+    With one write at a time (the default) batches also end in that order; with more they may overtake each other.
+    Belongs to one event loop.
     """
 
     def __init__(
@@ -38,15 +40,19 @@ class GroupCommit:
         batch_max: int,
         pending_max: int,
         writes_max: int = 1,
+        patience_ms: int = 0,
     ) -> None:
-        """batch_max: comments in one write. pending_max: comments waiting or being written. writes_max: at a time."""
+        """batch_max: comments in one write. pending_max: comments waiting or being written. writes_max: at a time.
+        patience_ms: how long a write may last until another one begins beside it."""
         self._append = append
         self._batch_max = batch_max
         self._pending_max = pending_max
         self._writes_max = writes_max
+        self._patience_s = patience_ms / 1000
         self._waiting: deque[Waiting] = deque()
         self._pending = 0
         self._writers: set[asyncio.Task[None]] = set()
+        self._slow: set[asyncio.Task[None]] = set()  # those whose write is under way for longer than patience_ms
         self._closed = False
         self._comments = 0
         self._writes = 0
@@ -64,11 +70,7 @@ class GroupCommit:
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append((comment, answer))
         self._pending += 1
-        # A new writer begins at the loop's next turn: all that arrives in this turn goes with it.
-        if len(self._writers) < self._writes_max:
-            writer = asyncio.create_task(self._write_until_empty())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)  # also of one that is cancelled before it begins
+        self._begin_if_due()
         if (outcome := await answer) is not None:
             raise outcome
 
@@ -81,21 +83,44 @@ class GroupCommit:
     def statistics(self) -> GroupCommitStatistics:
         return GroupCommitStatistics(self._pending, len(self._writers), self._comments, self._writes)
 
+    def _begin_if_due(self) -> None:
+        """A new writer, if what waits shouldn't wait for those under way. It begins at the loop's next turn: all that
+        arrives in this turn goes with it."""
+        count = len(self._writers)
+        if not self._waiting or count >= self._writes_max:
+            return
+        if count == len(self._slow) or len(self._waiting) >= self._batch_max:
+            writer = asyncio.create_task(self._write_until_empty())
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)  # also of one that is cancelled before it begins
+
     async def _write_until_empty(self) -> None:
+        loop, writer = asyncio.get_running_loop(), asyncio.current_task()
+        assert writer is not None
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))]
+            patience = loop.call_later(self._patience_s, self._lose_patience, writer)
             try:
                 await self._append([comment for comment, _ in batch])
             except Exception as error:
-                self._answer(batch, error)
+                outcome: Outcome = error
             except BaseException:  # this task was cancelled: the process ends
                 self._answer(batch, StoreUnavailable("the write was cancelled"))
                 raise
             else:
+                outcome = None
                 self._comments += len(batch)
-                self._answer(batch, None)
+            finally:
+                patience.cancel()
+                self._slow.discard(writer)
+            # Soon: the next write goes out first, and the store works on it while these authors are answered.
+            loop.call_soon(self._answer, batch, outcome)
         # At once, not by the callback: whoever comes before that has run would wait for a writer that takes no more.
-        self._writers.discard(asyncio.current_task())
+        self._writers.discard(writer)
+
+    def _lose_patience(self, writer: asyncio.Task[None]) -> None:
+        self._slow.add(writer)
+        self._begin_if_due()
 
     def _answer(self, batch: Sequence[Waiting], outcome: Outcome) -> None:
         """A result, never `set_exception`: asyncio would log each one whose waiter has gone."""

@@ -16,7 +16,7 @@ class HistorySettings:
     singles_concurrency: int = 200  # more gain nothing from one process of the driver
     authors: int = 5_000  # who wait at once for the write path; each has one comment under way
     batch_max: int = 1_000  # comments in one write: twice the service's default, for ten times its connections
-    writes_max: int = 4  # writes at a time, as a service with Cassandra is told
+    writes_max: int = 4  # writes at a time, the service's default
     depth: int = 1_000_000  # comments below which the deep page lies
     depth_step_ms: int = 10  # between two of them: 100 comments/s for three hours, 17 buckets
     depth_batch: int = 1_000  # comments in one append of the load

@@ -15,9 +15,6 @@ from scripts.benches.outage_cluster import BenchCluster
 from scripts.plan import free_ports, make_plan
 from scripts.processes import Process
 
-WRITES_AT_A_TIME = {"cassandra": "4", "sqlite": "1"}
-"""As comment_service's own help advises"""
-
 
 class OneCassandra(BenchCluster):
     """One node"""
@@ -97,7 +94,7 @@ async def comment_service(store: BenchStore) -> AsyncIterator[Served]:
         data=store.folder,
         ports=free_ports(2),
         log_format="json",
-        more_flags=lambda role: _flags(role, store.kind),
+        more_flags=lambda role: ("--log-level", "error"),
     )
     parts = (*plan["dispatcher"], *plan["comment-service"])
     processes = [
@@ -129,12 +126,6 @@ async def _running(processes: list[Process]) -> AsyncIterator[list[Process]]:
     finally:
         for process in reversed(processes):
             await process.stop()
-
-
-def _flags(role: str, kind: str) -> tuple[str, ...]:
-    if role == "comment-service":
-        return ("--log-level", "error", "--commit-writes-max", WRITES_AT_A_TIME[kind])
-    return ("--log-level", "error")
 
 
 def _ignore(_name: str, _line: str) -> None:

@@ -23,11 +23,13 @@ class GatedStore:
     batches: list[list[Comment]] = field(default_factory=list)
     gates: list["asyncio.Future[None]"] = field(default_factory=list)
     under_way_max: int = 0
+    begun: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))  # released by each write
 
     async def append(self, comments: Sequence[Comment]) -> None:
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.batches.append(list(comments))
         self.gates.append(gate)
+        self.begun.release()
         self.under_way_max = max(self.under_way_max, sum(not gate.done() for gate in self.gates))
         await gate
 
@@ -87,6 +89,63 @@ async def test_too_many_waiting_are_refused_and_the_others_go_on() -> None:
     assert [comment.id for batch in store.batches for comment in batch] == [0, 1, 2]
 
 
+async def test_a_full_batch_does_not_wait_for_the_write_under_way() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=3, pending_max=100, writes_max=2, patience_ms=60_000)
+    waiters = [asyncio.create_task(commit.append(a_comment(0)))]
+    await turns()
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in (1, 2)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1]
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in (3, 4, 5, 6, 7, 8)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1, 3]  # and no third one beside them
+    for _ in range(4):
+        store.finish()
+        await turns()
+    await asyncio.gather(*waiters)
+    assert [len(batch) for batch in store.batches] == [1, 3, 3, 2]
+
+
+async def test_nobody_waits_for_the_end_of_a_slow_write() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=100, pending_max=100, writes_max=2, patience_ms=0)
+    first = asyncio.create_task(commit.append(a_comment(0)))
+    second = asyncio.create_task(commit.append(a_comment(1)))
+    await store.begun.acquire()
+    third = asyncio.create_task(commit.append(a_comment(2)))
+    await store.begun.acquire()
+    store.gates[1].set_result(None)
+    await third
+    assert not first.done()
+    fourth = asyncio.create_task(commit.append(a_comment(3)))  # the first one is slow still
+    await store.begun.acquire()
+    store.finish()
+    store.finish()
+    await asyncio.gather(first, second, fourth)
+    assert [[comment.id for comment in batch] for batch in store.batches] == [[0, 1], [2], [3]]
+
+
+async def test_the_next_write_begins_before_the_authors_of_the_last_one_are_answered() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=100, pending_max=100)
+    begun: list[int] = []
+
+    async def author(number: int) -> None:
+        await commit.append(a_comment(number))
+        begun.append(len(store.batches))
+
+    first = asyncio.create_task(author(0))
+    await turns()
+    second = asyncio.create_task(author(1))
+    await turns()
+    store.finish()
+    await first
+    assert begun == [2]
+    store.finish()
+    await second
+
+
 async def test_each_waiter_of_a_failed_batch_gets_an_error_of_its_own() -> None:
     store = GatedStore()
     commit = GroupCommit(store.append, batch_max=10, pending_max=10)
@@ -132,14 +191,26 @@ steps = st.lists(
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps=steps, batch_max=st.integers(1, 5), pending_max=st.integers(1, 12), writes_max=st.integers(1, 3))
-def test_every_schedule(steps: list[Step], batch_max: int, pending_max: int, writes_max: int) -> None:
-    asyncio.run(_run_schedule(steps, batch_max, pending_max, writes_max))
+@given(
+    steps=steps,
+    batch_max=st.integers(1, 5),
+    pending_max=st.integers(1, 12),
+    writes_max=st.integers(1, 3),
+    patience_ms=st.sampled_from([0, 1, 60_000]),
+)
+def test_every_schedule(steps: list[Step], batch_max: int, pending_max: int, writes_max: int, patience_ms: int) -> None:
+    asyncio.run(_run_schedule(steps, batch_max, pending_max, writes_max, patience_ms))
 
 
-async def _run_schedule(steps: list[Step], batch_max: int, pending_max: int, writes_max: int) -> None:
+async def _run_schedule(steps: list[Step], batch_max: int, pending_max: int, writes_max: int, patience_ms: int) -> None:
     store = GatedStore()
-    commit = GroupCommit(store.append, batch_max=batch_max, pending_max=pending_max, writes_max=writes_max)
+    commit = GroupCommit(
+        store.append,
+        batch_max=batch_max,
+        pending_max=pending_max,
+        writes_max=writes_max,
+        patience_ms=patience_ms,
+    )
     waiters: list[asyncio.Task[None]] = []
     for step, which in steps:
         if step == "append":

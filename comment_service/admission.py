@@ -8,6 +8,7 @@ Rule 3: what is refused here never gets an id, so nothing of it is stored or pub
 
 from dataclasses import dataclass
 
+import msgspec
 from msgspec import UNSET
 
 from comment_service.body import CommentFields, parse
@@ -17,8 +18,7 @@ from comment_service.visible import has_visible_character
 from history.model import Author, InvalidVideoId, check_video_id
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A comment that may be written: all but its id and its time. Equal drafts say the same."""
 
     video_id: str

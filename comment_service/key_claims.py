@@ -22,8 +22,10 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from comment_service.errors import IdempotencyKeyReused
 from comment_service.idempotency import Key
@@ -77,7 +79,7 @@ class KeyClaims:
             return comment
         if first.digest != claim.digest:
             raise IdempotencyKeyReused
-        return replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms)
+        return msgspec.structs.replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms)
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""

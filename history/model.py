@@ -33,15 +33,14 @@ def check_video_id(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Author:
+class Author(msgspec.Struct, frozen=True, gc=False):
     id: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
-    """A comment as it was accepted. `id` is 64-bit and time-ordered (see history/ids.py)."""
+class Comment(msgspec.Struct, frozen=True, gc=False):
+    """A comment as it was accepted. `id` is 64-bit and time-ordered (see history/ids.py). A Struct, for there are many
+    of them: made ten times as fast as a frozen dataclass, and the collector of cycles doesn't look at it."""
 
     id: int
     video_id: str

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from comment_service.admission import Draft
@@ -81,7 +81,7 @@ async def test_after_a_restart_the_first_answer_comes_again(history: History) ->
 async def test_what_a_dead_process_had_claimed_is_completed(history: History) -> None:
     """Killed between the claim and the comment"""
     now_ms = time.time_ns() // 1_000_000
-    claimed = replace(comment(first_id_at(now_ms)), created_at_ms=now_ms)
+    claimed = msgspec.structs.replace(comment(first_id_at(now_ms)), created_at_ms=now_ms)
     await Process(0, history).claims.first(Key(ANN.id, "demo", "key"), claimed)
     survivor = Process(1, history)
     await survivor.intake.accept(DRAFT, None)

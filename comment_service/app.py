@@ -19,6 +19,7 @@ from comment_service.erasing import ErasingApi
 from comment_service.errors import ServiceError, WrongMethod
 from comment_service.fast_create import CREATE_ERROR, FastCreate
 from comment_service.fast_page import FastPage
+from comment_service.http_protocol import Take
 from comment_service.intake import Intake
 from comment_service.kept_pages import KeptPages
 from comment_service.page_files import PageFiles
@@ -140,8 +141,8 @@ class Methods:
         await app(scope, receive, send)
 
 
-def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> ASGIApp:
-    """The ASGI app. Each path has its methods here, and nowhere else."""
+def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> tuple[ASGIApp, Take]:
+    """The ASGI app, and the short way past it. Each path has its methods here, and nowhere else."""
     page_files = PageFiles()
     cors_rules: dict[str, Any] = {
         "allow_origins": cors_origins,
@@ -180,5 +181,6 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> ASGIAp
     )
     app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
     whole = WholeAnswers(Cors(app, **cors_rules))
-    fast_page = FastPage(app, whole, api.kept_pages)
-    return FastCreate(fast_page, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)
+    page = FastPage(whole, api.kept_pages)
+    create = FastCreate(app, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)
+    return app, lambda cycle, run: page.take(cycle, run) or create.take(cycle, run)

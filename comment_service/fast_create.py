@@ -1,22 +1,25 @@
-"""POST /comment/create without what a web framework does for each request: an ASGI app in front of the other one.
+"""POST /comment/create without what a web framework does for each request.
 
-Middleware, routing, Request and Response objects cost more than the comment itself. Here a request that is right at
-first sight is read, admitted, written and answered by itself. Whatever is unusual goes on to the app behind, untouched;
+A task, middleware, routing, Request and Response objects cost more than the comment itself. Here a request that is
+right at first sight is read, admitted, written and answered by itself. Whatever is unusual goes to the app, untouched;
 whatever fails does too, with its error in the scope, so that every refusal has one form and one place. Both ways give
 the same answers: tests/comment_service/test_fast_create.py holds them side by side.
 
-Right at first sight: JSON as it is, no Idempotency-Key, and a body that has already arrived when the app is called, as
-nearly every POST's has (http_protocol.py says so). Nothing here waits for a sender, so no timer is needed.
+Right at first sight: JSON as it is, no Idempotency-Key, arrived whole (http_protocol.py), and a video of which is known
+that it takes comments.
 """
 
+from functools import partial
+
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from comment_service.admission import Admission
 from comment_service.errors import BodyTooLarge
-from comment_service.http_protocol import cycle_of, whole_body
+from comment_service.http_protocol import Run
 from comment_service.intake import Intake
 from comment_service.whole_answers import Head, WholeAnswers
-from history.model import comment_json
+from history.model import Comment, comment_json
 
 PATH = "/comment/create"
 HEAD = Head(200, [(b"content-type", b"application/json")])
@@ -31,16 +34,18 @@ class FastCreate:
     def __init__(
         self, app: ASGIApp, answers: WholeAnswers, admission: Admission, intake: Intake, *, body_bytes_max: int
     ) -> None:
+        """app: tells refusals."""
         self._app = app
         self._answers = answers
         self._admission = admission
         self._intake = intake
         self._body_bytes_max = body_bytes_max
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") != PATH or scope["method"] != "POST" or (cycle := cycle_of(scope)) is None:
-            await self._app(scope, receive, send)
-            return
+    def take(self, cycle: RequestResponseCycle, run: Run) -> bool:
+        """See http_protocol.Take."""
+        scope = cycle.scope
+        if scope["path"] != PATH or scope["method"] != "POST":
+            return False
         is_json, origin = False, None
         for name, value in scope["headers"]:
             if name == b"content-type":
@@ -53,20 +58,30 @@ class FastCreate:
                 is_json = False
                 break
         if not is_json:
-            await self._app(scope, receive, send)
-            return
-        body = whole_body(cycle)
-        if body is None:
-            return
+            return False
         try:
-            if len(body) > self._body_bytes_max:
+            if len(cycle.body) > self._body_bytes_max:
                 raise BodyTooLarge(self._body_bytes_max)
-            comment = await self._intake.accept(self._admission.admit(body), None)
+            draft = self._admission.admit(bytes(cycle.body))
+            return self._intake.begin(draft, partial(self._answer, cycle, run, origin))
         except Exception as error:
-            scope[CREATE_ERROR] = error
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                del scope[CREATE_ERROR]  # its traceback holds this frame, and so the scope
-            return
-        await self._answers.send(scope, send, origin, HEAD, comment_json(comment))
+            self._refuse(cycle, run, error)
+            return True
+
+    def _answer(
+        self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, outcome: Comment | Exception
+    ) -> None:
+        if isinstance(outcome, Comment):
+            self._answers.give(cycle, run, origin, HEAD, comment_json(outcome))
+        else:
+            self._refuse(cycle, run, outcome)
+
+    def _refuse(self, cycle: RequestResponseCycle, run: Run, error: Exception) -> None:
+        cycle.scope[CREATE_ERROR] = error  # type: ignore[literal-required]  # ours, not ASGI's
+        run(self._tell_error)
+
+    async def _tell_error(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            del scope[CREATE_ERROR]  # its traceback holds frames, and they the scope

@@ -1,22 +1,29 @@
-"""uvicorn's HTTP connection with the bounds that it leaves to a proxy in front.
+"""uvicorn's HTTP connection with the bounds that it leaves to a proxy in front, and a short way for most requests.
 
-uvicorn (0.54) waits for ever for the first request of a connection, and takes a head of any size. Here a head must be
-complete within a time and a size, so that connections which never ask anything can't use up the files that the
-process may open. A body has its own bounds, in request_parts.py.
+**Bounds.** uvicorn (0.54) waits for ever for the first request of a connection, and takes a head of any size. Here a
+head must be complete within a time and a size, so that connections which never ask anything can't use up the files that
+the process may open. A body has its own bounds, in request_parts.py.
+
+**The short way.** uvicorn makes a task for a request when its head is there. Most requests arrive whole, in one read:
+they are offered to `take` first, which may answer without a task.
 """
 
 import asyncio
-import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from proto.http import error_response
 
-CYCLE = "comment_service.cycle"
-"""In a scope: a weak reference to uvicorn's cycle of this request, for `cycle_of`. The cycle holds its scope; if that
-held it, too, each request and its body would wait for the garbage collector."""
+Run = Callable[[ASGIApp], None]
+"""Has an app answer the request, in a task of its own, as uvicorn does with the service's app"""
+
+Take = Callable[[RequestResponseCycle, Run], bool]
+"""Takes a request that has arrived whole, and sees to its answer, now or later. False: it isn't for this way, and
+nothing was done. Must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +33,6 @@ class ConnectionLimits:
     head_timeout_ms: int
     head_bytes_max: int
     connections_max: int
-
-
-def cycle_of(scope: Scope) -> RequestResponseCycle | None:
-    """uvicorn's cycle of this request, for `write_whole`. It is there once the whole body has arrived, for
-    `whole_body`, and until the app returns."""
-    reference = scope.get(CYCLE)
-    return None if reference is None else reference()
-
-
-def whole_body(cycle: RequestResponseCycle) -> bytes | None:
-    """What `receive` would give; None: nobody is there any more, or the request has its answer."""
-    return None if cycle.disconnected or cycle.response_complete else bytes(cycle.body)
 
 
 def write_whole(cycle: RequestResponseCycle, status_line: bytes, lines: bytes, body: bytes) -> bool:
@@ -66,9 +61,12 @@ async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """`limits` is set by `http_protocol`: uvicorn makes the instances, and passes nothing of ours."""
+    """`limits` and `take` are set by `http_protocol`: uvicorn makes the instances, and passes nothing of ours."""
 
     limits: ConnectionLimits
+    take: Take
+    _held: tuple[RequestResponseCycle, ASGIApp] | None = None  # its head is complete, and its task is not made
+    _holds = False
     _head_deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _head_is_due = False
@@ -90,6 +88,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_bytes = 0
             self._head_is_due = True
         super().data_received(data)
+        if self._held is not None:  # the rest of its body comes later: somebody has to wait for it
+            self._begin_held()
         if self._head_is_due and self._head_deadline is None:
             self._await_head()  # only now: most heads come whole, and need no timer
         if self._head_deadline is not None:
@@ -99,13 +99,31 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_is_complete()
-        self._in_body = True
+        self._in_body = self._holds = True
         super().on_headers_complete()
+        self._holds = False
 
     def on_message_complete(self) -> None:
         self._in_body = False
-        self.scope[CYCLE] = weakref.ref(self.cycle)  # type: ignore[literal-required]  # ours, not ASGI's
         super().on_message_complete()
+        if self._held is not None:
+            self._begin_held()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGIApp) -> None:  # type: ignore[override]
+        if self._holds and app is not overloaded:
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+
+    def _begin_held(self) -> None:
+        assert self._held is not None
+        cycle, app = self._held
+        self._held = None
+        if self.transport.is_closing():  # what came behind the head was no HTTP
+            return
+        run: Run = partial(self._start_asgi_task, cycle)
+        if cycle.more_body or not self.take(cycle, run):
+            run(app)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "malformed_request", "this is not HTTP/1.1 as RFC 9112 has it")
@@ -129,6 +147,6 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def http_protocol(limits: ConnectionLimits) -> type[HttpProtocol]:
+def http_protocol(limits: ConnectionLimits, take: Take) -> type[HttpProtocol]:
     """The class for `uvicorn.Config(http=...)`"""
-    return type("LimitedHttpProtocol", (HttpProtocol,), {"limits": limits})
+    return type("OurHttpProtocol", (HttpProtocol,), {"limits": limits, "take": staticmethod(take)})

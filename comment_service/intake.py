@@ -1,6 +1,7 @@
 """The write path: an accepted draft gets its id, becomes durable, is acknowledged, and is handed to the publisher."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -54,10 +55,40 @@ class Intake:
         write = partial(self._write, draft, key)
         return await self._first_answers.once(key, draft, write, int(time.monotonic() * 1000))
 
+    def begin(self, draft: Draft, answered: Callable[[Comment | Exception], None]) -> bool:
+        """`accept` of a draft without a key, for whoever doesn't wait: `answered` gets what `accept` returns or raises.
+
+        False: nothing was done, for the store has to be asked first whether the video takes comments. Raises what can
+        be said at once.
+        """
+        if not self._gate.is_checked(draft.video_id):
+            return False
+        comment = self._comment(draft)
+        self._publisher.begin(comment.id)
+        try:
+            self._commit.submit(comment, partial(self._end, comment, answered))
+        except BaseException:
+            self._publisher.forget(comment.id)
+            raise
+        return True
+
+    def _end(
+        self, comment: Comment, answered: Callable[[Comment | Exception], None], outcome: Exception | None
+    ) -> None:
+        if outcome is None:
+            self._publisher.put(comment)
+            answered(comment)
+        else:
+            self._publisher.forget(comment.id)
+            answered(outcome)
+
+    def _comment(self, draft: Draft) -> Comment:
+        now_ms = time.time_ns() // 1_000_000
+        return Comment(self._ids.next(now_ms), draft.video_id, draft.author, draft.message, now_ms)
+
     async def _write(self, draft: Draft, key: Key | None) -> Comment:
         await self._gate.check(draft.video_id)
-        now_ms = time.time_ns() // 1_000_000
-        comment = Comment(self._ids.next(now_ms), draft.video_id, draft.author, draft.message, now_ms)
+        comment = self._comment(draft)
         self._publisher.begin(comment.id)
         try:
             first = comment if key is None else await self._claims.first(key, comment)

@@ -186,10 +186,11 @@ class Service:
             retry_after_max_s=config.retry_after_max_s,
             refused=self._tally.refused,
         )
+        app, take = make_app(api, answers, config.cors_origins.split(","))
         return HttpServer(
             uvicorn.Config(
-                make_app(api, answers, config.cors_origins.split(",")),
-                http=http_protocol(config.connection_limits()),
+                app,
+                http=http_protocol(config.connection_limits(), take),
                 ws="none",
                 lifespan="off",
                 access_log=False,

@@ -51,16 +51,24 @@ class VideoGate:
 
     async def check(self, video_id: str) -> None:
         """Raises VideoEnded, VideoUnknown. Waits only for the first look, or after a long silence; look_ms at most."""
-        if self._is_open:
+        if self.is_checked(video_id):
             return
+        look = await asyncio.shield(self._begin_look(video_id))
+        if look.refusal is not None:
+            raise look.refusal(video_id)
+
+    def is_checked(self, video_id: str) -> bool:
+        """Whether `check` would return at once. Raises VideoEnded, VideoUnknown."""
+        if self._is_open:
+            return True
         look = self._looks.get(video_id)
-        age_ms = self._settings.stale_ms if look is None else _now_ms() - look.at_ms
-        if look is None or age_ms >= self._settings.stale_ms:
-            look = await asyncio.shield(self._begin_look(video_id))
-        elif age_ms >= self._settings.fresh_ms:
+        if look is None or (age_ms := _now_ms() - look.at_ms) >= self._settings.stale_ms:
+            return False
+        if age_ms >= self._settings.fresh_ms:
             self._begin_look(video_id)
         if look.refusal is not None:
             raise look.refusal(video_id)
+        return True
 
     def learn(self, video: Video) -> None:
         """What this process has just stored needs no look."""

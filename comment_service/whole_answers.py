@@ -6,13 +6,15 @@ for byte; where it can't be written at once (http_protocol.py says when), it goe
 """
 
 from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from comment_service.answers import Cors
-from comment_service.http_protocol import cycle_of, write_whole
+from comment_service.http_protocol import Run, write_whole
 
 ORIGINS_MAX = 256
 """Origins whose headers are remembered. Browsers send their page's origin, and these are few; strangers send any."""
@@ -40,15 +42,21 @@ class WholeAnswers:
         self._cors = cors
         self._origins: dict[bytes | None, Head] = {}
 
-    async def send(self, scope: Scope, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
-        """origin: the request's header."""
+    def give(self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
+        """Answers the request. origin: its header."""
+        added = self._origins.get(origin)
+        if added is None or not write_whole(
+            cycle, head.status_line, _length(head, body) + head.lines + added.lines, body
+        ):
+            run(partial(self._send, origin, head, body))
+
+    async def _send(
+        self, origin: bytes | None, head: Head, body: bytes, _scope: Scope, _receive: Receive, send: Send
+    ) -> None:
+        """An ASGI app, once the first three are given"""
         added = self._origins.get(origin) or await self._head_for(origin)
-        length = b"" if head.status == HTTPStatus.NOT_MODIFIED else b"content-length: %d\r\n" % len(body)
-        cycle = cycle_of(scope)
-        if cycle is not None and write_whole(cycle, head.status_line, length + head.lines + added.lines, body):
-            return
         headers = [*head.headers, *added.headers]
-        if length:
+        if head.status != HTTPStatus.NOT_MODIFIED:
             headers.insert(0, (b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": head.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -66,3 +74,7 @@ class WholeAnswers:
             self._origins.clear()
         head = self._origins[origin] = Head(HTTPStatus.OK, added)
         return head
+
+
+def _length(head: Head, body: bytes) -> bytes:
+    return b"" if head.status == HTTPStatus.NOT_MODIFIED else b"content-length: %d\r\n" % len(body)

@@ -15,7 +15,7 @@ from history.model import Comment
 from history.store import StoreError, StoreOverloaded, StoreUnavailable
 
 Outcome = Exception | None
-Waiting = tuple[Comment, "asyncio.Future[Outcome]"]
+Waiting = tuple[Comment, Callable[[Outcome], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +63,24 @@ class GroupCommit:
         Raises StoreOverloaded when `pending_max` is reached, and what its own batch's write raised. If the caller is
         cancelled the comment may be stored or not, as after an error; the others of the batch don't notice.
         """
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        # A result, never `set_exception`: asyncio would log each one whose waiter has gone.
+        self.submit(comment, lambda outcome: None if answer.done() else answer.set_result(outcome))
+        if (outcome := await answer) is not None:
+            raise outcome
+
+    def submit(self, comment: Comment, answered: Callable[[Outcome], None]) -> None:
+        """The same without waiting: `answered` gets None once the comment is durable, or the error. It must not raise.
+
+        Raises StoreOverloaded and StoreUnavailable for what isn't taken at all.
+        """
         if self._closed:
             raise StoreUnavailable("the write path is closing")
         if self._pending >= self._pending_max:
             raise StoreOverloaded(f"{self._pending} comments are waiting to be written already")
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append((comment, answer))
+        self._waiting.append((comment, answered))
         self._pending += 1
         self._begin_if_due()
-        if (outcome := await answer) is not None:
-            raise outcome
 
     async def close(self) -> None:
         """Takes nothing more, and returns when everything accepted is written or has failed."""
@@ -113,8 +121,10 @@ class GroupCommit:
             finally:
                 patience.cancel()
                 self._slow.discard(writer)
-            # Soon: the next write goes out first, and the store works on it while these authors are answered.
-            loop.call_soon(self._answer, batch, outcome)
+            if self._waiting:  # the next write goes out first: the store works on it while these authors are answered
+                loop.call_soon(self._answer, batch, outcome)
+            else:
+                self._answer(batch, outcome)
         # At once, not by the callback: whoever comes before that has run would wait for a writer that takes no more.
         self._writers.discard(writer)
 
@@ -123,12 +133,13 @@ class GroupCommit:
         self._begin_if_due()
 
     def _answer(self, batch: Sequence[Waiting], outcome: Outcome) -> None:
-        """A result, never `set_exception`: asyncio would log each one whose waiter has gone."""
         self._writes += 1
         self._pending -= len(batch)
-        for _, answer in batch:
-            if not answer.done():
-                answer.set_result(None if outcome is None else _own_copy(outcome))
+        for _, answered in batch:
+            try:
+                answered(None if outcome is None else _own_copy(outcome))
+            except Exception as error:  # the others have to hear of it all the same
+                asyncio.get_running_loop().call_exception_handler({"message": "answering failed", "exception": error})
 
 
 def _own_copy(outcome: Exception) -> Exception:

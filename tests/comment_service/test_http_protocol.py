@@ -12,7 +12,7 @@ import pytest
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from comment_service.http_protocol import whole_body, write_whole
+from comment_service.http_protocol import write_whole
 from tests.comment_service.conftest import RunningService, StartService
 from tests.waiting import eventually
 
@@ -211,10 +211,94 @@ async def test_what_is_unusual_is_left_to_uvicorn(facts: dict[str, Any]) -> None
     assert (cycle.written, cycle.responses) == ([], 0)
 
 
-async def test_a_body_is_there_as_long_as_somebody_waits() -> None:
-    assert whole_body(Written(body=bytearray(b"{}"))) == b"{}"  # type: ignore[arg-type]
-    for facts in ({"disconnected": True}, {"response_complete": True}):
-        assert whole_body(Written(**facts)) is None  # type: ignore[arg-type]
+async def answers(reader: asyncio.StreamReader, count: int) -> list[tuple[int, Any]]:
+    """Status and JSON of so many answers on one connection"""
+    found: list[tuple[int, Any]] = []
+    async with asyncio.timeout(20):
+        while len(found) < count:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+            found.append((int(head.split()[1]), json.loads(await reader.readexactly(length))))
+    return found
+
+
+def said(message: str) -> bytes:
+    body = b'{"liveVideoId":"demo","message":"%b"}' % message.encode()
+    return POST % (len(body), body)
+
+
+async def test_posts_in_a_row_are_answered_in_order(start_service: StartService) -> None:
+    running = await start_service()
+    async with connection(running) as (reader, writer):
+        writer.write(said("0") + said("1") + GET + said("2") + POST % (1, b"{") + said("3"))
+        got = await answers(reader, 6)
+    assert [status for status, _ in got] == [200, 200, 200, 200, 400, 200]
+    assert [words["message"] for _, words in got if "message" in words] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("cut", [10, -60, -20, -1])
+async def test_a_post_that_arrives_in_pieces(start_service: StartService, cut: int) -> None:
+    running = await start_service()
+    async with connection(running) as (reader, writer):
+        for message in ("first", "second"):
+            whole = said(message)
+            writer.write(whole[:cut])
+            await writer.drain()
+            async with running.http.get("/health/live") as answer:  # by then the first piece has been read
+                assert answer.status == 200
+            writer.write(whole[cut:])
+            ((status, words),) = await answers(reader, 1)
+            assert (status, words["message"]) == (200, message)
+
+
+async def test_a_body_that_stops_being_http(start_service: StartService) -> None:
+    running = await start_service()
+    head = POST.partition(b"content-length")[0]
+    sent = head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\nzz\r\n"
+    await assert_refused(running, sent, b"400 ", "malformed_request")
+    assert not running.service.server.server_state.tasks
+
+
+async def test_a_post_under_way_is_answered_when_the_service_ends(start_service: StartService) -> None:
+    running = await start_service()
+    async with running.http.post("/comment/create", json={"videoId": "demo", "message": "warm"}) as answer:
+        assert answer.status == 200
+    go, append = asyncio.Event(), running.service.late_store.append
+
+    async def late(comments: Any) -> None:
+        await go.wait()
+        await append(comments)
+
+    running.service.late_store.append = late  # type: ignore[method-assign]
+    await running.http.close()
+    connections: set[Any] = running.service.server.server_state.connections
+    await eventually(lambda: not connections)
+    async with connection(running) as (reader, writer):
+        writer.write(said("the last"))
+        await eventually(lambda: running.service.commit.statistics().writes_under_way == 1)
+        running.service.stop()
+        (serving,) = [each for each in connections if each.cycle]
+        await eventually(lambda: not serving.cycle.keep_alive)  # uvicorn has told it to end with its answer
+        go.set()
+        ((status, words),) = await answers(reader, 1)
+        assert (status, words["message"]) == (200, "the last")
+        await assert_closed(reader)
+
+
+async def test_who_leaves_before_his_answer_has_said_it(start_service: StartService) -> None:
+    running = await start_service()
+    async with connection(running) as (_, writer):
+        writer.write(said("warm") + said("gone"))
+        await writer.drain()
+
+    async def is_there() -> bool:
+        async with running.http.get("/comments/demo") as answer:
+            return "gone" in await answer.text()
+
+    async with connection(running) as (_, writer):
+        writer.write(said("gone"))
+        await writer.drain()
+    await eventually(is_there)
 
 
 async def test_nobody_is_written_to_who_has_gone() -> None:

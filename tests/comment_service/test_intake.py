@@ -37,18 +37,18 @@ class Store:
 
 
 class Parts:
-    def __init__(self) -> None:
+    def __init__(self, gate: VideoGate | None = None) -> None:
         self.store = Store()
         self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
-        commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
+        self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         # The outbox has the publisher's three methods; a stream is not needed here.
         self.intake = Intake(
             IdSource(5),
-            commit,
+            self.commit,
             self.outbox,
             FirstAnswers(entries_max=9, keep_ms=60_000),
             KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0)),
-            VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
+            gate or VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
         )
 
 
@@ -103,6 +103,36 @@ async def test_a_retry_is_not_written_again() -> None:
     assert await parts.intake.accept(DRAFT, None) != first
     assert len(parts.store.stored) == 2
     assert parts.outbox.backlog == 2
+
+
+async def test_whoever_does_not_wait_is_told_alike() -> None:
+    parts = Parts()
+    told: asyncio.Queue[Comment | Exception] = asyncio.Queue()
+    assert parts.intake.begin(DRAFT, told.put_nowait)
+    assert not parts.outbox.is_empty
+    parts.store.go.set()
+    assert parts.store.stored == [await told.get()]
+    assert parts.outbox.backlog == 1
+    parts.store.error = StoreUnavailable("away")
+    assert parts.intake.begin(DRAFT, told.put_nowait)
+    assert isinstance(await told.get(), StoreUnavailable)
+    assert parts.outbox.backlog == 1
+    await parts.commit.close()
+    with pytest.raises(StoreUnavailable):
+        parts.intake.begin(DRAFT, told.put_nowait)
+    assert told.empty()
+    assert parts.outbox.low_id() == parts.store.stored[0].id  # nothing else is open
+
+
+async def test_a_video_that_nobody_has_looked_at_is_left_to_those_who_wait() -> None:
+    parts = Parts(VideoGate(no_video, GateSettings("refuse", "accept", 1_000, 5_000, 250, 10)))
+    parts.store.go.set()
+    assert not parts.intake.begin(DRAFT, lambda _: None)
+    assert parts.outbox.is_empty
+    await parts.intake.accept(DRAFT, None)
+    assert parts.intake.begin(DRAFT, lambda _: None)
+    await parts.commit.close()
+    assert len(parts.store.stored) == 2
 
 
 async def test_an_author_who_has_gone_leaves_nothing_open() -> None:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from starlette.types import ASGIApp
+
 from comment_service.answers import Cors
 from comment_service.whole_answers import ORIGINS_MAX, Head, WholeAnswers
 
@@ -14,13 +16,22 @@ def answers(**rules: Any) -> WholeAnswers:
     return WholeAnswers(Cors(nothing, **rules))
 
 
+class Ending:
+    """A request whose connection ends with the answer: uvicorn has to send it"""
+
+    keep_alive = False
+
+
 async def sent(whole: WholeAnswers, origin: bytes | None, head: Head, body: bytes) -> list[Any]:
     messages: list[Any] = []
+    apps: list[ASGIApp] = []
 
     async def send(message: Any) -> None:
         messages.append(message)
 
-    await whole.send({"type": "http"}, send, origin, head, body)
+    whole.give(Ending(), apps.append, origin, head, body)  # type: ignore[arg-type]
+    (app,) = apps
+    await app({"type": "http"}, nothing, send)
     return messages
 
 

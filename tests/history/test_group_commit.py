@@ -157,6 +157,26 @@ async def test_each_waiter_of_a_failed_batch_gets_an_error_of_its_own() -> None:
     assert len({id(error) for error in errors}) == 3
 
 
+async def test_an_answer_that_fails_keeps_none_from_the_others() -> None:
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=10, pending_max=10)
+
+    def fail(_: Exception | None) -> None:
+        raise ZeroDivisionError
+
+    commit.submit(a_comment(0), fail)
+    commit.submit(a_comment(2), lambda _: said.append("answered"))
+    waiter = asyncio.create_task(commit.append(a_comment(1)))
+    await turns()
+    store.finish()
+    await turns()
+    store.finish()
+    await waiter
+    assert said == ["answering failed", "answered"]
+
+
 async def test_close_writes_what_was_accepted_and_takes_nothing_more() -> None:
     store = GatedStore()
     commit = GroupCommit(store.append, batch_max=1, pending_max=10)

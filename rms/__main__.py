@@ -19,9 +19,9 @@ from rms.drain import Drain
 from rms.feeds import Feeds
 from rms.housekeeping import Housekeeper
 from rms.http_server import build_server, listen
-from rms.link import Identity
 from rms.metrics import NodeStatistics
 from rms.past import Past
+from rms.registration import Identity
 from rms.sweep import Sweeper
 from rms.upstream import Upstream
 from rms.viewers import Viewers

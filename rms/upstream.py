@@ -14,9 +14,10 @@ import structlog
 from history.ids import first_id_at
 from proto import dispatch_pb2
 from proto.replicas import replica_channel
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
-from rms.link import CLOCKS_APART_MS, Draining, Identity, Link, LinkStatistics, Served, video_viewers
-from rms.rooms import monotonic_ms, wall_ms
+from rms.link import Link, LinkStatistics
+from rms.registration import CLOCKS_APART_MS, Draining, Identity, Served, video_viewers
 
 log = structlog.stdlib.get_logger()
 

@@ -1,12 +1,14 @@
 """rms/link.py: the stream to a dispatcher, made, lost and made again."""
 
 import asyncio
+import random
 import zlib
 
 import aiohttp
+import pytest
 from structlog.testing import capture_logs
 
-from rms.rooms import wall_ms
+from rms.clocks import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment, ids
 from tests.rms.test_app import viewer
@@ -95,6 +97,52 @@ async def test_a_replica_that_does_not_acknowledge_is_left_and_tried_again(start
         assert [video.video_id for video in node.dispatcher.hellos[1].videos] == ["v"]
         node.dispatcher.deliver([comment(1)])
         assert ids(await raw.read_until(1)) == [comment(1).id]
+
+
+@pytest.fixture
+def waits_ms(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How long a link may wait before it connects again, each time; here it waits for nothing."""
+    waits: list[int] = []
+
+    def no_wait(least: float, most: float) -> float:
+        waits.append(round(most * 1_000))
+        return 0
+
+    monkeypatch.setattr(random, "uniform", no_wait)
+    return waits
+
+
+async def test_a_replica_that_never_acknowledges_is_tried_ever_more_rarely(
+    start_node: StartNode, waits_ms: list[int]
+) -> None:
+    """Each new stream makes all feeds read what they may have missed."""
+    node = await start_node(interest_ack_ms=100)
+    node.dispatcher.acknowledges_interest = False
+    link = node.node.upstream.statistics
+    for times in range(1, 7):
+        await node.node.feeds.enter(f"v{times}")
+        await eventually(lambda times=times: len(node.dispatcher.hellos) == times + 1 and link()[0].connected)  # type: ignore[misc]
+        assert waits_ms == [50, 100, 200, 400, 800, 1_000][:times]
+    node.dispatcher.acknowledges_interest = True
+    await node.node.feeds.enter("w")
+    assert node.dispatcher.interest["w"]
+    node.dispatcher.cut()
+    await eventually(lambda: len(node.dispatcher.hellos) == 8 and node.dispatcher.connected)
+    assert len(waits_ms) == 6, "a stream that was of use is made again at once"
+    node.dispatcher.acknowledges_interest = False
+    await node.node.feeds.enter("x")
+    await eventually(lambda: len(node.dispatcher.hellos) == 9)
+    assert waits_ms[6:] == [50]
+
+
+async def test_a_replica_that_ends_each_stream_at_once_is_tried_ever_more_rarely(
+    start_node: StartNode, waits_ms: list[int]
+) -> None:
+    node = await start_node(reconnect_ms_max=60_000)
+    for times in range(1, 4):
+        node.dispatcher.cut()
+        await eventually(lambda times=times: len(node.dispatcher.hellos) == times + 1 and node.dispatcher.connected)  # type: ignore[misc]
+    assert waits_ms == [50, 100, 200]
 
 
 async def test_a_silent_replica_is_left(start_node: StartNode) -> None:
@@ -190,5 +238,5 @@ async def test_what_a_peer_says_is_told_to_the_log_only(start_node: StartNode) -
         node.dispatcher.refuses = True
         node.dispatcher.cut()
         await eventually(lambda: node.node.upstream.statistics()[0].trouble == "the connection failed: UNAVAILABLE")
-    (told,) = (line for line in lines if line["event"] == "dispatcher can't be reached")
+    *_, told = (line for line in lines if line["event"] == "dispatcher can't be reached")
     assert (told["reason"], told["detail"]) == ("the connection failed: UNAVAILABLE", "refused by the test")

@@ -1,0 +1,224 @@
+"""One registration of this node at a replica, from its hello to the end of its stream: what each side has said, and
+what this side still has to say. link.py makes the stream, reads it and writes it.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from history.ids import first_id_at, time_of
+from history.model import Author, Comment, Erasure
+from proto import comment_pb2, dispatch_pb2
+from rms.clocks import wall_ms
+
+log = structlog.stdlib.get_logger()
+
+CLOCKS_APART_MS = 10_000
+"""how much the clocks of comment services and this node, and a comment's way, may differ: so much is read twice"""
+
+
+class Served(Protocol):
+    """What the feeds do for the links."""
+
+    useless: int
+    """comments that came for videos not served here"""
+
+    def deliver(self, comments: Iterable[Comment | Erasure]) -> None: ...
+    def catch_up(self, from_id: int) -> None: ...
+    def serving(self) -> dict[str, int]: ...
+    def changed_viewers(self) -> tuple[dict[str, int], int]: ...
+    def count(self, viewers: Mapping[str, int]) -> None: ...
+
+
+class Draining(Protocol):
+    """The operators' word, carried out."""
+
+    draining: bool
+
+    def start(self, over_ms: int) -> None: ...
+    def cancel(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """This life of this node. incarnation: grows with every life."""
+
+    node_id: str
+    incarnation: int
+    public_url: str
+    capacity: int
+
+
+class Registration:
+    """Built when the hello is due; of no use any more after `end`."""
+
+    def __init__(
+        self, address: str, identity: Identity, served: Served, draining: Draining, unrouted_from_id: int
+    ) -> None:
+        """unrouted_from_id: what the registration before had still to read, 0: nothing."""
+        self._address = address
+        self._identity = identity
+        self._served = served
+        self._draining = draining
+        self.welcomed = False
+        self.lease_ms = self.beat_ms = 0
+        self.has_acknowledged = False
+        """an interest, at least one"""
+        self.unrouted_from_id = unrouted_from_id
+        """from which id on to read for videos opened since a hello and before its welcome; 0: all are routed here"""
+        self._hello_ms = wall_ms()
+        self._counts = False  # its numbers of viewers are the ones that are told; true at one of the replicas
+        self._totals: dict[str, int] = {}  # viewers of this node's videos everywhere, as the replica has told
+        self._wake = asyncio.Event()
+        self._interest: dict[str, bool] = {}  # since the last Interest: joined (True) or left
+        self._number = 0  # of the last Interest
+        self._next_ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._acks: dict[int, asyncio.Future[None]] = {}
+        self._delivered = self._delivered_told = 0
+        self._beat: dispatch_pb2.Beat | None = None
+
+    def hello(self, silent_ms: int) -> dispatch_pb2.NodeMessage:
+        """The whole picture. To be asked for at once: each change of interest since it was built is said after it."""
+        serving = self._served.serving()
+        hello = dispatch_pb2.Hello(
+            node_id=self._identity.node_id,
+            incarnation=self._identity.incarnation,
+            public_url=self._identity.public_url,
+            capacity_viewers=self._identity.capacity,
+            load=dispatch_pb2.Load(viewers=sum(serving.values())),
+            videos=video_viewers(serving),
+            draining=self._draining.draining,
+            silent_ms=silent_ms,
+        )
+        return dispatch_pb2.NodeMessage(hello=hello)
+
+    # What the replica says
+
+    def welcome(self, welcome: dispatch_pb2.Welcome) -> None:
+        self.welcomed = True
+        self.lease_ms, self.beat_ms = welcome.lease_ms, welcome.beat_ms
+        log.info("dispatcher connected", dispatcher=self._address, replica=welcome.replica_id)
+        if welcome.catch_up_from_id:
+            self._catch_up(welcome.catch_up_from_id)
+        if not self._interest:
+            self._read_unrouted()  # of the registration before: they were in this hello
+
+    def take(self, message: dispatch_pb2.DispatcherMessage) -> int:
+        """Anything after the welcome. Returns how many comments it has brought."""
+        kind = message.WhichOneof("message")
+        if kind == "deliver":
+            self._served.deliver(map(_comment, message.deliver.comments))
+            self._acknowledge(message.deliver.number)
+            return len(message.deliver.comments)
+        if kind == "interest_ack":
+            self._interest_acknowledged(message.interest_ack.number)
+        elif kind == "beat_ack":
+            changed = {video.video_id: video.viewers for video in message.beat_ack.videos}
+            self._totals.update(changed)
+            if self._counts:
+                self._served.count(changed)
+        elif kind == "drain":
+            if message.drain.draining:
+                self._draining.start(message.drain.over_ms)
+            else:
+                self._draining.cancel()
+        elif kind == "catch_up":
+            # Acknowledged at once: from here on it is this node that owes these comments to its viewers.
+            self._catch_up(message.catch_up.from_id)
+            self._acknowledge(message.catch_up.number)
+        return 0
+
+    def _acknowledge(self, number: int) -> None:
+        self._delivered = number
+        self._wake.set()
+
+    def _interest_acknowledged(self, number: int) -> None:
+        ack = self._acks.pop(number, None)
+        if ack is not None:
+            self.has_acknowledged = True
+            if not ack.done():
+                ack.set_result(None)
+        self._read_unrouted()
+
+    def _read_unrouted(self) -> None:
+        """For videos that opened, and read their past, before the replica routed them here"""
+        if self.unrouted_from_id:
+            self._catch_up(self.unrouted_from_id)
+            self.unrouted_from_id = 0
+
+    def _catch_up(self, from_id: int) -> None:
+        log.info("catching up", dispatcher=self._address, from_ms_ago=wall_ms() - time_of(from_id))
+        self._served.catch_up(from_id)
+
+    # What this node says
+
+    async def to_say(self) -> list[dispatch_pb2.NodeMessage]:
+        """At least one message, as soon as there is one; with it all that has come together since the last call."""
+        while not (messages := self._messages()):
+            self._wake.clear()
+            await self._wake.wait()
+        return messages
+
+    def _messages(self) -> list[dispatch_pb2.NodeMessage]:
+        messages = []
+        if self._interest:
+            self._number += 1
+            changes, self._interest = self._interest, {}
+            self._acks[self._number], self._next_ack = self._next_ack, asyncio.get_running_loop().create_future()
+            interest = dispatch_pb2.Interest(
+                number=self._number,
+                joined=[video_id for video_id, joined in changes.items() if joined],
+                left=[video_id for video_id, joined in changes.items() if not joined],
+            )
+            messages.append(dispatch_pb2.NodeMessage(interest=interest))
+        if self._delivered != self._delivered_told:
+            self._delivered_told = self._delivered
+            messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=self._delivered)))
+        if self._beat is not None:
+            messages.append(dispatch_pb2.NodeMessage(beat=self._beat))
+            self._beat = None
+        return messages
+
+    def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
+        """The future is done when the replica has acknowledged, or the registration has ended. None: the replica hasn't
+        welcomed this node. For a video that joins before that, which may take long, history is read once it is
+        acknowledged."""
+        self._interest[video_id] = joined
+        if not joined:
+            self._totals.pop(video_id, None)
+        self._wake.set()
+        if self.welcomed:
+            return self._next_ack
+        if joined and not self.unrouted_from_id:
+            self.unrouted_from_id = first_id_at(self._hello_ms - CLOCKS_APART_MS)
+        return None
+
+    def beat(self, beat: dispatch_pb2.Beat) -> None:
+        self._beat = beat
+        self._wake.set()
+
+    def count(self, counts: bool) -> None:
+        """Whether this replica's numbers of viewers are the ones that are told"""
+        if counts and not self._counts:
+            self._served.count(self._totals)
+        self._counts = counts
+
+    def end(self) -> None:
+        """Whoever waits for this replica's word needn't any more: after the reconnect history fills what is missing."""
+        for ack in (*self._acks.values(), self._next_ack):
+            if not ack.done():
+                ack.set_result(None)
+
+
+def video_viewers(viewers: Mapping[str, int]) -> list[dispatch_pb2.VideoViewers]:
+    return [dispatch_pb2.VideoViewers(video_id=video_id, viewers=count) for video_id, count in viewers.items()]
+
+
+def _comment(message: comment_pb2.Comment) -> Comment | Erasure:
+    if message.erased_id:
+        return Erasure(message.id, message.video_id, message.erased_id)
+    author = Author(message.author.id, message.author.name)
+    return Comment(message.id, message.video_id, author, message.message, message.created_at_ms)

@@ -6,9 +6,9 @@ import random
 
 import structlog
 
+from rms.clocks import monotonic_ms
 from rms.config import RmsSettings
 from rms.feeds import Feeds
-from rms.rooms import monotonic_ms
 from rms.sse import event_frame
 from rms.sweep import Sweeper
 

@@ -3,9 +3,10 @@ watches."""
 
 import asyncio
 
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.feeds import Feeds
-from rms.rooms import Room, monotonic_ms, wall_ms
+from rms.rooms import Room
 from rms.sse import HEARTBEAT, event_frame
 from rms.sweep import Sweeper
 

@@ -1,30 +1,36 @@
 """A served video: its feed, and the audiences of the feed's editions."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from history.model import Comment, Erasure
 from rms.asking import Wish
 from rms.audience import Audience, Viewer
+from rms.clocks import monotonic_ms, wall_ms
 from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition
 from rms.feed import Feed
+from rms.resuming import Resuming
+from rms.sweep import Sweeper
 
 
 class Room:
-    """`feed` is there once `opened` is done."""
+    """`feed` and `resuming` are there once `opened` is done."""
 
     __slots__ = (
-        *("_on_behind", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds", "lacks_past"),
-        *("missed_from", "opened", "overflow_id", "pending", "told_viewers", "total_viewers", "video_id"),
+        *("_on_behind", "_sweeper", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds"),
+        *("lacks_past", "missed_from", "opened", "overflow_id", "pending", "resuming", "served", "told_viewers"),
+        *("total_viewers", "video_id"),
     )
 
     feed: Feed
+    resuming: Resuming
     opened: asyncio.Task[None]
 
-    def __init__(self, video_id: str, on_behind: Callable[["Room", Viewer], None]) -> None:
+    def __init__(self, video_id: str, sweeper: Sweeper, on_behind: Callable[["Room", Viewer], None]) -> None:
         """on_behind: called with a viewer that has fallen off its log; its socket is open and registered nowhere."""
         self.video_id = video_id
+        self._sweeper = sweeper
+        self.served = True  # until it is dropped
         self.audiences: dict[Wish, Audience] = {}
         self.pending: list[Comment | Erasure] | None = []  # came while history was read; None once open
         self.overflow_id = 0  # the smallest id that did not fit there
@@ -37,6 +43,29 @@ class Room:
         self.told_viewers = 0  # what the viewers were last told
         self.counted_ms = 0  # when
         self._on_behind = on_behind
+
+    def open(self, feed: Feed) -> None:
+        """From here on comments go into the feed; those that came before, first."""
+        self.feed, self.resuming = feed, Resuming(feed)
+        pending, self.pending = self.pending, None
+        for comment in pending or ():
+            self.append(comment)
+        self.miss(self.overflow_id)
+
+    def append(self, comment: Comment | Erasure) -> None:
+        """Gives a comment, or the word that one is erased, to all who are here; doubles are dropped."""
+        if isinstance(comment, Comment):
+            if self.feed.append(comment, wall_ms()):
+                self.publish()
+        elif self.feed.erase(comment, wall_ms()):
+            for audience in self.audiences.values():
+                audience.edition.forget()
+            self.publish()
+
+    def publish(self) -> None:
+        """The feed has grown."""
+        for audience in self.audiences.values():
+            self._sweeper.publish(audience)
 
     @property
     def viewers(self) -> int:
@@ -73,13 +102,3 @@ class Room:
             is_source = not wish.gzip and Wish(wish.rate, True) in self.audiences
             if not audience.viewers and not audience.waiters and not is_source:
                 del self.audiences[wish]
-
-
-def wall_ms() -> int:
-    """Milliseconds since 1970: what ids are made of, and feeds reckon in"""
-    return time.time_ns() // 1_000_000
-
-
-def monotonic_ms() -> int:
-    """For durations"""
-    return time.monotonic_ns() // 1_000_000

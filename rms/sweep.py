@@ -24,8 +24,8 @@ import time
 from collections import Counter, deque
 
 from rms.audience import Audience, Viewer
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
-from rms.rooms import monotonic_ms, wall_ms
 from rms.sweep_counts import SweepCounts, SweepStatistics
 
 VIEWERS_AT_ONCE = 64

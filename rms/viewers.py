@@ -8,11 +8,12 @@ from functools import partial
 from history.store import StoreUnavailable
 from rms.asking import Asked, Refused
 from rms.audience import Audience, Viewer
+from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.drain import Drain
 from rms.feed import Attach
 from rms.feeds import Feeds, TooManyVideos
-from rms.rooms import Room, wall_ms
+from rms.rooms import Room
 from rms.sse import retry_line
 from rms.streamed import stream_from
 from rms.sweep import Sweeper
@@ -69,10 +70,10 @@ class Viewers:
         history, read = None, True
         if asked.position is not None:
             try:
-                history = await self._feeds.history_for(room, asked.position, asked.backfill)
+                history = await self._feeds.placing.history_for(room, asked.position, asked.backfill)
             except StoreUnavailable:
                 read = False
-        find = partial(self._feeds.attach, room, asked.position, asked.backfill, history, read)
+        find = partial(self._feeds.placing.attach, room, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
             audience = self._feeds.audience(room, asked.wish._replace(gzip=False))
@@ -101,7 +102,7 @@ class Viewers:
             audience,
             self._retry() + attach.private,
             attach.offset,
-            partial(self._feeds.resume, room),
+            partial(self._feeds.placing.resume, room),
             settings.chunk_bytes,
             settings.heartbeat_ms / 1000,
         )

@@ -31,6 +31,7 @@ CORES = (
     "rms/seen_ids.py",
     "rms/sse.py",
     "rms/position.py",
+    "rms/resuming.py",
     "dispatcher/errors.py",
     "dispatcher/recent.py",
     "dispatcher/missed.py",

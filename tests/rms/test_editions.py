@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from history.model import Erasure
 from rms.byte_log import ByteLog
 from rms.editions import Edition, GzipEdition, PlainEdition, RateEdition, stored
-from rms.feed import Attach, Feed, FeedLimits, NeedsHistory
+from rms.feed import Attach, Feed, FeedLimits
 from rms.position import parse_position
+from rms.resuming import NeedsHistory, Resuming
 from tests.rms.parts import T0, comment, events, ids
 
 LIMITS = FeedLimits(
@@ -69,7 +70,7 @@ def test_gzip_is_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[s
             case "erase":  # everybody has read everything; then something of it is gone
                 for client in (client for pair in pairs for client in pair):
                     client.read(now)
-                feed.erase(Erasure(comment(900 + number, now).id, "v", feed._entries[0].id), now)
+                feed.erase(Erasure(comment(900 + number, now).id, "v", feed.entries[0].id), now)
                 gzip.forget()
             case "aside":  # a sweep: all have read up to the end, then they get it
                 for client in (client for pair in pairs for client in pair):
@@ -166,7 +167,7 @@ def test_everything_passes_or_is_counted(steps: list[int], rate: int, gzipped: b
         if number == cut:  # goes, and comes again with its last event's id
             last = [event["id"] for event in events(client.body) if "id" in event]
             if last:
-                found = feed.resume(parse_position(last[-1]), 0, now)
+                found = Resuming(feed).resume(parse_position(last[-1]), 0, now)
                 assert not isinstance(found, NeedsHistory)
                 client.again(found, now)
     client.read(now + 2_000)

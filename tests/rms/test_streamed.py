@@ -6,7 +6,7 @@ import hypercorn.asyncio
 import hypercorn.config
 
 from rms.app import build_app
-from rms.rooms import wall_ms
+from rms.clocks import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.parts import comment
 from tests.rms.test_app import viewer

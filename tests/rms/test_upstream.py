@@ -6,7 +6,7 @@ import pytest
 
 import proto.replicas
 from proto.replicas import Whereabouts
-from rms.rooms import wall_ms
+from rms.clocks import wall_ms
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.rms.parts import comment, ids

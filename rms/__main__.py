@@ -63,6 +63,7 @@ class Node:
             capacity=self.settings.capacity,
             videos=len(self.feeds),
             useless=self.feeds.useless,
+            late=self.feeds.late,
             history_reads=self.past.reads,
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),

@@ -78,8 +78,7 @@ class CatchingUp:
         if forgotten:
             # So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap,
             # and may fill it from pages, rather than get all of that time a second time.
-            room.feed.forgo(from_id, remembered_id, wall_ms())
-            room.publish()
+            room.forgo(from_id, remembered_id)
         for comment in page:
             room.append(comment)
         return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else 0

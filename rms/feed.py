@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from history.ids import format_id
+from history.ids import first_id_at, format_id, time_of
 from history.model import Comment, Erasure
 from rms.byte_log import ByteLog
 from rms.gaps import Gaps
@@ -80,6 +80,15 @@ class Feed:
     def position(self) -> Position | None:
         """Of a viewer that has read everything; None before the first comment"""
         return self._window.position()
+
+    def may_have_forgotten(self, comment_id: int, now_ms: int) -> bool:
+        """Is it unknown here, but so much older than what came since that it may have been here, and be forgotten?
+
+        Then nobody can tell whether to send it. Old by this clock as well as beside the newest id: so no single wrong
+        clock, and no outage after which all goes on in its order, makes everything look old.
+        """
+        newest_ms = min(now_ms, time_of(self._window.high))
+        return comment_id < first_id_at(newest_ms - self.limits.dedupe_ms) and comment_id not in self._seen
 
     def append(self, comment: Comment, now_ms: int) -> bool:
         """False, and nothing happens, if the comment is here already."""

@@ -58,6 +58,8 @@ class Feeds:
         self._told: dict[str, int] = {}  # viewers of each video, as last told to the dispatchers
         self.useless = 0
         """comments that came for videos not served here"""
+        self.late = 0
+        """comments that came too late to tell whether they were here"""
 
     def use(self, interest: Interest) -> None:
         """To be called once, before the first viewer."""
@@ -110,16 +112,21 @@ class Feeds:
 
     def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
         """Live comments, as they come, and the word that some are erased; doubles are dropped."""
+        late: dict[Room, list[int]] = {}
         for comment in comments:
             room = self._rooms.get(comment.video_id)
             if room is None:
                 self.useless += 1
             elif room.pending is None:
-                room.append(comment)
+                if not room.take(comment):
+                    late.setdefault(room, []).append(comment.id)
             elif len(room.pending) < self._settings.opening_comments_max:
                 room.pending.append(comment)
             else:
                 room.overflow_id = min(room.overflow_id or comment.id, comment.id)
+        for room, ids in late.items():
+            self.late += len(ids)
+            room.forgo(min(ids), max(ids) + 1)
 
     def catch_up(self, from_id: int) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""

@@ -20,6 +20,8 @@ class NodeStatistics:
     videos: int
     useless: int
     """comments that came for videos not served here"""
+    late: int
+    """comments that weren't sent, because nobody could tell any more whether they had been"""
     history_reads: int
     draining: bool
     sweep: SweepStatistics
@@ -57,6 +59,7 @@ class NodeCollector(Collector):
             ("sent_bytes", "bytes written to viewers", now.sweep.bytes),
             ("sends", "writes to viewers' sockets", now.sweep.sends),
             ("useless_comments", "comments that came for videos not served here", now.useless),
+            ("late_comments", "comments told as gaps: too old to tell whether they had been sent", now.late),
             (
                 "history_reads",
                 "reads of the store: of a video's last comments, and of what was missed",

@@ -104,6 +104,11 @@ class Window:
             del self._ids[: self._low]
             self._low = 0
 
+    @property
+    def high(self) -> int:
+        """The highest id so far; 0 before the first one"""
+        return self._ids[-1] if self._ids else 0
+
     def position(self) -> Position | None:
         """None before the first id"""
         if not self._ids:

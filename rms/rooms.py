@@ -48,9 +48,23 @@ class Room:
         """From here on comments go into the feed; those that came before, first."""
         self.feed, self.resuming = feed, Resuming(feed)
         pending, self.pending = self.pending, None
-        for comment in pending or ():
-            self.append(comment)
+        late = [comment.id for comment in pending or () if not self.take(comment)]
+        if late:
+            self.forgo(min(late), max(late) + 1)
         self.miss(self.overflow_id)
+
+    def take(self, comment: Comment | Erasure) -> bool:
+        """A live comment. False: it comes too late to tell whether it was here; it isn't sent, and the caller tells it
+        with `forgo`, all that came together in one gap. It is in history, as everything is that is published."""
+        if isinstance(comment, Comment) and self.feed.may_have_forgotten(comment.id, wall_ms()):
+            return False
+        self.append(comment)
+        return True
+
+    def forgo(self, from_id: int, to_id: int) -> None:
+        """Tells all who are here that comments from the one id up to the other may be missing."""
+        self.feed.forgo(from_id, to_id, wall_ms())
+        self.publish()
 
     def append(self, comment: Comment | Erasure) -> None:
         """Gives a comment, or the word that one is erased, to all who are here; doubles are dropped."""

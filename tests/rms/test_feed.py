@@ -92,6 +92,27 @@ def test_trimming_keeps_the_backfill_and_forgets_by_age_and_by_bytes() -> None:
     assert len(small) >= 2
 
 
+@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 30_000)), min_size=1, max_size=60))
+def test_what_was_here_is_known_or_may_be_forgotten_and_what_is_new_neither(steps: list[tuple[int, int]]) -> None:
+    """Each arrives up to half a minute after it was said: nothing is sent twice, and nothing in time is refused."""
+    now_ms, feed, had = T0, new_feed(), []
+    for number, (step_ms, late_ms) in enumerate(steps):
+        now_ms += step_ms
+        talk = comment(number, now_ms - late_ms)
+        assert not feed.may_have_forgotten(talk.id, now_ms)
+        feed.append(talk, now_ms)
+        had.append(talk)
+        for each in had:
+            assert feed.may_have_forgotten(each.id, now_ms) or not feed.append(each, now_ms)
+
+
+def test_one_wrong_clock_makes_nobody_late() -> None:
+    feed = new_feed([comment(1), comment(2, T0 + 3_600_000)])
+    assert not feed.may_have_forgotten(comment(3).id, T0 + 1)
+    assert not new_feed([comment(1)]).may_have_forgotten(comment(2, T0 + 1).id, T0 + 3_600_000)
+    assert not new_feed().may_have_forgotten(comment(1).id, T0 + 3_600_000)
+
+
 @given(st.data())
 def test_a_position_is_found_again_as_long_as_it_is_held(data: st.DataObject) -> None:
     feed = new_feed()

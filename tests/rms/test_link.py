@@ -210,8 +210,9 @@ async def test_a_video_that_opens_before_the_welcome_waits_for_nobody_and_misses
         await node.store.append([missed])  # published through this replica, which knows nothing of the video yet
         node.dispatcher.welcomes = True
         assert ids(await raw.read_until(1)) == [missed.id]
-        node.dispatcher.deliver([comment(2)])
-        assert ids(await raw.read_until(2))[1] == comment(2).id
+        then = comment(2, wall_ms())
+        node.dispatcher.deliver([then])
+        assert ids(await raw.read_until(2))[1] == then.id
         assert [len(hello.videos) for hello in node.dispatcher.hellos] == [0, 0], "it was left"
         assert node.dispatcher.interest == {"v": True}
 

@@ -32,6 +32,14 @@ class CatchingUp:
             room.catching_up = True
             self._background.begin(self._catch_up(room))
 
+    def hold(self, room: Room) -> None:
+        """Lets live comments wait until the room has caught up, so that they come behind what was said before them; but
+        not for long. To be called while the room is behind."""
+        if room.is_open and room.pending is None:
+            room.hold()
+            # It may find a later hold, which is then a shorter one.
+            asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, room.go_on)
+
     async def _catch_up(self, room: Room) -> None:
         """Tries until nothing is missing, or nobody is left to miss it."""
         try:
@@ -41,20 +49,24 @@ class CatchingUp:
             ):
                 with attempt:
                     await asyncio.shield(room.opened)
-                    await self._read_all(room)
+                    while room.is_behind and room.served:
+                        await self._read_all(room)
         finally:
             room.catching_up = False
 
     async def _read_all(self, room: Room) -> None:
-        """Raises StoreUnavailable; then the room is still behind."""
-        while room.is_behind and room.served:
-            async with self._reads:
-                if not room.served:
-                    return  # no longer, when its turn came
-                if room.lacks_past:
-                    await self._read_past(room)
-                else:
-                    await self._read_missed(room)
+        """Raises StoreUnavailable; then the room is still behind. In any case live comments wait no longer."""
+        try:
+            while room.is_behind and room.served:
+                async with self._reads:
+                    if not room.served:
+                        return  # no longer, when its turn came
+                    if room.lacks_past:
+                        await self._read_past(room)
+                    else:
+                        await self._read_missed(room)
+        finally:
+            room.go_on()
 
     async def _read_past(self, room: Room) -> None:
         seed, _ = await self._past.seed(room.video_id, self._settings.backfill, wall_ms())

@@ -75,6 +75,12 @@ class RmsSettings(DispatcherSettings):
         description="videos whose history is read at once after a dispatcher came back, and, apart from these, slow "
         "viewers for whom it is read at once",
     )
+    catch_up_hold_ms: int = Field(
+        500,
+        ge=0,
+        description="longest ms that live comments wait while a dispatcher's word of missed ones is followed up: what "
+        "is read comes before them then; its viewers have waited for longer already",
+    )
     catch_up_retry_ms_max: int = Field(5_000, gt=0, description="longest ms between two tries of such a read")
 
     heartbeat_ms: int = Field(15_000, gt=0, description="ms without a comment after which viewers get a heartbeat")

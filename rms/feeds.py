@@ -128,10 +128,15 @@ class Feeds:
             self.late += len(ids)
             room.forgo(min(ids), max(ids) + 1)
 
-    def catch_up(self, from_id: int) -> None:
-        """Comments from this id on may have been missed, in any video: reads them, however long the store is away."""
+    def catch_up(self, from_id: int, live_waits: bool) -> None:
+        """Comments from this id on may have been missed, in any video: reads them, however long the store is away.
+
+        live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`.
+        """
         for room in list(self._rooms.values()):
             room.miss(from_id)
+            if live_waits:
+                self._catching_up.hold(room)
             self._catching_up.fill(room)
 
     # What the dispatchers are told

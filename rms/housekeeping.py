@@ -37,7 +37,7 @@ class Housekeeper:
                 self.look_after(room, monotonic_ms())
 
     def look_after(self, room: Room, now_ms: int) -> None:
-        if room.pending is not None:
+        if not room.is_open:
             if room.opened.done():
                 self._feeds.drop(room)  # it could not be opened; whoever waited for it knows
         elif room.viewers:

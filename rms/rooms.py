@@ -18,7 +18,17 @@ class Room:
 
     __slots__ = (
         *("_on_behind", "_sweeper", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds"),
-        *("lacks_past", "missed_from", "opened", "overflow_id", "pending", "resuming", "served", "told_viewers"),
+        *(
+            "is_open",
+            "lacks_past",
+            "missed_from",
+            "opened",
+            "overflow_id",
+            "pending",
+            "resuming",
+            "served",
+            "told_viewers",
+        ),
         *("total_viewers", "video_id"),
     )
 
@@ -32,7 +42,8 @@ class Room:
         self._sweeper = sweeper
         self.served = True  # until it is dropped
         self.audiences: dict[Wish, Audience] = {}
-        self.pending: list[Comment | Erasure] | None = []  # came while history was read; None once open
+        self.is_open = False
+        self.pending: list[Comment | Erasure] | None = []  # came while history was read; None: nothing has to wait
         self.overflow_id = 0  # the smallest id that did not fit there
         self.lacks_past = False  # it could not be read when the feed opened
         self.missed_from = 0  # from this id on comments may be missing, and are still to be read; 0: none are
@@ -46,12 +57,22 @@ class Room:
 
     def open(self, feed: Feed) -> None:
         """From here on comments go into the feed; those that came before, first."""
-        self.feed, self.resuming = feed, Resuming(feed)
+        self.feed, self.resuming, self.is_open = feed, Resuming(feed), True
+        self.go_on()
+
+    def hold(self) -> None:
+        """What comes has to wait for what was said before it, until `go_on`."""
+        if self.pending is None:
+            self.pending = []
+
+    def go_on(self) -> None:
+        """What has waited goes into the feed, and what comes now needn't wait."""
         pending, self.pending = self.pending, None
         late = [comment.id for comment in pending or () if not self.take(comment)]
         if late:
             self.forgo(min(late), max(late) + 1)
         self.miss(self.overflow_id)
+        self.overflow_id = 0
 
     def take(self, comment: Comment | Erasure) -> bool:
         """A live comment. False: it comes too late to tell whether it was here; it isn't sent, and the caller tells it

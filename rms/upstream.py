@@ -83,7 +83,7 @@ class Upstream:
         log.info("dispatcher let go", dispatcher=link.address)
         self._lives.pop(link).cancel()
         since_ms = monotonic_ms() - self._read_ms if self._read_ms else link.away_ms
-        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
+        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS), live_waits=False)
 
     async def join(self, video_id: str) -> None:
         """Every connected replica routes the video here when this returns, or its link is being made anew. One that
@@ -137,7 +137,7 @@ class Upstream:
             return
         since_ms = monotonic_ms() - self._read_ms if self._read_ms else max(away_ms)
         self._read_ms = monotonic_ms()
-        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS))
+        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS), live_waits=False)
 
     async def close(self) -> None:
         """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""

@@ -84,7 +84,7 @@ async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartb
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(Past, "since", hanging)
-    feeds.catch_up(now.id)
+    feeds.catch_up(now.id, live_waits=False)
     await reading.wait()
     placed = await asyncio.gather(*(feeds.placing.resume(room, Position(now.id, 0, 0)) for _ in range(3)))
     assert [b'"reason":"history_unavailable"' in attach.private for attach in placed] == [True] * 3

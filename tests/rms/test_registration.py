@@ -24,7 +24,8 @@ class Feeds:
     def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
         self.came += comments
 
-    def catch_up(self, from_id: int) -> None:
+    def catch_up(self, from_id: int, live_waits: bool) -> None:
+        assert live_waits, "what comes now is behind what this replica had before"
         self.read_from.append(from_id)
 
     def serving(self) -> dict[str, int]:

@@ -2,16 +2,11 @@
 
 import asyncio
 import resource
-import sys
 import time
 from urllib.parse import urlsplit
 
 import structlog
-import uvloop
 
-from proto.collector import calm_collector
-from proto.http import on_stop_signals
-from proto.logs import configure_logging
 from rms.app import build_app
 from rms.config import RmsSettings
 from rms.doorway import Doorway
@@ -22,6 +17,7 @@ from rms.http_server import build_server, listen
 from rms.metrics import NodeStatistics
 from rms.past import Past
 from rms.registration import Identity
+from rms.running import run_process
 from rms.sweep import Sweeper
 from rms.upstream import Upstream
 from rms.viewers import Viewers
@@ -71,7 +67,7 @@ class Node:
         )
 
     async def run(self) -> None:
-        """Until `server.stop()`."""
+        """Until `stop`"""
         self.past.start()
         if self.doorway:
             self.doorway.open()
@@ -116,25 +112,5 @@ def _files_for_viewers() -> int:
     return max(1, hard - FILES_FOR_THE_REST)
 
 
-async def run(settings: RmsSettings) -> int:
-    try:
-        node = build(settings)
-    except OSError as error:
-        log.error("can't start", listen=settings.listen, reason=str(error))
-        return 1
-    stopping: list[asyncio.Task[None]] = []
-    on_stop_signals(lambda: stopping.append(asyncio.ensure_future(node.stop())))
-    await node.run()
-    return 0
-
-
-def main() -> None:
-    settings = RmsSettings.parse()
-    configure_logging(settings, "rms")
-    calm_collector(settings.gc_objects)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(settings)))
-
-
 if __name__ == "__main__":
-    main()
+    run_process("rms", RmsSettings.parse(), build)

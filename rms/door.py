@@ -8,13 +8,11 @@ one otherwise. Start the nodes with --public-url set to the door's, and --door-s
 
 import asyncio
 import os
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
 import structlog
-import uvloop
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -23,9 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proto.collector import calm_collector
-from proto.http import error_response, health_response, on_stop_signals
-from proto.logs import configure_logging
+from proto.http import error_response, health_response
 from rms.app import Gone, http_error
 from rms.asking import Refused, understand
 from rms.config import DoorSettings
@@ -34,6 +30,7 @@ from rms.door_places import NoPlace, Places
 from rms.doorway import Handover
 from rms.handoff import take_over
 from rms.http_server import build_server, listen
+from rms.running import run_process
 from rms.viewers import STREAM_HEADERS, refusal_headers
 
 log = structlog.stdlib.get_logger()
@@ -44,6 +41,7 @@ HEADERS = ("accept", "accept-encoding", "last-event-id")
 
 class Door:
     def __init__(self, settings: DoorSettings) -> None:
+        """Raises OSError when the address can't be listened on, or a certificate can't be read."""
         self._settings = settings
         self._places = Places(settings)
         self._nodes = Nodes(settings)
@@ -110,7 +108,7 @@ class Door:
         return health_response(True, {})
 
     async def run(self) -> None:
-        """Until `server.stop()`"""
+        """Until `stop`"""
         following = asyncio.create_task(self._places.follow())
         log.info("door ready", listen=self.address, sockets=self._settings.sockets)
         try:
@@ -122,25 +120,10 @@ class Door:
             await self._places.close()
             log.info("door stopped")
 
-
-async def run(settings: DoorSettings) -> int:
-    try:
-        door = Door(settings)
-    except OSError as error:
-        log.error("can't start", listen=settings.listen, reason=str(error))
-        return 1
-    on_stop_signals(door.server.stop)
-    await door.run()
-    return 0
-
-
-def main() -> None:
-    settings = DoorSettings.parse()
-    configure_logging(settings, "door")
-    calm_collector(settings.gc_objects)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sys.exit(runner.run(run(settings)))
+    async def stop(self) -> None:
+        """It has no viewers to send away."""
+        self.server.stop()
 
 
 if __name__ == "__main__":
-    main()
+    run_process("door", DoorSettings.parse(), Door)

@@ -30,7 +30,7 @@ async def open_door(dispatcher: FakeDispatcher, sockets: Path, others: str = "")
     try:
         yield int(door.address.rpartition(":")[2])
     finally:
-        door.server.stop()
+        await door.stop()
         await running
 
 

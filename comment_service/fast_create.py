@@ -5,8 +5,8 @@ right at first sight is read, admitted, written and answered by itself. Whatever
 whatever fails does too, with its error in the scope, so that every refusal has one form and one place. Both ways give
 the same answers: tests/comment_service/test_fast_create.py holds them side by side.
 
-Right at first sight: JSON as it is, no Idempotency-Key, arrived whole (http_protocol.py), and a video of which is known
-that it takes comments.
+Right at first sight: JSON as it is, arrived whole (http_protocol.py), and a video of which is known that it takes
+comments. One with an Idempotency-Key needs a task, for its key has to be claimed first.
 """
 
 from functools import partial
@@ -14,10 +14,11 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from comment_service.admission import Admission
+from comment_service.admission import Admission, Draft
 from comment_service.errors import BodyTooLarge
 from comment_service.http_protocol import Run
 from comment_service.intake import Intake
+from comment_service.request_parts import is_idempotency_key
 from comment_service.whole_answers import Head, WholeAnswers
 from history.model import Comment, comment_json
 
@@ -25,6 +26,7 @@ PATH = "/comment/create"
 HEAD = Head(200, [(b"content-type", b"application/json")])
 
 UNUSUAL = frozenset((b"content-encoding", b"expect", b"idempotency-key"))
+"""The last one if it is none, or the second one"""
 
 CREATE_ERROR = "comment_service.create_error"
 """In a scope: the exception to which the request has led already"""
@@ -46,7 +48,7 @@ class FastCreate:
         scope = cycle.scope
         if scope["path"] != PATH or scope["method"] != "POST":
             return False
-        is_json, origin = False, None
+        is_json, origin, key = False, None, None
         for name, value in scope["headers"]:
             if name == b"content-type":
                 is_json = value == b"application/json" and not is_json
@@ -54,6 +56,8 @@ class FastCreate:
                     break
             elif name == b"origin":
                 origin = value if origin is None else origin
+            elif name == b"idempotency-key" and key is None and is_idempotency_key(text := value.decode("latin-1")):
+                key = text
             elif name in UNUSUAL:
                 is_json = False
                 break
@@ -63,10 +67,32 @@ class FastCreate:
             if len(cycle.body) > self._body_bytes_max:
                 raise BodyTooLarge(self._body_bytes_max)
             draft = self._admission.admit(bytes(cycle.body))
-            return self._intake.begin(draft, partial(self._answer, cycle, run, origin))
+            if key is None:
+                return self._intake.begin(draft, partial(self._answer, cycle, run, origin))
+            run(partial(self._create, cycle, draft, key, origin))
+            return True
         except Exception as error:
             self._refuse(cycle, run, error)
             return True
+
+    async def _create(
+        self,
+        cycle: RequestResponseCycle,
+        draft: Draft,
+        key: str,
+        origin: bytes | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """An ASGI app, once the first four are given"""
+        try:
+            comment = await self._intake.accept(draft, key)
+        except Exception as error:
+            scope[CREATE_ERROR] = error
+            await self._tell_error(scope, receive, send)
+        else:
+            await self._answers.send(cycle, send, origin, HEAD, comment_json(comment))
 
     def _answer(
         self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, outcome: Comment | Exception

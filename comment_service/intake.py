@@ -30,7 +30,7 @@ class Intake:
     def __init__(
         self,
         ids: IdSource,
-        commit: GroupCommit,
+        commit: GroupCommit[Comment],
         publisher: Publishing,
         first_answers: FirstAnswers,
         claims: KeyClaims,

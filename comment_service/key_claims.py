@@ -1,9 +1,9 @@
 """Idempotency-Keys that survive a restart and hold between processes.
 
 Which comment a key stands for is decided in the store, before that comment is written: the first claim of a key wins,
-in SQLite by the write lock, in Cassandra by an LWT. A claim names the id that the comment will have. So at most one
-comment is ever made: whoever comes later writes the comment *with the first one's id*, if it isn't there yet, and
-appending an id twice is appending it once.
+in SQLite by the write lock, in Cassandra by commit-adopt and, where several claims meet, by an LWT. A claim names the
+id that the comment will have. So at most one comment is ever made: whoever comes later writes the comment *with the
+first one's id*, if it isn't there yet, and appending an id twice is appending it once.
 
     the process dies                         the retry, anywhere, within the day
     before the claim                         is the first
@@ -11,8 +11,8 @@ appending an id twice is appending it once.
     after the comment                        finds the claim and the comment, and gets the first answer
 
 Why a claim of its own, and not a row beside the comment. Two processes that write a row each and read afterwards can't
-agree who was first: one may have answered before the other one's row came. Deciding that takes compare and set,
-whatever the layout. It costs one round trip, and only for requests with a key; others don't pay.
+agree who was first: one may have answered before the other one's row came. So it takes some round trips before the
+comment's own. Claims that come during one go with the next, as comments do; requests without a key don't pay.
 
 While the store is away nobody can be asked, and people go on talking: the key then holds in this process's memory only
 (idempotency.py). A retry that reaches another process, or comes after a restart, makes a second comment.
@@ -21,7 +21,7 @@ While the store is away nobody can be asked, and people go on talking: the key t
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,8 +29,17 @@ import msgspec
 
 from comment_service.errors import IdempotencyKeyReused
 from comment_service.idempotency import Key
+from history.group_commit import GroupCommit
 from history.model import Comment
-from history.store import Claim, History, StoreUnavailable
+from history.store import Claim, History, StoreOverloaded, StoreUnavailable
+
+
+@dataclass(slots=True)
+class Claiming:
+    """A claim, and in the end the first one of its key"""
+
+    claim: Claim
+    first: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,35 +60,56 @@ class Availability(Protocol):
     def gone(self, error: StoreUnavailable) -> None: ...
 
 
+Grouping = Callable[[Callable[[Sequence[Claiming]], Awaitable[None]]], GroupCommit[Claiming]]
+
+
 class KeyClaims:
     """Belongs to one event loop."""
 
-    def __init__(self, history: Callable[[], History], store: Availability, settings: ClaimSettings) -> None:
-        """history: the open store; raises StoreUnavailable until there is one."""
+    def __init__(
+        self, history: Callable[[], History], store: Availability, settings: ClaimSettings, group: Grouping
+    ) -> None:
+        """history: the open store; raises StoreUnavailable until there is one. group: makes the GroupCommit."""
         self._history = history
         self._store = store
         self._settings = settings
+        self._group = group(self._claim)
         self._rests_until_ms = 0
 
     async def first(self, key: Key, comment: Comment) -> Comment:
         """The comment that the key stands for: this one, or an earlier one that says the same.
 
-        This one, too, when the store doesn't answer in time. Raises IdempotencyKeyReused.
+        This one, too, when the store doesn't answer in time. Raises IdempotencyKeyReused, StoreOverloaded.
         """
         if self._store.is_away or _now_ms() < self._rests_until_ms:
             return comment
-        claim = Claim(*key, comment.id, comment.created_at_ms, _digest(comment))
+        claiming = Claiming(Claim(*key, comment.id, comment.created_at_ms, _digest(comment)))
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):
-                first = await self._history().claim_key(claim, comment.created_at_ms, self._settings.keep_ms)
+                await self._group.append(claiming)
+        except StoreOverloaded:
+            raise
         except (StoreUnavailable, TimeoutError) as error:
             # The next authors need not wait for it as well; nor need this one, when his comment is written.
             self._rests_until_ms = _now_ms() + self._settings.rest_ms
             self._store.gone(StoreUnavailable(str(error) or f"no claim within {self._settings.timeout_ms} ms"))
             return comment
-        if first.digest != claim.digest:
+        first = claiming.first
+        assert first is not None
+        if first.digest != claiming.claim.digest:
             raise IdempotencyKeyReused
         return msgspec.structs.replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms)
+
+    async def close(self) -> None:
+        """Returns when nothing is being claimed any more."""
+        await self._group.close()
+
+    async def _claim(self, claiming: Sequence[Claiming]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        claims = [each.claim for each in claiming]
+        firsts = await self._history().claim_keys(claims, now_ms, self._settings.keep_ms)
+        for each, first in zip(claiming, firsts, strict=True):
+            each.first = first
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""

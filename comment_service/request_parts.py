@@ -66,9 +66,13 @@ def require_json(request: Request) -> None:
 def idempotency_key(request: Request) -> str | None:
     """Raises InvalidIdempotencyKey."""
     key = request.headers.get("idempotency-key")
-    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+    if key is not None and not is_idempotency_key(key):
         raise InvalidIdempotencyKey(IDEMPOTENCY_KEY_CHARACTERS_MAX)
     return key
+
+
+def is_idempotency_key(text: str) -> bool:
+    return _IDEMPOTENCY_KEY.fullmatch(text) is not None
 
 
 def wants_event_stream(request: Request) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -34,7 +34,7 @@ from comment_service.video_gate import VideoGate
 from comment_service.videos import VideosApi
 from comment_service.watermark import Watermark
 from history.cached_store import CachedStore
-from history.group_commit import GroupCommit
+from history.group_commit import GroupCommit, Item
 from history.ids import IdSource, first_id_at, time_of
 from history.model import Comment
 from history.opening import open_store, parse_store_url
@@ -86,13 +86,7 @@ class Service:
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=self._is_whole)
         self.kept_pages = KeptPages(bytes_max=config.cache_pages_bytes_max)
         self._tally = Tally()
-        self.commit = GroupCommit(
-            self._append,
-            batch_max=config.commit_batch_max,
-            pending_max=config.commit_pending_max,
-            writes_max=config.commit_writes_max,
-            patience_ms=config.commit_patience_ms,
-        )
+        self.commit = self._group(self._append)
         self.server = self._server(self._api(ids))
 
     def statistics(self) -> ServiceStatistics:
@@ -104,6 +98,16 @@ class Service:
             pages=self.kept_pages.statistics(),
             publisher=self.publisher.statistics(),
             dispatchers_connected=self.replicas.connected(),
+        )
+
+    def _group(self, write: Callable[[Sequence[Item]], Awaitable[None]]) -> GroupCommit[Item]:
+        config = self.config
+        return GroupCommit(
+            write,
+            batch_max=config.commit_batch_max,
+            pending_max=config.commit_pending_max,
+            writes_max=config.commit_writes_max,
+            patience_ms=config.commit_patience_ms,
         )
 
     async def _append(self, comments: Sequence[Comment]) -> None:
@@ -160,11 +164,11 @@ class Service:
         rights = Rights(config.admin_token)
         gate = VideoGate(self._video, config.gate_settings())
         self._copies = Copies(self.store, self.spooled)
-        claims = KeyClaims(self._opened, self.spooled, config.claim_settings())
+        self._claims = KeyClaims(self._opened, self.spooled, config.claim_settings(), self._group)
         eraser = Eraser(self._opened, self._copies, self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),
-            intake=Intake(ids, self.commit, self.publisher, first_answers, claims, gate),
+            intake=Intake(ids, self.commit, self.publisher, first_answers, self._claims, gate),
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
@@ -227,6 +231,7 @@ class Service:
         finally:
             self.stop()
             await serving
+            await self._claims.close()
             await self.commit.close()
             await self.publisher.close(self.config.stop_backlog_ms)
             for task in behind:

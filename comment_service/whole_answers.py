@@ -43,17 +43,29 @@ class WholeAnswers:
         self._origins: dict[bytes | None, Head] = {}
 
     def give(self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
-        """Answers the request. origin: its header."""
-        added = self._origins.get(origin)
-        if added is None or not write_whole(
-            cycle, head.status_line, _length(head, body) + head.lines + added.lines, body
-        ):
-            run(partial(self._send, origin, head, body))
+        """Answers a request that has no task. origin: its header."""
+        if not self._write(cycle, origin, head, body):
+            run(partial(self._tell, origin, head, body))
 
-    async def _send(
+    async def send(
+        self, cycle: RequestResponseCycle, send: Send, origin: bytes | None, head: Head, body: bytes
+    ) -> None:
+        """Answers a request in its task. origin: its header."""
+        if not self._write(cycle, origin, head, body):
+            await self._send(send, origin, head, body)
+
+    def _write(self, cycle: RequestResponseCycle, origin: bytes | None, head: Head, body: bytes) -> bool:
+        if (added := self._origins.get(origin)) is None:
+            return False
+        return write_whole(cycle, head.status_line, _length(head, body) + head.lines + added.lines, body)
+
+    async def _tell(
         self, origin: bytes | None, head: Head, body: bytes, _scope: Scope, _receive: Receive, send: Send
     ) -> None:
         """An ASGI app, once the first three are given"""
+        await self._send(send, origin, head, body)
+
+    async def _send(self, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
         added = self._origins.get(origin) or await self._head_for(origin)
         headers = [*head.headers, *added.headers]
         if head.status != HTTPStatus.NOT_MODIFIED:

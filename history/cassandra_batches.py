@@ -1,4 +1,4 @@
-"""Batches of comments, serialised here.
+"""Batches serialised here, above all those of comments.
 
 The driver binds a prepared statement's values one by one, through an object for each row and a lookup for each column:
 more than all the rest that a comment costs between the author and the socket. The rows of one batch differ in little,
@@ -27,19 +27,30 @@ _int = struct.Struct(">i").pack
 _bigint = struct.Struct(">q").pack
 
 
-class CommentBatch(BatchStatement):  # type: ignore[misc]  # the driver ships no types
-    """Comments of one partition: one mutation, so all of it is stored, or nothing. Unlogged, for the same reason."""
+class SerialisedBatch(BatchStatement):  # type: ignore[misc]  # the driver ships no types
+    """Rows of one prepared statement, whose values are bytes already. Unlogged and idempotent."""
+
+    def __init__(self, statement: PreparedStatement, routing_key: tuple[bytes, ...] | bytes) -> None:
+        """routing_key: the partition whose nodes are asked first."""
+        super().__init__(BatchType.UNLOGGED)
+        self.is_idempotent = True
+        self.keyspace = statement.column_metadata[0].keyspace_name
+        self.routing_key = routing_key
+        self._statement_id = statement.query_id
+
+    def add_values(self, values: tuple[bytes, ...]) -> None:
+        self._add_statement_and_params(True, self._statement_id, values)
+
+
+class CommentBatch(SerialisedBatch):
+    """Comments of one partition: one mutation, so all of it is stored, or nothing."""
 
     def __init__(self, insert: PreparedStatement, partition: Partition, ttl_s: int) -> None:
         """insert: INSERT_COMMENT, prepared."""
-        super().__init__(BatchType.UNLOGGED)
-        self.is_idempotent = True
         video_id, bucket = partition
-        self._insert_id = insert.query_id
         self._partition = (video_id.encode(), _int(bucket))
+        super().__init__(insert, self._partition)
         self._ttl = _int(ttl_s)
-        self.keyspace = insert.column_metadata[0].keyspace_name
-        self.routing_key = self._partition
         self.size = 0
         """Bytes of its rows, at most"""
 
@@ -58,7 +69,7 @@ class CommentBatch(BatchStatement):  # type: ignore[misc]  # the driver ships no
         )
 
     def add_row(self, row: tuple[bytes, ...], size: int) -> None:
-        self._add_statement_and_params(True, self._insert_id, row)
+        self.add_values(row)
         self.size += size
 
 

@@ -1,14 +1,14 @@
-"""Videos, Idempotency-Keys and node numbers in Cassandra, by compare and set (LWT).
+"""Videos and node numbers in Cassandra, by compare and set (LWT).
 
 An LWT is one round trip for us and some between the replicas, so it is used where a decision must be one for all
-processes, and never for a comment without a key. When its answer is lost the driver asks again, and the second one
+processes, and never for a comment. When its answer is lost the driver asks again, and the second one
 finds the first one's row: so a row that says what we wanted to write counts as written by us.
 """
 
 from history.cassandra_session import Row
 from history.cassandra_tables import CassandraTables
 from history.model import Author
-from history.store import Claim, StoreUnavailable
+from history.store import StoreUnavailable
 from history.video import Video
 
 # Columns in the order in which Cassandra answers: the key, then the others by name.
@@ -22,10 +22,6 @@ IF created_at_ms = ? AND started_at_ms = ? AND ended_at_ms = ?
 """
 VIDEO = """
 SELECT id, created_at_ms, ended_at_ms, owner_id, owner_name, started_at_ms, title FROM $keyspace.videos WHERE id = ?
-"""
-CLAIM_KEY = """
-INSERT INTO $keyspace.idempotency_keys (author_id, video_id, key, comment_id, created_at_ms, digest)
-VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?
 """
 TAKE_NODE = "INSERT INTO $keyspace.nodes (node, holder, words) VALUES (?, ?, ?) IF NOT EXISTS USING TTL ?"
 KEEP_NODE = "UPDATE $keyspace.nodes USING TTL ? SET holder = ?, words = ? WHERE node = ? IF holder = ?"
@@ -51,13 +47,6 @@ class CassandraRecords(CassandraTables):
         for row in await self._run(VIDEO, video_id):
             return _video(row)
         return None
-
-    async def claim_key(self, claim: Claim, now_ms: int, keep_ms: int) -> Claim:
-        name = (claim.author_id, claim.video_id, claim.key)
-        ((applied, *theirs),) = await self._run(
-            CLAIM_KEY, *name, claim.comment_id, claim.created_at_ms, claim.digest, max(1, keep_ms // 1000)
-        )
-        return claim if applied else Claim(*theirs)
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         """The lease is a time to live, in whole seconds; now_ms isn't needed."""

@@ -15,6 +15,7 @@ from itertools import chain
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from history.cassandra_batches import COLUMNS, INSERT_COMMENT, ROW_BYTES, CommentBatch, comment_batches
+from history.cassandra_claims import CassandraClaims
 from history.cassandra_erasing import CassandraErasing
 from history.cassandra_late import CassandraLate
 from history.cassandra_records import CassandraRecords
@@ -106,7 +107,7 @@ class CassandraReader(CassandraTables):
         return found[:limit]
 
 
-class CassandraStore(CassandraErasing, CassandraLate, CassandraRecords, CassandraReader):
+class CassandraStore(CassandraErasing, CassandraLate, CassandraClaims, CassandraRecords, CassandraReader):
     """Writes and reads."""
 
     def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:

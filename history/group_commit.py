@@ -10,12 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from history.model import Comment
 from history.store import StoreError, StoreOverloaded, StoreUnavailable
 
 Outcome = Exception | None
-Waiting = tuple[Comment, Callable[[Outcome], None]]
+Item = TypeVar("Item")
+"""What is written: a comment, or what stands beside one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class GroupCommitStatistics:
     writes: int  # done since the start, also those that failed
 
 
-class GroupCommit:
+class GroupCommit(Generic[Item]):
     """Gathers single appends into batches for a store's `append`, in the order of arrival.
 
     With one write at a time (the default) batches also end in that order; with more they may overtake each other.
@@ -35,7 +36,7 @@ class GroupCommit:
 
     def __init__(
         self,
-        append: Callable[[Sequence[Comment]], Awaitable[None]],
+        append: Callable[[Sequence[Item]], Awaitable[None]],
         *,
         batch_max: int,
         pending_max: int,
@@ -49,7 +50,7 @@ class GroupCommit:
         self._pending_max = pending_max
         self._writes_max = writes_max
         self._patience_s = patience_ms / 1000
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[tuple[Item, Callable[[Outcome], None]]] = deque()
         self._pending = 0
         self._writers: set[asyncio.Task[None]] = set()
         self._slow: set[asyncio.Task[None]] = set()  # those whose write is under way for longer than patience_ms
@@ -57,7 +58,7 @@ class GroupCommit:
         self._comments = 0
         self._writes = 0
 
-    async def append(self, comment: Comment) -> None:
+    async def append(self, comment: Item) -> None:
         """Returns when the comment is durable.
 
         Raises StoreOverloaded when `pending_max` is reached, and what its own batch's write raised. If the caller is
@@ -69,7 +70,7 @@ class GroupCommit:
         if (outcome := await answer) is not None:
             raise outcome
 
-    def submit(self, comment: Comment, answered: Callable[[Outcome], None]) -> None:
+    def submit(self, comment: Item, answered: Callable[[Outcome], None]) -> None:
         """The same without waiting: `answered` gets None once the comment is durable, or the error. It must not raise.
 
         Raises StoreOverloaded and StoreUnavailable for what isn't taken at all.
@@ -132,7 +133,7 @@ class GroupCommit:
         self._slow.add(writer)
         self._begin_if_due()
 
-    def _answer(self, batch: Sequence[Waiting], outcome: Outcome) -> None:
+    def _answer(self, batch: Sequence[tuple[Item, Callable[[Outcome], None]]], outcome: Outcome) -> None:
         self._writes += 1
         self._pending -= len(batch)
         for _, answered in batch:

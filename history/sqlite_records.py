@@ -1,25 +1,20 @@
-"""Videos, Idempotency-Keys and node numbers in SQLite. The write lock makes each of these decisions one at a time, also
-among processes."""
+"""Videos and node numbers in SQLite. The write lock makes each of these decisions one at a time, also among
+processes."""
 
 import sqlite3
 from collections.abc import Callable
 
 from history.ids import first_id_at
 from history.model import Author
+from history.sqlite_claims import sweep_claims
 from history.sqlite_file import WriteFile
 from history.sqlite_late import sweep_late
-from history.store import Claim
 from history.video import Video
 
 VIDEO = "SELECT id, title, owner_id, owner_name, created_at_ms, started_at_ms, ended_at_ms FROM videos WHERE id = ?"
 CHANGE_VIDEO = """
 UPDATE videos SET started_at_ms = ?, ended_at_ms = ? WHERE id = ? AND started_at_ms IS ? AND ended_at_ms IS ?
 """
-CLAIM_KEY = "INSERT INTO idempotency_keys VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-CLAIMED_KEY = """
-SELECT comment_id, created_at_ms, digest FROM idempotency_keys WHERE author_id = ? AND video_id = ? AND key = ?
-"""
-DROP_KEYS = "DELETE FROM idempotency_keys WHERE expires_at_ms <= ?"
 CLAIM_NODE = """
 INSERT INTO nodes VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (node) DO UPDATE SET holder = ?2, words = ?3, expires_at_ms = ?4 WHERE holder = ?2 OR expires_at_ms <= ?5
@@ -53,18 +48,6 @@ class SqliteRecords(WriteFile):
             return Video(id_, title, None if owner_id is None else Author(owner_id, owner_name), *times)
         return None
 
-    async def claim_key(self, claim: Claim, now_ms: int, keep_ms: int) -> Claim:
-        """Not fsynced: its comment's append, which comes after it in the same log, is."""
-        name = (claim.author_id, claim.video_id, claim.key)
-        row = (*name, claim.comment_id, claim.created_at_ms, claim.digest, now_ms + keep_ms)
-
-        def work(file: sqlite3.Connection) -> Claim:
-            file.execute(DROP_KEYS, (now_ms,))
-            file.execute(CLAIM_KEY, row)
-            return Claim(*name, *file.execute(CLAIMED_KEY, name).fetchone())
-
-        return await self._write(work, synced=False)
-
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         def work(file: sqlite3.Connection) -> str | None:
             if file.execute(CLAIM_NODE, (node, holder, words, now_ms + lease_ms, now_ms)).rowcount:
@@ -79,7 +62,7 @@ class SqliteRecords(WriteFile):
         await self._write(lambda file: file.execute(delete, (node, holder)).rowcount)
 
     async def sweep(self, now_ms: int) -> int:
-        dropped = await self._write(lambda file: file.execute(DROP_KEYS, (now_ms,)).rowcount)
+        dropped = await self._in_slices(lambda file, limit: sweep_claims(file, now_ms, limit))
         dropped += await self._in_slices(lambda file, limit: sweep_late(file, now_ms, limit))
         if self._settings.comments_keep_s:
             oldest = first_id_at(now_ms - self._settings.comments_keep_s * 1000)

@@ -13,6 +13,7 @@ from pathlib import Path
 from history.config import StoreSettings
 from history.ids import ID_MAX
 from history.model import Author, Comment
+from history.sqlite_claims import SqliteClaims
 from history.sqlite_erasing import SqliteErasing
 from history.sqlite_file import ReadFile
 from history.sqlite_late import SqliteLate
@@ -73,7 +74,7 @@ class SqliteReader(ReadFile):
         ]
 
 
-class SqliteStore(SqliteErasing, SqliteLate, SqliteRecords, SqliteReader):
+class SqliteStore(SqliteErasing, SqliteLate, SqliteClaims, SqliteRecords, SqliteReader):
     """Writes and reads the file; makes it when it isn't there."""
 
     @classmethod

@@ -140,10 +140,11 @@ class Records(Protocol):
 
     async def video(self, video_id: str) -> Video | None: ...
 
-    async def claim_key(self, claim: Claim, now_ms: int, keep_ms: int) -> Claim:
-        """The first claim of that key within keep_ms, which is this one or an earlier one; the same for everybody.
+    async def claim_keys(self, claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+        """For each the first claim of its key, which is this one or an earlier one; the same for everybody. Keys are
+        kept for keep_ms at least.
 
-        At least as durable as any append that begins after it returned: a crash never leaves the comment without it.
+        At least as durable as any append that begins after it returned: a crash never leaves a comment without it.
         """
         ...
 

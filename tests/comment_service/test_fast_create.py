@@ -48,6 +48,17 @@ async def test_both_ways_answer_alike(start_service: StartService, origins: str)
         assert (status, words["error"]["code"]) == (415, "unsupported_media_type")
 
 
+async def test_a_key_is_answered_alike(start_service: StartService) -> None:
+    running = await start_service()
+    other = b'{"liveVideoId":"demo","message":"something else"}'
+    for n, key in enumerate(("", " ", "x" * 129, "ö", "k", "a key, with: things;")):
+        fast = await answer(running, BODIES[0], {**JSON, "idempotency-key": key and f"{n}{key}"})
+        assert fast == await answer(running, BODIES[0], {**JSON, **SLOW, "idempotency-key": key and f"{n}s{key}"})
+    for way in ({}, SLOW):
+        status, words, _ = await answer(running, other, {**JSON, **way, "idempotency-key": "4k"})
+        assert (status, words["error"]["code"]) == (422, "idempotency_key_reused")
+
+
 async def test_a_failing_store_is_answered_alike(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:
     running = await start_service(spool_bytes_max=0, retry_after_min_s=3, retry_after_max_s=3)
 

@@ -136,6 +136,8 @@ SAID = b'{"liveVideoId":"demo","message":"hi"}'
         (POST % (1, b"{"), b"400"),
         (POST.replace(b"host", b"expect: \r\nhost") % (len(SAID), SAID), b"200"),  # unusual: the app behind answers
         (POST.replace(b"host", b"expect: \r\nhost") % (1, b"{"), b"400"),
+        (POST.replace(b"host", b"idempotency-key: a key\r\nhost") % (len(SAID), SAID), b"200"),
+        (POST.replace(b"host", b"idempotency-key: a key\r\nhost") % (1, b"{"), b"400"),
         (b"GET /comments/demo?pagesize=x HTTP/1.1\r\nhost: x\r\n\r\n", b"400"),
         (POST % (20_000, b" " * 20_000), b"413"),
         (POST % (200_000, b" " * 200_000), b"413"),

@@ -1,14 +1,14 @@
 """Intake: acknowledged means durable, and on its way to the viewers"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from comment_service.admission import Draft
 from comment_service.idempotency import FirstAnswers
 from comment_service.intake import Intake
-from comment_service.key_claims import ClaimSettings, KeyClaims
+from comment_service.key_claims import Claiming, ClaimSettings, KeyClaims
 from comment_service.outbox import Outbox
 from comment_service.video_gate import GateSettings, VideoGate
 from history.group_commit import GroupCommit
@@ -36,6 +36,10 @@ class Store:
         self.stored += comments
 
 
+def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
+    return GroupCommit(write, batch_max=10, pending_max=10)
+
+
 class Parts:
     def __init__(self, gate: VideoGate | None = None) -> None:
         self.store = Store()
@@ -47,7 +51,7 @@ class Parts:
             self.commit,
             self.outbox,
             FirstAnswers(entries_max=9, keep_ms=60_000),
-            KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0)),
+            KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0), group),
             gate or VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
         )
 

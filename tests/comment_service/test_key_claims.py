@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,13 +12,13 @@ from comment_service.admission import Draft
 from comment_service.errors import IdempotencyKeyReused
 from comment_service.idempotency import FirstAnswers, Key
 from comment_service.intake import Intake
-from comment_service.key_claims import ClaimSettings, KeyClaims
+from comment_service.key_claims import Claiming, ClaimSettings, KeyClaims
 from comment_service.outbox import Outbox
 from comment_service.video_gate import GateSettings, VideoGate
 from history.group_commit import GroupCommit
 from history.ids import IdSource, first_id_at
 from history.opening import open_store
-from history.store import Claim, History, StoreUnavailable
+from history.store import Claim, History, StoreOverloaded, StoreUnavailable
 from history.video import Video
 from tests.comment_service.parts import ANN, comment
 
@@ -37,13 +37,17 @@ class Answering:
         self.reasons.append(str(error))
 
 
+def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
+    return GroupCommit(write, batch_max=10, pending_max=10)
+
+
 class Process:
     """The write path of one comment_service, on a history that it shares"""
 
     def __init__(self, node: int, history: History) -> None:
         self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
-        self.claims = KeyClaims(lambda: history, Answering(), SETTINGS)
+        self.claims = KeyClaims(lambda: history, Answering(), SETTINGS, group)
         gate = VideoGate(self._no_video, GateSettings("accept", "accept", 1, 1, 1, 1))
         firsts = FirstAnswers(entries_max=9, keep_ms=60_000)
         self.intake = Intake(IdSource(node), self.commit, self.outbox, firsts, self.claims, gate)
@@ -118,23 +122,61 @@ async def test_while_the_store_is_away_nobody_waits_twice() -> None:
         raise StoreUnavailable("away")
 
     store = Answering()
-    claims = KeyClaims(away, store, SETTINGS)
+    claims = KeyClaims(away, store, SETTINGS, group)
     for n in range(5):
         assert await claims.first(Key("a", "demo", "key"), comment(n)) == comment(n)
     assert calls == 1
     assert store.reasons == ["away"]
-    known = KeyClaims(away, Answering(is_away=True), SETTINGS)
+    known = KeyClaims(away, Answering(is_away=True), SETTINGS, group)
     assert await known.first(Key("a", "demo", "key"), comment(9)) == comment(9)
     assert calls == 1
 
 
-async def test_a_slow_claim_is_not_waited_for(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang(claim: Claim, now_ms: int, keep_ms: int) -> Claim:
-        await asyncio.Event().wait()
-        return claim
+async def test_claims_that_come_during_one_go_together(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    claim_keys = history.claim_keys
 
-    monkeypatch.setattr(history, "claim_key", hang)
+    async def counted(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+        sizes.append(len(claims))
+        return await claim_keys(claims, now_ms, keep_ms)
+
+    monkeypatch.setattr(history, "claim_keys", counted)
+    process = Process(0, history)
+    said = await asyncio.gather(*(process.intake.accept(DRAFT, f"key {n}") for n in range(9)))
+    assert sum(sizes) == 9
+    assert len(sizes) <= 2
+    assert len({each.id for each in said}) == 9
+
+
+async def test_more_claims_than_may_wait_are_refused_and_the_store_is_not_blamed(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = asyncio.Event()
+    claim_keys = history.claim_keys
+
+    async def late(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+        await go.wait()
+        return await claim_keys(claims, now_ms, keep_ms)
+
+    monkeypatch.setattr(history, "claim_keys", late)
     store = Answering()
-    claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 10, 0))
+    claims = KeyClaims(lambda: history, store, SETTINGS, group)
+    waiting = [asyncio.create_task(claims.first(Key("a", "demo", str(n)), comment(n))) for n in range(11)]
+    done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    with pytest.raises(StoreOverloaded):
+        done.pop().result()
+    go.set()
+    assert len(await asyncio.gather(*rest)) == 10
+    assert store.reasons == []
+
+
+async def test_a_slow_claim_is_not_waited_for(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+        await asyncio.Event().wait()
+        return list(claims)
+
+    monkeypatch.setattr(history, "claim_keys", hang)
+    store = Answering()
+    claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 10, 0), group)
     assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
     assert store.reasons == ["no claim within 10 ms"]

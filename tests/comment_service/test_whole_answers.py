@@ -16,6 +16,10 @@ def answers(**rules: Any) -> WholeAnswers:
     return WholeAnswers(Cors(nothing, **rules))
 
 
+async def never() -> Any:
+    raise AssertionError("nobody needs the body")
+
+
 class Ending:
     """A request whose connection ends with the answer: uvicorn has to send it"""
 
@@ -31,7 +35,11 @@ async def sent(whole: WholeAnswers, origin: bytes | None, head: Head, body: byte
 
     whole.give(Ending(), apps.append, origin, head, body)  # type: ignore[arg-type]
     (app,) = apps
-    await app({"type": "http"}, nothing, send)
+    await app({"type": "http"}, never, send)
+    given = messages.copy()
+    messages.clear()
+    await whole.send(Ending(), send, origin, head, body)  # type: ignore[arg-type]
+    assert messages == given
     return messages
 
 

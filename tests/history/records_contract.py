@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -63,20 +64,43 @@ class RecordsContract:
         other = await open_store(url)
         claims = [a_claim(video, 100 + n) for n in range(6)]
         firsts = await asyncio.gather(
-            *((store, other)[n % 2].claim_key(claim, now_ms(), DAY_MS) for n, claim in enumerate(claims))
+            *((store, other)[n % 2].claim_keys([claim], now_ms(), DAY_MS) for n, claim in enumerate(claims))
         )
-        assert len(set(firsts)) == 1
-        assert firsts[0] in claims
-        assert await store.claim_key(a_claim(video, 999), now_ms(), DAY_MS) == firsts[0]
+        assert len({first for (first,) in firsts}) == 1
+        ((first,), *_) = firsts
+        assert first in claims
+        assert await store.claim_keys([a_claim(video, 999)], now_ms(), DAY_MS) == [first]
         for another in (a_claim(video, 999, "key 2"), a_claim(f"{video}-2", 999)):
-            assert await store.claim_key(another, now_ms(), DAY_MS) == another
+            assert await store.claim_keys([another], now_ms(), DAY_MS) == [another]
+        await other.close()
+
+    async def test_many_keys_are_claimed_at_once(self, store: History, url: str, video: str) -> None:
+        other = await open_store(url)
+        some = [a_claim(video, 1_000 + n, f"key {n}") for n in range(0, 200, 2)]
+        assert await store.claim_keys(some, now_ms(), DAY_MS) == some
+        more = [a_claim(video, 2_000 + n, f"key {n}") for n in range(100)]
+        expected = [some[n // 2] if n % 2 == 0 else more[n] for n in range(100)]
+        assert await other.claim_keys(more, now_ms(), DAY_MS) == expected
+        assert await store.claim_keys(more, now_ms(), DAY_MS) == expected
+        await other.close()
+
+    async def test_processes_that_claim_many_keys_agree(self, store: History, url: str, video: str) -> None:
+        other = await open_store(url)
+        claims = [[a_claim(video, 1_000 * who + n, f"key {n}") for n in range(40)] for who in range(4)]
+        firsts = await asyncio.gather(
+            *((store, other)[who % 2].claim_keys(some, now_ms(), DAY_MS) for who, some in enumerate(claims))
+        )
+        assert all(each == firsts[0] for each in firsts)
+        assert all(first in wanted for first, wanted in zip(firsts[0], zip(*claims, strict=True), strict=True))
         await other.close()
 
     async def test_a_claim_ends(self, store: History, video: str) -> None:
-        await store.claim_key(a_claim(video, 1), now_ms(), 1_000)
+        await store.claim_keys([a_claim(video, 1)], now_ms(), 1_000)
+        ids = count(2)
 
         async def ended() -> bool:
-            return (await store.claim_key(a_claim(video, 2), now_ms(), 60_000)).comment_id == 2
+            wanted = a_claim(video, next(ids))
+            return await store.claim_keys([wanted], now_ms(), 1_000) == [wanted]
 
         await eventually(ended)
 
@@ -106,8 +130,8 @@ class RecordsContract:
 
     async def test_sweeping_takes_nothing_that_lives(self, store: History, video: str) -> None:
         claim = a_claim(video, 1)
-        await store.claim_key(claim, now_ms(), DAY_MS)
+        await store.claim_keys([claim], now_ms(), DAY_MS)
         await store.add_video(Video(video, "title", None, 1))
         await store.sweep(now_ms())
-        assert await store.claim_key(a_claim(video, 2), now_ms(), DAY_MS) == claim
+        assert await store.claim_keys([a_claim(video, 2)], now_ms(), DAY_MS) == [claim]
         assert await store.video(video) is not None

@@ -3,7 +3,7 @@
 Rule 1: no clock; `now_ms` comes in.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from history.ids import first_id_at
 from history.model import Comment
@@ -24,3 +24,11 @@ def stretches(comments: Iterable[Comment], videos_max: int) -> list[Stretch]:
     if len(ids) > videos_max:
         return [Stretch(ALL_VIDEOS, min(map(min, ids.values())), max(map(max, ids.values())))]
     return [Stretch(video_id, min(found), max(found)) for video_id, found in ids.items()]
+
+
+def told(rows: Sequence[tuple[str, int, int]], now_ms: int, rows_max: int) -> list[Stretch]:
+    """What was read, as stretches; if there are more rows than that, one of everything up to now. That is another one
+    each time, so nobody takes it for the one that he has heard of."""
+    if len(rows) > rows_max:
+        return [Stretch(ALL_VIDEOS, 0, first_id_at(now_ms))]
+    return [Stretch(*row) for row in rows]

@@ -110,7 +110,8 @@ class Telling(Protocol):
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         """Where such comments lie that any process appended from then on until now, by that process's clock; a read
-        that begins now sees them. Some may be told twice. Goes back an hour at most. Raises StoreUnavailable."""
+        that begins now sees them. Some may be told twice; if they are too many it is one of everything. Goes back an
+        hour at most. Raises StoreUnavailable."""
         ...
 
 

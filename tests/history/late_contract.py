@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from history.config import StoreSettings
 from history.ids import first_id_at
 from history.model import Comment
 from history.opening import open_store
@@ -44,6 +45,14 @@ class LateContract:
             told = [each for each in await store.late_since(0, now_ms()) if each.video_id == video]
             assert 1 <= len(told) <= times
             assert await store.newer(video, 0, 10) == [comment]
+
+    async def test_too_much_is_told_as_everything(self, store: History, url: str, video: str) -> None:
+        for n in range(4):
+            await store.append(comments_every(1_000, 1, f"{video}-{n}"))
+        asked_ms = now_ms()
+        some = await open_store(url, StoreSettings(late_told_max=3))
+        assert await some.late_since(0, asked_ms) == [Stretch(ALL_VIDEOS, 0, first_id_at(asked_ms))]
+        await some.close()
 
     async def test_many_videos_are_told_as_one_stretch(self, store: History, video: str) -> None:
         comments = [each for n in range(40) for each in comments_every(1_000 + n, 2, f"{video}-{n}")]

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from history.ids import first_id_at
-from history.late import late_among, stretches
+from history.late import late_among, stretches, told
 from history.store import ALL_VIDEOS, Stretch
 from tests.history.comments import a_comment
 
@@ -32,3 +32,11 @@ def test_many_videos_have_one_stretch(found: list[int]) -> None:
     """A stranger may post each comment into another video."""
     comments = [a_comment(comment_id, f"video-{n}") for n, comment_id in enumerate(found)]
     assert stretches(comments, 3) == [Stretch(ALL_VIDEOS, min(found), max(found))]
+
+
+def test_what_is_too_much_is_everything_and_news_each_time() -> None:
+    rows = [("a", 1, 2), ("b", 3, 4)]
+    assert told(rows, 5, 2) == [Stretch("a", 1, 2), Stretch("b", 3, 4)]
+    everything, later = told(rows, 5, 1), told(rows, 6, 1)
+    assert everything == [Stretch(ALL_VIDEOS, 0, first_id_at(5))]
+    assert everything != later

@@ -154,10 +154,9 @@ class Link:
         feeds would read what they may have missed."""
         if registration.has_acknowledged or self._closing:
             return
-        if self._given_up:
-            raise LinkLost(self._given_up)
-        if monotonic_ms() - self._welcomed_ms < self._settings.reconnect_ms_max:
-            raise LinkLost("the stream ended soon after its welcome")
+        stood_ms = monotonic_ms() - self._welcomed_ms
+        if registration.owes_acknowledgement or stood_ms < self._settings.reconnect_ms_max:
+            raise LinkLost(self._given_up or "the stream ended soon after its welcome")
 
     async def _converse(self, call: Stream, registration: Registration) -> None:
         hello = registration.hello(self.silent_ms)

@@ -95,6 +95,11 @@ class Registration:
         )
         return dispatch_pb2.NodeMessage(hello=hello)
 
+    @property
+    def owes_acknowledgement(self) -> bool:
+        """The replica was told of an interest, and hasn't said that it routes the videos here."""
+        return bool(self._acks)
+
     # What the replica says
 
     def welcome(self, welcome: dispatch_pb2.Welcome) -> None:

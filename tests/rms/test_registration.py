@@ -82,11 +82,13 @@ async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(
     assert (list(interest.interest.joined), list(interest.interest.left)) == (["b"], ["a"])
     assert beat.HasField("beat")
     assert not node.has_acknowledged
+    assert node.owes_acknowledgement
     node.take(Down(interest_ack=dispatch_pb2.InterestAck(number=2)))
     assert not ack.done(), "there was no such interest"
     node.take(Down(interest_ack=dispatch_pb2.InterestAck(number=1)))
     assert ack.done()
     assert node.has_acknowledged
+    assert not node.owes_acknowledgement
 
 
 async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(feeds: Feeds) -> None:

@@ -117,14 +117,15 @@ class Feeds:
             room = self._rooms.get(comment.video_id)
             if room is None:
                 self.useless += 1
+            elif room.is_open and room.is_too_late(comment):
+                late.setdefault(room, []).append(comment.id)
             elif room.pending is None:
-                if not room.take(comment):
-                    late.setdefault(room, []).append(comment.id)
+                room.append(comment)
             elif len(room.pending) < self._settings.opening_comments_max:
                 room.pending.append(comment)
             else:
                 room.overflow_id = min(room.overflow_id or comment.id, comment.id)
-        for room, ids in late.items():
+        for room, ids in late.items():  # they are in history, as all is that is published
             self.late += len(ids)
             room.forgo(min(ids), max(ids) + 1)
 

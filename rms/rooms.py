@@ -17,18 +17,8 @@ class Room:
     """`feed` and `resuming` are there once `opened` is done."""
 
     __slots__ = (
-        *("_on_behind", "_sweeper", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds"),
-        *(
-            "is_open",
-            "lacks_past",
-            "missed_from",
-            "opened",
-            "overflow_id",
-            "pending",
-            "resuming",
-            "served",
-            "told_viewers",
-        ),
+        *("_on_behind", "_sweeper", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds", "is_open"),
+        *("lacks_past", "missed_from", "opened", "overflow_id", "pending", "resuming", "served", "told_viewers"),
         *("total_viewers", "video_id"),
     )
 
@@ -56,8 +46,10 @@ class Room:
         self._on_behind = on_behind
 
     def open(self, feed: Feed) -> None:
-        """From here on comments go into the feed; those that came before, first."""
+        """From here on comments go into the feed; those that came before, first. What came too late was in history when
+        the feed's past was read, and isn't new to anybody."""
         self.feed, self.resuming, self.is_open = feed, Resuming(feed), True
+        self.pending = [comment for comment in self.pending or () if not self.is_too_late(comment)]
         self.go_on()
 
     def hold(self) -> None:
@@ -68,19 +60,14 @@ class Room:
     def go_on(self) -> None:
         """What has waited goes into the feed, and what comes now needn't wait."""
         pending, self.pending = self.pending, None
-        late = [comment.id for comment in pending or () if not self.take(comment)]
-        if late:
-            self.forgo(min(late), max(late) + 1)
+        for comment in pending or ():
+            self.append(comment)
         self.miss(self.overflow_id)
         self.overflow_id = 0
 
-    def take(self, comment: Comment | Erasure) -> bool:
-        """A live comment. False: it comes too late to tell whether it was here; it isn't sent, and the caller tells it
-        with `forgo`, all that came together in one gap. It is in history, as everything is that is published."""
-        if isinstance(comment, Comment) and self.feed.may_have_forgotten(comment.id, wall_ms()):
-            return False
-        self.append(comment)
-        return True
+    def is_too_late(self, comment: Comment | Erasure) -> bool:
+        """Can nobody tell any more whether the comment was here? Then it isn't to be sent."""
+        return isinstance(comment, Comment) and self.feed.may_have_forgotten(comment.id, wall_ms())
 
     def forgo(self, from_id: int, to_id: int) -> None:
         """Tells all who are here that comments from the one id up to the other may be missing."""

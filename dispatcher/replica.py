@@ -114,7 +114,7 @@ class Replica:
         self.counts.useless_comments += link.more_useless(beat.load.useless_comments)
         changed = checks.check_viewers(beat.videos, self.config)
         self.registry.beat(link.session, beat.load.viewers, changed, now_ms, draining=beat.draining)
-        link.send_beat_ack_nowait(self.registry.sums(link.session, self.config.sums_max))
+        link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
         after = self.registry.state(link.session)
         if before is not after:
             self._happened("draining" if after is State.DRAINING else "undrained", link.node_id)
@@ -194,7 +194,7 @@ class Replica:
 
         This runs for every comment: one look-up, one append.
         """
-        route_of = self.registry.route
+        route_of = self.registry.interests.route
         routes: dict[tuple[int, ...], list[Comment]] = {}
         ids = [catch_up_from_id] if catch_up_from_id else []
         for comment in comments:
@@ -244,25 +244,25 @@ class Replica:
         nodes = self.registry.nodes()
         videos: tuple[VideoView, ...]
         if request.video_id:
-            video = self.registry.video(request.video_id)
+            video = self.registry.interests.video(request.video_id)
             videos = () if video is None else (video,)
             nodes = self._serving(video)
         else:
-            videos = self.registry.videos(min(request.videos_max, self.config.topology_videos_max))
+            videos = self.registry.interests.most_watched(min(request.videos_max, self.config.topology_videos_max))
         return wire_types.TopologyResponse(
             replica_id=self.replica_id,
             now_ms=wall_ms,
             uptime_ms=now_ms - self._started_ms,
             nodes=[reports.node_state(node, self._links[node.session].statistics(), now_ms) for node in nodes],
             videos=[reports.video_state(video) for video in videos],
-            videos_total=self.registry.statistics().videos,
+            videos_total=self.registry.interests.videos,
         )
 
     def explain(self, request: wire_types.ExplainRequest) -> wire_types.ExplainResponse:
         """Raises InvalidRequest."""
         checks.check_name(request.video_id, "video id", self.config)
         now_ms = self.now_ms()
-        video = self.registry.video(request.video_id)
+        video = self.registry.interests.video(request.video_id)
         following = self.registry.would_place(request.video_id)
         return wire_types.ExplainResponse(
             replica_id=self.replica_id,

@@ -55,7 +55,7 @@ def registry_costs(videos: int) -> Iterator[str]:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) * 1024
     yield f"{videos:,} videos on {NODES:,} nodes: {grown / videos:.0f} bytes a mapping, all hellos in {seconds:.1f} s"
     for name, call in (
-        ("route", registry.route),
+        ("route", registry.interests.route),
         ("place, served video", registry.place),
         ("place, new video", lambda video: registry.place(f"new-{video}")),
         ("place, giant", lambda _: registry.place("giant")),

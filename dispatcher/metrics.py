@@ -50,7 +50,11 @@ class ReplicaStatistics:
 
 def statistics(replica: Replica) -> ReplicaStatistics:
     """To be called in the replica's loop"""
-    known, counts, links = replica.registry.statistics(), replica.counts, replica.link_statistics()
+    known, counts, links = (
+        replica.registry.statistics(),
+        replica.counts,
+        [link.statistics() for link in replica.links.values()],
+    )
     return ReplicaStatistics(
         nodes=known.nodes,
         draining_nodes=known.draining_nodes,
@@ -59,7 +63,7 @@ def statistics(replica: Replica) -> ReplicaStatistics:
         viewers=known.viewers,
         capacity_viewers=known.capacity_viewers,
         promised_viewers=known.promised_viewers,
-        publishers=replica.publishers,
+        publishers=len(replica.publishers),
         watchers=len(replica.events),
         outbox_comments=sum(link.outbox_comments for link in links),
         unacked_comments=sum(link.unacked_comments for link in links),

@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from dispatcher import checks, reports, wire
+from dispatcher import checks, wire
 from dispatcher.config import Config
-from dispatcher.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, NoRoom, NotConnected, Stopping
+from dispatcher.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, Stopping
 from dispatcher.events import Events
 from dispatcher.journal import Journal
 from dispatcher.life import State
-from dispatcher.link import AckLatency, Link, LinkStatistics
+from dispatcher.link import AckLatency, Link
 from dispatcher.publisher import Batch, Publisher
 from dispatcher.registry import Registry
-from dispatcher.views import Hello, NodeView, VideoView
+from dispatcher.views import Hello
 from proto import dispatch_pb2 as wire_types
 from proto.comment_pb2 import Comment
 
@@ -51,10 +51,11 @@ class Replica:
         self.events = Events(config.watchers_max, config.watcher_events_max)
         self.counts = Counts()
         self.latency = AckLatency()
-        self._started_ms = now_ms()
+        self.started_ms = now_ms()
+        self.links: dict[int, Link] = {}
+        """of the living nodes, by session; to be changed in here alone, as the publishers"""
+        self.publishers: set[Publisher] = set()
         self._sessions = itertools.count(1)
-        self._links: dict[int, Link] = {}
-        self._publishers: set[Publisher] = set()
         self._stopping = False
 
     # Nodes
@@ -69,7 +70,7 @@ class Replica:
         replaced = self.registry.hello(link.session, self._picture(hello), now_ms)
         if replaced is not None:
             self.end(replaced, Aborted("a newer stream of this node took its place"))
-        self._links[link.session] = link
+        self.links[link.session] = link
         catch_up_from_id = self.registry.catch_up_from(link.session, now_ms)
         link.send_nowait(
             wire_types.DispatcherMessage(
@@ -81,7 +82,7 @@ class Replica:
                 )
             )
         )
-        self._happened(
+        self.happened(
             "node_connected",
             hello.node_id,
             url=hello.public_url,
@@ -117,19 +118,19 @@ class Replica:
         link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
         after = self.registry.state(link.session)
         if before is not after:
-            self._happened("draining" if after is State.DRAINING else "undrained", link.node_id)
+            self.happened("draining" if after is State.DRAINING else "undrained", link.node_id)
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
         now_ms = self.now_ms()
         self.registry.end(session, now_ms)
-        link = self._links.pop(session, None)
+        link = self.links.pop(session, None)
         if link is None:
             return
         missed_from_id = link.end(reason)
         if missed_from_id:
             self.registry.published(missed_from_id, now_ms)
-        self._happened("node_left", link.node_id, reason=str(reason) if reason else "it closed the stream")
+        self.happened("node_left", link.node_id, reason=str(reason) if reason else "it closed the stream")
 
     def expire(self) -> None:
         """Ends what is silent or owes an acknowledgement. Call it every `beat_ms`."""
@@ -137,7 +138,7 @@ class Replica:
         for session in self.registry.expire(now_ms):
             self.counts.expiries += 1
             self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
-        for session, link in tuple(self._links.items()):
+        for session, link in tuple(self.links.items()):
             overdue = link.overdue(now_ms)
             if overdue:
                 self.end(session, overdue)
@@ -149,21 +150,14 @@ class Replica:
         """Raises Stopping or LimitReached."""
         if self._stopping:
             raise Stopping
-        if len(self._publishers) >= self.config.publishers_max:
+        if len(self.publishers) >= self.config.publishers_max:
             raise LimitReached(f"this replica takes at most {self.config.publishers_max} publishers")
         publisher = Publisher(peer, self.config.unanswered_batches_max, self.now_ms)
-        self._publishers.add(publisher)
+        self.publishers.add(publisher)
         return publisher
 
-    @property
-    def publishers(self) -> int:
-        return len(self._publishers)
-
-    def link_statistics(self) -> list[LinkStatistics]:
-        return [link.statistics() for link in self._links.values()]
-
     def close_publisher(self, publisher: Publisher) -> None:
-        self._publishers.discard(publisher)
+        self.publishers.discard(publisher)
         publisher.end(None)
 
     def publish(self, publisher: Publisher, request: wire_types.PublishRequest) -> None:
@@ -179,12 +173,12 @@ class Replica:
         for route, comments in routes.items():
             part = wire.part(comments)
             self.counts.pushes += len(route) * len(comments)
-            overflowed.update(s for s in route if not self._links[s].deliver_nowait(part, batch))
+            overflowed.update(s for s in route if not self.links[s].deliver_nowait(part, batch))
         if request.catch_up_from_id:
             self._catch_up(request.catch_up_from_id, batch)
         for session in overflowed:
             self.counts.overflows += 1
-            self.end(session, self._links[session].overflow())
+            self.end(session, self.links[session].overflow())
         batch.one_is_done()
 
     def _by_route(
@@ -210,77 +204,10 @@ class Replica:
         return routes, smallest_id
 
     def _catch_up(self, from_id: int, batch: Batch) -> None:
-        for link in self._links.values():
+        for link in self.links.values():
             link.catch_up_nowait(from_id, batch)
 
-    # Viewers and operators
-
-    def place(self, request: wire_types.PlaceRequest) -> NodeView:
-        """Raises InvalidRequest, LimitReached or NoRoom."""
-        checks.check_place(request, self.config)
-        placed = self.registry.place(request.video_id, frozenset(request.exclude_node_ids))
-        if placed is None:
-            self.counts.no_room += 1
-            raise NoRoom(request.video_id)
-        self.counts.placements += 1
-        if placed.spilled:
-            self.counts.spills += 1
-            self._happened("spill", placed.node.node_id, video_id=request.video_id)
-        return placed.node
-
-    def drain(self, request: wire_types.DrainRequest) -> None:
-        """Passes the word on; the node's next beat says what it has made of it. Raises InvalidRequest, LimitReached or
-        NotConnected."""
-        checks.check_drain(request, self.config)
-        session = self.registry.session(request.node_id)
-        if session is None:
-            raise NotConnected(request.node_id)
-        word = wire_types.Drain(draining=request.draining, over_ms=request.over_ms)
-        self._links[session].send_nowait(wire_types.DispatcherMessage(drain=word))
-
-    def topology(self, request: wire_types.TopologyRequest, wall_ms: int) -> wire_types.TopologyResponse:
-        """What this replica knows. With `video_id`, only that video and the nodes that serve it."""
-        now_ms = self.now_ms()
-        nodes = self.registry.nodes()
-        videos: tuple[VideoView, ...]
-        if request.video_id:
-            video = self.registry.interests.video(request.video_id)
-            videos = () if video is None else (video,)
-            nodes = self._serving(video)
-        else:
-            videos = self.registry.interests.most_watched(min(request.videos_max, self.config.topology_videos_max))
-        return wire_types.TopologyResponse(
-            replica_id=self.replica_id,
-            now_ms=wall_ms,
-            uptime_ms=now_ms - self._started_ms,
-            nodes=[reports.node_state(node, self._links[node.session].statistics(), now_ms) for node in nodes],
-            videos=[reports.video_state(video) for video in videos],
-            videos_total=self.registry.interests.videos,
-        )
-
-    def explain(self, request: wire_types.ExplainRequest) -> wire_types.ExplainResponse:
-        """Raises InvalidRequest."""
-        checks.check_name(request.video_id, "video id", self.config)
-        now_ms = self.now_ms()
-        video = self.registry.interests.video(request.video_id)
-        following = self.registry.would_place(request.video_id)
-        return wire_types.ExplainResponse(
-            replica_id=self.replica_id,
-            uptime_ms=now_ms - self._started_ms,
-            video=None if video is None else reports.video_state(video),
-            nodes=[
-                reports.node_state(node, self._links[node.session].statistics(), now_ms)
-                for node in self._serving(video)
-            ],
-            publishers=[reports.publisher_state(each.statistics(), now_ms) for each in self._publishers],
-            next=None if following is None else _place(following),
-        )
-
-    def _serving(self, video: VideoView | None) -> tuple[NodeView, ...]:
-        node_ids = frozenset(video.node_ids) if video else frozenset()
-        return tuple(node for node in self.registry.nodes() if node.node_id in node_ids)
-
-    def _happened(self, kind: str, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
+    def happened(self, kind: str, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
         """Into the log, and to those who watch."""
         named = {name: text for name, text in (("video", video_id), ("reason", reason)) if text}
         self.journal.note(kind.replace("_", " "), node=node_id, **named, **facts)
@@ -308,17 +235,13 @@ class Replica:
         """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
         self._stopping = True
         self.events.end()
-        for publisher in self._publishers:
+        for publisher in self.publishers:
             publisher.finish(Stopping())
-        return [publisher.ended for publisher in self._publishers]
+        return [publisher.ended for publisher in self.publishers]
 
     def stop_links(self) -> None:
         """Ends every stream. Publishers first: what their batches still wait for mustn't look delivered."""
-        for publisher in tuple(self._publishers):
+        for publisher in tuple(self.publishers):
             publisher.end(Stopping())
-        for session in tuple(self._links):
+        for session in tuple(self.links):
             self.end(session, Stopping())
-
-
-def _place(node: NodeView) -> wire_types.PlaceResponse:
-    return wire_types.PlaceResponse(node_id=node.node_id, public_url=node.public_url)

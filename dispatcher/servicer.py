@@ -17,6 +17,7 @@ import grpc
 import grpc.aio
 
 from dispatcher import checks
+from dispatcher.answers import Answers
 from dispatcher.errors import (
     Aborted,
     DispatcherError,
@@ -39,7 +40,6 @@ from proto.dispatch_pb2 import (
     Hello,
     NodeMessage,
     PlaceRequest,
-    PlaceResponse,
     PublishRequest,
     PublishResponse,
     TopologyRequest,
@@ -64,6 +64,7 @@ Stream = AsyncIterator[bytes]
 class Servicer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._answers = Answers(replica)
         self._config = replica.config
         self._hellos_awaited = 0
         self._turns = Turns(self._config.writes_at_once, self._config.write_ms)
@@ -171,28 +172,28 @@ class Servicer:
 
     async def place(self, encoded: bytes, context: Context) -> bytes:
         try:
-            node = self._replica.place(checks.parse(PlaceRequest, encoded))
+            answer = self._answers.place(checks.parse(PlaceRequest, encoded))
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
-        return PlaceResponse(node_id=node.node_id, public_url=node.public_url).SerializeToString()
+        return answer.SerializeToString()
 
     async def topology(self, encoded: bytes, context: Context) -> bytes:
         try:
             request = checks.parse(TopologyRequest, encoded)
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
-        return self._replica.topology(request, wall_ms=time.time_ns() // 1_000_000).SerializeToString()
+        return self._answers.topology(request, wall_ms=time.time_ns() // 1_000_000).SerializeToString()
 
     async def drain(self, encoded: bytes, context: Context) -> bytes:
         try:
-            self._replica.drain(checks.parse(DrainRequest, encoded))
+            self._answers.drain(checks.parse(DrainRequest, encoded))
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return DrainResponse().SerializeToString()
 
     async def explain(self, encoded: bytes, context: Context) -> bytes:
         try:
-            answer = self._replica.explain(checks.parse(ExplainRequest, encoded))
+            answer = self._answers.explain(checks.parse(ExplainRequest, encoded))
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return answer.SerializeToString()

@@ -14,7 +14,6 @@ from proto.dispatch_pb2 import (
     Interest,
     NodeMessage,
     PublishRequest,
-    TopologyRequest,
     VideoViewers,
     Welcome,
 )
@@ -139,8 +138,8 @@ async def test_messages_of_a_replaced_stream_change_nothing() -> None:
     world.publish(publisher, 1, 1, video_id="a")
     world.publish(publisher, 2, 2, video_id="b")
     assert [message.deliver.comments[0].id for message in world.sent(new)] == [2]
-    known = world.replica.topology(TopologyRequest(videos_max=10), wall_ms=0)
-    assert [(video.video_id, video.viewers) for video in known.videos] == [("b", 0)]
+    known = world.replica.registry.interests.most_watched(10)
+    assert [(video.video_id, video.viewers) for video in known] == [("b", 0)]
 
 
 async def test_a_replaced_stream_cannot_send_garbage_either() -> None:
@@ -153,7 +152,7 @@ async def test_a_replaced_stream_cannot_send_garbage_either() -> None:
 async def test_the_public_url_has_no_slash_at_its_end() -> None:
     world = World()
     world.node("rms-1")
-    assert world.replica.topology(TopologyRequest(), wall_ms=0).nodes[0].public_url == "http://rms-1"
+    assert world.replica.registry.nodes()[0].public_url == "http://rms-1"
 
 
 async def test_an_overflowing_link_ends_and_the_others_go_on() -> None:

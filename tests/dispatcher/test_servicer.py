@@ -377,8 +377,8 @@ async def test_streams_leave_nothing_behind() -> None:
                 await publisher.publishes(1, comment(1, "a"))
                 await node.receives(1)
         await eventually(lambda: not server.replica.registry.nodes())
-        await eventually(lambda: not server.replica._publishers)
-        assert not server.replica._links
+        await eventually(lambda: not server.replica.publishers)
+        assert not server.replica.links
         assert server.replica.registry.statistics().interests == 0
 
 

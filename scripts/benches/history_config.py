@@ -9,9 +9,7 @@ class HistorySettings:
     connections: int = 200  # as the issue of the write path asks
     seconds: float = 5.0  # of each load; a run on two cores varies more than a second of it does
     warm_s: float = 1.5  # before it: Cassandra's JIT and the first flush
-    jit_s: float = (
-        15.0  # of grouped writes before posts: a JVM that has just started costs four times as much a comment
-    )
+    jit_s: float = 30.0  # of grouped writes, of posts and of keyed posts each, before posts are measured: see history.py's `create`
     singles: int = 20_000  # single inserts of one run: some seconds
     singles_concurrency: int = 200  # more gain nothing from one process of the driver
     authors: int = 5_000  # who wait at once for the write path; each has one comment under way

@@ -9,7 +9,7 @@ class HistorySettings:
     connections: int = 200  # as the issue of the write path asks
     seconds: float = 5.0  # of each load; a run on two cores varies more than a second of it does
     warm_s: float = 1.5  # before it: Cassandra's JIT and the first flush
-    jit_s: float = 30.0  # of grouped writes, of posts and of keyed posts each, before posts are measured: see history.py's `create`
+    jit_s: float = 30.0  # of grouped writes, posts and keyed posts each, before posts: see history.py, `create`
     singles: int = 20_000  # single inserts of one run: some seconds
     singles_concurrency: int = 200  # more gain nothing from one process of the driver
     authors: int = 5_000  # who wait at once for the write path; each has one comment under way

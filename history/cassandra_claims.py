@@ -10,8 +10,9 @@ import asyncio
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
+from typing import NamedTuple
 
 from history.cassandra_batches import SerialisedBatch
 from history.cassandra_tables import CassandraTables
@@ -36,8 +37,7 @@ _int = struct.Struct(">i").pack
 _bigint = struct.Struct(">q").pack
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A claim of a key, as everybody reads it"""
 
     wish: Wish
@@ -70,9 +70,15 @@ class CassandraClaims(CassandraTables):
             ],
         )
         rows = await self._read(names)
-        return await asyncio.gather(
-            *(self._first(claim, rows[name], keep_ms) for name, claim in zip(names, claims, strict=True))
-        )
+        firsts = list(claims)
+        undecided = {}
+        for index, (name, claim) in enumerate(zip(names, claims, strict=True)):
+            value, is_agreed = decide(claim.comment_id, [row.wish for row in rows[name]])
+            if not is_agreed:
+                undecided[index] = self._decide(_with(claim, value, rows[name]), keep_ms)
+        for index, first in zip(undecided, await asyncio.gather(*undecided.values()), strict=True):
+            firsts[index] = first
+        return firsts
 
     async def _say(self, cql: str, rows: Sequence[tuple[bytes, ...]]) -> None:
         if not rows:
@@ -90,19 +96,21 @@ class CassandraClaims(CassandraTables):
             rows[name].append(_Row(Wish(comment_id, was_alone_), created_at_ms, digest))
         return rows
 
-    async def _first(self, claim: Claim, rows: Sequence[_Row], keep_ms: int) -> Claim:
-        comment_id, is_agreed = decide(claim.comment_id, [row.wish for row in rows])
-        if is_agreed:
-            return claim
-        for row in rows:
-            if row.wish.value == comment_id:
-                claim = replace(claim, comment_id=comment_id, created_at_ms=row.created_at_ms, digest=row.digest)
+    async def _decide(self, claim: Claim, keep_ms: int) -> Claim:
         ((applied, *theirs),) = await self._run(
             DECIDE,
             *(claim.author_id, claim.video_id, claim.key),
             *(claim.comment_id, claim.created_at_ms, claim.digest, _seconds(keep_ms)),
         )
         return claim if applied else Claim(*theirs)
+
+
+def _with(claim: Claim, comment_id: int, rows: Sequence[_Row]) -> Claim:
+    """The claim of the same key for that comment"""
+    for row in rows:
+        if row.wish.value == comment_id:
+            return replace(claim, comment_id=comment_id, created_at_ms=row.created_at_ms, digest=row.digest)
+    return claim
 
 
 def _name(claim: Claim) -> bytes:

@@ -17,11 +17,10 @@ two rounds needs no more than that of two writers, the one whose write ends late
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What one of them wants. Each wants it once, and no two want the same."""
 
     value: int

@@ -196,8 +196,9 @@ class Node:
         return f"-Dcassandra.config=file://{self.folder}/conf/cassandra.yaml"
 
     def _command(self, jars: Path, heap_mb: int) -> list[str]:
+        """The heap begins small: Cassandra locks what is there at its start in memory, and 6 GB take 15 s to fill."""
         return [
-            *("java", f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m", "-XX:+UseG1GC", "-Xss512k"),
+            *("java", f"-Xms{HEAP_MB_MIN}m", f"-Xmx{heap_mb}m", "-XX:+UseG1GC", "-Xss512k"),
             *("-XX:+ExitOnOutOfMemoryError", "-Djdk.attach.allowAttachSelf=true"),
             *_openings(),
             f"-javaagent:{next(jars.glob('jamm-*.jar'))}",

@@ -145,16 +145,23 @@ def free_or_other(wanted: Sequence[int], promised: Container[int] = ()) -> list[
     return [port if port not in promised and is_free(port) else next(others) for port in wanted]
 
 
+def _ports_below_the_ephemeral() -> range:
+    lowest_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0]) if EPHEMERAL_RANGE.exists() else 32768
+    return range(10000, lowest_ephemeral if lowest_ephemeral > 12000 else 65536)
+
+
+PORTS = _ports_below_the_ephemeral()
+"""From which ports are chosen: below the kernel's range for outgoing connections. In that range a client that keeps
+calling a port where nobody listens is at last given this very port as its own, connects to itself, and keeps the server
+out for good (TCP's simultaneous open, RFC 9293, 3.5)."""
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that stay free while a process is down for a moment, so that it can come back on its own.
 
-    They lie below the kernel's range for outgoing connections. In that range a client that keeps calling a port where
-    nobody listens is at last given this very port as its own, connects to itself, and keeps the server out for good
-    (TCP's simultaneous open, RFC 9293, 3.5).
+    They are among PORTS, and not reserved: who is asked at the same time could name the same ones.
     """
-    lowest_ephemeral = int(EPHEMERAL_RANGE.read_text().split()[0]) if EPHEMERAL_RANGE.exists() else 32768
-    highest = lowest_ephemeral if lowest_ephemeral > 12000 else 65536
-    candidates = random.sample(range(10000, highest), k=min(highest - 10000, 100 * count))
+    candidates = random.sample(PORTS, k=min(len(PORTS), 100 * count))
     found: list[int] = []
     for port in candidates:
         if len(found) == count:

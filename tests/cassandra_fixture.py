@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from scripts.cassandra_node import wait_until
+from scripts.plan import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class CassandraUnderTest:
     def __init__(self) -> None:
-        self.port, self._storage_port, self._jmx_port = _free_ports(3)
+        self.port, self._storage_port, self._jmx_port = free_ports(3)
         self.folder = Path(tempfile.mkdtemp(prefix="livecomments-cassandra-"))
 
     def start(self) -> None:
@@ -73,14 +74,6 @@ def cassandra(pytestconfig: pytest.Config) -> CassandraUnderTest:
 def cassandra_url(pytestconfig: pytest.Config) -> str:
     """A store's URL, with a keyspace for this test module alone"""
     return _the_one(pytestconfig).new_url()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in sockets]
-    for listening in sockets:
-        listening.close()
-    return ports
 
 
 def _listens(port: int) -> bool:

@@ -1,7 +1,6 @@
 """Fake dispatchers, and a whole comment_service in the test's loop: real HTTP, real gRPC, a real SQLite history."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pytest
 
 from comment_service.config import Config
 from comment_service.service import Service, build
+from scripts.plan import free_ports
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher
 from tests.waiting import eventually
 
@@ -26,9 +26,7 @@ async def dispatcher() -> AsyncIterator[FakeDispatcher]:
 @pytest.fixture
 def nowhere() -> str:
     """An address where nobody listens"""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_ports(1)[0]}"
 
 
 @dataclass

@@ -35,7 +35,7 @@ def a_node(tmp_path: Path, port: int = 1) -> Node:
     return Node(1, tmp_path, Ports(port, 2, 3))
 
 
-@pytest.mark.parametrize("content", [str(os.getpid()), "99999999", "", "x"])
+@pytest.mark.parametrize("content", [str(os.getpid()), "99999999", "", "x"], ids=["living", "dead", "empty", "none"])
 def test_a_strangers_process_is_never_taken_for_the_node(tmp_path: Path, content: str) -> None:
     node = a_node(tmp_path)
     assert node.pid() is None

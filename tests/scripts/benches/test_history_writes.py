@@ -10,7 +10,7 @@ from tests.scripts.benches.tiny import TINY
 __all__ = ["cassandra", "cassandra_url"]
 
 
-async def test_both_ways(cassandra_url: str) -> None:
+async def test_both_ways_on_cassandra(cassandra_url: str) -> None:
     both = await Both.open(cassandra_url)
     reader = await open_reader(cassandra_url)
     grouped = await both.grouped(TINY)  # first: it also writes down that the bucket exists

@@ -30,7 +30,7 @@ from proto.dispatch_pb2 import (
 from proto.dispatch_pb2_grpc import DispatcherStub
 
 PATIENT_MS = 600_000
-WAIT_S = 10  # for anything that must happen; only a broken replica needs it all
+WAIT_S = 30  # for anything that must happen; only a broken replica needs it all
 
 
 def comment(comment_id: int, video_id: str = "demo", message: str = "hi") -> Comment:

@@ -1,12 +1,12 @@
 """Idempotency-Keys that survive a restart and hold between processes.
 
-Which comment a key stands for is decided in the store, before that comment is written: the first claim of a key wins,
-in SQLite by the write lock, in Cassandra by commit-adopt and, where several claims meet, by an LWT. A claim names the
-id that the comment will have. So at most one comment is ever made: whoever comes later writes the comment *with the
-first one's id*, if it isn't there yet, and appending an id twice is appending it once.
+Which comment a key stands for is decided in the store, before that comment is written: one claim of the key stands,
+in SQLite the first one, by the write lock; in Cassandra one of those that met, by commit-adopt and an LWT. A claim
+names the id that the comment will have. So at most one comment is ever made: whoever comes later writes the comment
+*with the standing claim's id*, if it isn't there yet, and appending an id twice is appending it once.
 
     the process dies                         the retry, anywhere, within the day
-    before the claim                         is the first
+    before its claim stands                  is the first
     between claim and comment                finds the claim, and writes the comment with the claimed id
     after the comment                        finds the claim and the comment, and gets the first answer
 
@@ -36,10 +36,10 @@ from history.store import Claim, History, StoreOverloaded, StoreUnavailable
 
 @dataclass(slots=True)
 class Claiming:
-    """A claim, and in the end the first one of its key"""
+    """A claim, and in the end the one that stands for its key, or why that isn't known"""
 
     claim: Claim
-    first: Claim | None = None
+    first: Claim | StoreUnavailable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +79,21 @@ class KeyClaims:
     async def first(self, key: Key, comment: Comment) -> Comment:
         """The comment that the key stands for: this one, or an earlier one that says the same.
 
-        This one, too, when the store doesn't answer in time. Raises IdempotencyKeyReused, StoreOverloaded.
+        This one, too, when the store doesn't answer in time. Raises IdempotencyKeyReused, StoreOverloaded, and
+        StoreUnavailable if it answers, but can't say it of this key.
         """
-        if self._store.is_away or _now_ms() < self._rests_until_ms:
+        if self._is_away():
             return comment
         claiming = Claiming(Claim(*key, comment.id, comment.created_at_ms, _digest(comment)))
         try:
-            async with asyncio.timeout(self._settings.timeout_ms / 1000):
-                await self._group.append(claiming)
+            await self._group.append(claiming)
         except StoreOverloaded:
             raise
-        except (StoreUnavailable, TimeoutError) as error:
-            # The next authors need not wait for it as well; nor need this one, when his comment is written.
-            self._rests_until_ms = _now_ms() + self._settings.rest_ms
-            self._store.gone(StoreUnavailable(str(error) or f"no claim within {self._settings.timeout_ms} ms"))
+        except StoreUnavailable:
             return comment
         first = claiming.first
+        if isinstance(first, StoreUnavailable):
+            raise first
         assert first is not None
         if first.digest != claiming.claim.digest:
             raise IdempotencyKeyReused
@@ -105,11 +104,24 @@ class KeyClaims:
         await self._group.close()
 
     async def _claim(self, claiming: Sequence[Claiming]) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        if self._is_away():  # since these began to wait
+            raise StoreUnavailable("the store is away")
         claims = [each.claim for each in claiming]
-        firsts = await self._history().claim_keys(claims, now_ms, self._settings.keep_ms)
+        now_ms = time.time_ns() // 1_000_000
+        try:
+            async with asyncio.timeout(self._settings.timeout_ms / 1000):
+                firsts = await self._history().claim_keys(claims, now_ms, self._settings.keep_ms)
+        except (StoreUnavailable, TimeoutError) as error:
+            # The next authors need not wait for it as well; nor need these, when their comments are written.
+            self._rests_until_ms = _now_ms() + self._settings.rest_ms
+            away = StoreUnavailable(str(error) or f"no claim within {self._settings.timeout_ms} ms")
+            self._store.gone(away)
+            raise away from error
         for each, first in zip(claiming, firsts, strict=True):
             each.first = first
+
+    def _is_away(self) -> bool:
+        return self._store.is_away or _now_ms() < self._rests_until_ms
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""

@@ -11,16 +11,18 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import NamedTuple
 
 from history.cassandra_batches import SerialisedBatch
 from history.cassandra_tables import CassandraTables
 from history.commit_adopt import Wish, decide, was_alone
-from history.store import Claim
+from history.store import Claim, StoreUnavailable
 
 WISH = "INSERT INTO $keyspace.claims (key, comment_id, created_at_ms, digest) VALUES (?, ?, ?, ?) USING TTL ?"
-WAS_ALONE = "UPDATE $keyspace.claims USING TTL ? SET was_alone = ? WHERE key = ? AND comment_id = ?"
+# All values once more, so that they end together: a row of which only the word were left would mislead the next one.
+WAS_ALONE = """
+UPDATE $keyspace.claims USING TTL ? SET created_at_ms = ?, digest = ?, was_alone = ? WHERE key = ? AND comment_id = ?
+"""
 WISHES = "SELECT key, comment_id, created_at_ms, digest, was_alone FROM $keyspace.claims WHERE key IN ?"
 DECIDE = """
 INSERT INTO $keyspace.idempotency_keys (author_id, video_id, key, comment_id, created_at_ms, digest)
@@ -28,8 +30,9 @@ VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?
 """
 
 CLAIMS_AT_ONCE = 32
-"""In one request. A batch over so many partitions has its bytes counted by Cassandra, which warns at 5 KiB; a claim has
-100."""
+"""In one request. A batch over several partitions has its bytes counted by Cassandra, which warns at 5 KiB; a claim has
+100. It also says in its log, now and then, that there are more than 10 partitions in a batch
+(`unlogged_batch_across_partitions_warn_threshold`): on purpose, for one request is dearer than a row."""
 
 TRUE, FALSE = b"\1", b"\0"
 
@@ -46,38 +49,53 @@ class _Row(NamedTuple):
 
 
 class CassandraClaims(CassandraTables):
-    async def claim_keys(self, claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+    async def claim_keys(
+        self, claims: Sequence[Claim], now_ms: int, keep_ms: int
+    ) -> Sequence[Claim | StoreUnavailable]:
         """What is kept is a time to live, so now_ms isn't needed. A key that is tried again is kept on."""
         parts = [claims[begin : begin + CLAIMS_AT_ONCE] for begin in range(0, len(claims), CLAIMS_AT_ONCE)]
-        return list(chain.from_iterable(await asyncio.gather(*(self._claim(part, keep_ms) for part in parts))))
+        claimed = await asyncio.gather(*(self._claim(part, keep_ms) for part in parts), return_exceptions=True)
+        firsts: list[Claim | StoreUnavailable] = []
+        for part, found in zip(parts, claimed, strict=True):
+            if isinstance(found, StoreUnavailable):
+                firsts += [found] * len(part)
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                firsts += found
+        if all(isinstance(found, StoreUnavailable) for found in claimed):
+            raise StoreUnavailable(str(claimed[0]))
+        return firsts
 
-    async def _claim(self, claims: Sequence[Claim], keep_ms: int) -> list[Claim]:
+    async def _claim(self, claims: Sequence[Claim], keep_ms: int) -> list[Claim | StoreUnavailable]:
         names, ttl = [_name(claim) for claim in claims], _int(_seconds(keep_ms))
-        await self._say(
-            WISH,
-            [
-                (name, _bigint(claim.comment_id), _bigint(claim.created_at_ms), claim.digest, ttl)
-                for name, claim in zip(names, claims, strict=True)
-            ],
-        )
+        values = [(_bigint(each.comment_id), _bigint(each.created_at_ms), each.digest) for each in claims]
+        await self._say(WISH, [(name, *value, ttl) for name, value in zip(names, values, strict=True)])
         rows = await self._read(names)
-        await self._say(
-            WAS_ALONE,
-            [
-                (ttl, TRUE if was_alone(claim.comment_id, wishes) else FALSE, name, _bigint(claim.comment_id))
-                for name, claim in zip(names, claims, strict=True)
-                if not _has_spoken(claim.comment_id, wishes := [row.wish for row in rows[name]])
-            ],
-        )
+        words = []
+        for name, claim, (comment_id, *rest) in zip(names, claims, values, strict=True):
+            wishes = [row.wish for row in rows[name]]
+            if not _has_spoken(claim.comment_id, wishes):
+                words.append((ttl, *rest, TRUE if was_alone(claim.comment_id, wishes) else FALSE, name, comment_id))
+        await self._say(WAS_ALONE, words)
         rows = await self._read(names)
-        firsts = list(claims)
-        undecided = {}
-        for index, (name, claim) in enumerate(zip(names, claims, strict=True)):
-            value, is_agreed = decide(claim.comment_id, [row.wish for row in rows[name]])
+        return await self._decide(claims, [rows[name] for name in names], keep_ms)
+
+    async def _decide(
+        self, claims: Sequence[Claim], rows: Sequence[Sequence[_Row]], keep_ms: int
+    ) -> list[Claim | StoreUnavailable]:
+        """By LWT, where it isn't agreed. One that fails is only its own key's error."""
+        firsts: list[Claim | StoreUnavailable] = list(claims)
+        asked = {}
+        for index, (claim, found) in enumerate(zip(claims, rows, strict=True)):
+            comment_id, is_agreed = decide(claim.comment_id, [row.wish for row in found])
             if not is_agreed:
-                undecided[index] = self._decide(_with(claim, value, rows[name]), keep_ms)
-        for index, first in zip(undecided, await asyncio.gather(*undecided.values()), strict=True):
-            firsts[index] = first
+                asked[index] = self._ask(_with(claim, comment_id, found), keep_ms)
+        answers = await asyncio.gather(*asked.values(), return_exceptions=True)
+        for index, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, StoreUnavailable):
+                raise answer
+            firsts[index] = answer
         return firsts
 
     async def _say(self, cql: str, rows: Sequence[tuple[bytes, ...]]) -> None:
@@ -96,7 +114,7 @@ class CassandraClaims(CassandraTables):
             rows[name].append(_Row(Wish(comment_id, was_alone_), created_at_ms, digest))
         return rows
 
-    async def _decide(self, claim: Claim, keep_ms: int) -> Claim:
+    async def _ask(self, claim: Claim, keep_ms: int) -> Claim:
         ((applied, *theirs),) = await self._run(
             DECIDE,
             *(claim.author_id, claim.video_id, claim.key),

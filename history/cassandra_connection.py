@@ -19,6 +19,10 @@ from cassandra.connection import Connection, ConnectionShutdown
 READ_BYTES = 64 * 1024
 """asked for in one read: some hundred comments"""
 
+READS_AT_ONCE = 32
+"""More than a socket's buffer has: after a pause of the process, all answers that came meanwhile are seen before a
+timer takes them for late."""
+
 
 class LoopTimer:
     """One call, later, on the loop. Made and cancelled by any thread."""
@@ -107,8 +111,11 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
         if self.loop.is_closed():
             self._socket.close()
         if not self.is_defunct:  # otherwise `defunct` tells them
-            self.error_all_requests(ConnectionShutdown(f"the connection to {self.endpoint} was closed"))
-            self.connected_event.set()
+            shutdown = ConnectionShutdown(f"the connection to {self.endpoint} was closed")
+            self.error_all_requests(shutdown)
+            if not self.connected_event.is_set():  # whoever waits for it must not take it for connected
+                self.last_error = shutdown
+                self.connected_event.set()
 
     def _listen(self) -> None:
         if not self.is_closed:
@@ -138,18 +145,21 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
                 self.loop.remove_writer(self._socket.fileno())
 
     def _read(self) -> None:
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.defunct(error)
-            return
-        if data:
+        for _ in range(READS_AT_ONCE):
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self.defunct(error)
+                return
+            if not data:
+                self.close()
+                return
             self._iobuf.write(data)
-            self.process_io_buffer()
-        else:
-            self.close()
+            if len(data) < READ_BYTES:
+                break
+        self.process_io_buffer()
 
 
 def connection_class() -> type[LoopConnection]:

@@ -23,9 +23,10 @@ class StoreSettings:
     """Videos with late comments of which one append tells each by itself. With more it tells one stretch of all videos:
     else who posts each comment into another video while the store is away makes every process read as many rows."""
 
-    late_told_max: int = 1_000
-    """Stretches that one reading of what came late gives. With more it gives one of everything: whoever was cut off for
-    an hour forgets all that it kept, which costs it less than reading a long list."""
+    late_told_max: int = 20_000
+    """Stretches that one reading of what came late gives. With more it gives one of everything, and whoever hears it
+    forgets all that it kept. Draining tells some 100 a second, and each reading looks back 30 s: only who was cut off
+    for minutes gets there."""
 
     sqlite_busy_timeout_ms: int = 5_000
     """How long a write waits for another process's write. One write with its fsync takes 1 to 30 ms, so only a store

@@ -53,6 +53,7 @@ class GroupCommit(Generic[Item]):
         self._waiting: deque[tuple[Item, Callable[[Outcome], None]]] = deque()
         self._pending = 0
         self._writers: set[asyncio.Task[None]] = set()
+        self._beginning = 0  # writers that are made and have not taken anything yet
         self._slow: set[asyncio.Task[None]] = set()  # those whose write is under way for longer than patience_ms
         self._closed = False
         self._comments = 0
@@ -78,7 +79,7 @@ class GroupCommit(Generic[Item]):
         if self._closed:
             raise StoreUnavailable("the write path is closing")
         if self._pending >= self._pending_max:
-            raise StoreOverloaded(f"{self._pending} comments are waiting to be written already")
+            raise StoreOverloaded(f"{self._pending} others are waiting to be written already")
         self._waiting.append((comment, answered))
         self._pending += 1
         self._begin_if_due()
@@ -98,14 +99,16 @@ class GroupCommit(Generic[Item]):
         count = len(self._writers)
         if not self._waiting or count >= self._writes_max:
             return
-        if count == len(self._slow) or len(self._waiting) >= self._batch_max:
+        if count == len(self._slow) or len(self._waiting) >= self._batch_max * (1 + self._beginning):
             writer = asyncio.create_task(self._write_until_empty())
+            self._beginning += 1
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)  # also of one that is cancelled before it begins
 
     async def _write_until_empty(self) -> None:
         loop, writer = asyncio.get_running_loop(), asyncio.current_task()
         assert writer is not None
+        self._beginning -= 1
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))]
             patience = loop.call_later(self._patience_s, self._lose_patience, writer)

@@ -22,7 +22,7 @@ DELETE FROM idempotency_keys WHERE (author_id, video_id, key) IN (
 
 
 class SqliteClaims(WriteFile):
-    async def claim_keys(self, claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+    async def claim_keys(self, claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim]:
         """Not fsynced: the comments' append, which comes after it in the same log, is."""
         end_ms = now_ms + keep_ms
         rows = [

@@ -141,9 +141,11 @@ class Records(Protocol):
 
     async def video(self, video_id: str) -> Video | None: ...
 
-    async def claim_keys(self, claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
-        """For each the first claim of its key, which is this one or an earlier one; the same for everybody. Keys are
-        kept for keep_ms at least.
+    async def claim_keys(
+        self, claims: Sequence[Claim], now_ms: int, keep_ms: int
+    ) -> Sequence[Claim | StoreUnavailable]:
+        """For each the claim of its key that stands, this one or another one; the same for everybody who asks while
+        keys are kept, for keep_ms at least. An error in its place: that can't be said of this key now.
 
         At least as durable as any append that begins after it returned: a crash never leaves a comment without it.
         """

@@ -136,7 +136,7 @@ async def test_claims_that_come_during_one_go_together(history: History, monkeyp
     sizes: list[int] = []
     claim_keys = history.claim_keys
 
-    async def counted(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+    async def counted(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
         sizes.append(len(claims))
         return await claim_keys(claims, now_ms, keep_ms)
 
@@ -154,7 +154,7 @@ async def test_more_claims_than_may_wait_are_refused_and_the_store_is_not_blamed
     go = asyncio.Event()
     claim_keys = history.claim_keys
 
-    async def late(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
+    async def late(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
         await go.wait()
         return await claim_keys(claims, now_ms, keep_ms)
 
@@ -167,6 +167,55 @@ async def test_more_claims_than_may_wait_are_refused_and_the_store_is_not_blamed
         done.pop().result()
     go.set()
     assert len(await asyncio.gather(*rest)) == 10
+    assert store.reasons == []
+
+
+async def test_waiting_long_for_a_store_that_answers_is_no_outage(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group of ten is done within the time-out, the last one's authors wait for four times as long."""
+    claim_keys = history.claim_keys
+
+    async def slow(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
+        await asyncio.sleep(0.25)  # what is tested is a wait
+        return await claim_keys(claims, now_ms, keep_ms)
+
+    monkeypatch.setattr(history, "claim_keys", slow)
+
+    def one_by_one(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
+        return GroupCommit(write, batch_max=10, pending_max=100)
+
+    store = Answering()
+    claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 500, 60_000), one_by_one)
+    await asyncio.gather(*(claims.first(Key("a", "demo", str(n)), comment(n)) for n in range(40)))
+    assert store.reasons == []
+    assert len(await history._query("SELECT * FROM idempotency_keys", ())) == 40  # type: ignore[attr-defined]
+
+
+async def test_what_the_store_cannot_say_of_one_key_is_no_outage(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_keys = history.claim_keys
+
+    async def unsure(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
+        firsts = await claim_keys(claims, now_ms, keep_ms)
+        return [StoreUnavailable("no LWT") if claim.key == "bad" else claim for claim in claims if claim in firsts]
+
+    monkeypatch.setattr(history, "claim_keys", unsure)
+    process = Process(0, history)
+    good, bad = await asyncio.gather(
+        process.intake.accept(DRAFT, "good"), process.intake.accept(DRAFT, "bad"), return_exceptions=True
+    )
+    assert isinstance(bad, StoreUnavailable)
+    assert await history.newer("demo", 0, 10) == [good]
+    assert process.outbox.backlog == 1
+
+
+async def test_closing_is_no_outage(history: History) -> None:
+    store = Answering()
+    claims = KeyClaims(lambda: history, store, SETTINGS, group)
+    await claims.close()
+    assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
     assert store.reasons == []
 
 

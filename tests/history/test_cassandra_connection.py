@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from cassandra.connection import ConnectionShutdown
+from cassandra.connection import ConnectionShutdown, DefaultEndPoint
 
 from history.cassandra_connection import LoopConnection, connection_class
 
@@ -72,6 +72,17 @@ async def test_whoever_waits_is_told_when_the_peer_goes(how: str) -> None:
         answer = await asyncio.wait_for(told.get(), 10)
         assert isinstance(answer, ConnectionShutdown | OSError)
         assert it.connection.is_closed
+
+
+async def test_a_peer_that_goes_during_the_handshake_is_no_connection() -> None:
+    async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(leave, "127.0.0.1", 0)
+    connections, endpoint = connection_class(), DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    with pytest.raises((ConnectionShutdown, OSError)):
+        await asyncio.to_thread(connections.factory, endpoint, 5, protocol_version=5)
+    server.close()
 
 
 async def test_a_send_that_fails_is_told_to_whoever_waits_and_not_to_whoever_sends() -> None:

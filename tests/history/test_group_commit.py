@@ -107,6 +107,22 @@ async def test_a_full_batch_does_not_wait_for_the_write_under_way() -> None:
     assert [len(batch) for batch in store.batches] == [1, 3, 3, 2]
 
 
+async def test_what_comes_in_one_turn_goes_in_as_few_writes_as_hold_it() -> None:
+    store = GatedStore()
+    commit = GroupCommit(store.append, batch_max=5, pending_max=100, writes_max=4, patience_ms=60_000)
+    waiters = [asyncio.create_task(commit.append(a_comment(0)))]
+    await turns()
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in range(1, 8)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1, 5]
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in range(8, 11)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1, 5, 5]
+    for _ in range(3):
+        store.finish()
+    await asyncio.gather(*waiters)
+
+
 async def test_nobody_waits_for_the_end_of_a_slow_write() -> None:
     store = GatedStore()
     commit = GroupCommit(store.append, batch_max=100, pending_max=100, writes_max=2, patience_ms=0)

@@ -26,7 +26,7 @@ PATH = "/comment/create"
 HEAD = Head(200, [(b"content-type", b"application/json")])
 
 UNUSUAL = frozenset((b"content-encoding", b"expect", b"idempotency-key"))
-"""The last one if it is none, or the second one"""
+"""Headers that only the app understands; of keys those that are no right key, and a second one"""
 
 CREATE_ERROR = "comment_service.create_error"
 """In a scope: the exception to which the request has led already"""

@@ -50,7 +50,12 @@ def write_whole(cycle: RequestResponseCycle, status_line: bytes, lines: bytes, b
         cycle.transport.write(b"".join((status_line, usual, lines, b"\r\n", body)))
         cycle.message_event.set()
         cycle.on_response()
+    cycle.on_response = _nothing  # it leads to the protocol, and that to the cycle: nobody should have to collect them
     return True
+
+
+def _nothing() -> None:
+    """The answer is told."""
 
 
 async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +104,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_is_complete()
+        self._unset_keepalive_if_required()  # set by a request of the same read that has its answer already
         self._in_body = self._holds = True
         super().on_headers_complete()
         self._holds = False

@@ -158,11 +158,11 @@ async def test_an_answered_request_needs_no_collector(
     monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Noted)
     gc.disable()
     try:
-        for _ in range(2):  # the second page is one that is kept
+        for _ in range(4):  # the second page is kept, and by the third one the origin's headers are known
             async with connection(running) as (reader, writer):
                 writer.write(sent)
                 assert (await reader.readline()).split()[1] == status
-        await eventually(lambda: len(cycles) == 2 and not any(cycle() for cycle in cycles))
+        await eventually(lambda: len(cycles) == 4 and not any(cycle() for cycle in cycles))
     finally:
         gc.enable()
 
@@ -236,6 +236,29 @@ async def test_posts_in_a_row_are_answered_in_order(start_service: StartService)
         got = await answers(reader, 6)
     assert [status for status, _ in got] == [200, 200, 200, 200, 400, 200]
     assert [words["message"] for _, words in got if "message" in words] == ["0", "1", "2", "3"]
+
+
+async def test_a_request_behind_an_answered_one_may_take_longer_than_a_connection_is_kept(
+    start_service: StartService,
+) -> None:
+    running = await start_service(keep_alive_s=1)
+    page = b"GET /comments/demo HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with connection(running) as (reader, writer):
+        for _ in range(3):  # until it is kept
+            writer.write(page)
+            assert (await answers(reader, 1))[0][0] == 200
+        go, append = asyncio.Event(), running.service.late_store.append
+
+        async def late(comments: Any) -> None:
+            await go.wait()
+            await append(comments)
+
+        running.service.late_store.append = late  # type: ignore[method-assign]
+        writer.write(page + said("behind"))
+        assert (await answers(reader, 1))[0][0] == 200
+        timer = asyncio.get_running_loop().call_later(1.5, go.set)
+        assert (await answers(reader, 1))[0][0] == 200
+        timer.cancel()
 
 
 @pytest.mark.parametrize("cut", [10, -60, -20, -1])

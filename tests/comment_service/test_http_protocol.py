@@ -241,7 +241,7 @@ async def test_posts_in_a_row_are_answered_in_order(start_service: StartService)
 async def test_a_request_behind_an_answered_one_may_take_longer_than_a_connection_is_kept(
     start_service: StartService,
 ) -> None:
-    running = await start_service(keep_alive_s=1)
+    running = await start_service(keep_alive_s=1, store_slow_ms=20_000)
     page = b"GET /comments/demo HTTP/1.1\r\nhost: x\r\n\r\n"
     async with connection(running) as (reader, writer):
         for _ in range(3):  # until it is kept
@@ -256,7 +256,7 @@ async def test_a_request_behind_an_answered_one_may_take_longer_than_a_connectio
         running.service.late_store.append = late  # type: ignore[method-assign]
         writer.write(page + said("behind"))
         assert (await answers(reader, 1))[0][0] == 200
-        timer = asyncio.get_running_loop().call_later(1.5, go.set)
+        timer = asyncio.get_running_loop().call_later(2, go.set)
         assert (await answers(reader, 1))[0][0] == 200
         timer.cancel()
 

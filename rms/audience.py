@@ -7,6 +7,9 @@ from collections.abc import Callable
 from rms.editions import Edition
 from rms.position import Position
 
+WAITS = -1
+"""For its turn: see Viewer.stalled_ms"""
+
 
 class Viewer(socket.socket):
     """A taken-over socket. Between writes `offset` stands at a frame's end; `head` goes first.
@@ -25,9 +28,11 @@ class Viewer(socket.socket):
         self.head = head
         self.offset = offset
         self.index = -1  # in audience.viewers
-        self.stalled_ms = 0  # since when its socket is full; 0: it isn't
+        self.stalled_ms = (
+            0  # since when its socket is full; 0: it isn't; WAITS: it has had a chunk, and sweeps pass it by
+        )
         self.falls = 0  # how often it has fallen off the log
-        self.stood_at: Position | None = None  # when it became full: what it has once `head` is out
+        self.stood_at: Position | None = None  # when it became full or began to wait: what it has once `head` is out
 
 
 class Audience:

@@ -23,7 +23,7 @@ import socket
 import time
 from collections import Counter, deque
 
-from rms.audience import Audience, Viewer
+from rms.audience import WAITS, Audience, Viewer
 from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.sweep_counts import SweepCounts, SweepStatistics
@@ -138,6 +138,9 @@ class Sweeper:
                 continue
             if offset != place:
                 if offset < base:
+                    viewer.stood_at = (
+                        None  # nobody can say it any more: what it was when the socket was full is long ago
+                    )
                     self._behind(viewer)
                     continue
                 whole[place] += takers
@@ -223,10 +226,14 @@ class Sweeper:
         if full:
             self._stall(viewer)
         elif viewer.head or viewer.offset < log.end:
-            self._loop.call_soon(self._continue_if_open, viewer)
+            # Until then no sweep may come by: it would send what stands behind the head, before it.
+            viewer.stalled_ms = WAITS
+            viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
+            self._loop.call_soon(self._end_wait, viewer)
 
-    def _continue_if_open(self, viewer: Viewer) -> None:
-        if self._by_fd.get(viewer.fileno()) is viewer and not viewer.stalled_ms:
+    def _end_wait(self, viewer: Viewer) -> None:
+        if viewer.stalled_ms == WAITS and self._by_fd.get(viewer.fileno()) is viewer:
+            viewer.stalled_ms = 0
             self._continue(viewer)
 
     def _stall(self, viewer: Viewer) -> None:

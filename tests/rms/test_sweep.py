@@ -102,6 +102,48 @@ async def read(end: socket.socket, size: int) -> bytes:
     return data
 
 
+async def test_a_sweep_passes_by_who_waits_for_the_rest_of_a_frame() -> None:
+    """A chunk ends within a frame. The sweep that comes next must not send what stands behind the rest before it."""
+    hall = Hall(chunk_bytes=1_000, send_buffer_bytes=0)
+    end = hall.viewer()
+    for _ in range(30):
+        hall.frame(300)
+    hall.sweeper._slice()  # the viewer has its first chunk now, and waits for its turn
+    hall.frame(300)
+    hall.sweeper._slice()
+    assert await read(end, len(hall.expected)) == hall.expected
+    hall.close()
+
+
+async def test_who_falls_off_while_it_waits_is_known_to_have_what_it_has() -> None:
+    hall = Hall(chunk_bytes=1_000, send_buffer_bytes=0)
+    hall.viewer()
+    for _ in range(30):
+        hall.frame(300)
+    hall.sweeper._slice()
+    hall.log.trim(hall.log.frame_end(5_000))
+    await eventually(lambda: len(hall.behind) == 1)
+    (viewer,) = hall.behind
+    assert viewer.stood_at == Position(1_200, 1, 1)  # the frame that the chunk's end cut is whole with the head
+    viewer.close()
+    hall.close()
+
+
+async def test_of_who_falls_off_between_two_sweeps_nobody_says_what_it_has(hall: Hall) -> None:
+    hall.viewer()
+    hall.frame()
+    hall.sweeper._slice()
+    (viewer,) = hall.audience.viewers
+    viewer.stood_at = Position(0, 1, 1)  # when its socket was full, long ago
+    for _ in range(3):
+        hall.frame()
+    hall.log.trim(hall.log.frame_end(150))
+    hall.sweeper._slice()
+    assert hall.behind == [viewer]
+    assert viewer.stood_at is None
+    viewer.close()
+
+
 async def test_everybody_gets_the_same_bytes(hall: Hall) -> None:
     ends = [hall.viewer(b"hello") for _ in range(700)]  # more than two slices
     for _ in range(5):

@@ -87,14 +87,16 @@ class Feed:
         Then nobody can tell whether to send it. Old by this clock as well as beside the newest id: so no single wrong
         clock, and no outage after which all goes on in its order, makes everything look old.
         """
-        newest_ms = min(now_ms, time_of(self._window.high))
-        return comment_id < first_id_at(newest_ms - self.limits.dedupe_ms) and comment_id not in self._seen
+        return comment_id < self._old_below(now_ms) and comment_id not in self._seen
+
+    def _old_below(self, now_ms: int) -> int:
+        return first_id_at(min(now_ms, time_of(self._window.high)) - self.limits.dedupe_ms)
 
     def append(self, comment: Comment, now_ms: int) -> bool:
         """False, and nothing happens, if the comment is here already."""
         if comment.id in self._seen:
             return False
-        self._seen.add(comment.id, now_ms)
+        self._seen.add(comment.id, now_ms, self._old_below(now_ms))
         self._window.add(comment.id)
         position = self._window.position()
         assert position is not None
@@ -109,8 +111,8 @@ class Feed:
         """Blanks the comment in the log and tells the viewers; a later arrival of it is dropped. False if known."""
         if erasure.id in self._seen:
             return False
-        self._seen.add(erasure.id, now_ms)
-        self._seen.add(erasure.erased_id, now_ms)
+        for known_id in (erasure.id, erasure.erased_id):
+            self._seen.add(known_id, now_ms, self._old_below(now_ms))
         for entry in self.entries:
             if entry.kind == "comment" and entry.id == erasure.erased_id:
                 self.erased.add(entry.id)

@@ -1,7 +1,8 @@
 """Which comments a feed has had: each id is remembered for a time, at least, in eight bytes.
 
 It must be long: a catch-up reads again what a feed may have missed while a dispatcher was away, and all that the feed
-has forgotten by then would go to its viewers a second time.
+has forgotten by then would go to its viewers a second time. And only what is so old by its id that the feed knows it
+for such is forgotten (`Feed.may_have_forgotten`): else nobody could tell it from something new.
 
 Rule: no clock; `now_ms` comes in.
 """
@@ -38,20 +39,26 @@ class SeenIds:
     def __len__(self) -> int:
         return len(self._fresh) + sum(len(part.ids) for part in self._parts)
 
-    def add(self, comment_id: int, now_ms: int) -> None:
+    def add(self, comment_id: int, now_ms: int, old_below: int) -> None:
+        """old_below: ids from here on are not forgotten yet, unless twice the time has passed: who keeps a wrong clock
+        must not fill the memory."""
         if now_ms - self._fresh_since_ms > self._keep_ms // PARTS:
-            self._pack(now_ms)
+            self._pack(now_ms, old_below)
         self._fresh.add(comment_id)
 
-    def _pack(self, now_ms: int) -> None:
+    def _pack(self, now_ms: int, old_below: int) -> None:
         if self._fresh:
             ids = array("Q", sorted(self._fresh))
             self._parts.append(_Part(now_ms, ids))
             self._packed_max = max(self._packed_max, ids[-1])
             self._fresh = set()
         self._fresh_since_ms = now_ms
-        while self._parts and now_ms - self._parts[0].packed_ms > self._keep_ms:
+        while self._parts and self._is_over(self._parts[0], now_ms, old_below):
             self._parts.popleft()
+
+    def _is_over(self, part: _Part, now_ms: int, old_below: int) -> bool:
+        age_ms = now_ms - part.packed_ms
+        return age_ms > self._keep_ms and (part.ids[-1] < old_below or age_ms > 2 * self._keep_ms)
 
 
 def _has(ids: "array[int]", comment_id: int) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from history.ids import format_id
@@ -92,6 +92,9 @@ def test_trimming_keeps_the_backfill_and_forgets_by_age_and_by_bytes() -> None:
     assert len(small) >= 2
 
 
+@example(
+    [(578, 0), *[(1_500, 0)] * 14, (20_000, 0), (20_000, 1_299)]  # the newest id is a second behind the clock
+)
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 30_000)), min_size=1, max_size=60))
 def test_what_was_here_is_known_or_may_be_forgotten_and_what_is_new_neither(steps: list[tuple[int, int]]) -> None:
     """Each arrives up to half a minute after it was said: nothing is sent twice, and nothing in time is refused."""

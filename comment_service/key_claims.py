@@ -29,7 +29,7 @@ import msgspec
 
 from comment_service.errors import IdempotencyKeyReused
 from comment_service.idempotency import Key
-from history.group_commit import GroupCommit
+from history.group_commit import GroupCommit, GroupCommitStatistics
 from history.model import Comment
 from history.store import Claim, History, StoreOverloaded, StoreUnavailable
 
@@ -98,6 +98,9 @@ class KeyClaims:
         if first.digest != claiming.claim.digest:
             raise IdempotencyKeyReused
         return msgspec.structs.replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms)
+
+    def statistics(self) -> GroupCommitStatistics:
+        return self._group.statistics()
 
     async def close(self) -> None:
         """Returns when nothing is being claimed any more."""

@@ -40,6 +40,7 @@ class Tally:
 class ServiceStatistics:
     tally: Tally
     commit: GroupCommitStatistics
+    claims: GroupCommitStatistics
     spooled: SpooledStatistics
     cache: CacheStatistics
     pages: KeptPagesStatistics
@@ -58,6 +59,7 @@ class ServiceCollector(Collector):
         age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
         for name, words, value in (
             ("pending_comments", "comments waiting to be durable", now.commit.pending),
+            ("pending_keys", "Idempotency-Keys waiting to be claimed", now.claims.pending),
             ("store_away", "1 while comments go to the spool", int(now.spooled.away)),
             ("spool_comments", "comments in the spool", spool.comments),
             ("spool_bytes", "bytes in the spool", spool.bytes),
@@ -76,6 +78,8 @@ class ServiceCollector(Collector):
         for name, words, value in (
             ("accepted", "comments acknowledged as durable", sum(now.tally.durable_ms)),
             ("writes", "writes of comments, each with many", now.commit.writes),
+            ("claimed_keys", "Idempotency-Keys claimed", now.claims.items),
+            ("claims", "rounds of claims, each with many keys", now.claims.writes),
             ("drained", "comments brought from the spool to the store", now.spooled.drained),
             ("pages_hits", "pages sent as they were before, without asking the cache", now.pages.hits),
             ("cache_hits", "runs of comments that were cached", cache.hits),

@@ -93,6 +93,7 @@ class Service:
         return ServiceStatistics(
             tally=self._tally,
             commit=self.commit.statistics(),
+            claims=self._claims.statistics(),
             spooled=self.spooled.statistics(),
             cache=self.store.statistics(),
             pages=self.kept_pages.statistics(),

@@ -21,9 +21,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class GroupCommitStatistics:
-    pending: int  # comments accepted by `append` and not yet answered
+    pending: int  # items accepted by `append` and not yet answered
     writes_under_way: int
-    comments: int  # written since the start
+    items: int  # written since the start
     writes: int  # done since the start, also those that failed
 
 
@@ -56,7 +56,7 @@ class GroupCommit(Generic[Item]):
         self._beginning = 0  # writers that are made and have not taken anything yet
         self._slow: set[asyncio.Task[None]] = set()  # those whose write is under way for longer than patience_ms
         self._closed = False
-        self._comments = 0
+        self._items = 0
         self._writes = 0
 
     async def append(self, comment: Item) -> None:
@@ -91,7 +91,7 @@ class GroupCommit(Generic[Item]):
             await asyncio.wait(self._writers)
 
     def statistics(self) -> GroupCommitStatistics:
-        return GroupCommitStatistics(self._pending, len(self._writers), self._comments, self._writes)
+        return GroupCommitStatistics(self._pending, len(self._writers), self._items, self._writes)
 
     def _begin_if_due(self) -> None:
         """A new writer, if what waits shouldn't wait for those under way. It begins at the loop's next turn: all that
@@ -121,7 +121,7 @@ class GroupCommit(Generic[Item]):
                 raise
             else:
                 outcome = None
-                self._comments += len(batch)
+                self._items += len(batch)
             finally:
                 patience.cancel()
                 self._slow.discard(writer)

@@ -21,8 +21,9 @@ async def scrape(running: RunningService) -> dict[str, float]:
 
 async def test_what_happened_is_counted(start_service: StartService, dispatcher: FakeDispatcher) -> None:
     running = await start_service(dispatchers=dispatcher.address)
-    for _ in range(3):
-        async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
+    for headers in ({}, {}, {"idempotency-key": "a key"}):
+        said = {"videoId": "demo", "message": "hi"}
+        async with running.http.post("/comment/create", json=said, headers=headers) as answer:
             assert answer.status == 200
     async with running.http.post("/comment/create", json={"videoId": "demo", "message": ""}) as answer:
         assert answer.status == 422
@@ -33,6 +34,8 @@ async def test_what_happened_is_counted(start_service: StartService, dispatcher:
     await eventually(lambda: running.service.publisher.statistics().published == 3)
     now = await scrape(running)
     assert now["comment_service_accepted_total"] == 3
+    assert now["comment_service_claimed_keys_total"] == now["comment_service_claims_total"] == 1
+    assert now["comment_service_pending_keys"] == now["comment_service_pending_comments"] == 0
     assert now["comment_service_refused_total message_empty"] == 1
     assert now["comment_service_durable_seconds_count"] == now["comment_service_durable_seconds_bucket +Inf"] == 3
     assert now["comment_service_published_total"] == 3

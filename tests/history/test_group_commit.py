@@ -71,7 +71,7 @@ async def test_one_author_after_another() -> None:
     for n in range(20):
         await commit.append(a_comment(n))
     assert [comment.id for comment in written] == list(range(20))
-    assert commit.statistics().comments == 20
+    assert commit.statistics().items == 20
     assert commit.statistics().pending == 0
 
 

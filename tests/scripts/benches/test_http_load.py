@@ -52,7 +52,7 @@ def port() -> Iterator[int]:
 )
 async def test_it_counts_what_is_answered(port: int, request_bytes: bytes, is_right: bool) -> None:
     watched = {"us": os.getpid()}
-    figures = await load(port, request_bytes, connections=2, seconds=0.1, warm_s=0.05, watched=watched)
+    figures = await load(port, request_bytes, connections=2, seconds=0.5, warm_s=0.05, watched=watched)
     assert figures.requests > 0
     assert figures.failed == (0 if is_right else figures.requests)
     assert 0 < figures.p50_ms <= figures.p99_ms <= figures.max_ms
@@ -67,7 +67,7 @@ async def test_each_request_has_its_number(port: int) -> None:
 
 
 async def test_a_large_answer_is_read_whole(port: int) -> None:
-    figures = await load(port, get("/large"), connections=2, seconds=0.05, warm_s=0.05)
+    figures = await load(port, get("/large"), connections=2, seconds=0.5, warm_s=0.05)
     assert figures.requests > 0
     assert figures.failed == 0
 

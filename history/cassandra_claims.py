@@ -9,12 +9,12 @@ one request.
 import asyncio
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from history.cassandra_batches import SerialisedBatch
-from history.cassandra_tables import CassandraTables
+from history.cassandra_tables import CassandraTables, ttl_s
 from history.commit_adopt import Wish, decide, was_alone
 from history.store import Claim, StoreUnavailable
 
@@ -36,6 +36,8 @@ CLAIMS_AT_ONCE = 32
 
 TRUE, FALSE = b"\1", b"\0"
 
+T = TypeVar("T")
+
 _int = struct.Struct(">i").pack
 _bigint = struct.Struct(">q").pack
 
@@ -54,13 +56,11 @@ class CassandraClaims(CassandraTables):
     ) -> Sequence[Claim | StoreUnavailable]:
         """What is kept is a time to live, so now_ms isn't needed. A key that is tried again is kept on."""
         parts = [claims[begin : begin + CLAIMS_AT_ONCE] for begin in range(0, len(claims), CLAIMS_AT_ONCE)]
-        claimed = await asyncio.gather(*(self._claim(part, keep_ms) for part in parts), return_exceptions=True)
+        claimed = await _outcomes(self._claim(part, keep_ms) for part in parts)
         firsts: list[Claim | StoreUnavailable] = []
         for part, found in zip(parts, claimed, strict=True):
             if isinstance(found, StoreUnavailable):
                 firsts += [found] * len(part)
-            elif isinstance(found, BaseException):
-                raise found
             else:
                 firsts += found
         if all(isinstance(found, StoreUnavailable) for found in claimed):
@@ -68,7 +68,7 @@ class CassandraClaims(CassandraTables):
         return firsts
 
     async def _claim(self, claims: Sequence[Claim], keep_ms: int) -> list[Claim | StoreUnavailable]:
-        names, ttl = [_name(claim) for claim in claims], _int(_seconds(keep_ms))
+        names, ttl = [_name(claim) for claim in claims], _int(ttl_s(keep_ms))
         values = [(_bigint(each.comment_id), _bigint(each.created_at_ms), each.digest) for each in claims]
         await self._say(WISH, [(name, *value, ttl) for name, value in zip(names, values, strict=True)])
         rows = await self._read(names)
@@ -91,10 +91,7 @@ class CassandraClaims(CassandraTables):
             comment_id, is_agreed = decide(claim.comment_id, [row.wish for row in found])
             if not is_agreed:
                 asked[index] = self._ask(_with(claim, comment_id, found), keep_ms)
-        answers = await asyncio.gather(*asked.values(), return_exceptions=True)
-        for index, answer in zip(asked, answers, strict=True):
-            if isinstance(answer, BaseException) and not isinstance(answer, StoreUnavailable):
-                raise answer
+        for index, answer in zip(asked, await _outcomes(asked.values()), strict=True):
             firsts[index] = answer
         return firsts
 
@@ -118,7 +115,7 @@ class CassandraClaims(CassandraTables):
         ((applied, *theirs),) = await self._run(
             DECIDE,
             *(claim.author_id, claim.video_id, claim.key),
-            *(claim.comment_id, claim.created_at_ms, claim.digest, _seconds(keep_ms)),
+            *(claim.comment_id, claim.created_at_ms, claim.digest, ttl_s(keep_ms)),
         )
         return claim if applied else Claim(*theirs)
 
@@ -141,5 +138,11 @@ def _has_spoken(comment_id: int, wishes: Sequence[Wish]) -> bool:
     return any(wish.value == comment_id and wish.was_alone is not None for wish in wishes)
 
 
-def _seconds(ms: int) -> int:
-    return max(1, ms // 1000)
+async def _outcomes(calls: Iterable[Awaitable[T]]) -> list[T | StoreUnavailable]:
+    """Of all of them, so that one's error is only its own. Raises what is no StoreUnavailable."""
+    outcomes: list[T | StoreUnavailable] = []
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(outcome, BaseException) and not isinstance(outcome, StoreUnavailable):
+            raise outcome
+        outcomes.append(outcome)
+    return outcomes

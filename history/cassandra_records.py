@@ -6,7 +6,7 @@ finds the first one's row: so a row that says what we wanted to write counts as 
 """
 
 from history.cassandra_session import Row
-from history.cassandra_tables import CassandraTables
+from history.cassandra_tables import CassandraTables, ttl_s
 from history.model import Author
 from history.store import StoreUnavailable
 from history.video import Video
@@ -50,15 +50,15 @@ class CassandraRecords(CassandraTables):
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         """The lease is a time to live, in whole seconds; now_ms isn't needed."""
-        ttl_s = max(1, lease_ms // 1000)
+        lease_s = ttl_s(lease_ms)
         for _ in range(NODE_TRIES):  # a row may expire between the two
-            ((taken, *theirs),) = await self._run(TAKE_NODE, node, holder, words, ttl_s)
+            ((taken, *theirs),) = await self._run(TAKE_NODE, node, holder, words, lease_s)
             if taken:
                 return None
             _, their_holder, their_words = theirs
             if their_holder != holder:
                 return str(their_words)
-            ((kept, *_),) = await self._run(KEEP_NODE, ttl_s, holder, words, node, holder)
+            ((kept, *_),) = await self._run(KEEP_NODE, lease_s, holder, words, node, holder)
             if kept:
                 return None
         raise StoreUnavailable(f"Cassandra: the claim of node {node} was not decided")

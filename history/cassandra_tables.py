@@ -58,5 +58,10 @@ class CassandraTables:
         return [row for rows in found for row in rows]
 
 
+def ttl_s(ms: int) -> int:
+    """A time to live is whole seconds, and 0 would be for ever."""
+    return max(1, ms // 1000)
+
+
 def bucket_of(comment_id: int) -> int:
     return time_of(comment_id) // BUCKET_MS

@@ -43,7 +43,7 @@ class GroupCommit(Generic[Item]):
         writes_max: int = 1,
         patience_ms: int = 0,
     ) -> None:
-        """batch_max: comments in one write. pending_max: comments waiting or being written. writes_max: at a time.
+        """batch_max: items in one write. pending_max: items waiting or being written. writes_max: at a time.
         patience_ms: how long a write may last until another one begins beside it."""
         self._append = append
         self._batch_max = batch_max

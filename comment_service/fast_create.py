@@ -72,7 +72,7 @@ class FastCreate:
             run(partial(self._create, cycle, draft, key, origin))
             return True
         except Exception as error:
-            self._refuse(cycle, run, error)
+            self._refuse(run, error)
             return True
 
     async def _create(
@@ -89,8 +89,7 @@ class FastCreate:
         try:
             comment = await self._intake.accept(draft, key)
         except Exception as error:
-            scope[CREATE_ERROR] = error
-            await self._tell_error(scope, receive, send)
+            await self._tell_error(error, scope, receive, send)
         else:
             await self._answers.send(cycle, send, origin, HEAD, comment_json(comment))
 
@@ -100,13 +99,14 @@ class FastCreate:
         if isinstance(outcome, Comment):
             self._answers.give(cycle, run, origin, HEAD, comment_json(outcome))
         else:
-            self._refuse(cycle, run, outcome)
+            self._refuse(run, outcome)
 
-    def _refuse(self, cycle: RequestResponseCycle, run: Run, error: Exception) -> None:
-        cycle.scope[CREATE_ERROR] = error  # type: ignore[literal-required]  # ours, not ASGI's
-        run(self._tell_error)
+    def _refuse(self, run: Run, error: Exception) -> None:
+        run(partial(self._tell_error, error))
 
-    async def _tell_error(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _tell_error(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI app, once the first one is given"""
+        scope[CREATE_ERROR] = error
         try:
             await self._app(scope, receive, send)
         finally:

@@ -2,10 +2,10 @@
 a task for each viewer."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from rms.audience import Audience
+from rms.clocks import wall_ms
 from rms.feed import Attach
 from rms.position import Position
 from rms.sse import HEARTBEAT
@@ -30,7 +30,7 @@ async def stream_from(
         yield head
         while True:
             grown.clear()
-            edition.update(time.time_ns() // 1_000_000)
+            edition.update(wall_ms())
             stood_at = edition.position_at(offset)
             while offset < log.end:
                 if offset < log.base:

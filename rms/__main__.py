@@ -7,20 +7,20 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from rms.app import build_app
 from rms.config import RmsSettings
-from rms.doorway import Doorway
-from rms.drain import Drain
-from rms.feeds import Feeds
-from rms.housekeeping import Housekeeper
-from rms.http_server import build_server, listen
+from rms.door.doorway import Doorway
+from rms.http.admission import Viewers
+from rms.http.app import build_app
+from rms.http.server import build_server, listen
 from rms.metrics import NodeStatistics
-from rms.past import Past
-from rms.registration import Identity
 from rms.running import run_process
-from rms.sweep import Sweeper
-from rms.upstream import Upstream
-from rms.viewers import Viewers
+from rms.sending.sweep import Sweeper
+from rms.upstream.registration import Identity
+from rms.upstream.replicas import Upstream
+from rms.videos.drain import Drain
+from rms.videos.housekeeping import Housekeeper
+from rms.videos.past import Past
+from rms.videos.served import Feeds
 
 log = structlog.stdlib.get_logger()
 

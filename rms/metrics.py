@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from rms.link import LinkStatistics
-from rms.sweep_counts import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
+from rms.sending.sweep_counts import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
+from rms.upstream.link import LinkStatistics
 
 
 @dataclass(frozen=True, slots=True)

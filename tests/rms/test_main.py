@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.rms.fake_dispatcher import fake_dispatcher
-from tests.rms.test_app import viewer
+from tests.rms.http.test_app import viewer
 from tests.waiting import eventually
 
 

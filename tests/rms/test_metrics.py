@@ -6,8 +6,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.rms.conftest import RunningNode, StartNode
+from tests.rms.http.test_app import answer, get, viewer
 from tests.rms.parts import comment
-from tests.rms.test_app import answer, get, viewer
 from tests.waiting import eventually
 
 

@@ -1,0 +1,136 @@
+"""Lets viewers in: is there room, where do they enter their video's log, and what do they get first."""
+
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+from history.store import StoreUnavailable
+from rms.clocks import wall_ms
+from rms.config import RmsSettings
+from rms.feed.feed import Attach
+from rms.feed.sse import retry_line
+from rms.sending.audience import Audience, Viewer
+from rms.sending.streamed import stream_from
+from rms.sending.sweep import Sweeper
+from rms.videos.drain import Drain
+from rms.videos.request import Asked, Refused
+from rms.videos.served import Feeds, TooManyVideos
+from rms.videos.video import Room
+
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",  # nginx passes on what comes, as it comes
+    "access-control-allow-origin": "*",
+    "vary": "accept-encoding",
+}
+
+TakeSocket = Callable[[], Awaitable[int | None]]
+"""Gives the viewer's socket, non-blocking and registered nowhere; None if it can't be had"""
+
+
+class Viewers:
+    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper, drain: Drain) -> None:
+        self._settings = settings
+        self._feeds = feeds
+        self._sweeper = sweeper
+        self._drain = drain
+        self._entering = 0
+        self._streamed = 0
+
+    def __len__(self) -> int:
+        """viewers that are here, or on their way in"""
+        return len(self._sweeper) + self._entering + self._streamed
+
+    @property
+    def takes_more(self) -> bool:
+        return not self._drain.draining and len(self) < self._settings.capacity
+
+    async def enter(self, asked: Asked, take: TakeSocket) -> AsyncIterator[bytes] | None:
+        """None: the viewer is in, on the socket that was taken, which is ours from now on. If `take` gave none: the
+        body of a streamed response. Raises Refused; then no socket was taken."""
+        if self._drain.draining:
+            raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
+        if len(self) >= self._settings.capacity:
+            raise Refused(503, "full", "this node is full: ask the original URL again later")
+        self._entering += 1
+        try:
+            room = await self._feeds.enter(asked.video_id)
+            try:
+                return await self._let_in(room, asked, take)
+            finally:
+                self._feeds.let_go(room)
+        except TooManyVideos:
+            raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
+        finally:
+            self._entering -= 1
+
+    async def _let_in(self, room: Room, asked: Asked, take: TakeSocket) -> AsyncIterator[bytes] | None:
+        history, read = None, True
+        if asked.position is not None:
+            try:
+                history = await self._feeds.placing.history_for(room, asked.position, asked.backfill)
+            except StoreUnavailable:
+                read = False
+        find = partial(self._feeds.placing.attach, room, asked.position, asked.backfill, history, read)
+        fd = await take()
+        if fd is None:
+            audience = self._feeds.audience(room, asked.wish._replace(gzip=False))
+            return self._streamed_body(room, audience, audience.edition.attach(find(), wall_ms()))
+        try:
+            audience = self._feeds.audience(room, asked.wish)
+            private, offset = audience.edition.attach(find(), wall_ms())
+            head = STREAM_HEADS[audience.edition.encoding] + audience.edition.begin(self._retry())
+            viewer = Viewer(fd, audience, head + private, offset)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._sweeper.add(viewer)
+        return None
+
+    def _retry(self) -> bytes:
+        """Jittered, so that a node's death makes no stampede."""
+        retry_ms = self._settings.retry_ms
+        return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
+
+    async def _streamed_body(self, room: Room, audience: Audience, attach: Attach) -> AsyncIterator[bytes]:
+        settings = self._settings
+        room.holds += 1
+        self._streamed += 1
+        body = stream_from(
+            audience,
+            self._retry() + attach.private,
+            attach.offset,
+            partial(self._feeds.placing.resume, room),
+            settings.chunk_bytes,
+            settings.heartbeat_ms / 1000,
+        )
+        try:
+            async for chunk in body:
+                yield chunk
+        finally:
+            room.holds -= 1
+            self._streamed -= 1
+            await body.aclose()
+
+
+def refusal_headers(refused: Refused, retry_after_s: int) -> dict[str, str]:
+    """No cache keeps it. Who may come back is told when: after 1 to 2 times retry_after_s, so not all together."""
+    headers = {"cache-control": "no-store"}
+    if refused.status == 503:
+        headers["retry-after"] = str(random.randint(retry_after_s, 2 * retry_after_s))
+    return headers
+
+
+def _stream_head(headers: dict[str, str]) -> bytes:
+    # No length and no chunks: the body ends when the connection does, which HTTP/1.0 and 1.1 both understand.
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode()
+
+
+STREAM_HEADS = {
+    "": _stream_head(STREAM_HEADERS),
+    "gzip": _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"}),
+}
+"""by Content-Encoding"""

@@ -1,0 +1,99 @@
+"""The RMS's HTTP face: GET /comments/{liveVideoId} as an event stream, health, and metrics."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from proto.http import error_response, health_response
+from rms.config import RmsSettings
+from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
+from rms.http.handoff import take_over
+from rms.metrics import NodeStatistics, build_registry
+from rms.videos.request import Refused, understand
+
+Statistics = Callable[[], NodeStatistics]
+
+
+class Gone(Response):
+    """The answer to a request whose socket has left the framework: nothing more is sent through it."""
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        return
+
+
+class Face:
+    def __init__(self, settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> None:
+        self._settings = settings
+        self._viewers = viewers
+        self._statistics = statistics
+
+    async def stream(self, request: Request) -> Response:
+        settings = self._settings
+        try:
+            asked = understand(
+                request.path_params["video_id"],
+                request.query_params,
+                request.headers,
+                settings.backfill,
+                settings.backfill_max,
+            )
+            if request.method == "HEAD":
+                return Response(headers=STREAM_HEADERS)
+            body = await self._viewers.enter(asked, partial(take_over, request))
+        except Refused as refused:
+            headers = refusal_headers(refused, settings.retry_after_s)
+            return error_response(refused.status, refused.code, refused.message, headers)
+        return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
+
+    async def live(self, request: Request) -> Response:
+        now = self._statistics()
+        return health_response(True, {"viewers": now.viewers, "videos": now.videos})
+
+    async def ready(self, request: Request) -> Response:
+        """Ready for new viewers: a dispatcher knows of this node, there is room, and it isn't draining."""
+        now = self._statistics()
+        dispatchers = sum(link.connected for link in now.links)
+        facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers}
+        facts |= {"capacity": now.capacity, "draining": now.draining}
+        if troubles := sorted({link.trouble for link in now.links if link.trouble}):
+            facts["dispatcher_trouble"] = troubles
+        return health_response(dispatchers > 0 and self._viewers.takes_more, facts)
+
+
+def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> Starlette:
+    face = Face(settings, viewers, statistics)
+    registry = build_registry(statistics)
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
+    return Starlette(
+        routes=[
+            route("/comments/{video_id}", face.stream),
+            route("/health/live", face.live),
+            route("/health/ready", face.ready),
+            route("/health", face.ready),
+            route("/metrics", metrics),
+        ],
+        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        exception_handlers={HTTPException: http_error},
+    )
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """A wrong path or method, in words"""
+    assert isinstance(error, HTTPException)
+    code, message = {
+        404: ("not_found", "there is GET /comments/{liveVideoId} here, and /health"),
+        405: ("method_not_allowed", "only GET and HEAD are allowed here"),
+    }.get(error.status_code, ("http_error", str(error.detail)))
+    return error_response(error.status_code, code, message, error.headers)

@@ -1,0 +1,52 @@
+"""A viewer as a plain streamed response, for servers that can't hand over their sockets: the same log and offsets, but
+a task for each viewer."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from rms.clocks import wall_ms
+from rms.feed.feed import Attach
+from rms.feed.position import Position
+from rms.feed.sse import HEARTBEAT
+from rms.sending.audience import Audience
+
+
+async def stream_from(
+    audience: Audience,
+    head: bytes,
+    offset: int,
+    resume: Callable[[Position | None], Awaitable[Attach]],
+    chunk_bytes: int,
+    heartbeat_s: float,
+) -> AsyncGenerator[bytes, None]:
+    """The stream's body, without end, from this offset of the audience's log on, after `head`.
+
+    resume: asked when this viewer has fallen off the log.
+    """
+    log, edition = audience.log, audience.edition
+    grown = asyncio.Event()
+    audience.waiters.add(grown)
+    try:
+        yield head
+        while True:
+            grown.clear()
+            edition.update(wall_ms())
+            stood_at = edition.position_at(offset)
+            while offset < log.end:
+                if offset < log.base:
+                    private, offset = await resume(stood_at)
+                    if private:
+                        yield private
+                    continue
+                chunk = log.read(offset, chunk_bytes)
+                end = log.frame_end(offset + len(chunk))
+                chunk += log.read(offset + len(chunk), end - offset - len(chunk))
+                offset = end
+                stood_at = edition.position_at(offset)
+                yield chunk
+            try:
+                await asyncio.wait_for(grown.wait(), heartbeat_s)
+            except TimeoutError:
+                yield edition.aside(HEARTBEAT)
+    finally:
+        audience.waiters.discard(grown)

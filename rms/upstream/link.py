@@ -1,0 +1,242 @@
+"""The life of this node at one dispatcher replica: a stream is made, read and written, lost, and made again.
+
+A replica from which nothing is heard for a lease, or that doesn't acknowledge an interest in time, is taken for lost:
+its stream is ended and made anew, with the full picture in the first message. What was missed in between the replica
+knows by the lowest id that was published through it, and the feeds read it from history.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import grpc
+import structlog
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+
+from proto import dispatch_pb2
+from proto.channel import Unreachable, wait_connected
+from proto.dispatch_pb2_grpc import DispatcherStub
+from rms.clocks import monotonic_ms
+from rms.config import RmsSettings
+from rms.upstream.registration import Draining, Identity, Registration, Served
+from rms.upstream.trouble import FAILURES, LinkLost, Trouble
+
+log = structlog.stdlib.get_logger()
+
+Stream: TypeAlias = "grpc.aio.StreamStreamCall[dispatch_pb2.NodeMessage, dispatch_pb2.DispatcherMessage]"
+
+OpenChannel = Callable[[str, Sequence[tuple[str, int]]], grpc.aio.Channel]
+"""Gives a channel to an address, with gRPC's options"""
+
+MESSAGE_BYTES_MAX = 16 << 20
+"""Larger than any message of a well-behaved replica: 4,000 of the longest comments"""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    address: str
+    connected: bool
+    trouble: str
+    """why it isn't connected, in words that name no address; empty if it is, or was never tried"""
+    replica_id: str
+    deliveries: int
+    comments: int
+    tries: int
+    """connections that were begun"""
+    connects: int
+
+
+class Link:
+    """Connects, says hello, listens and speaks; again, with jittered back-off. `run` is to be called once."""
+
+    def __init__(
+        self,
+        address: str,
+        settings: RmsSettings,
+        identity: Identity,
+        served: Served,
+        draining: Draining,
+        open_channel: OpenChannel,
+    ) -> None:
+        self.address = address
+        self._trouble = Trouble(address)
+        self._settings = settings
+        self._identity = identity
+        self._served = served
+        self._draining = draining
+        self._open_channel = open_channel
+        self._call: Stream | None = None
+        self._registration: Registration | None = None  # while there is a stream
+        self._unrouted_from_id = 0  # what the last registration has left to read
+        self._given_up = ""  # why the stream under way was ended by `cut`
+        self._made_ms = monotonic_ms()
+        self._welcomed_ms = self._heard_ms = 0
+        self._replica_id = ""
+        self._deliveries = self._comments = self._tries = self._connects = 0
+        self._closing = False
+
+    @property
+    def connected(self) -> bool:
+        return self._registration is not None and self._registration.welcomed
+
+    @property
+    def beat_ms(self) -> int:
+        return self._registration.beat_ms if self._registration else 0
+
+    @property
+    def silent_ms(self) -> int:
+        """since the replica was last heard; 0 if it never was"""
+        return self.away_ms if self._heard_ms else 0
+
+    @property
+    def away_ms(self) -> int:
+        """since the replica was last heard, or, if it never was, since this node knows of it; at least 1"""
+        return max(1, monotonic_ms() - (self._heard_ms or self._made_ms))
+
+    async def run(self) -> None:
+        """Until `close`. After a stream that was of use the next one is made at once; whatever else has happened, it
+        waits, longer each time in a row."""
+        while not self._closing:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type(FAILURES),
+                wait=wait_random_exponential(
+                    multiplier=self._settings.reconnect_ms_min / 1000, max=self._settings.reconnect_ms_max / 1000
+                ),
+            ):
+                with attempt:
+                    try:
+                        await self._life()
+                    except FAILURES as error:
+                        self._trouble.note(error)
+                        raise
+                    self._trouble.over()
+
+    async def _life(self) -> None:
+        """Returns when a stream has ended that was of use; raises one of FAILURES if it wasn't."""
+        options = [
+            ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_retries", 0),
+        ]
+        self._tries += 1
+        async with self._open_channel(self.address, options) as channel:
+            try:
+                await wait_connected(channel, self._settings.reconnect_ms_max)
+            except Unreachable as unreachable:
+                raise LinkLost(str(unreachable)) from unreachable
+            call = self._call = DispatcherStub(channel).Connect()
+            self._given_up = ""
+            # From here on each change of interest is queued for this stream; the hello has all that was before.
+            registration = self._registration = Registration(
+                self.address, self._identity, self._served, self._draining, self._unrouted_from_id
+            )
+            try:
+                await self._converse(call, registration)
+            except grpc.aio.AioRpcError as ended:
+                if not registration.welcomed:
+                    raise
+                log.warning("dispatcher lost", dispatcher=self.address, code=ended.code().name, detail=ended.details())
+            except asyncio.CancelledError:
+                if not self._given_up:  # grpc raises this for its own calls, too
+                    raise
+            finally:
+                self._call = self._registration = None
+                self._unrouted_from_id = registration.unrouted_from_id
+                registration.end()
+                call.cancel()
+        self._check_use(registration)
+
+    def _check_use(self, registration: Registration) -> None:
+        """Raises LinkLost if the replica has welcomed this node, and that was all. Otherwise one that never
+        acknowledges, or ends each stream as soon as it is there, would be connected to without end, and each time the
+        feeds would read what they may have missed."""
+        if registration.has_acknowledged or self._closing:
+            return
+        stood_ms = monotonic_ms() - self._welcomed_ms
+        if registration.owes_acknowledgement or stood_ms < self._settings.reconnect_ms_max:
+            raise LinkLost(self._given_up or "the stream ended soon after its welcome")
+
+    async def _converse(self, call: Stream, registration: Registration) -> None:
+        hello = registration.hello(self.silent_ms)
+        try:
+            async with asyncio.timeout(self._settings.welcome_ms / 1000):
+                await call.write(hello)
+                first = await _read(call)
+        except TimeoutError:
+            raise LinkLost(f"no welcome within {self._settings.welcome_ms} ms") from None
+        if first is None or first.WhichOneof("message") != "welcome":
+            raise LinkLost("the stream ended before its welcome")
+        self._trouble.connected()
+        self._connects += 1
+        self._welcomed_ms = self._heard_ms = monotonic_ms()
+        self._replica_id = first.welcome.replica_id
+        registration.welcome(first.welcome)
+        speaker = asyncio.create_task(_speak(call, registration))
+        try:
+            while message := await _read(call):
+                self._heard_ms = monotonic_ms()
+                comments = registration.take(message)
+                self._comments += comments
+                self._deliveries += comments > 0
+        finally:
+            speaker.cancel()
+            await asyncio.gather(speaker, return_exceptions=True)
+
+    def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
+        """As Registration.announce. None also if there is no stream: then the next hello says it."""
+        return self._registration.announce(video_id, joined) if self._registration else None
+
+    def count(self, counts: bool) -> None:
+        """Whether this replica's numbers of viewers are the ones that are told"""
+        if self._registration is not None:
+            self._registration.count(counts)
+
+    def beat(self, beat: dispatch_pb2.Beat) -> None:
+        if self._registration is None or not self._registration.welcomed:
+            return
+        if monotonic_ms() - self._heard_ms > self._registration.lease_ms:
+            self.cut("nothing was heard for a lease")
+        else:
+            self._registration.beat(beat)
+
+    def cut(self, why: str) -> None:
+        """Ends the stream; `run` makes a new one. One that waits for its welcome is left alone: that has its own bound,
+        and a back-off after it."""
+        if self._call is not None and self.connected:
+            log.warning("dispatcher given up", dispatcher=self.address, why=why)
+            self._given_up = why
+            self._call.cancel()
+
+    async def close(self) -> None:
+        """Says goodbye by ending the stream from this side; `run` returns when the replica has ended the other."""
+        self._closing = True
+        if self._call is not None:
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+                await self._call.done_writing()
+
+    def statistics(self) -> LinkStatistics:
+        return LinkStatistics(
+            self.address,
+            self.connected,
+            self._trouble.words,
+            self._replica_id,
+            self._deliveries,
+            self._comments,
+            self._tries,
+            self._connects,
+        )
+
+
+async def _read(call: Stream) -> dispatch_pb2.DispatcherMessage | None:
+    """None when the replica has ended the stream"""
+    message = await call.read()
+    return message if isinstance(message, dispatch_pb2.DispatcherMessage) else None
+
+
+async def _speak(call: Stream, registration: Registration) -> None:
+    """Writes what is to be said, for ever."""
+    while True:
+        for message in await registration.to_say():
+            await call.write(message)

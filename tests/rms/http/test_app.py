@@ -1,0 +1,273 @@
+"""rms/http/app.py, through real sockets: what a viewer sends and gets."""
+
+import asyncio
+import json
+import socket
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.rms.conftest import RunningNode, StartNode
+from tests.rms.parts import comment, events, ids
+
+
+class RawViewer:
+    """A viewer's bytes, as they come."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.head = b""
+        self.body = b""
+
+    async def read_until(self, enough: "int | bytes") -> bytes:
+        """Reads until so many comments, or these bytes, have come; returns the body so far."""
+        async with asyncio.timeout(10):
+            while (len(ids(self.body)) < enough) if isinstance(enough, int) else (enough not in self.body):
+                data = await self.reader.read(65536)
+                assert data, f"closed after {self.body!r}"
+                self.body += data
+        return self.body
+
+
+@asynccontextmanager
+async def viewer(
+    port: int, path: str, headers: str = "", version: str = "1.1", receive_buffer: int | None = None
+) -> AsyncIterator[RawViewer]:
+    """receive_buffer: bytes; a small one makes a viewer that is full soon"""
+    peer = socket.socket()
+    if receive_buffer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    peer.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(peer, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=peer, limit=receive_buffer or 1 << 16)
+    try:
+        writer.write(f"GET {path} HTTP/{version}\r\nHost: x\r\nAccept: text/event-stream\r\n{headers}\r\n".encode())
+        raw = RawViewer(reader, writer)
+        async with asyncio.timeout(10):
+            raw.head = await reader.readuntil(b"\r\n\r\n")
+        yield raw
+    finally:
+        writer.close()
+
+
+async def answer(port: int, request: str) -> tuple[int, dict[str, str], bytes]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request.encode("latin-1"))
+    async with asyncio.timeout(10):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.split("\r\n")[:-2]
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0"))) if "HEAD" not in request else b""
+    writer.close()
+    return int(first.split()[1]), headers, body
+
+
+async def test_a_viewer_gets_the_past_and_then_what_comes(start_node: StartNode) -> None:
+    node = await start_node()
+    past = [comment(n) for n in range(60)]
+    await node.store.append(past)
+    async with viewer(node.port, "/comments/v") as raw:
+        assert ids(await raw.read_until(50)) == [c.id for c in past[10:]]
+        assert node.dispatcher.interest == {"v": True}
+        node.dispatcher.deliver([comment(60), comment(61)])
+        assert ids(await raw.read_until(52)) == [c.id for c in [*past[10:], comment(60), comment(61)]]
+    head = raw.head.decode().lower()
+    for line in (
+        "content-type: text/event-stream; charset=utf-8",
+        "cache-control: no-cache",
+        "x-accel-buffering: no",
+        "access-control-allow-origin: *",
+    ):
+        assert line in head
+    first = next(events(raw.body))
+    assert list(first) == ["retry", "id", "data"], "retry stands in the first real event"
+    assert 1_000 <= int(first["retry"]) <= 3_000
+    assert all("id" in event for event in events(raw.body))
+
+
+async def test_a_delivery_is_acknowledged_and_a_double_dropped(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v?backfill=0") as raw:
+        node.dispatcher.deliver([comment(1)])
+        node.dispatcher.deliver([comment(1), comment(2)])
+        assert ids(await raw.read_until(2)) == [comment(1).id, comment(2).id]
+
+
+@pytest.mark.parametrize("where", ["header", "query"])
+async def test_resuming_after_a_cut_is_exact(start_node: StartNode, where: str) -> None:
+    node = await start_node()
+    talk = [comment(n) for n in range(10)]
+    async with viewer(node.port, "/comments/v") as raw:
+        node.dispatcher.deliver(talk[:5])
+        last = list(events(await raw.read_until(5)))[2]["id"]
+    node.dispatcher.deliver(talk[5:])
+    path, header = (
+        ("/comments/v", f"Last-Event-ID: {last}\r\n") if where == "header" else (f"?last_event_id={last}", "")
+    )
+    async with viewer(node.port, path if where == "header" else f"/comments/v{path}", header) as raw:
+        assert ids(await raw.read_until(7)) == [c.id for c in talk[3:]]
+
+
+async def test_the_header_wins_over_an_older_query(start_node: StartNode) -> None:
+    """A browser's EventSource repeats the query of its URL for ever."""
+    node = await start_node()
+    talk = [comment(n) for n in range(6)]
+    async with viewer(node.port, "/comments/v") as raw:
+        node.dispatcher.deliver(talk)
+        older, *_, newer, _ = [event["id"] for event in events(await raw.read_until(6))]
+    path = f"/comments/v?last_event_id={older}"
+    async with viewer(node.port, path, f"Last-Event-ID: {newer}\r\n") as raw:
+        assert ids(await raw.read_until(1)) == [talk[-1].id]
+
+
+async def test_http_1_0_and_a_pipelined_request_behind(start_node: StartNode) -> None:
+    node = await start_node()
+    await node.store.append([comment(1)])
+    async with viewer(node.port, "/comments/v", version="1.0") as old, viewer(node.port, "/comments/v") as raw:
+        raw.writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        for each in (old, raw):
+            assert b"connection: close" in each.head
+            assert b"chunked" not in each.head
+            assert ids(await each.read_until(1)) == [comment(1).id]
+        node.dispatcher.deliver([comment(2)])
+        for each in (old, raw):
+            body = await each.read_until(2)
+            assert b"HTTP/1.1" not in body
+
+
+async def test_idle_viewers_get_heartbeats_that_are_no_events(start_node: StartNode) -> None:
+    node = await start_node(heartbeat_ms=1)
+    async with viewer(node.port, "/comments/v") as raw:
+        await raw.read_until(b":\n")
+        node.dispatcher.deliver([comment(1)])
+        body = await raw.read_until(1)
+        assert body.startswith(b"retry: ")
+        assert b"\n\n" not in body[: body.index(b"id: ")], "no empty event in front"
+
+
+def get(target: str, accept: str = "text/event-stream", more: str = "", method: str = "GET") -> str:
+    return f"{method} {target} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n{more}\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code"),
+    [
+        (get("/comments/" + "v" * 129), 400, "invalid_video_id"),
+        (get("/comments/a%20b"), 400, "invalid_video_id"),
+        (get("/comments/%ff"), 400, "invalid_video_id"),
+        (get("/comments/a/b"), 404, "not_found"),
+        (get("/"), 404, "not_found"),
+        (get("/comments/v", accept="application/json"), 406, "not_acceptable"),
+        (get("/comments/v?backfill=-1"), 400, "invalid_backfill"),
+        (get("/comments/v?backfill=201"), 400, "invalid_backfill"),
+        (get("/comments/v?backfill=%D9%A3"), 400, "invalid_backfill"),
+        (get("/comments/v?last_event_id=zz"), 400, "invalid_last_event_id"),
+        (get("/comments/v", more="Last-Event-ID: \x01\xff\r\n".replace("\x01", "~")), 400, "invalid_last_event_id"),
+        (get("/comments/v?cursor=1"), 400, "unknown_parameter"),
+        (get("/comments/v", method="POST"), 405, "method_not_allowed"),
+        (get("/comments/v", method="DELETE"), 405, "method_not_allowed"),
+    ],
+)
+async def test_bad_input_gets_a_4xx_that_says_what_is_right(
+    start_node: StartNode, request_: str, status: int, code: str
+) -> None:
+    node = await start_node()
+    got, headers, body = await answer(node.port, request_)
+    error = json.loads(body)["error"]
+    assert (got, error["code"]) == (status, code)
+    assert error["message"]
+    assert (got == 405) == ("allow" in headers)
+    assert not node.dispatcher.interest
+
+
+async def test_head_tells_without_a_stream(start_node: StartNode) -> None:
+    node = await start_node()
+    status, headers, _ = await answer(node.port, get("/comments/v", method="HEAD"))
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert len(node.node.viewers) == 0
+
+
+async def test_a_full_node_says_when_to_come_back(start_node: StartNode) -> None:
+    node = await start_node(capacity=1)
+    async with viewer(node.port, "/comments/v"):
+        status, headers, body = await answer(node.port, get("/comments/v"))
+        assert (status, json.loads(body)["error"]["code"]) == (503, "full")
+        assert 5 <= int(headers["retry-after"]) <= 10
+        status, _, body = await answer(node.port, get("/health/ready"))
+        assert status == 503
+    status, _, body = await answer(node.port, get("/health/live"))
+    assert status == 200
+
+
+async def test_too_many_videos(start_node: StartNode) -> None:
+    node = await start_node(videos_max=1)
+    async with viewer(node.port, "/comments/v"):
+        status, _, body = await answer(node.port, get("/comments/w"))
+        assert (status, json.loads(body)["error"]["code"]) == (503, "too_many_videos")
+
+
+async def test_health(start_node: StartNode) -> None:
+    node: RunningNode = await start_node()
+    status, headers, body = await answer(node.port, get("/health/ready"))
+    assert status == 200
+    assert headers["cache-control"] == "no-store"
+    assert json.loads(body) == {
+        "status": "ok",
+        "dispatchers": 1,
+        "viewers": 0,
+        "capacity": 19_000,
+        "draining": False,
+    }
+
+
+async def test_another_origin_may_read(start_node: StartNode) -> None:
+    node = await start_node()
+    request = get("/comments/v?backfill=x", more="Origin: http://page\r\n")
+    _, headers, _ = await answer(node.port, request)
+    assert headers["access-control-allow-origin"] == "*"
+
+
+async def test_gzip_flows_event_by_event(start_node: StartNode) -> None:
+    node = await start_node()
+    past = [comment(n) for n in range(20)]
+    await node.store.append(past)
+    async with viewer(node.port, "/comments/v", "Accept-Encoding: br, gzip\r\n") as raw:
+        assert b"content-encoding: gzip" in raw.head
+        gunzip, text = zlib.decompressobj(31), b""
+        for number in range(20, 40):
+            async with asyncio.timeout(10):
+                while len(ids(text)) < number:
+                    text += gunzip.decompress(await raw.reader.read(65536))
+            node.dispatcher.deliver([comment(number)])
+        assert ids(text) == [comment(n).id for n in range(39)]
+        assert text.startswith(b"retry: ")
+
+
+@pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "br, deflate"])
+async def test_who_does_not_ask_for_gzip_gets_none(start_node: StartNode, accepted: str) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v", f"Accept-Encoding: {accepted}\r\n") as raw:
+        assert b"content-encoding" not in raw.head
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_viewer_may_ask_for_fewer_comments(start_node: StartNode, encoding: str) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v?max_rate=7", f"Accept-Encoding: {encoding}\r\n") as raw:
+        node.dispatcher.deliver([comment(n) for n in range(50)])
+        gunzip, text = zlib.decompressobj(31), b""
+        async with asyncio.timeout(10):
+            while b"event: skipped" not in text:
+                data = await raw.reader.read(65536)
+                text += gunzip.decompress(data) if encoding == "gzip" else data
+        assert len(ids(text)) == 5, "the tier below 7"
+        assert b'data: {"skipped":45}\n' in text
+
+
+@pytest.mark.parametrize("rate", ["0", "x", "-1", "10000000"])
+async def test_a_rate_that_is_none(start_node: StartNode, rate: str) -> None:
+    node = await start_node()
+    status, _, body = await answer(node.port, get(f"/comments/v?max_rate={rate}"))
+    assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_max_rate")

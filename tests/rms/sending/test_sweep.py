@@ -1,0 +1,296 @@
+"""rms/sending/sweep.py, with real sockets: full ones, dead ones, very many writes, and what is left behind."""
+
+import asyncio
+import os
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from rms.config import RmsSettings
+from rms.feed.byte_log import ByteLog
+from rms.feed.feed import Attach
+from rms.feed.position import Position
+from rms.sending.audience import Audience, Viewer
+from rms.sending.sweep import Sweeper
+from tests.waiting import eventually
+
+
+class Bytes:
+    """An edition that is only a log; a position is an offset."""
+
+    encoding = ""
+
+    def __init__(self) -> None:
+        self.log = ByteLog()
+
+    def begin(self, data: bytes) -> bytes:
+        return data
+
+    def update(self, now_ms: int) -> None:
+        pass
+
+    def attach(self, attach: Attach, now_ms: int) -> Attach:
+        return attach
+
+    def position_at(self, offset: int) -> Position | None:
+        return Position(offset, 1, 1)
+
+    def forget(self) -> None:
+        pass
+
+    def aside(self, data: bytes) -> bytes:
+        return data
+
+
+class Hall:
+    """A sweeper, one audience, and the other ends of its viewers' sockets."""
+
+    def __init__(self, **settings: float) -> None:
+        defaults = {"send_buffer_bytes": 4096, "chunk_bytes": 10_000}
+        self.sweeper = Sweeper(
+            RmsSettings(_cli_parse_args=False, **{**defaults, **settings}),  # type: ignore[call-arg, arg-type]
+            asyncio.get_running_loop(),
+        )
+        edition = Bytes()
+        self.log = edition.log
+        self.behind: list[Viewer] = []
+        self.audience = Audience(edition, self.behind.append, 1)
+        self.expected = b""
+        self.ends: list[socket.socket] = []
+
+    def frame(self, size: int = 100) -> None:
+        frame = b"%08d" % len(self.expected) + b"x" * (size - 10) + b"\n\n"
+        self.expected += frame
+        self.log.append(frame)
+        self.sweeper.publish(self.audience)
+
+    def viewer(self, head: bytes = b"") -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0))
+        end = socket.socket()
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        end.connect(listener.getsockname())
+        peer, _ = listener.accept()
+        listener.close()
+        peer.setblocking(False)
+        end.setblocking(False)
+        self.ends.append(end)
+        self.sweeper.add(Viewer(peer.detach(), self.audience, head, self.log.end))
+        return end
+
+    def close(self) -> None:
+        self.sweeper.close()
+        for end in self.ends:
+            end.close()
+
+
+@pytest.fixture
+async def hall() -> "Iterator[Hall]":  # type: ignore[misc]
+    files = len(os.listdir("/proc/self/fd"))
+    hall = Hall()
+    yield hall
+    hall.close()
+    assert len(os.listdir("/proc/self/fd")) <= files, "every socket is closed, and the epoll set"
+
+
+async def read(end: socket.socket, size: int) -> bytes:
+    loop, data = asyncio.get_running_loop(), b""
+    async with asyncio.timeout(10):
+        while len(data) < size:
+            data += await loop.sock_recv(end, size - len(data))
+    return data
+
+
+async def test_a_sweep_passes_by_who_waits_for_the_rest_of_a_frame() -> None:
+    """A chunk ends within a frame. The sweep that comes next must not send what stands behind the rest before it."""
+    hall = Hall(chunk_bytes=1_000, send_buffer_bytes=0)
+    end = hall.viewer()
+    for _ in range(30):
+        hall.frame(300)
+    hall.sweeper._slice()  # the viewer has its first chunk now, and waits for its turn
+    hall.frame(300)
+    hall.sweeper._slice()
+    assert await read(end, len(hall.expected)) == hall.expected
+    hall.close()
+
+
+async def test_who_falls_off_while_it_waits_is_known_to_have_what_it_has() -> None:
+    hall = Hall(chunk_bytes=1_000, send_buffer_bytes=0)
+    hall.viewer()
+    for _ in range(30):
+        hall.frame(300)
+    hall.sweeper._slice()
+    hall.log.trim(hall.log.frame_end(5_000))
+    await eventually(lambda: len(hall.behind) == 1)
+    (viewer,) = hall.behind
+    assert viewer.stood_at == Position(1_200, 1, 1)  # the frame that the chunk's end cut is whole with the head
+    viewer.close()
+    hall.close()
+
+
+async def test_of_who_falls_off_between_two_sweeps_nobody_says_what_it_has(hall: Hall) -> None:
+    hall.viewer()
+    hall.frame()
+    hall.sweeper._slice()
+    (viewer,) = hall.audience.viewers
+    viewer.stood_at = Position(0, 1, 1)  # when its socket was full, long ago
+    for _ in range(3):
+        hall.frame()
+    hall.log.trim(hall.log.frame_end(150))
+    hall.sweeper._slice()
+    assert hall.behind == [viewer]
+    assert viewer.stood_at is None
+    viewer.close()
+
+
+async def test_everybody_gets_the_same_bytes(hall: Hall) -> None:
+    ends = [hall.viewer(b"hello") for _ in range(700)]  # more than two slices
+    for _ in range(5):
+        hall.frame()
+    for end in ends:
+        assert await read(end, 505) == b"hello" + hall.expected
+    assert hall.sweeper.statistics().sends <= 700 * 3, "what has come together goes together"
+
+
+async def test_a_full_socket_goes_on_where_it_was_cut(hall: Hall) -> None:
+    slow, fast = hall.viewer(), hall.viewer()
+    while not hall.sweeper.statistics().stalled:
+        hall.frame(777)
+        await read(fast, 777)
+    for _ in range(50):
+        hall.frame(777)
+        await read(fast, 777)
+    assert await read(slow, len(hall.expected)) == hall.expected
+    await eventually(lambda: hall.sweeper.statistics().stalled == 0)
+    hall.frame()
+    assert await read(slow, 100) == hall.expected[-100:]
+
+
+async def test_a_viewer_that_fell_off_the_log_is_handed_back(hall: Hall) -> None:
+    slow = hall.viewer()
+    while not hall.sweeper.statistics().stalled:
+        hall.frame(1_000)
+        await asyncio.sleep(0)
+    hall.frame(1_000)
+    hall.log.trim(hall.log.end)
+    received = b""
+    while not hall.behind:
+        received += await read(slow, 1)
+        await asyncio.sleep(0)
+    (viewer,) = hall.behind
+    assert viewer.stood_at is not None
+    # What it stood at is what it will have once its head is out: a whole number of frames.
+    stood_at = viewer.stood_at.high
+    assert stood_at % 1_000 == 0
+    viewer.offset = hall.log.end
+    hall.sweeper.add(viewer)
+    hall.frame()
+    got = received + await read(slow, stood_at - len(received) + 100)
+    assert got == hall.expected[:stood_at] + hall.expected[-100:]
+
+
+async def test_those_who_leave_are_let_go(hall: Hall) -> None:
+    ends = [hall.viewer() for _ in range(20)]
+    for end in ends[::2]:
+        end.close()
+    ends[1].shutdown(socket.SHUT_WR)  # half-closed: nobody reads an event stream like that
+    await eventually(lambda: len(hall.sweeper) == 9)
+    hall.frame()
+    for end in ends[3::2]:
+        assert await read(end, 100) == hall.expected
+    assert hall.sweeper.statistics().closes == {"left": 11}
+
+
+async def test_a_reset_during_a_sweep_harms_nobody(hall: Hall) -> None:
+    ends = [hall.viewer() for _ in range(30)]
+    for end in ends[::3]:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        end.close()
+    hall.frame()
+    hall.frame()
+    for index, end in enumerate(ends):
+        if index % 3:
+            assert await read(end, 200) == hall.expected
+    await eventually(lambda: len(hall.sweeper) == 20)
+
+
+async def test_who_reads_nothing_for_too_long_is_closed(hall: Hall) -> None:
+    hall.viewer()
+    while not hall.sweeper.statistics().stalled:
+        hall.frame(1_000)
+        await asyncio.sleep(0)
+    now_ms = asyncio.get_running_loop().time() * 1_000
+    hall.sweeper.close_stalled(int(now_ms) + 59_000)
+    assert len(hall.sweeper) == 1
+    hall.sweeper.close_stalled(int(now_ms) + 61_000)
+    assert len(hall.sweeper) == 0
+    assert hall.sweeper.statistics().closes == {"stalled": 1}
+
+
+async def test_heartbeats_go_to_those_who_have_read_everything(hall: Hall) -> None:
+    end = hall.viewer()
+    hall.frame()
+    assert await read(end, 100) == hall.expected
+    hall.sweeper.tell(hall.audience, b":\n")
+    assert await read(end, 2) == b":\n"
+    hall.frame()
+    assert await read(end, 100) == hall.expected[-100:]
+
+
+async def test_what_is_told_comes_along_with_the_comments(hall: Hall) -> None:
+    end = hall.viewer()
+    hall.frame()
+    hall.sweeper.tell(hall.audience, b"told\n")
+    assert await read(end, 105) == hall.expected + b"told\n"
+    hall.frame()
+    assert await read(end, 100) == hall.expected[-100:]
+
+
+async def test_what_is_due_is_not_lost_when_more_is_told(hall: Hall) -> None:
+    end = hall.viewer()
+    for words in (b"one\n", b"two\n"):
+        hall.sweeper.tell(hall.audience, words)
+    assert await read(end, 8) == b"one\ntwo\n"
+
+
+async def test_nothing_is_due_where_nobody_watches(hall: Hall) -> None:
+    for _ in range(3):
+        hall.sweeper.tell(hall.audience, b"told\n")
+    assert hall.audience.due == b""
+
+
+async def test_a_full_socket_gets_the_log_whole_whatever_is_told(hall: Hall) -> None:
+    """A viewer may miss what is told aside, never a byte of the log, and never gets half a line."""
+    slow = hall.viewer()
+    for number in range(3_000):
+        hall.frame(37)
+        if number % 3 == 0:
+            hall.sweeper.tell(hall.audience, b":%05d\n" % number)
+        if number % 50 == 0:
+            await asyncio.sleep(0)
+    got = b""
+    while len(re.sub(rb":\d{5}\n", b"", got)) < len(hall.expected):
+        got += await read(slow, 1)
+        await asyncio.sleep(0)
+    assert re.sub(rb":\d{5}\n", b"", got) == hall.expected
+
+
+async def test_last_words(hall: Hall) -> None:
+    end = hall.viewer()
+    assert hall.sweeper.close_some(hall.audience, 5, "shutdown", b"bye") == 1
+    assert await read(end, 3) == b"bye"
+    assert await asyncio.get_running_loop().sock_recv(end, 1) == b""
+
+
+async def test_the_loop_breathes_when_a_slices_time_is_over() -> None:
+    hall = Hall(slice_ms=0.001)  # every look at the clock ends it
+    try:
+        for _ in range(900):
+            hall.viewer()
+        slices = hall.sweeper.statistics().slices
+        hall.frame()
+        await eventually(lambda: hall.audience.swept_to == hall.log.end and hall.audience.cursor < 0)
+        assert hall.sweeper.statistics().slices - slices == 15, "64 viewers in each, and something else in between"
+    finally:
+        hall.close()

@@ -1,0 +1,196 @@
+"""rms/videos/catching_up.py: what was missed is read, however often and for however long it is missing."""
+
+import asyncio
+
+import pytest
+
+from history.store import StoreUnavailable
+from rms.clocks import wall_ms
+from rms.videos.past import Past
+from tests.rms.conftest import StartNode
+from tests.rms.http.test_app import viewer
+from tests.rms.parts import comment, ids
+from tests.waiting import eventually
+
+
+async def test_without_history_the_live_comments_come_and_the_past_follows(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10)
+    await node.store.append([comment(1)])
+    seed = Past.seed
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    monkeypatch.setattr(Past, "seed", away)
+    async with viewer(node.port, "/comments/v") as raw:
+        node.dispatcher.deliver([comment(2)])
+        assert ids(await raw.read_until(1)) == [comment(2).id]
+        monkeypatch.setattr(Past, "seed", seed)
+        assert ids(await raw.read_until(2)) == [comment(2).id, comment(1).id]
+
+
+async def test_one_task_a_room_catches_up_however_often_it_is_told(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10)
+    feeds, since, tries = node.node.feeds, Past.since, 0
+
+    async def away(*args: object) -> object:
+        nonlocal tries
+        tries += 1
+        raise StoreUnavailable("away, says the test")
+
+    async with viewer(node.port, "/comments/v") as raw, viewer(node.port, "/comments/w"):
+        monkeypatch.setattr(Past, "since", away)
+        talk = [comment(n, wall_ms()) for n in range(1_200)]
+        await node.store.append(talk)
+        for late in (talk[700], talk[0], talk[900]):
+            feeds.catch_up(late.id, live_waits=False)
+            before = tries
+            await eventually(lambda before=before: tries > before + 2)  # type: ignore[misc]
+        assert len(feeds._background) == 2
+        monkeypatch.setattr(Past, "since", since)
+        assert ids(await raw.read_until(1_200)) == [each.id for each in talk]
+        await eventually(lambda: not feeds._background)
+        assert not any(room.is_behind or room.catching_up for room in feeds.rooms)
+
+
+async def test_what_is_missed_while_history_is_read_is_read_as_well(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    reading, go_on, since = asyncio.Event(), asyncio.Event(), Past.since
+
+    async def slow(*args: object) -> object:
+        page = await since(*args)  # type: ignore[arg-type]
+        reading.set()
+        await go_on.wait()
+        return page
+
+    monkeypatch.setattr(Past, "since", slow)
+    async with viewer(node.port, "/comments/v") as raw:
+        first, second = comment(1, wall_ms()), comment(2, wall_ms())
+        await node.store.append([first])
+        node.node.feeds.catch_up(first.id, live_waits=False)
+        await reading.wait()
+        await node.store.append([second])
+        node.node.feeds.catch_up(second.id, live_waits=False)
+        go_on.set()
+        assert ids(await raw.read_until(2)) == [first.id, second.id]
+
+
+async def test_a_gap_is_told_once_however_often_the_read_behind_it_fails(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10, dedupe_ms=60_000)
+    since, fails = Past.since, 0
+
+    async def half_away(past: Past, video_id: str, from_id: int, limit: int) -> object:
+        nonlocal fails
+        if limit > 1 and fails < 3:
+            fails += 1
+            raise StoreUnavailable("away, says the test")
+        return await since(past, video_id, from_id, limit)
+
+    monkeypatch.setattr(Past, "since", half_away)
+    async with viewer(node.port, "/comments/v") as raw:
+        old, new = comment(1, wall_ms() - 120_000), comment(2, wall_ms())
+        await node.store.append([old, new])
+        node.node.feeds.catch_up(old.id, live_waits=False)
+        assert ids(await raw.read_until(1)) == [new.id]
+        assert (fails, raw.body.count(b"event: gap\n")) == (3, 1)
+
+
+class SlowPast:
+    """History that answers when the test wants it to"""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reading, self.go_on = asyncio.Event(), asyncio.Event()
+        since = Past.since
+
+        async def slow(*args: object) -> object:
+            self.reading.set()
+            await self.go_on.wait()
+            return await since(*args)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Past, "since", slow)
+
+
+async def test_what_comes_while_a_node_catches_up_goes_behind_what_it_missed(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_hold_ms=60_000)
+    async with viewer(node.port, "/comments/v") as raw:
+        past = SlowPast(monkeypatch)
+        missed = [comment(n, wall_ms()) for n in range(1_200)]
+        await node.store.append(missed)
+        node.dispatcher.catch_up(missed[0].id)
+        live = [comment(n, wall_ms() + 1) for n in (1, 2)]
+        number = node.dispatcher.deliver(live)
+        await past.reading.wait()
+        await eventually(lambda: node.dispatcher.delivered == number)
+        past.go_on.set()
+        assert ids(await raw.read_until(1_202)) == [each.id for each in (*missed, *live)]
+        then = comment(3, wall_ms() + 1)
+        node.dispatcher.deliver([then])
+        assert ids(await raw.read_until(1_203))[-1] == then.id
+
+
+async def test_it_does_not_wait_for_long(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node(catch_up_hold_ms=50)
+    async with viewer(node.port, "/comments/v") as raw:
+        past = SlowPast(monkeypatch)
+        missed, live = comment(1, wall_ms()), comment(2, wall_ms())
+        await node.store.append([missed])
+        node.dispatcher.catch_up(missed.id)
+        node.dispatcher.deliver([live])
+        assert ids(await raw.read_until(1)) == [live.id]
+        past.go_on.set()
+        assert ids(await raw.read_until(2)) == [live.id, missed.id]
+
+
+async def test_it_does_not_wait_for_a_store_that_is_away(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_hold_ms=60_000, catch_up_retry_ms_max=10)
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    async with viewer(node.port, "/comments/v") as raw:
+        monkeypatch.setattr(Past, "since", away)
+        node.dispatcher.catch_up(comment(1, wall_ms()).id)
+        live = comment(2, wall_ms())
+        node.dispatcher.deliver([live])
+        assert ids(await raw.read_until(1)) == [live.id]
+
+
+async def test_nothing_waits_while_a_lost_replicas_comments_are_looked_for(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is done again and again, for as long as the replica is away."""
+    node = await start_node(catch_up_hold_ms=60_000)
+    async with viewer(node.port, "/comments/v") as raw:
+        past = SlowPast(monkeypatch)
+        node.node.feeds.catch_up(comment(1, wall_ms()).id, live_waits=False)
+        await past.reading.wait()
+        live = comment(2, wall_ms())
+        node.dispatcher.deliver([live])
+        assert ids(await raw.read_until(1)) == [live.id]
+        past.go_on.set()
+
+
+async def test_what_does_not_fit_while_it_waits_is_read(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node(catch_up_hold_ms=60_000, opening_comments_max=2)
+    async with viewer(node.port, "/comments/v") as raw:
+        past = SlowPast(monkeypatch)
+        talk = [comment(n, wall_ms()) for n in range(9)]
+        await node.store.append(talk)
+        node.dispatcher.catch_up(talk[8].id)
+        number = node.dispatcher.deliver(talk[:5])
+        await past.reading.wait()
+        await eventually(lambda: node.dispatcher.delivered == number)
+        past.go_on.set()
+        assert sorted(ids(await raw.read_until(9))) == [each.id for each in talk]

@@ -1,0 +1,78 @@
+"""rms/videos/drain.py: viewers are sent elsewhere, and nothing is lost on the way"""
+
+import asyncio
+
+from proto import dispatch_pb2
+from tests.rms.conftest import StartNode
+from tests.rms.http.test_app import viewer
+from tests.rms.parts import comment, events, ids
+from tests.waiting import eventually
+
+
+async def test_an_operator_drains_a_node_and_takes_it_back(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw, viewer(node.port, "/comments/v") as other:
+        node.dispatcher.deliver([comment(1)])
+        await raw.read_until(1)
+        await other.read_until(1)
+        node.dispatcher.say(dispatch_pb2.DispatcherMessage(drain=dispatch_pb2.Drain(draining=True, over_ms=100)))
+        for each in (raw, other):
+            async with asyncio.timeout(10):
+                each.body += await each.reader.read()
+            (*_, last) = events(each.body)
+            assert last["event"] == "reconnect"
+        await eventually(lambda: any(beat.draining for beat in node.dispatcher.beats[-1:]))
+    async with viewer(node.port, "/comments/v") as refused:
+        assert b"503" in refused.head.split(b"\r\n")[0]
+    node.dispatcher.say(dispatch_pb2.DispatcherMessage(drain=dispatch_pb2.Drain(draining=False)))
+    await eventually(lambda: not node.dispatcher.beats[-1].draining)
+    async with viewer(node.port, "/comments/v") as again:
+        assert ids(await again.read_until(0)) == []
+        assert b"200" in again.head.split(b"\r\n")[0]
+
+
+async def test_who_is_sent_away_goes_on_elsewhere_without_a_loss(start_node: StartNode) -> None:
+    here, there = await start_node(), await start_node()
+    talk = [comment(n) for n in range(31)]
+    bodies: list[bytes] = []
+
+    async def watch() -> None:
+        async with viewer(here.port, "/comments/v") as raw:
+            async with asyncio.timeout(10):
+                raw.body += await raw.reader.read()
+            *_, last = (event["id"] for event in events(raw.body) if "id" in event)
+        async with viewer(there.port, f"/comments/v?last_event_id={last}") as again:
+            await again.read_until(b"%016x" % talk[-1].id)
+        bodies.append(raw.body + again.body)
+
+    watching = [asyncio.create_task(watch()) for _ in range(20)]
+    await eventually(lambda: len(here.node.sweeper) == 20)
+    await here.store.append(talk[:10])
+    here.dispatcher.deliver(talk[:10])
+    await eventually(lambda: here.node.sweeper.statistics().deliveries == 200)
+    here.node.drain.start(over_ms=300)
+    for n in range(10, 30):
+        await here.store.append([talk[n]])
+        if here.dispatcher.connected:
+            here.dispatcher.deliver([talk[n]])
+        await asyncio.sleep(0)
+    await eventually(lambda: len(here.node.sweeper) == 0)
+    await eventually(lambda: there.dispatcher.interest == {"v": True})
+    await here.store.append(talk[30:])
+    there.dispatcher.deliver(talk)
+    await asyncio.gather(*watching)
+    for body in bodies:
+        assert sorted(ids(body)) == [c.id for c in talk]
+
+
+async def test_a_word_from_a_dispatcher_does_not_keep_a_node_from_ending(start_node: StartNode) -> None:
+    node = await start_node(drain_viewers_per_s=1, drain_ms_max=600)
+    async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"):
+        ending = asyncio.create_task(node.node.stop())
+        await eventually(lambda: node.node.drain.draining)
+        node.node.drain.cancel()
+        node.node.drain.start(over_ms=3_600_000)
+        assert node.node.drain.draining, "nobody is let in again"
+        async with asyncio.timeout(10):
+            await ending
+    assert node.node.server.should_exit

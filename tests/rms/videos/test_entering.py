@@ -1,0 +1,93 @@
+"""rms/videos/entering.py: who comes back, or was too slow, gets what it lacks out of history."""
+
+import asyncio
+
+import pytest
+
+from history.store import StoreUnavailable
+from rms.clocks import wall_ms
+from rms.feed.position import Position
+from rms.videos.past import Past
+from tests.rms.conftest import StartNode
+from tests.rms.http.test_app import viewer
+from tests.rms.parts import comment, events, ids
+from tests.waiting import eventually
+
+
+async def test_resuming_without_history_is_told_as_a_gap(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    await node.store.append([comment(n, 1_700_000_000_000 + n * 60_000) for n in range(300)])
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    monkeypatch.setattr(Past, "since", away)
+    async with viewer(node.port, f"/comments/v?last_event_id={comment(3).id:016x}") as raw:
+        first = next(events(await raw.read_until(50)))
+        assert first["event"] == "gap"
+        assert '"reason":"history_unavailable"' in first["data"]
+
+
+async def test_a_viewer_far_back_is_served_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    talk = [comment(n, 1_700_000_000_000 + n * 60_000) for n in range(300)]
+    await node.store.append(talk)
+    async with viewer(node.port, f"/comments/v?last_event_id={talk[9].id:016x}") as raw:
+        assert ids(await raw.read_until(291)) == [c.id for c in talk[9:]]
+
+
+async def test_a_slow_viewer_catches_up_from_history(start_node: StartNode) -> None:
+    node = await start_node(log_bytes_max=10_000, backfill_max=5, backfill=5, send_buffer_bytes=4096)
+    talk = [comment(n, 1_700_000_000_000 + n * 10, message="x" * 400) for n in range(2_000)]
+    async with viewer(node.port, "/comments/v", receive_buffer=4096) as raw:
+        for n in range(0, len(talk), 50):
+            await node.store.append(talk[n : n + 50])
+            number = node.dispatcher.deliver(talk[n : n + 50])
+            await eventually(lambda number=number: node.dispatcher.delivered == number)  # type: ignore[misc]
+        await eventually(lambda: node.node.sweeper.statistics().stalled == 1)
+        async with asyncio.timeout(20):
+            while b"%016x" % talk[-1].id not in raw.body:
+                raw.body += await raw.reader.read(65536)
+    gaps = [event for event in events(raw.body) if event.get("event") == "gap"]
+    got = ids(raw.body)
+    assert len(got) == len(set(got))
+    assert gaps or got == [c.id for c in talk]
+
+
+async def test_who_is_always_too_slow_is_closed_with_a_reason(start_node: StartNode) -> None:
+    node = await start_node(log_bytes_max=10_000, backfill_max=5, backfill=5, send_buffer_bytes=4096, falls_max=0)
+    talk = [comment(n, 1_700_000_000_000 + n * 10, message="x" * 400) for n in range(2_000)]
+    async with viewer(node.port, "/comments/v", receive_buffer=4096) as raw:
+        for n in range(0, len(talk), 50):
+            number = node.dispatcher.deliver(talk[n : n + 50])
+            await eventually(lambda number=number: node.dispatcher.delivered == number)  # type: ignore[misc]
+        async with asyncio.timeout(20):
+            raw.body += await raw.reader.read()
+    assert node.node.sweeper.statistics().closes == {"too_slow": 1}
+    assert raw.body.endswith(b'event: closed\ndata: {"reason":"too_slow"}\n\n')
+
+
+async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartbeat(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_reads=1, heartbeat_ms=50)
+    feeds, reading = node.node.feeds, asyncio.Event()
+    room = await feeds.enter("v")
+    now = comment(1, wall_ms())
+    for each in (comment(0), now):
+        feeds.deliver([each])
+
+    async def hanging(*args: object) -> object:
+        reading.set()
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(Past, "since", hanging)
+    feeds.catch_up(now.id, live_waits=False)
+    await reading.wait()
+    placed = await asyncio.gather(*(feeds.placing.resume(room, Position(now.id, 0, 0)) for _ in range(3)))
+    assert [b'"reason":"history_unavailable"' in attach.private for attach in placed] == [True] * 3
+    monkeypatch.undo()
+    assert b"gap" not in (await feeds.placing.resume(room, Position(now.id, 0, 0))).private
+    feeds.let_go(room)

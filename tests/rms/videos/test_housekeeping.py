@@ -1,0 +1,76 @@
+"""rms/videos/housekeeping.py: what time alone brings about"""
+
+import pytest
+
+from rms.feed.sse import HEARTBEAT
+from tests.rms.conftest import StartNode
+from tests.rms.http.test_app import viewer
+from tests.rms.parts import comment, events, ids
+from tests.waiting import eventually
+
+
+async def test_viewers_are_told_how_many_they_are(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw, viewer(node.port, "/comments/v"):
+        node.dispatcher.totals = {"v": 12_345, "unknown": 1}
+        await raw.read_until(b"event: viewers\n")
+        told = [event for event in events(raw.body + b"\n\n") if event.get("event") == "viewers"]
+        assert told[0]["data"] == '{"viewers":12345}'
+        assert "id" not in told[0], "it stands in no log: an id would take the viewer past what it has read"
+
+
+async def test_the_count_is_told_once_a_second_and_less_often_to_many(start_node: StartNode) -> None:
+    node = await start_node(count_sends_per_s=1)
+    async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"):
+        room = await node.node.feeds.enter("v")
+        keeper = node.node.housekeeper
+        room.total_viewers, room.counted_ms = 5, 10_000
+        keeper.look_after(room, 12_000)
+        assert room.told_viewers == 0, "three here, one send a second: every three seconds"
+        keeper.look_after(room, 13_000)
+        assert room.told_viewers == 5
+        node.node.feeds.let_go(room)
+
+
+async def test_a_change_that_nobody_sees_is_told_later(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v"):
+        room = await node.node.feeds.enter("v")
+        keeper = node.node.housekeeper
+        room.told_viewers, room.total_viewers, room.counted_ms = 10_000, 10_099, 10_000
+        keeper.look_after(room, 15_000)
+        assert room.told_viewers == 10_000
+        keeper.look_after(room, 20_000)
+        assert room.told_viewers == 10_099
+        room.total_viewers = 9_900
+        keeper.look_after(room, 21_000)
+        assert room.told_viewers == 9_900
+        node.node.feeds.let_go(room)
+
+
+async def test_a_heartbeat_is_told_only_where_nothing_else_is_due(start_node: StartNode) -> None:
+    node = await start_node(heartbeat_ms=1_000)
+    async with viewer(node.port, "/comments/v"):
+        room = await node.node.feeds.enter("v")
+        (audience,) = room.audiences.values()
+        for _ in range(2):
+            node.node.housekeeper.look_after(room, audience.sent_ms + 1_000)
+        assert audience.due == HEARTBEAT
+        node.node.feeds.let_go(room)
+
+
+async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v?max_rate=1") as raw:
+        node.dispatcher.deliver([comment(n) for n in range(3)])
+        await raw.read_until(b'data: {"skipped":2}\n\n')
+        assert ids(raw.body) == [comment(0).id]
+
+
+async def test_an_edition_that_nobody_wants_is_dropped(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v"):
+        async with viewer(node.port, "/comments/v?max_rate=1", "Accept-Encoding: gzip\r\n"):
+            (room,) = node.node.feeds.rooms
+            assert len(room.audiences) == 3
+        await eventually(lambda: len(room.audiences) == 1)

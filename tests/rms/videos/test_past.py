@@ -1,0 +1,103 @@
+"""rms/videos/past.py: bounded reads of a history that may be away"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from history.model import Comment
+from history.opening import open_reader, open_store
+from history.store import StoreUnavailable
+from rms.config import RmsSettings
+from rms.videos.past import SEED_AGE_MS, Past
+from tests.rms.parts import T0, comment
+from tests.waiting import eventually
+
+
+def settings(tmp_path: Path, **values: Any) -> RmsSettings:
+    url = f"sqlite:{tmp_path / 'c.db'}"
+    return RmsSettings(_cli_parse_args=False, **{"store": url, **values})  # type: ignore[call-arg]
+
+
+async def opened(past: Past) -> Past:
+    past.start()
+    await eventually(lambda: past._reader is not None)
+    return past
+
+
+async def test_before_it_is_open_the_history_is_unavailable(tmp_path: Path) -> None:
+    past = Past(settings(tmp_path))
+    with pytest.raises(StoreUnavailable, match="not been opened"):
+        await past.seed("v", 5, T0)
+    await past.close()
+
+
+@pytest.mark.parametrize(
+    ("count", "step_ms", "seeded", "complete"),
+    [
+        (3, 1, 3, True),  # all there are
+        (50, 60_000, 10, False),  # at least so many
+        (300, 100, 300, True),  # and all of the last half minute
+        (3_000, 10, 1_000, False),  # but not more than the limit
+    ],
+)
+async def test_a_seed_has_the_last_comments(
+    tmp_path: Path, count: int, step_ms: int, seeded: int, complete: bool
+) -> None:
+    config = settings(tmp_path, seed_comments_max=1_000)
+    store = await open_store(config.store)
+    talk = [comment(0, T0 + n * step_ms) for n in range(count)]
+    await store.append(talk)
+    past = await opened(Past(config))
+    got, complete_from = await past.seed("v", 10, talk[-1].created_at_ms)
+    assert got == talk[-seeded:]
+    assert complete_from == (0 if complete else got[0].id)
+    assert SEED_AGE_MS >= 5_000, "longer than the window of a position"
+    await past.close()
+    await store.close()
+
+
+async def test_a_read_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = await opened(Past(settings(tmp_path, history_timeout_ms=20)))
+
+    async def never(*args: object) -> list[Comment]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(past._reader, "newer", never)
+    with pytest.raises(StoreUnavailable, match="20 ms"):
+        await past.since("v", 1, 10)
+    await past.close()
+
+
+async def test_those_who_ask_for_the_same_share_one_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    past = await opened(Past(settings(tmp_path)))
+    reads = 0
+
+    async def counted(*args: object) -> list[Comment]:
+        nonlocal reads
+        reads += 1
+        await asyncio.sleep(0)
+        return []
+
+    monkeypatch.setattr(past._reader, "newer", counted)
+    await asyncio.gather(*(past.since("v", 1, 10) for _ in range(1_000)), past.since("v", 2, 10))
+    assert reads == 2
+    await past.close()
+
+
+async def test_a_store_that_comes_late_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = 0
+
+    async def late(url: str) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise StoreUnavailable("not yet")
+        return await open_reader(url)
+
+    monkeypatch.setattr("rms.videos.past.open_reader", late)
+    past = await opened(Past(settings(tmp_path, catch_up_retry_ms_max=10)))
+    assert tries == 3
+    await past.close()

@@ -1,0 +1,45 @@
+"""rms/videos/request.py"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rms.videos.request import RATES, Asked, Refused, Wish, takes_gzip, understand
+
+
+def asked(query: dict[str, str] | None = None, headers: dict[str, str] | None = None, video_id: str = "v") -> Asked:
+    return understand(video_id, query or {}, headers or {}, 50, 200)
+
+
+def test_who_asks_for_nothing_gets_the_usual() -> None:
+    assert asked() == Asked("v", None, 50, Wish())
+
+
+@pytest.mark.parametrize(
+    ("max_rate", "tier"), [("1", 1), ("4", 2), ("5", 5), ("99", 50), ("100", 100), ("101", None), ("999999", None)]
+)
+def test_the_tier_is_never_more_than_was_asked_for(max_rate: str, tier: int | None) -> None:
+    assert asked({"max_rate": max_rate}).wish.rate == tier
+    assert tier is None or tier in RATES
+
+
+@pytest.mark.parametrize(
+    ("header", "takes"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("GZIP", True), ("gzip; q=0", False), ("*", False), ("gzipped", False)],
+)
+def test_gzip_is_given_to_who_names_it(header: str, takes: bool) -> None:
+    assert takes_gzip(header) == takes
+
+
+@given(
+    st.text(), st.dictionaries(st.sampled_from(["backfill", "max_rate", "last_event_id", "x"]), st.text()), st.text()
+)
+def test_anything_is_understood_or_refused_with_a_reason(video_id: str, query: dict[str, str], last: str) -> None:
+    try:
+        asked(query, {"last-event-id": last}, video_id)
+    except Refused as refused:
+        status, reason = refused.status, refused.message
+    else:
+        return
+    assert 400 <= status < 500
+    assert reason

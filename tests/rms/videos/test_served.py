@@ -1,0 +1,127 @@
+"""rms/videos/served.py: opening and dropping, and that nothing falls between history and the live stream."""
+
+import asyncio
+import json
+
+import pytest
+
+from history.ids import format_id
+from rms.clocks import wall_ms
+from rms.videos.past import Past
+from tests.rms.conftest import StartNode
+from tests.rms.http.test_app import viewer
+from tests.rms.parts import comment, events, ids
+from tests.waiting import eventually
+
+
+async def test_the_past_is_read_only_after_the_interest_is_acknowledged(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(interest_ack_ms=60_000)
+    node.dispatcher.acknowledges_interest = False
+    joining = asyncio.create_task(node.node.feeds.enter("v"))
+    await eventually(lambda: node.dispatcher.interest == {"v": True})
+    # Published before the node counted here: durable, and pushed to nobody.
+    await node.store.append([comment(1)])
+    assert not joining.done()
+    node.dispatcher.cut()  # an ended stream acknowledges everything: after it history is read anyway
+    room = await joining
+    assert ids(room.feed.log.read(0, 1 << 20)) == [comment(1).id]
+
+
+async def test_what_comes_while_history_is_read_is_appended_once(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    await node.store.append([comment(1), comment(2)])
+    reading, go_on = asyncio.Event(), asyncio.Event()
+    seed = Past.seed
+
+    async def slow_seed(*args: object) -> object:
+        reading.set()
+        await go_on.wait()
+        return await seed(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Past, "seed", slow_seed)
+    joining = asyncio.create_task(node.node.feeds.enter("v"))
+    await reading.wait()
+    number = node.dispatcher.deliver([comment(2), comment(3)])
+    await eventually(lambda: node.dispatcher.delivered == number)
+    go_on.set()
+    room = await joining
+    assert ids(room.feed.log.read(0, 1 << 20)) == [comment(n).id for n in (1, 2, 3)]
+
+
+async def test_many_joiners_read_the_past_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+    reads = 0
+    seed = Past.seed
+
+    async def counted(*args: object) -> object:
+        nonlocal reads
+        reads += 1
+        return await seed(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Past, "seed", counted)
+    await asyncio.gather(*(node.node.feeds.enter("v") for _ in range(1_000)))
+    assert reads == 1
+
+
+async def test_a_video_is_dropped_a_while_after_its_last_viewer(start_node: StartNode) -> None:
+    node = await start_node(feed_linger_ms=0)
+    async with viewer(node.port, "/comments/v"):
+        await eventually(lambda: node.dispatcher.interest == {"v": True})
+    await eventually(lambda: node.dispatcher.interest == {"v": False})
+    assert len(node.node.feeds) == 0
+    node.dispatcher.deliver([comment(1)])
+    await eventually(lambda: node.node.feeds.useless == 1)
+
+
+async def test_the_numbers_of_viewers_are_told_with_the_beats(start_node: StartNode) -> None:
+    node = await start_node()
+
+    def told() -> dict[str, int]:
+        return {video.video_id: video.viewers for beat in node.dispatcher.beats for video in beat.videos}
+
+    async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"), viewer(node.port, "/comments/w"):
+        await eventually(lambda: told() == {"v": 2, "w": 1} and node.dispatcher.beats[-1].load.viewers == 3)
+    await eventually(lambda: told() == {"v": 0, "w": 0} and node.dispatcher.beats[-1].load.viewers == 0)
+
+
+async def test_what_comes_later_than_ids_are_remembered_is_told_as_a_gap_and_not_sent_twice(
+    start_node: StartNode,
+) -> None:
+    """A replica that was stopped for longer, and goes on, pushes what it had in hand. Nobody can tell any more what of
+    it was here; all of it is in history."""
+    node = await start_node(dedupe_ms=60_000)
+    old = [comment(n, wall_ms() - 120_000) for n in range(4)]
+    async with viewer(node.port, "/comments/v") as raw:
+        await node.store.append(old)
+        new = comment(1, wall_ms())
+        node.dispatcher.deliver([new, *old[1:]])
+        last = comment(2, wall_ms())
+        node.dispatcher.deliver([last])
+        assert ids(await raw.read_until(2)) == [new.id, last.id]
+        (gap,) = [json.loads(event["data"]) for event in events(raw.body) if event.get("event") == "gap"]
+        assert gap == {"from": format_id(old[1].id - 1), "to": format_id(old[3].id + 1), "reason": "too_long_ago"}
+        assert node.node.statistics().late == 3
+
+
+async def test_what_comes_late_and_is_known_is_dropped_quietly(start_node: StartNode) -> None:
+    node = await start_node(dedupe_ms=60_000)
+    old = comment(1, wall_ms() - 120_000)
+    async with viewer(node.port, "/comments/v") as raw:
+        for talk in ([old], [comment(2, wall_ms())], [old], [comment(3, wall_ms())]):
+            node.dispatcher.deliver(talk)
+        assert len(set(ids(await raw.read_until(3)))) == 3
+        assert b"event: gap" not in raw.body
+
+
+async def test_after_a_long_outage_all_that_follows_comes_live_in_its_order(start_node: StartNode) -> None:
+    """It is old only beside what this feed has had since: a wrong clock, or a late beginning, stops no video."""
+    node = await start_node(dedupe_ms=60_000)
+    talk = [comment(n, wall_ms() - 600_000 + n * 50_000) for n in range(10)]
+    async with viewer(node.port, "/comments/v") as raw:
+        for each in talk:
+            node.dispatcher.deliver([each])
+        assert ids(await raw.read_until(10)) == [each.id for each in talk]

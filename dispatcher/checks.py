@@ -7,7 +7,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from dispatcher.config import Config
-from dispatcher.errors import InvalidRequest, LimitReached, shown
+from dispatcher.core.errors import InvalidRequest, LimitReached, shown
 from proto.dispatch_pb2 import DrainRequest, Hello, PlaceRequest, PublishRequest, VideoViewers
 
 _NAME = re.compile(r"[A-Za-z0-9_.:~-]+")

@@ -6,9 +6,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from dispatcher.link import LinkLimits
-from dispatcher.placement import PlacementPolicy
-from dispatcher.registry import Policy
+from dispatcher.core.placement import PlacementPolicy
+from dispatcher.core.registry import Policy
+from dispatcher.streams.link import LinkLimits
 from proto.channel import TlsSettings
 from proto.settings import Address
 

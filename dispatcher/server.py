@@ -12,9 +12,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dispatcher.config import Config
-from dispatcher.metrics import MetricsServer
-from dispatcher.replica import Replica
+from dispatcher.operators.metrics import MetricsServer
 from dispatcher.servicer import SERVICE, Servicer
+from dispatcher.streams.replica import Replica
 from proto.channel import listen
 from proto.settings import split_address
 

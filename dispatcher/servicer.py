@@ -17,8 +17,7 @@ import grpc
 import grpc.aio
 
 from dispatcher import checks
-from dispatcher.answers import Answers
-from dispatcher.errors import (
+from dispatcher.core.errors import (
     Aborted,
     DispatcherError,
     InvalidRequest,
@@ -28,10 +27,11 @@ from dispatcher.errors import (
     NotConnected,
     Stopping,
 )
-from dispatcher.link import Link
-from dispatcher.publisher import Publisher
-from dispatcher.replica import Replica
-from dispatcher.turns import Turns
+from dispatcher.operators.answers import Answers
+from dispatcher.streams.link import Link
+from dispatcher.streams.publisher import Publisher
+from dispatcher.streams.replica import Replica
+from dispatcher.streams.turns import Turns
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
     DrainRequest,

@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from dispatcher.config import Config
-from dispatcher.registry import Registry
-from dispatcher.seating import points
-from dispatcher.views import Hello
+from dispatcher.core.registry import Registry
+from dispatcher.core.seating import points
+from dispatcher.core.views import Hello
 
 NODES = 1300
 SIMULATED_NODES = 40

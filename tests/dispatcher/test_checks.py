@@ -17,7 +17,7 @@ from dispatcher.checks import (
     parse,
 )
 from dispatcher.config import Config
-from dispatcher.errors import DispatcherError, InvalidRequest, LimitReached
+from dispatcher.core.errors import DispatcherError, InvalidRequest, LimitReached
 from proto.comment_pb2 import Comment
 from proto.dispatch_pb2 import Hello, NodeMessage, PlaceRequest, PublishRequest, VideoViewers
 

@@ -55,7 +55,7 @@ async def test_scripts_run_makes_certificates_and_says_how_to_ask(tmp_path: Path
         command = re.search(r"scripts/topology (--dispatchers \S+ --tls \S+) nodes", run.text)
         assert command
         topology = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "dispatcher.topology", *command[1].split(), "--json", "nodes"),
+            *(sys.executable, "-P", "-m", "dispatcher.cli.topology", *command[1].split(), "--json", "nodes"),
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )

@@ -13,8 +13,8 @@ from dispatcher.config import Config
 from proto.channel import Unreachable, aio_channel, load_tls, wait_connected, why_unreachable
 from proto.dispatch_pb2 import PlaceRequest, TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
+from tests.dispatcher.cli.test_topology import topology
 from tests.dispatcher.peers import RunningReplica
-from tests.dispatcher.test_topology import topology
 from tests.test_house import ROOT
 
 

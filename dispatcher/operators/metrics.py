@@ -1,0 +1,163 @@
+"""The replica's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs nothing.
+
+They are served by a thread of their own on another port than gRPC's. The thread asks the event loop for the numbers, so
+that they fit together; while the loop is stuck, so is the answer, and the scrape's time-out says so.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import TimeoutError as NoAnswer
+from dataclasses import dataclass
+
+from prometheus_client import start_http_server
+from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from dispatcher.streams.link import ACK_MS_BOUNDS
+from dispatcher.streams.replica import Replica
+from proto.settings import split_address
+
+Metric = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatistics:
+    nodes: int
+    draining_nodes: int
+    videos: int
+    interests: int
+    viewers: int
+    capacity_viewers: int
+    promised_viewers: int
+    publishers: int
+    watchers: int
+    outbox_comments: int
+    unacked_comments: int
+    unacked_comments_max: int  # of one link: queued and unacknowledged together
+    batches: int
+    comments: int
+    pushes: int
+    useless_comments: int
+    expiries: int
+    overflows: int
+    placements: int
+    spills: int
+    no_room: int
+    ack_counts: tuple[int, ...]
+    ack_sum_ms: int
+
+
+def statistics(replica: Replica) -> ReplicaStatistics:
+    """To be called in the replica's loop"""
+    known, counts, links = (
+        replica.registry.statistics(),
+        replica.counts,
+        [link.statistics() for link in replica.links.values()],
+    )
+    return ReplicaStatistics(
+        nodes=known.nodes,
+        draining_nodes=known.draining_nodes,
+        videos=known.videos,
+        interests=known.interests,
+        viewers=known.viewers,
+        capacity_viewers=known.capacity_viewers,
+        promised_viewers=known.promised_viewers,
+        publishers=len(replica.publishers),
+        watchers=len(replica.events),
+        outbox_comments=sum(link.outbox_comments for link in links),
+        unacked_comments=sum(link.unacked_comments for link in links),
+        unacked_comments_max=max((link.outbox_comments + link.unacked_comments for link in links), default=0),
+        batches=counts.batches,
+        comments=counts.comments,
+        pushes=counts.pushes,
+        useless_comments=counts.useless_comments,
+        expiries=counts.expiries,
+        overflows=counts.overflows,
+        placements=counts.placements,
+        spills=counts.spills,
+        no_room=counts.no_room,
+        ack_counts=tuple(replica.latency.counts),
+        ack_sum_ms=replica.latency.sum_ms,
+    )
+
+
+GAUGES = {
+    "nodes": "RMS nodes connected: leases that hold",
+    "draining_nodes": "of them, those that take no more viewers",
+    "videos": "videos that a node serves",
+    "interests": "pairs of a video and a node that serves it",
+    "viewers": "viewers, as the nodes say",
+    "capacity_viewers": "viewers that there are seats for",
+    "promised_viewers": "viewers placed and not yet seen in a beat",
+    "publishers": "Publish streams",
+    "watchers": "Events streams",
+    "outbox_comments": "comments queued for nodes",
+    "unacked_comments": "comments sent to nodes and not acknowledged",
+    "unacked_comments_max": "queued and unacknowledged comments of the link that has most",
+}
+COUNTERS = {
+    "batches": "batches taken from publishers",
+    "comments": "comments taken from publishers",
+    "pushes": "comments queued for nodes, once for each node",
+    "useless_comments": "comments that connected nodes got, from any replica, for videos that they don't serve",
+    "expiries": "leases that ran out",
+    "overflows": "links ended because their outbox was full",
+    "placements": "viewers placed",
+    "spills": "placements that gave a served video one more node",
+    "no_room": "viewers for whom no node had room",
+}
+
+
+class ReplicaCollector(Collector):
+    def __init__(self, read: Callable[[], ReplicaStatistics]) -> None:
+        self._read = read
+
+    def describe(self) -> tuple[()]:
+        """No names beforehand: to be registered mustn't need the numbers, for the loop that has them does it."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._read()
+        for name, words in GAUGES.items():
+            yield GaugeMetricFamily(f"dispatcher_{name}", words, getattr(now, name))
+        for name, words in COUNTERS.items():
+            yield CounterMetricFamily(f"dispatcher_{name}", words, getattr(now, name))
+        edges = [*(str(bound / 1000) for bound in ACK_MS_BOUNDS), "+Inf"]
+        yield HistogramMetricFamily(
+            "dispatcher_acknowledgement_seconds",
+            "from sending a delivery to the node's acknowledgement",
+            buckets=list(zip(edges, itertools.accumulate(now.ack_counts), strict=True)),
+            sum_value=now.ack_sum_ms / 1000,
+        )
+
+
+class MetricsServer:
+    """Built in the replica's loop. Answers until `close`."""
+
+    def __init__(self, listen: str, replica: Replica, timeout_ms: int) -> None:
+        """Raises OSError if the port is taken."""
+        loop = asyncio.get_running_loop()
+
+        async def read() -> ReplicaStatistics:
+            return statistics(replica)
+
+        def read_from_the_loop() -> ReplicaStatistics:
+            asked = asyncio.run_coroutine_threadsafe(read(), loop)
+            try:
+                return asked.result(timeout_ms / 1000)
+            except NoAnswer:
+                asked.cancel()
+                raise
+
+        registry = CollectorRegistry(support_collectors_without_names=True)
+        registry.register(ReplicaCollector(read_from_the_loop))
+        host, port = split_address(listen)
+        self._server, self._thread = start_http_server(port, host, registry)
+        self.listen = f"{host}:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Returns when the thread has ended; call it outside of the loop, which may have to answer it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

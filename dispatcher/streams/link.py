@@ -1,0 +1,243 @@
+"""One node's stream at this replica: what waits to be sent, and what was sent and waits to be acknowledged.
+
+There is one bound for both together. When it is passed, the link ends and the node reads from history what it has
+missed after it has connected again: a slow link is a broken link, and nobody else waits for it. Nothing is dropped
+silently: a batch's publisher is answered when the node has acknowledged, or when the link has ended.
+"""
+
+import asyncio
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest
+from dispatcher.streams import wire
+from dispatcher.streams.publisher import Batch
+from dispatcher.streams.wire import Part
+from proto.dispatch_pb2 import BeatAck, DispatcherMessage, VideoViewers
+
+ACK_MS_BOUNDS = (1, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+"""milliseconds: the histogram's edges, close together around the 10 ms that are promised"""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    outbox_comments_max: int  # queued and unacknowledged together
+    outbox_bytes_max: int  # queued
+    deliver_comments_max: int
+    deliver_bytes_max: int
+    ack_ms_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    outbox_comments: int
+    unacked_comments: int
+    delivered_comments: int
+    acked_ms: int | None  # when the last acknowledgement of a delivery came
+    waiting_since_ms: int | None  # when the oldest unacknowledged delivery was sent
+
+
+class AckLatency:
+    """How long deliveries waited for their acknowledgements, of all links together"""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(ACK_MS_BOUNDS) + 1)  # the last one: longer than all bounds
+        self.sum_ms = 0
+
+    def note(self, ms: int) -> None:
+        self.counts[bisect_left(ACK_MS_BOUNDS, ms)] += 1
+        self.sum_ms += ms
+
+
+@dataclass(slots=True)
+class _Unacked:
+    number: int
+    sent_ms: int
+    comments: int
+    batches: list[Batch]
+
+
+class Link:
+    """`ended` is set once, with the error for the node or None: then the stream is to be closed."""
+
+    def __init__(self, session: int, node_id: str, limits: LinkLimits, latency: AckLatency) -> None:
+        self.session = session
+        self.node_id = node_id
+        self.ended: asyncio.Future[DispatcherError | None] = asyncio.get_running_loop().create_future()
+        self._limits = limits
+        self._latency = latency
+        self._wake = asyncio.Event()
+        self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
+        self._beat_ack = False  # one is owed
+        self._sums: dict[str, int] = {}  # and what it will say
+        self._has_delivered = False  # since the last beat
+        self._catch_ups: deque[tuple[int, Batch]] = deque()
+        self._outbox: deque[tuple[Part, Batch]] = deque()
+        self._unacked: deque[_Unacked] = deque()
+        self._number = 0
+        self._acked_ms: int | None = None
+        self._useless: int | None = None
+        self._outbox_comments = self._unacked_comments = self._delivered_comments = self._outbox_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Link {self.session} of {self.node_id}: {self.statistics()}>"
+
+    def statistics(self) -> LinkStatistics:
+        return LinkStatistics(
+            self._outbox_comments,
+            self._unacked_comments,
+            self._delivered_comments,
+            self._acked_ms,
+            self._unacked[0].sent_ms if self._unacked else None,
+        )
+
+    def more_useless(self, useless_comments: int) -> int:
+        """How many more useless comments than at its last beat the node has counted; 0 at its first one here."""
+        before, self._useless = self._useless, useless_comments
+        return 0 if before is None else max(0, useless_comments - before)
+
+    @property
+    def unread(self) -> int:
+        """Messages beside deliveries that the node hasn't taken yet"""
+        return len(self._control)
+
+    # What is to be sent
+
+    def send_nowait(self, message: DispatcherMessage) -> None:
+        """Queues a message that isn't numbered: welcome, interest_ack, drain."""
+        self._control.append(message.SerializeToString())
+        self._wake.set()
+
+    def send_beat_ack_nowait(self, sums: Mapping[str, int]) -> None:
+        """With viewers of videos on all nodes. One is enough, however many beats came while the peer wasn't reading;
+        and none is needed if there is no sum to tell, and a delivery since the last beat has said that we live."""
+        self._sums.update(sums)
+        if sums or not self._has_delivered:
+            self._beat_ack = True
+            self._wake.set()
+        self._has_delivered = False
+
+    def deliver_nowait(self, part: Part, batch: Batch) -> bool:
+        """Queues comments, for which the batch then waits. False: the outbox has overflowed, and the link must end."""
+        batch.wait_for_one_more()
+        self._outbox.append((part, batch))
+        self._outbox_comments += part.comments
+        self._outbox_bytes += len(part.encoded)
+        self._wake.set()
+        return (
+            self._outbox_comments + self._unacked_comments <= self._limits.outbox_comments_max
+            and self._outbox_bytes <= self._limits.outbox_bytes_max
+        )
+
+    def catch_up_nowait(self, from_id: int, batch: Batch) -> None:
+        """Queues a catch-up, for which the batch then waits."""
+        batch.wait_for_one_more()
+        self._catch_ups.append((from_id, batch))
+        self._wake.set()
+
+    async def sendable(self) -> None:
+        """Returns when `next_message` has one."""
+        while not (self._control or self._beat_ack or self._catch_ups or self._outbox):
+            self._wake.clear()
+            await self._wake.wait()
+
+    def next_message(self, now_ms: int) -> bytes | None:
+        """The next encoded DispatcherMessage, with as many of the queued comments as one may carry; None: no more."""
+        if self._control:
+            return self._control.popleft()
+        if self._beat_ack:
+            self._beat_ack = False
+            sums, self._sums = self._sums, {}
+            videos = [VideoViewers(video_id=video_id, viewers=viewers) for video_id, viewers in sums.items()]
+            return DispatcherMessage(beat_ack=BeatAck(videos=videos)).SerializeToString()
+        if self._catch_ups:
+            from_id, batch = self._catch_ups.popleft()
+            self._numbered(0, [batch], now_ms)
+            return wire.catch_up(self._number, from_id)
+        if self._outbox:
+            parts, batches = self._take()
+            self._has_delivered = True
+            self._numbered(sum(part.comments for part in parts), batches, now_ms)
+            return wire.deliver(self._number, parts)
+        return None
+
+    # What the node has acknowledged
+
+    def delivered(self, number: int, now_ms: int) -> None:
+        """The node has all deliveries up to this number. Raises InvalidRequest if there was no such number."""
+        if number > self._number:
+            raise InvalidRequest(f"delivery {number} was acknowledged, and the last one was {self._number}")
+        while self._unacked and self._unacked[0].number <= number:
+            acked = self._unacked.popleft()
+            self._acked_ms = now_ms
+            self._latency.note(now_ms - acked.sent_ms)
+            self._unacked_comments -= acked.comments
+            self._delivered_comments += acked.comments
+            for batch in acked.batches:
+                batch.one_is_done()
+
+    def overdue(self, now_ms: int) -> Aborted | None:
+        """Why the link must end, if its oldest delivery has waited too long for the node's acknowledgement.
+
+        A node acknowledges what it has taken in, without waiting for its viewers or a store: one that doesn't is stuck.
+        """
+        oldest = self._unacked[0] if self._unacked else None
+        if oldest is None or now_ms - oldest.sent_ms <= self._limits.ack_ms_max:
+            return None
+        return Aborted(f"delivery {oldest.number} wasn't acknowledged within {self._limits.ack_ms_max} ms")
+
+    def overflow(self) -> Aborted:
+        return Aborted(
+            f"the outbox is full: {self._outbox_comments} comments are queued and {self._unacked_comments} "
+            "unacknowledged; connect again and catch up from history"
+        )
+
+    def end(self, reason: DispatcherError | None) -> int:
+        """Ends the link: no batch waits for it any longer. Returns the smallest id that may not have arrived, or 0.
+
+        The caller notes that id as missed by the node, before it awaits anything: the batches' publishers won't send
+        them again.
+        """
+        if not self.ended.done():
+            self.ended.set_result(reason)
+        waiting = [batch for unacked in self._unacked for batch in unacked.batches]
+        waiting += [batch for _, batch in self._outbox]
+        waiting += [batch for _, batch in self._catch_ups]
+        self._unacked.clear()
+        self._outbox.clear()
+        self._catch_ups.clear()
+        self._outbox_comments = self._outbox_bytes = self._unacked_comments = 0
+        for batch in waiting:
+            batch.one_is_done()
+        return min((batch.smallest_id for batch in waiting), default=0)
+
+    def _take(self) -> tuple[list[Part], list[Batch]]:
+        """As many parts as fit, and at least one"""
+        limits = self._limits
+        if self._outbox_comments <= limits.deliver_comments_max and self._outbox_bytes <= limits.deliver_bytes_max:
+            queued, self._outbox = self._outbox, deque()
+            self._outbox_comments = self._outbox_bytes = 0
+            return [part for part, _ in queued], [batch for _, batch in queued]
+        parts: list[Part] = []
+        batches: list[Batch] = []
+        comments = size = 0
+        while self._outbox:
+            part, batch = self._outbox[0]
+            comments += part.comments
+            size += len(part.encoded)
+            if parts and (comments > limits.deliver_comments_max or size > limits.deliver_bytes_max):
+                break
+            self._outbox.popleft()
+            self._outbox_comments -= part.comments
+            self._outbox_bytes -= len(part.encoded)
+            parts.append(part)
+            batches.append(batch)
+        return parts, batches
+
+    def _numbered(self, comments: int, batches: list[Batch], now_ms: int) -> None:
+        """Gives the next number; from here on its acknowledgement is waited for."""
+        self._number += 1
+        self._unacked_comments += comments
+        self._unacked.append(_Unacked(self._number, now_ms, comments, batches))

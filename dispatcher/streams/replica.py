@@ -1,0 +1,248 @@
+"""One replica at work: the registry's decisions, carried to the links and publishers. Nothing in here waits.
+
+So nothing can come between reading the registry and changing it. servicer.py does the waiting: it reads the streams,
+calls in here, and writes what the links and publishers hold.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from dispatcher import checks
+from dispatcher.config import Config
+from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, Stopping
+from dispatcher.core.life import State
+from dispatcher.core.registry import Registry
+from dispatcher.core.views import Hello
+from dispatcher.streams import wire
+from dispatcher.streams.events import Events
+from dispatcher.streams.journal import Journal
+from dispatcher.streams.link import AckLatency, Link
+from dispatcher.streams.publisher import Batch, Publisher
+from proto import dispatch_pb2 as wire_types
+from proto.comment_pb2 import Comment
+
+
+@dataclass(slots=True)
+class Counts:
+    """Since the replica's start"""
+
+    batches: int = 0
+    comments: int = 0
+    pushes: int = 0  # comments queued for nodes: one for each node that serves the video
+    useless_comments: int = 0  # that came to the connected nodes, from any replica, as they say themselves
+    expiries: int = 0
+    overflows: int = 0
+    placements: int = 0
+    spills: int = 0
+    no_room: int = 0
+
+
+class Replica:
+    """`now_ms` must never step back: milliseconds since 1970 when it began, then steady."""
+
+    def __init__(self, config: Config, replica_id: str, now_ms: Callable[[], int]) -> None:
+        self.config = config
+        self.replica_id = replica_id
+        self.now_ms = now_ms
+        self.registry = Registry(config.policy(), now_ms())
+        self.journal = Journal(config.lines_per_s_max, now_ms)
+        self.events = Events(config.watchers_max, config.watcher_events_max)
+        self.counts = Counts()
+        self.latency = AckLatency()
+        self.started_ms = now_ms()
+        self.links: dict[int, Link] = {}
+        """of the living nodes, by session; to be changed in here alone, as the publishers"""
+        self.publishers: set[Publisher] = set()
+        self._sessions = itertools.count(1)
+        self._stopping = False
+
+    # Nodes
+
+    def connect(self, hello: wire_types.Hello) -> Link:
+        """Begins a node's registration; its link's first message is the welcome. Raises DispatcherError."""
+        if self._stopping:
+            raise Stopping
+        checks.check_hello(hello, self.config)
+        now_ms = self.now_ms()
+        link = Link(next(self._sessions), hello.node_id, self.config.link_limits(), self.latency)
+        replaced = self.registry.hello(link.session, self._picture(hello), now_ms)
+        if replaced is not None:
+            self.end(replaced, Aborted("a newer stream of this node took its place"))
+        self.links[link.session] = link
+        catch_up_from_id = self.registry.catch_up_from(link.session, now_ms)
+        link.send_nowait(
+            wire_types.DispatcherMessage(
+                welcome=wire_types.Welcome(
+                    replica_id=self.replica_id,
+                    lease_ms=self.config.lease_ms,
+                    beat_ms=self.config.beat_ms,
+                    catch_up_from_id=catch_up_from_id,
+                )
+            )
+        )
+        self.happened(
+            "node_connected",
+            hello.node_id,
+            url=hello.public_url,
+            videos=len(hello.videos),
+            catch_up_from=f"{catch_up_from_id:016x}" if catch_up_from_id else None,
+        )
+        return link
+
+    def receive(self, link: Link, message: wire_types.NodeMessage) -> None:
+        """Anything that a node says after its hello. Raises DispatcherError: then the link must end."""
+        now_ms = self.now_ms()
+        kind = message.WhichOneof("message")
+        if kind == "delivered":
+            link.delivered(message.delivered.number, now_ms)
+            self.registry.heard(link.session, now_ms)
+        elif kind == "beat":
+            self._beat(link, message.beat, now_ms)
+        elif kind == "interest":
+            joined = checks.check_video_ids(message.interest.joined, self.config)
+            self.registry.interest(link.session, joined, message.interest.left, now_ms)
+            if link.unread >= self.config.unread_acks_max:
+                raise LimitReached(f"{link.unread} acknowledgements of interests aren't read")
+            ack = wire_types.InterestAck(number=message.interest.number)
+            link.send_nowait(wire_types.DispatcherMessage(interest_ack=ack))
+        else:
+            raise InvalidRequest(f"a node's stream carries beats, interests and deliveries, not {kind}")
+
+    def _beat(self, link: Link, beat: wire_types.Beat, now_ms: int) -> None:
+        before = self.registry.state(link.session)
+        self.counts.useless_comments += link.more_useless(beat.load.useless_comments)
+        changed = checks.check_viewers(beat.videos, self.config)
+        self.registry.beat(link.session, beat.load.viewers, changed, now_ms, draining=beat.draining)
+        link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
+        after = self.registry.state(link.session)
+        if before is not after:
+            self.happened("draining" if after is State.DRAINING else "undrained", link.node_id)
+
+    def end(self, session: int, reason: DispatcherError | None) -> None:
+        """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
+        now_ms = self.now_ms()
+        self.registry.end(session, now_ms)
+        link = self.links.pop(session, None)
+        if link is None:
+            return
+        missed_from_id = link.end(reason)
+        if missed_from_id:
+            self.registry.published(missed_from_id, now_ms)
+        self.happened("node_left", link.node_id, reason=str(reason) if reason else "it closed the stream")
+
+    def expire(self) -> None:
+        """Ends what is silent or owes an acknowledgement. Call it every `beat_ms`."""
+        now_ms = self.now_ms()
+        for session in self.registry.expire(now_ms):
+            self.counts.expiries += 1
+            self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
+        for session, link in tuple(self.links.items()):
+            overdue = link.overdue(now_ms)
+            if overdue:
+                self.end(session, overdue)
+        self.journal.close_second()
+
+    # Publishers
+
+    def open_publisher(self, peer: str) -> Publisher:
+        """Raises Stopping or LimitReached."""
+        if self._stopping:
+            raise Stopping
+        if len(self.publishers) >= self.config.publishers_max:
+            raise LimitReached(f"this replica takes at most {self.config.publishers_max} publishers")
+        publisher = Publisher(peer, self.config.unanswered_batches_max, self.now_ms)
+        self.publishers.add(publisher)
+        return publisher
+
+    def close_publisher(self, publisher: Publisher) -> None:
+        self.publishers.discard(publisher)
+        publisher.end(None)
+
+    def publish(self, publisher: Publisher, request: wire_types.PublishRequest) -> None:
+        """Queues a batch at every link that serves one of its videos. Raises InvalidRequest or LimitReached."""
+        checks.check_batch(request, self.config)
+        routes, smallest_id = self._by_route(request.comments, request.catch_up_from_id)
+        if smallest_id:
+            self.registry.published(smallest_id, self.now_ms())
+        batch = publisher.batch(request.seq, smallest_id)
+        self.counts.batches += 1
+        self.counts.comments += len(request.comments)
+        overflowed: set[int] = set()
+        for route, comments in routes.items():
+            part = wire.part(comments)
+            self.counts.pushes += len(route) * len(comments)
+            overflowed.update(s for s in route if not self.links[s].deliver_nowait(part, batch))
+        if request.catch_up_from_id:
+            self._catch_up(request.catch_up_from_id, batch)
+        for session in overflowed:
+            self.counts.overflows += 1
+            self.end(session, self.links[session].overflow())
+        batch.one_is_done()
+
+    def _by_route(
+        self, comments: Collection[Comment], catch_up_from_id: int
+    ) -> tuple[dict[tuple[int, ...], list[Comment]], int]:
+        """What goes where, without what goes nowhere; and the smallest id of all, 0 if there is none.
+
+        This runs for every comment: one look-up, one append.
+        """
+        route_of = self.registry.interests.route
+        routes: dict[tuple[int, ...], list[Comment]] = {}
+        ids = [catch_up_from_id] if catch_up_from_id else []
+        for comment in comments:
+            ids.append(comment.id)
+            route = route_of(comment.video_id)
+            if route in routes:
+                routes[route].append(comment)
+            elif route:
+                routes[route] = [comment]
+        smallest_id = min(ids, default=0)
+        if ids and not smallest_id:
+            raise InvalidRequest("a comment of the batch has no id")
+        return routes, smallest_id
+
+    def _catch_up(self, from_id: int, batch: Batch) -> None:
+        for link in self.links.values():
+            link.catch_up_nowait(from_id, batch)
+
+    def happened(self, kind: str, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
+        """Into the log, and to those who watch."""
+        named = {name: text for name, text in (("video", video_id), ("reason", reason)) if text}
+        self.journal.note(kind.replace("_", " "), node=node_id, **named, **facts)
+        if self.events:
+            at_ms = time.time_ns() // 1_000_000
+            self.events.happened(
+                wire_types.Event(at_ms=at_ms, kind=kind, node_id=node_id, video_id=video_id, reason=reason)
+            )
+
+    def _picture(self, hello: wire_types.Hello) -> Hello:
+        return Hello(
+            node_id=hello.node_id,
+            incarnation=hello.incarnation,
+            public_url=hello.public_url.rstrip("/"),
+            capacity_viewers=hello.capacity_viewers,
+            viewers=hello.load.viewers,
+            videos=checks.check_viewers(hello.videos, self.config),
+            silent_ms=hello.silent_ms,
+            draining=hello.draining,
+        )
+
+    # The end
+
+    def stop_publishers(self) -> list[asyncio.Future[DispatcherError | None]]:
+        """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
+        self._stopping = True
+        self.events.end()
+        for publisher in self.publishers:
+            publisher.finish(Stopping())
+        return [publisher.ended for publisher in self.publishers]
+
+    def stop_links(self) -> None:
+        """Ends every stream. Publishers first: what their batches still wait for mustn't look delivered."""
+        for publisher in tuple(self.publishers):
+            publisher.end(Stopping())
+        for session in tuple(self.links):
+            self.end(session, Stopping())

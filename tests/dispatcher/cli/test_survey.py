@@ -1,0 +1,84 @@
+"""dispatcher/cli/survey.py: answers of several replicas side by side, with what they disagree on."""
+
+import asyncio
+
+import grpc
+
+from dispatcher.cli.survey import Survey, Unreachable, survey
+from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, VideoState
+from tests.dispatcher.peers import NodePeer, RunningReplica
+
+
+def answer(replica_id: str, *nodes: NodeState, videos: tuple[VideoState, ...] = ()) -> tuple[str, TopologyResponse]:
+    return f"{replica_id}:7001", TopologyResponse(replica_id=replica_id, nodes=nodes, videos=videos, videos_total=9)
+
+
+def test_a_node_is_shown_once_with_the_numbers_that_matter_most() -> None:
+    found = Survey(
+        (
+            answer("d1", NodeState(node_id="rms-1", incarnation=1, viewers=5, heard_ms_ago=10, unacked_comments=1)),
+            answer("d2", NodeState(node_id="rms-1", incarnation=2, viewers=7, heard_ms_ago=900, unacked_comments=2)),
+        ),
+        (),
+    )
+    (row,) = found.nodes()
+    assert (row.viewers, row.heard_ms_ago, row.unacked_comments, row.incarnation) == (7, 900, 3, 2)
+    assert row.replicas == ("d1", "d2")
+
+
+def test_a_replica_that_misses_a_node_is_named() -> None:
+    found = Survey((answer("d1", NodeState(node_id="rms-1"), NodeState(node_id="rms-2")), answer("d2")), ())
+    assert [row.missing_nodes for row in found.replicas()] == [(), ("rms-1", "rms-2")]
+
+
+def test_what_replicas_disagree_on_is_said() -> None:
+    found = Survey(
+        (
+            answer("d1", NodeState(node_id="rms-1", state="live", videos=3), NodeState(node_id="rms-2")),
+            answer("d2", NodeState(node_id="rms-1", state="draining", videos=3)),
+        ),
+        (),
+    )
+    assert [row.differences for row in found.replicas()] == [
+        ("rms-1: state live, elsewhere draining",),
+        ("misses rms-2", "rms-1: state draining, elsewhere live"),
+    ]
+
+
+def test_a_video_is_where_any_replica_says() -> None:
+    found = Survey(
+        (
+            answer("d1", videos=(VideoState(video_id="a", viewers=1, node_ids=["rms-1"]),)),
+            answer(
+                "d2",
+                videos=(
+                    VideoState(video_id="a", viewers=3, node_ids=["rms-2"]),
+                    VideoState(video_id="b", viewers=4, node_ids=["rms-2"]),
+                ),
+            ),
+        ),
+        (),
+    )
+    rows = found.videos()
+    assert [(row.video_id, row.viewers, row.node_ids) for row in rows] == [
+        ("b", 4, ("rms-2",)),
+        ("a", 3, ("rms-1", "rms-2")),
+    ]
+
+
+async def test_those_that_answer_are_heard_and_those_that_do_not_are_named() -> None:
+    async with RunningReplica() as server, NodePeer(server.listen) as node:
+        await node.hello({"a": 1})
+        with_nobody = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        port = with_nobody.add_insecure_port("127.0.0.1:0")  # taken, but nobody accepts
+        addresses = [server.listen, f"127.0.0.1:{port}"]
+        found = await asyncio.to_thread(survey, addresses, TopologyRequest(), 300)
+        assert [row.node_id for row in found.nodes()] == ["rms-1"]
+        assert [away.address for away in found.unreachable] == addresses[1:]
+
+
+async def test_an_address_where_nobody_listens() -> None:
+    async with RunningReplica() as server:
+        address = server.listen
+    found = await asyncio.to_thread(survey, [address], TopologyRequest(), 5000)
+    assert found.unreachable == (Unreachable(address, "nothing answers there"),)

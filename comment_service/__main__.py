@@ -8,10 +8,10 @@ import structlog
 import uvloop
 
 from comment_service.config import Config
-from comment_service.node_claim import NodeTaken, NoNodeFree
-from comment_service.node_number import with_node
+from comment_service.node.claim import NodeTaken, NoNodeFree
+from comment_service.node.number import with_node
+from comment_service.publish.watermark import StateDirInUse
 from comment_service.service import build
-from comment_service.watermark import StateDirInUse
 from history.opening import InvalidStoreUrl
 from history.spool import SpoolInUse
 from proto.collector import calm_collector

@@ -7,18 +7,18 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from comment_service.admission import Admission
-from comment_service.app import HttpLimits
-from comment_service.erasing import EraseSettings
-from comment_service.http_protocol import ConnectionLimits
-from comment_service.identity import AuthorLimits
-from comment_service.key_claims import ClaimSettings
-from comment_service.node_claim import LeaseSettings
-from comment_service.pages import PageSettings
-from comment_service.publish import PublishSettings
-from comment_service.replicas import Keepalive
-from comment_service.video_gate import GateSettings, Policy
-from comment_service.videos import VideoLimits
+from comment_service.core.admission import Admission
+from comment_service.core.identity import AuthorLimits
+from comment_service.erase.eraser import EraseSettings
+from comment_service.http.app import HttpLimits
+from comment_service.http.http_protocol import ConnectionLimits
+from comment_service.http.pages import PageSettings
+from comment_service.http.videos import VideoLimits
+from comment_service.node.claim import LeaseSettings
+from comment_service.publish.publisher import PublishSettings
+from comment_service.publish.replicas import Keepalive
+from comment_service.videos.gate import GateSettings, Policy
+from comment_service.write.key_claims import ClaimSettings
 from history.cached_store import CacheSettings
 from history.config import StoreSettings
 from history.ids import NODES

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from comment_service.kept_pages import KeptPagesStatistics
-from comment_service.publish import PublisherStatistics
+from comment_service.http.kept_pages import KeptPagesStatistics
+from comment_service.publish.publisher import PublisherStatistics
 from history.cached_store import CacheStatistics
 from history.group_commit import GroupCommitStatistics
 from history.spooled_store import SpooledStatistics

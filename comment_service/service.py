@@ -10,29 +10,29 @@ from dataclasses import dataclass
 import structlog
 import uvicorn
 
-from comment_service.answers import ErrorAnswers
-from comment_service.app import Api, make_app
 from comment_service.config import Config
-from comment_service.erasing import Eraser, ErasingApi
-from comment_service.forgetting import forget_for_ever
-from comment_service.http_protocol import http_protocol
-from comment_service.idempotency import FirstAnswers
-from comment_service.intake import Intake
-from comment_service.kept_pages import KeptPages
-from comment_service.key_claims import KeyClaims
-from comment_service.late_store import LateStore
+from comment_service.core.outbox import Outbox
+from comment_service.core.rights import Rights
+from comment_service.erase.eraser import Eraser, ErasingApi
+from comment_service.erase.forgetting import forget_for_ever
+from comment_service.http.answers import ErrorAnswers
+from comment_service.http.app import Api, make_app
+from comment_service.http.http_protocol import http_protocol
+from comment_service.http.kept_pages import KeptPages
+from comment_service.http.pages import Pages
+from comment_service.http.videos import VideosApi
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
-from comment_service.node_claim import NodeClaim
-from comment_service.outbox import Outbox
-from comment_service.pages import Pages
-from comment_service.placement import Placement
-from comment_service.publish import Publisher
-from comment_service.replicas import Replicas
-from comment_service.rights import Rights
-from comment_service.sweeping import sweep_for_ever
-from comment_service.video_gate import VideoGate
-from comment_service.videos import VideosApi
-from comment_service.watermark import Watermark
+from comment_service.node.claim import NodeClaim
+from comment_service.node.late_store import LateStore
+from comment_service.node.sweeping import sweep_for_ever
+from comment_service.publish.placement import Placement
+from comment_service.publish.publisher import Publisher
+from comment_service.publish.replicas import Replicas
+from comment_service.publish.watermark import Watermark
+from comment_service.videos.gate import VideoGate
+from comment_service.write.idempotency import FirstAnswers
+from comment_service.write.intake import Intake
+from comment_service.write.key_claims import KeyClaims
 from history.cached_store import CachedStore
 from history.group_commit import GroupCommit, Item
 from history.ids import IdSource, first_id_at, time_of

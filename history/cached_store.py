@@ -9,7 +9,7 @@
 
 So a page may lack what another node accepted within the last `tip_ms`. Nothing cached is older than `closed_ms`. What
 is erased is gone once this node was told (`forget`), and what came late from another node's spool is there once it was
-told (`read_again`): at once for what it does itself, else when it asks the store (comment_service/forgetting.py).
+told (`read_again`): at once for what it does itself, else when it asks the store (comment_service/erase/forgetting.py).
 """
 
 import asyncio

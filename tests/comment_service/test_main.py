@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from comment_service.watermark import Watermark
+from comment_service.publish.watermark import Watermark
 from history.ids import parse_id
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
 from tests.waiting import eventually

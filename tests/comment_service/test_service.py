@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from comment_service.publish.watermark import StateDirInUse, Watermark
 from comment_service.service import build
-from comment_service.watermark import StateDirInUse, Watermark
 from history.ids import first_id_at, time_of
 from history.opening import InvalidStoreUrl
 from tests.comment_service.conftest import StartService, config

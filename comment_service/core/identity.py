@@ -1,0 +1,53 @@
+"""Who the author of a comment is: the one place that says so.
+
+For now a try-out name that the sender chooses and anybody can choose too. A verified token will take its place here,
+and nothing else will change: everybody else takes an `Author`.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from comment_service.core.body import AuthorFields
+from comment_service.core.errors import AuthorEmpty, AuthorTooLong, AuthorUnprintable
+from comment_service.core.visible import has_visible_character
+from history.model import Author
+
+ANONYMOUS = "Anonymous"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorLimits:
+    characters_max: int
+    bytes_max: int
+
+
+def author_of(claimed: AuthorFields | None, limits: AuthorLimits) -> Author:
+    """The author that the sender claims to be. Raises AuthorEmpty, AuthorTooLong, AuthorUnprintable."""
+    name = ANONYMOUS if claimed is None or claimed.name is UNSET else _checked("author.name", claimed.name, limits)
+    if claimed is None or claimed.id is UNSET:
+        return Author(_guest_id(name, limits), name)
+    return Author(_checked("author.id", claimed.id, limits), name)
+
+
+def _checked(field: str, text: str, limits: AuthorLimits) -> str:
+    if len(text) > limits.characters_max:
+        raise AuthorTooLong(field, len(text), limits.characters_max, "characters")
+    if not text.isascii() and (size := len(text.encode())) > limits.bytes_max:
+        raise AuthorTooLong(field, size, limits.bytes_max, "bytes of UTF-8")
+    if control := _CONTROL.search(text):
+        raise AuthorUnprintable(field, control[0])
+    if not has_visible_character(text):
+        raise AuthorEmpty(field)
+    return text
+
+
+def _guest_id(name: str, limits: AuthorLimits) -> str:
+    """The same name is the same guest. A name that leaves no room for the prefix is told apart by its hash."""
+    guest_id = "guest:" + name
+    if len(guest_id.encode()) <= limits.bytes_max:
+        return guest_id
+    return "guest:" + hashlib.blake2b(name.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,106 @@
+"""From an error to the answer that its sender gets: always JSON of one form, whoever raised it."""
+
+import random
+from collections import Counter
+from http import HTTPStatus
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from comment_service.core.errors import (
+    HTTP_STATUS,
+    BodyTooSlow,
+    NotAuthorized,
+    ServiceError,
+    StoreAway,
+    UnknownPath,
+    WrongMethod,
+)
+from proto.http import error_response
+
+log = structlog.stdlib.get_logger()
+
+
+class ErrorAnswers:
+    """Starlette's exception handlers"""
+
+    def __init__(self, *, retry_after_min_s: int, retry_after_max_s: int, refused: Counter[str] | None = None) -> None:
+        """Retry-After lies between the two, for each answer anew, so that those who wait don't come back at once.
+
+        refused: counts the refusals by their code.
+        """
+        self._retry_after_s = (retry_after_min_s, retry_after_max_s)
+        self._refused: Counter[str] = Counter() if refused is None else refused
+
+    async def service_error(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, ServiceError)
+        self._refused[error.code] += 1
+        status = HTTP_STATUS[type(error)]
+        headers = {}
+        if isinstance(error, WrongMethod):
+            headers["allow"] = ", ".join(error.allowed)
+        if isinstance(error, NotAuthorized):
+            headers["www-authenticate"] = "Bearer"
+        if isinstance(error, BodyTooSlow):
+            headers["connection"] = "close"  # the rest of the body can't be told from a next request
+        if status == 503:
+            headers["retry-after"] = str(random.randint(*self._retry_after_s))
+        return error_response(status, error.code, str(error), headers)
+
+    async def store_unavailable(self, request: Request, _: Exception) -> Response:
+        return await self.service_error(request, StoreAway())
+
+    async def http_exception(self, request: Request, error: Exception) -> Response:
+        """What Starlette itself refuses"""
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            return await self.service_error(request, UnknownPath())
+        if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "GET").split(", ")
+            return await self.service_error(request, WrongMethod(request.method, allowed))
+        code = HTTPStatus(error.status_code).name.lower()
+        return error_response(error.status_code, code, error.detail, error.headers)
+
+    async def client_gone(self, *_: object) -> Response:
+        """Half a request, and nobody to answer. Nothing of this is sent."""
+        return error_response(400, "request_incomplete", "the connection ended before the request did")
+
+
+class Faults:
+    """ASGI middleware: an exception that nobody expected is our fault. One log line, and a JSON 500."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception:
+            if started:
+                raise  # uvicorn logs it and breaks the connection: half an answer must not look whole
+            log.exception("request failed", method=scope["method"], path=scope["path"][:200])
+            answer = error_response(500, "internal_error", "this is our fault; it has been logged")
+            await answer(scope, receive, send)
+
+
+class Cors(CORSMiddleware):
+    """Starlette's, with a refusal of the same form as all other errors"""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code == 200:
+            return response
+        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return error_response(400, "cors_refused", bytes(response.body).decode(), kept)

@@ -1,0 +1,186 @@
+"""The HTTP face: requests in, answers out. Nothing is decided here."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route, request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from comment_service.core.admission import Admission, valid_video_id
+from comment_service.core.errors import ServiceError, WrongMethod
+from comment_service.erase.eraser import ErasingApi
+from comment_service.http.answers import Cors, ErrorAnswers, Faults
+from comment_service.http.fast_create import CREATE_ERROR, FastCreate
+from comment_service.http.fast_page import FastPage
+from comment_service.http.http_protocol import Take
+from comment_service.http.kept_pages import KeptPages
+from comment_service.http.page_files import PageFiles
+from comment_service.http.pages import Pages
+from comment_service.http.request_parts import (
+    has_parameter,
+    idempotency_key,
+    read_body,
+    require_json,
+    stream_query,
+    wants_event_stream,
+)
+from comment_service.http.videos import VideosApi
+from comment_service.http.whole_answers import WholeAnswers
+from comment_service.publish.placement import Placement
+from comment_service.publish.publisher import Publisher
+from comment_service.publish.replicas import Replicas
+from comment_service.write.intake import Intake
+from history.model import comment_json
+from history.store import Reader, StoreUnavailable
+from proto.http import health_response
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What config.py says about requests; its descriptions give the reasons."""
+
+    body_bytes_max: int
+    body_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What stands behind each path"""
+
+    admission: Admission
+    intake: Intake
+    history: Reader
+    pages: Pages
+    kept_pages: KeptPages
+    registry: CollectorRegistry
+    placement: Placement
+    publisher: Publisher
+    replicas: Replicas
+    videos: VideosApi
+    erasing: ErasingApi
+    limits: HttpLimits
+
+    async def create(self, request: Request) -> Response:
+        """POST /comment/create: 200 and the comment, once it is durable. Most take the short way, fast_create.py"""
+        if (error := request.scope.get(CREATE_ERROR)) is not None:
+            raise error
+        require_json(request)
+        key = idempotency_key(request)
+        body = await read_body(request, bytes_max=self.limits.body_bytes_max, timeout_ms=self.limits.body_timeout_ms)
+        comment = await self.intake.accept(self.admission.admit(body), key)
+        return Response(comment_json(comment), media_type="application/json")
+
+    async def comments(self, request: Request) -> Response:
+        """GET /comments/{video_id}: the live stream (at the RMS that placement chose), or a page"""
+        if not wants_event_stream(request):
+            return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.page)(request)
+        video_id = valid_video_id(request.path_params["video_id"])
+        query = stream_query(request)
+        url = f"{await self.placement.place(video_id)}/comments/{video_id}"
+        # no-store: the next viewer, and the same one after a cut, must be placed anew.
+        return RedirectResponse(f"{url}?{query}" if query else url, 307, {"cache-control": "no-store"})
+
+    async def page(self, request: Request) -> Response:
+        """GET /comment/{video_id}: a page, newest first"""
+        return await self.pages.page(request)
+
+    async def metrics(self, _: Request) -> Response:
+        """GET /metrics: for Prometheus"""
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def live(self, _: Request) -> Response:
+        return health_response(True, {"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        ok, details = await self._readiness()
+        return health_response(ok, details)
+
+    async def health(self, _: Request) -> Response:
+        ok, details = await self._readiness()
+        return health_response(ok, {"live": True, **details})
+
+    async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
+        """The store must answer. Dispatchers are only counted: posting works without them."""
+        try:
+            await self.history.check()
+            store = "ok"
+        except StoreUnavailable as error:
+            store = str(error)
+        details = {
+            "ready": store == "ok",
+            "store": store,
+            "dispatchers_connected": self.replicas.connected(),
+            "dispatchers_configured": len(self.replicas),
+            "dispatcher_trouble": self.replicas.troubles,
+            "publisher": asdict(self.publisher.statistics()),
+        }
+        return store == "ok", details
+
+
+class Methods:
+    """An ASGI endpoint: each method has its handler; any other one is told which there are."""
+
+    def __init__(self, **handlers: Handler) -> None:
+        self._apps = {method: request_response(handler) for method, handler in handlers.items()}
+        if "GET" in self._apps:
+            self._apps["HEAD"] = self._apps["GET"]  # uvicorn leaves the body out
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._apps.get(scope["method"])
+        if app is None:
+            raise WrongMethod(scope["method"], tuple(self._apps))
+        await app(scope, receive, send)
+
+
+def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> tuple[ASGIApp, Take]:
+    """The ASGI app, and the short way past it. Each path has its methods here, and nowhere else."""
+    page_files = PageFiles()
+    cors_rules: dict[str, Any] = {
+        "allow_origins": cors_origins,
+        "allow_methods": ["GET", "HEAD", "POST"],
+        "allow_headers": ["content-type", "idempotency-key", "last-event-id"],
+        "expose_headers": ["retry-after"],
+    }
+    app = Starlette(
+        routes=[
+            Route("/comment/create", Methods(POST=api.create)),
+            Route("/comments/{video_id}", Methods(GET=api.comments, DELETE=api.erasing.author_in_video)),
+            Route("/comments/{video_id}/{comment_id}", Methods(DELETE=api.erasing.comment)),
+            Route("/authors/{author_id}/comments", Methods(DELETE=api.erasing.author)),
+            Route("/videos", Methods(POST=api.videos.create)),
+            Route("/videos/{video_id}", Methods(GET=api.videos.show)),
+            Route("/videos/{video_id}/start", Methods(POST=api.videos.start)),
+            Route("/videos/{video_id}/end", Methods(POST=api.videos.end)),
+            Route("/comment/{video_id}", Methods(GET=api.page)),
+            Route("/", Methods(GET=page_files.index)),
+            Mount("/page", page_files),
+            Route("/metrics", Methods(GET=api.metrics)),
+            Route("/health", Methods(GET=api.health)),
+            Route("/health/live", Methods(GET=api.live)),
+            Route("/health/ready", Methods(GET=api.ready)),
+        ],
+        middleware=[
+            Middleware(Cors, **cors_rules),
+            Middleware(Faults),
+        ],
+        exception_handlers={
+            ServiceError: answers.service_error,
+            StoreUnavailable: answers.store_unavailable,
+            HTTPException: answers.http_exception,
+            ClientDisconnect: answers.client_gone,
+        },
+    )
+    app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
+    whole = WholeAnswers(Cors(app, **cors_rules))
+    page = FastPage(whole, api.kept_pages)
+    create = FastCreate(app, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)
+    return app, lambda cycle, run: page.take(cycle, run) or create.take(cycle, run)

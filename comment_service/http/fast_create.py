@@ -1,0 +1,113 @@
+"""POST /comment/create without what a web framework does for each request.
+
+A task, middleware, routing, Request and Response objects cost more than the comment itself. Here a request that is
+right at first sight is read, admitted, written and answered by itself. Whatever is unusual goes to the app, untouched;
+whatever fails does too, with its error in the scope, so that every refusal has one form and one place. Both ways give
+the same answers: tests/comment_service/http/test_fast_create.py holds them side by side.
+
+Right at first sight: JSON as it is, arrived whole (http_protocol.py), and a video of which is known that it takes
+comments. One with an Idempotency-Key needs a task, for its key has to be claimed first.
+"""
+
+from functools import partial
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from comment_service.core.admission import Admission, Draft
+from comment_service.core.errors import BodyTooLarge
+from comment_service.http.http_protocol import Run
+from comment_service.http.request_parts import is_idempotency_key
+from comment_service.http.whole_answers import Head, WholeAnswers
+from comment_service.write.intake import Intake
+from history.model import Comment, comment_json
+
+PATH = "/comment/create"
+HEAD = Head(200, [(b"content-type", b"application/json")])
+
+UNUSUAL = frozenset((b"content-encoding", b"expect", b"idempotency-key"))
+"""Headers that only the app understands; of keys those that are no right key, and a second one"""
+
+CREATE_ERROR = "comment_service.create_error"
+"""In a scope: the exception to which the request has led already"""
+
+
+class FastCreate:
+    def __init__(
+        self, app: ASGIApp, answers: WholeAnswers, admission: Admission, intake: Intake, *, body_bytes_max: int
+    ) -> None:
+        """app: tells refusals."""
+        self._app = app
+        self._answers = answers
+        self._admission = admission
+        self._intake = intake
+        self._body_bytes_max = body_bytes_max
+
+    def take(self, cycle: RequestResponseCycle, run: Run) -> bool:
+        """See http_protocol.Take."""
+        scope = cycle.scope
+        if scope["path"] != PATH or scope["method"] != "POST":
+            return False
+        is_json, origin, key = False, None, None
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                is_json = value == b"application/json" and not is_json
+                if not is_json:
+                    break
+            elif name == b"origin":
+                origin = value if origin is None else origin
+            elif name == b"idempotency-key" and key is None and is_idempotency_key(text := value.decode("latin-1")):
+                key = text
+            elif name in UNUSUAL:
+                is_json = False
+                break
+        if not is_json:
+            return False
+        try:
+            if len(cycle.body) > self._body_bytes_max:
+                raise BodyTooLarge(self._body_bytes_max)
+            draft = self._admission.admit(bytes(cycle.body))
+            if key is None:
+                return self._intake.begin(draft, partial(self._answer, cycle, run, origin))
+            run(partial(self._create, cycle, draft, key, origin))
+            return True
+        except Exception as error:
+            self._refuse(run, error)
+            return True
+
+    async def _create(
+        self,
+        cycle: RequestResponseCycle,
+        draft: Draft,
+        key: str,
+        origin: bytes | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """An ASGI app, once the first four are given"""
+        try:
+            comment = await self._intake.accept(draft, key)
+        except Exception as error:
+            await self._tell_error(error, scope, receive, send)
+        else:
+            await self._answers.send(cycle, send, origin, HEAD, comment_json(comment))
+
+    def _answer(
+        self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, outcome: Comment | Exception
+    ) -> None:
+        if isinstance(outcome, Comment):
+            self._answers.give(cycle, run, origin, HEAD, comment_json(outcome))
+        else:
+            self._refuse(run, outcome)
+
+    def _refuse(self, run: Run, error: Exception) -> None:
+        run(partial(self._tell_error, error))
+
+    async def _tell_error(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        """An ASGI app, once the first one is given"""
+        scope[CREATE_ERROR] = error
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            del scope[CREATE_ERROR]  # its traceback holds frames, and they the scope

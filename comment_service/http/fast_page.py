@@ -1,0 +1,46 @@
+"""GET of a page that was made a moment ago, without what a web framework does for each request.
+
+What pages.py has made is kept as bytes (kept_pages.py), under the path and the query as they came. Here a request for
+such a page is answered without a task, routing, parsing, reading or encoding. Whatever else comes goes to the app. Both
+ways give the same answers: tests/comment_service/http/test_fast_page.py holds them side by side.
+"""
+
+import time
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from comment_service.http.http_protocol import Run
+from comment_service.http.kept_pages import KeptPages
+from comment_service.http.pages import names
+from comment_service.http.whole_answers import WholeAnswers
+
+EVENT_STREAM = b"text/event-stream"
+
+
+class FastPage:
+    def __init__(self, answers: WholeAnswers, kept: KeptPages) -> None:
+        self._answers = answers
+        self._kept = kept
+
+    def take(self, cycle: RequestResponseCycle, run: Run) -> bool:
+        """See http_protocol.Take."""
+        scope = cycle.scope
+        if scope["method"] != "GET":
+            return False
+        page = self._kept.find((scope["path"], scope["query_string"]), time.monotonic())
+        if page is None:
+            return False
+        origin = known = None
+        for name, value in scope["headers"]:
+            if name == b"accept":
+                if EVENT_STREAM in value.lower():  # a viewer, who wants the live stream
+                    return False
+            elif name == b"if-none-match":
+                known = value if known is None else known
+            elif name == b"origin":
+                origin = value if origin is None else origin
+        if known is not None and names(known.decode("latin-1"), page.etag):
+            self._answers.give(cycle, run, origin, page.unchanged, b"")
+        else:
+            self._answers.give(cycle, run, origin, page.head, page.body)
+        return True

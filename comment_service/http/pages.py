@@ -1,0 +1,101 @@
+"""GET of a page of comments: its query, its form, and how long whom it may be kept by.
+
+`cursor` goes towards older comments, `newer_than` towards newer ones; a page is newest first either way, and its
+`nextCursor` is what to give for the same parameter next (null: there is no more in that direction, for now).
+
+A page below a cursor that is old enough is closed, unless it was read while the store was away: nothing comes into it
+any more. It may be kept by anybody for `closed_ms`, so a CDN serves those who scroll. All others have to be asked for
+again, which costs no body if they are the same (ETag, 304). Any id is a cursor: a wrong one gives other comments, never
+an error or somebody else's data.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from comment_service.core.admission import valid_video_id
+from comment_service.http.kept_pages import KeptPages, MadePage
+from comment_service.http.request_parts import has_parameter, newer_query, page_query
+from comment_service.http.whole_answers import Head
+from history.cached_runs import Validity
+from history.cached_store import CachedStore
+from history.ids import time_of
+from history.model import Page, page_json
+
+
+@dataclass(frozen=True, slots=True)
+class PageSettings:
+    """What config.py says; its descriptions give the reasons."""
+
+    pagesize_default: int
+    pagesize_max: int
+    late_ms: int
+    closed_ms: int
+
+
+class Pages:
+    def __init__(self, history: CachedStore, kept: KeptPages, settings: PageSettings) -> None:
+        """kept: gets what was made."""
+        self._history = history
+        self._kept = kept
+        self._settings = settings
+
+    async def page(self, request: Request) -> Response:
+        video_id = valid_video_id(request.path_params["video_id"])
+        if has_parameter(request, "newer_than"):
+            made = _made(await self._newer(request, video_id), "no-cache", ())
+        else:
+            made = await self._older(request, video_id)
+            self._kept.keep((request.scope["path"], request.scope["query_string"]), made, time.monotonic())
+        known = request.headers.get("if-none-match")
+        if known is not None and names(known, made.etag):
+            response = Response(status_code=made.unchanged.status)
+            response.raw_headers.extend(made.unchanged.headers)
+        else:
+            response = Response(made.body)
+            response.raw_headers.extend(made.head.headers)
+        return response
+
+    async def _older(self, request: Request, video_id: str) -> MadePage:
+        settings = self._settings
+        before, size = page_query(
+            request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
+        )
+        old = before is not None and time_of(before) < _now_ms() - settings.late_ms
+        # One more tells whether there is a next page.
+        comments, validities = await self._history.older_valid(video_id, before, size + 1)
+        next_cursor = comments[size - 1].id if len(comments) > size else None
+        closed = old and all(validity.is_whole for validity in validities)
+        keep = f"public, max-age={settings.closed_ms // 1000}" if closed else "no-cache"
+        return _made(Page(comments[:size], next_cursor), keep, validities)
+
+    async def _newer(self, request: Request, video_id: str) -> Page:
+        settings = self._settings
+        after, size = newer_query(
+            request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
+        )
+        comments = await self._history.newer(video_id, after, size + 1)
+        next_cursor = comments[size - 1].id if len(comments) > size else None
+        return Page(comments[:size][::-1], next_cursor)
+
+
+def names(if_none_match: str, etag: str) -> bool:
+    """Whether the caller has it (RFC 9110, 13.1.2: weakly compared)"""
+    return etag in (each.strip().removeprefix("W/") for each in if_none_match.split(",")) or if_none_match == "*"
+
+
+def _made(page: Page, keep: str, validities: Sequence[Validity]) -> MadePage:
+    body = page_json(page)
+    etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}"'
+    headers = [(b"etag", etag.encode()), (b"cache-control", keep.encode())]
+    head = Head(HTTPStatus.OK, [*headers, (b"content-type", b"application/json")])
+    return MadePage(body, etag, head, Head(HTTPStatus.NOT_MODIFIED, headers), validities)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,165 @@
+"""Reads the parts of a request: its body within a limit and a time, its headers, its query. Raises ServiceErrors."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.requests import Request
+
+from comment_service.core.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    InvalidCursor,
+    InvalidIdempotencyKey,
+    InvalidOffset,
+    InvalidPagesize,
+    MissingParameter,
+    RepeatedParameter,
+    UnknownParameter,
+    UnsupportedMediaType,
+)
+from history.ids import InvalidId, parse_id
+
+IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
+"""As long as a video id: a UUID or a hash fits three times."""
+
+_IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
+_JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
+_PAGESIZE = re.compile(r"[0-9]{1,9}")
+_OFFSET = re.compile(r"[0-9]{1,11}")  # up to 3 years
+
+
+async def read_body(request: Request, *, bytes_max: int, timeout_ms: int) -> bytes:
+    """The whole body. Holds at most bytes_max and one chunk of it in memory.
+
+    Raises BodyTooLarge (before reading anything, if the sender says so), BodyTooSlow, and starlette's
+    ClientDisconnect when the sender has gone.
+    """
+    if int(request.headers.get("content-length", 0)) > bytes_max:  # the HTTP parser lets only digits through
+        raise BodyTooLarge(bytes_max)
+    body = b""
+    try:
+        async with asyncio.timeout(timeout_ms / 1000):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > bytes_max:
+                    raise BodyTooLarge(bytes_max)
+    except TimeoutError:
+        raise BodyTooSlow(timeout_ms) from None
+    return body
+
+
+def require_json(request: Request) -> None:
+    """Browsers send application/json to another origin only if CORS allows it, so a foreign form can't post.
+
+    Raises UnsupportedMediaType.
+    """
+    content_type = request.headers.get("content-type")
+    if content_type != "application/json" and not (content_type and _JSON.fullmatch(content_type)):
+        raise UnsupportedMediaType("Content-Type", content_type, "send application/json")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UnsupportedMediaType("Content-Encoding", encoding, "send the body as it is")
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Raises InvalidIdempotencyKey."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not is_idempotency_key(key):
+        raise InvalidIdempotencyKey(IDEMPOTENCY_KEY_CHARACTERS_MAX)
+    return key
+
+
+def is_idempotency_key(text: str) -> bool:
+    return _IDEMPOTENCY_KEY.fullmatch(text) is not None
+
+
+def wants_event_stream(request: Request) -> bool:
+    """An `Accept` names text/event-stream; EventSource always does, and nobody else does by accident."""
+    return any("text/event-stream" in accept.lower() for accept in request.headers.getlist("accept"))
+
+
+def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:
+    """The cursor (None: the newest page) and the pagesize. Raises one of the query's errors."""
+    values = _query_values(request, ("cursor", "newer_than", "pagesize"))
+    return _cursor(values), _pagesize(values, pagesize_default, pagesize_max)
+
+
+def newer_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int]:
+    """newer_than and the pagesize. Raises one of the query's errors."""
+    values = _query_values(request, ("newer_than", "pagesize"))
+    if "newer_than" not in values:
+        raise MissingParameter("newer_than", "give the id of a comment")
+    after = _cursor({"cursor": values["newer_than"]})
+    assert after is not None
+    return after, _pagesize(values, pagesize_default, pagesize_max)
+
+
+def replay_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int | None, int]:
+    """from_offset_ms, the cursor (None: begin at the offset) and the pagesize. Raises one of the query's errors."""
+    values = _query_values(request, ("from_offset_ms", "cursor", "pagesize"))
+    if "from_offset_ms" not in values:
+        raise MissingParameter("from_offset_ms", "give ms from the video's start")
+    offset = values["from_offset_ms"]
+    if not _OFFSET.fullmatch(offset):
+        raise InvalidOffset(offset)
+    return int(offset), _cursor(values), _pagesize(values, pagesize_default, pagesize_max)
+
+
+def author_query(request: Request) -> str:
+    """`author`. Raises one of the query's errors."""
+    author_id = _query_values(request, ("author",)).get("author")
+    if not author_id:
+        raise MissingParameter("author", "give the id of the author whose comments are to be erased in this video")
+    return author_id
+
+
+def has_parameter(request: Request, name: str) -> bool:
+    """Cheap, for the choice between two handlers. True for some other names, too, which the handler then refuses."""
+    return name.encode() in request.scope["query_string"]
+
+
+def _cursor(values: Mapping[str, str]) -> int | None:
+    if "cursor" not in values:
+        return None
+    try:
+        return parse_id(values["cursor"])
+    except InvalidId:
+        raise InvalidCursor(values["cursor"]) from None
+
+
+def _pagesize(values: Mapping[str, str], default: int, most: int) -> int:
+    text = values.get("pagesize")
+    if text is None:
+        return default
+    if not _PAGESIZE.fullmatch(text) or not 1 <= int(text) <= most:
+        raise InvalidPagesize(text, most)
+    return int(text)
+
+
+def stream_query(request: Request) -> str:
+    """The query that goes with a viewer to its RMS: as it came, but a Last-Event-ID header takes the place of
+    `last_event_id`. A browser sends the header when it reconnects, and the query is then older."""
+    raw = request.scope["query_string"].decode("latin-1")
+    position = request.headers.get("last-event-id")
+    if position is None:
+        return quote(raw, safe=_QUERY_SAFE)
+    pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
+    kept = [pair for pair in pairs if pair[0] != "last_event_id"]
+    return urlencode([*kept, ("last_event_id", position)], errors="surrogateescape")
+
+
+_QUERY_SAFE = "%!$&'()*+,;=:@/?-._~[]|\\^`{}\"<>#"
+"""All that is printable stays as the client wrote it; other bytes are quoted, for they can't stand in a header."""
+
+
+def _query_values(request: Request, known: Sequence[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if name not in known:
+            raise UnknownParameter(name, known)
+        if name in values:
+            raise RepeatedParameter(name)
+        values[name] = value
+    return values

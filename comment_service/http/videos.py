@@ -1,0 +1,111 @@
+"""The HTTP face of live videos: create, start, end, show, and replay the talk beside a recording."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from comment_service.core.admission import valid_video_id
+from comment_service.core.errors import VideoEnded, VideoExists, VideoNotStarted, VideoUnknown
+from comment_service.core.identity import AuthorLimits
+from comment_service.core.rights import Rights
+from comment_service.core.video_body import parse_video
+from comment_service.http.request_parts import read_body, replay_query, require_json
+from comment_service.videos.gate import VideoGate
+from history.ids import first_id_at
+from history.store import History, Reader
+from history.video import Order, Video, VideoOver, obey, replay_json, video_json
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLimits:
+    """What config.py says; its descriptions give the reasons."""
+
+    body_bytes_max: int
+    body_timeout_ms: int
+    title_characters_max: int
+    author: AuthorLimits
+    pagesize_default: int
+    pagesize_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideosApi:
+    records: Callable[[], History]
+    """the open store; raises StoreUnavailable until there is one"""
+    comments: Reader
+    gate: VideoGate
+    rights: Rights
+    limits: VideoLimits
+
+    async def create(self, request: Request) -> Response:
+        """POST /videos: 200 and the video. The same request again gets the same answer, if it named the id."""
+        self.rights.require_to_lead_videos(request.headers.get("authorization"))
+        require_json(request)
+        limits = self.limits
+        body = await read_body(request, bytes_max=limits.body_bytes_max, timeout_ms=limits.body_timeout_ms)
+        video = parse_video(body, uuid.uuid4().hex, _now_ms(), limits.title_characters_max, limits.author)
+        if not await self.records().add_video(video):
+            there = await self._video(video.id)
+            if (there.title, there.owner) != (video.title, video.owner):
+                raise VideoExists(video.id)
+            video = there
+        return self._answer(video)
+
+    async def start(self, request: Request) -> Response:
+        """POST /videos/{video_id}/start"""
+        return await self._order(request, Order.START)
+
+    async def end(self, request: Request) -> Response:
+        """POST /videos/{video_id}/end"""
+        return await self._order(request, Order.END)
+
+    async def show(self, request: Request) -> Response:
+        """GET /videos/{video_id}"""
+        return self._answer(await self._video(valid_video_id(request.path_params["video_id"])))
+
+    async def replay(self, request: Request) -> Response:
+        """GET /comments/{video_id}?from_offset_ms=N: the talk from N ms after the start on, oldest first. The next ones
+        are had by adding `cursor`, this answer's nextCursor."""
+        limits = self.limits
+        video_id = valid_video_id(request.path_params["video_id"])
+        offset_ms, after, pagesize = replay_query(
+            request, pagesize_default=limits.pagesize_default, pagesize_max=limits.pagesize_max
+        )
+        video = await self._video(video_id)
+        if video.started_at_ms is None:
+            raise VideoNotStarted(video_id)
+        before_offset = first_id_at(video.started_at_ms + offset_ms) - 1
+        comments = await self.comments.newer(video_id, max(after or 0, before_offset), pagesize + 1)
+        next_cursor = comments[pagesize - 1].id if len(comments) > pagesize else None
+        page = replay_json(comments[:pagesize], video.started_at_ms, next_cursor)
+        return Response(page, media_type="application/json", headers={"cache-control": "no-cache"})
+
+    async def _order(self, request: Request, order: Order) -> Response:
+        self.rights.require_to_lead_videos(request.headers.get("authorization"))
+        video_id = valid_video_id(request.path_params["video_id"])
+        while True:  # until nobody else has changed it in between; an ended one doesn't change
+            before = await self._video(video_id)
+            try:
+                after = obey(before, order, _now_ms())
+            except VideoOver:
+                raise VideoEnded(video_id) from None
+            if after is before or await self.records().change_video(before, after):
+                return self._answer(after)
+
+    async def _video(self, video_id: str) -> Video:
+        video = await self.records().video(video_id)
+        if video is None:
+            raise VideoUnknown(video_id)
+        return video
+
+    def _answer(self, video: Video) -> Response:
+        self.gate.learn(video)
+        return Response(video_json(video), media_type="application/json", headers={"cache-control": "no-cache"})
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

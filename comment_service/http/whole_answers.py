@@ -1,0 +1,92 @@
+"""Answers that are made beforehand, or nearly: written at once, past ASGI.
+
+uvicorn takes an answer in two messages, looks at every character of each header, and asks CORS anew for each request.
+For answers whose heads hardly differ that is more work than finding the answer. What is written here is the same, byte
+for byte; where it can't be written at once (http_protocol.py says when), it goes the usual way.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from comment_service.http.answers import Cors
+from comment_service.http.http_protocol import Run, write_whole
+
+ORIGINS_MAX = 256
+"""Origins whose headers are remembered. Browsers send their page's origin, and these are few; strangers send any."""
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+
+class Head:
+    """A status and headers, but for the body's length and what CORS adds; CORS changes none of them."""
+
+    __slots__ = ("headers", "lines", "status", "status_line")
+
+    def __init__(self, status: int, headers: RawHeaders) -> None:
+        self.status = status
+        self.headers = headers
+        self.status_line = b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())
+        self.lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+
+
+class WholeAnswers:
+    """Belongs to one event loop."""
+
+    def __init__(self, cors: Cors) -> None:
+        """cors: asked once for each origin."""
+        self._cors = cors
+        self._origins: dict[bytes | None, Head] = {}
+
+    def give(self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
+        """Answers a request that has no task. origin: its header."""
+        if not self._write(cycle, origin, head, body):
+            run(partial(self._tell, origin, head, body))
+
+    async def send(
+        self, cycle: RequestResponseCycle, send: Send, origin: bytes | None, head: Head, body: bytes
+    ) -> None:
+        """Answers a request in its task. origin: its header."""
+        if not self._write(cycle, origin, head, body):
+            await self._send(send, origin, head, body)
+
+    def _write(self, cycle: RequestResponseCycle, origin: bytes | None, head: Head, body: bytes) -> bool:
+        if (added := self._origins.get(origin)) is None:
+            return False
+        return write_whole(cycle, head.status_line, _length(head, body) + head.lines + added.lines, body)
+
+    async def _tell(
+        self, origin: bytes | None, head: Head, body: bytes, _scope: Scope, _receive: Receive, send: Send
+    ) -> None:
+        """An ASGI app, once the first three are given"""
+        await self._send(send, origin, head, body)
+
+    async def _send(self, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
+        added = self._origins.get(origin) or await self._head_for(origin)
+        headers = [*head.headers, *added.headers]
+        if head.status != HTTPStatus.NOT_MODIFIED:
+            headers.insert(0, (b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": head.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _head_for(self, origin: bytes | None) -> Head:
+        """What Cors would add to an answer for that origin"""
+        added: list[tuple[bytes, bytes]] = []
+
+        async def keep(message: Message) -> None:
+            added.extend(message["headers"])
+
+        asked = Headers(raw=[] if origin is None else [(b"origin", origin)])
+        await self._cors.send({"type": "http.response.start", "headers": []}, keep, asked)
+        if len(self._origins) >= ORIGINS_MAX:
+            self._origins.clear()
+        head = self._origins[origin] = Head(HTTPStatus.OK, added)
+        return head
+
+
+def _length(head: Head, body: bytes) -> bytes:
+    return b"" if head.status == HTTPStatus.NOT_MODIFIED else b"content-length: %d\r\n" % len(body)

@@ -1,0 +1,292 @@
+"""Brings what is durable to a dispatcher, any one, and never lets an author wait for it.
+
+Guarantee: each comment that was `put`, and each that a killed process had acknowledged but not published, is answered
+by a dispatcher, or is covered by a catch-up that is (see outbox.py and watermark.py). At least once: RMS nodes drop
+the ids that they know.
+
+One replica is served at a time, by one stream. The stream is left when it ends, when keepalive finds the peer silent,
+or when a batch stays unanswered; all that is unanswered then goes to the next replica. There is no waiting between
+replicas, only between rounds in which all of them failed.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import structlog
+
+from comment_service.core.outbox import Batch, Outbox, Publishable
+from comment_service.publish.replicas import ReplicaAway, Replicas
+from comment_service.publish.watermark import Watermark
+from history.model import Erasure
+from proto.comment_pb2 import Author as AuthorMessage
+from proto.comment_pb2 import Comment as CommentMessage
+from proto.dispatch_pb2 import PublishRequest, PublishResponse
+
+log = structlog.stdlib.get_logger()
+
+REASON_CHARACTERS_MAX = 200
+"""of a peer's words in the log"""
+
+PublishCall = grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishSettings:
+    """What config.py says about publishing; its descriptions give the reasons."""
+
+    connect_timeout_ms: int
+    ack_timeout_ms: int
+    backoff_min_ms: int
+    backoff_max_ms: int
+    pace_after: int
+    pace_ms: int
+    watermark_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublisherStatistics:
+    backlog: int
+    """comments that wait to be sent"""
+    in_flight: int
+    """comments sent, and not yet answered"""
+    published: int
+    """comments answered by a dispatcher since the start"""
+    resent: int
+    """comments that were sent again, to another replica or on another stream"""
+    dropped: int
+    """comments left to a catch-up, because the backlog was full or a replica refused them"""
+    catching_up: bool
+    """a catch-up is due, or sent and not yet answered"""
+    connected: str | None
+    """the address of the replica that is served now"""
+
+
+class AnswerOverdue(Exception):
+    """The replica's connection lives, but a batch has no answer."""
+
+
+class StreamEnded(Exception):
+    """The replica ended the stream without an error: it is stopping."""
+
+
+class Publisher:
+    """Belongs to one event loop. `begin`, `forget` and `put` never wait and never raise."""
+
+    def __init__(self, replicas: Replicas, outbox: Outbox, watermark: Watermark, settings: PublishSettings) -> None:
+        self._replicas = replicas
+        self._outbox = outbox
+        self._watermark = watermark
+        self._settings = settings
+        self._work = asyncio.Event()  # something to send, or room to send it
+        self._emptied = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connected: str | None = None
+        self._answered_on_stream = False
+        self._closing = False
+
+    def start(self) -> "list[asyncio.Task[None]]":
+        """Returns the tasks that work from now on; one that ends before `close` has failed."""
+        self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._save_watermark())]
+        return self._tasks
+
+    def begin(self, comment_id: int) -> None:
+        """Before the comment with that id goes to the store"""
+        self._outbox.begin(comment_id)
+
+    def forget(self, comment_id: int) -> None:
+        """Instead of `put`, when the comment wasn't accepted"""
+        self._outbox.forget(comment_id)
+
+    def put(self, comment: Publishable) -> None:
+        """The comment is durable."""
+        owed_before = self._outbox.catch_up_from_id
+        self._outbox.put(comment)
+        if self._outbox.catch_up_from_id and not owed_before:
+            log.warning("publish backlog full, nodes will read history", comments=self._outbox.backlog)
+        self._work.set()
+
+    def hide(self, from_id: int) -> None:
+        """Published comments from this id on are in a spool, where the nodes can't read them."""
+        self._outbox.hide(from_id)
+
+    def show(self) -> None:
+        """They are in the store. The nodes read it once more: see history/spooled_store.py."""
+        self._outbox.show()
+        self._work.set()
+
+    async def close(self, timeout_ms: int) -> None:
+        """Waits for the backlog to empty, at most so long, and ends. What is left is the next process's catch-up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_ms / 1000):
+                while not self._outbox.is_empty:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            self._watermark.write(self._outbox.low_id(), clean=self._outbox.is_empty)
+        if not self._outbox.is_empty:
+            facts = self.statistics()
+            log.warning("ended before all was published", backlog=facts.backlog, catching_up=facts.catching_up)
+
+    def statistics(self) -> PublisherStatistics:
+        outbox = self._outbox
+        return PublisherStatistics(
+            backlog=outbox.backlog,
+            in_flight=outbox.comments_in_flight,
+            published=outbox.published,
+            resent=outbox.resent,
+            dropped=outbox.dropped,
+            catching_up=outbox.catch_up_from_id != 0,
+            connected=self._connected,
+        )
+
+    async def _publish(self) -> None:
+        """From replica to replica, until `close`"""
+        failures = 0  # in a row; a stream on which something was answered is none
+        reason = ""
+        # Cancelling alone doesn't end this: a TaskGroup that fails in the same moment raises its error instead.
+        while not self._closing:
+            address = await self._replicas.best()
+            self._answered_on_stream = False
+            try:
+                await self._serve(address)
+            except* (grpc.aio.AioRpcError, ReplicaAway, AnswerOverdue, StreamEnded) as group:
+                reason = self._leave(address, _reason(group))
+            failures = 0 if self._answered_on_stream else failures + 1
+            if failures and failures % len(self._replicas) == 0 and not self._closing:
+                rounds = failures // len(self._replicas)
+                if rounds == 1:
+                    log.warning("no dispatcher can be reached", reason=reason, backlog=self._outbox.backlog)
+                await asyncio.sleep(self._backoff_s(rounds))
+
+    async def _serve(self, address: str) -> None:
+        """Publishes to one replica until it has to be left; always raises the reasons, as an exception group."""
+        await self._alone(self._replicas.wait_connected(address, self._settings.connect_timeout_ms))
+        call: PublishCall = self._replicas.stub(address).Publish()
+        self._connected = address
+        log.info("publishing", dispatcher=address)
+        try:
+            gone = self._replicas.wait_gone(address)
+            await self._alone(self._send(call), self._receive(call), self._watch_overdue(), gone)
+        finally:
+            self._connected = None
+            call.cancel()
+
+    async def _alone(self, *parts: Coroutine[Any, Any, None]) -> None:
+        """Runs them side by side; the first that raises ends them all."""
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(part)
+
+    def _leave(self, address: str, error: BaseException) -> str:
+        """Returns why, in words."""
+        self._replicas.failed(address)
+        refused = isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        if refused:
+            self._outbox.owe_in_flight()
+        resent = self._outbox.take_back()
+        reason = f"{error.code().name} {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        reason = reason[:REASON_CHARACTERS_MAX]
+        if not isinstance(error, ReplicaAway) or resent:
+            log.warning("dispatcher left", dispatcher=address, reason=reason, resent=resent, refused=refused)
+        return reason
+
+    def _backoff_s(self, rounds: int) -> float:
+        """Between half and all of a time that doubles with each round"""
+        longest = min(self._settings.backoff_max_ms, self._settings.backoff_min_ms * 2 ** min(rounds - 1, 16))
+        return random.uniform(longest / 2, longest) / 1000
+
+    async def _send(self, call: PublishCall) -> None:
+        while True:
+            batch = self._outbox.next_batch(_now_ms())
+            if batch is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            try:
+                await call.write(_request(batch))
+            except asyncio.InvalidStateError:  # gRPC's word for a call that is over; `_receive` gets the reason
+                raise StreamEnded("the stream is over") from None
+            await self._pace()
+
+    async def _pace(self) -> None:
+        """When answers are late, fewer and larger batches: so the window lasts until a silent node's lease has ended,
+        and the viewers of all other nodes need not wait for it. A full batch is large enough."""
+        in_flight = self._outbox.batches_in_flight
+        if in_flight > self._settings.pace_after and not self._outbox.has_full_batch:
+            await asyncio.sleep(in_flight * self._settings.pace_ms / 1000)
+
+    async def _receive(self, call: PublishCall) -> None:
+        async for response in call:
+            self._answered_on_stream = True
+            for seq in (response.seq, *response.seqs):
+                self._outbox.answered(seq)
+            self._work.set()
+            self._emptied.set()
+        raise StreamEnded("the replica ended the stream")
+
+    async def _watch_overdue(self) -> None:
+        timeout_ms = self._settings.ack_timeout_ms
+        while True:
+            now_ms = _now_ms()
+            oldest_ms = self._outbox.oldest_sent_ms()
+            if oldest_ms is not None and now_ms - oldest_ms >= timeout_ms:
+                raise AnswerOverdue(f"a batch has no answer after {timeout_ms} ms")
+            await asyncio.sleep((timeout_ms if oldest_ms is None else oldest_ms + timeout_ms - now_ms) / 1000)
+
+    async def _save_watermark(self) -> None:
+        """Rewrites the file when it has changed, and rests in between. A full disk is said once, and tried again."""
+        saved, failing = 0, False
+        while True:
+            await asyncio.sleep(self._settings.watermark_ms / 1000)
+            low_id = self._outbox.low_id()
+            if low_id == saved:
+                continue
+            try:
+                await asyncio.to_thread(self._watermark.write, low_id)
+            except OSError as error:
+                if not failing:
+                    log.error("watermark can't be saved", reason=str(error))
+                failing = True
+            else:
+                saved, failing = low_id, False
+
+
+def _reason(group: BaseExceptionGroup[Exception]) -> Exception:
+    """Of several errors the one that says most: a gRPC status"""
+    reasons = [error for error in group.exceptions if isinstance(error, Exception)]
+    return next((error for error in reasons if isinstance(error, grpc.aio.AioRpcError)), reasons[0])
+
+
+def _now_ms() -> int:
+    """A clock for waits: it never steps back."""
+    return int(time.monotonic() * 1000)
+
+
+def _request(batch: Batch) -> PublishRequest:
+    return PublishRequest(
+        seq=batch.seq,
+        catch_up_from_id=batch.catch_up_from_id,
+        comments=[_message(comment) for comment in batch.comments],
+    )
+
+
+def _message(comment: Publishable) -> CommentMessage:
+    if isinstance(comment, Erasure):
+        return CommentMessage(id=comment.id, video_id=comment.video_id, erased_id=comment.erased_id)
+    return CommentMessage(
+        id=comment.id,
+        video_id=comment.video_id,
+        author=AuthorMessage(id=comment.author.id, name=comment.author.name),
+        message=comment.message,
+        created_at_ms=comment.created_at_ms,
+    )

@@ -1,0 +1,241 @@
+"""Outbox: nothing is lost between `begin` and `answered`, and the watermark is never too high"""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+
+from comment_service.core.outbox import Batch, Outbox
+from tests.comment_service.parts import comment
+
+
+def outbox(*, batch: int = 10, in_flight: int = 10, comments: int = 100, first_id: int = 0) -> Outbox:
+    return Outbox(first_id=first_id, batch_comments_max=batch, batches_in_flight_max=in_flight, comments_max=comments)
+
+
+def put(box: Outbox, *ids: int) -> None:
+    for comment_id in ids:
+        box.begin(comment_id)
+        box.put(comment(comment_id))
+
+
+def take(box: Outbox, now_ms: int = 0) -> Batch:
+    batch = box.next_batch(now_ms)
+    assert batch is not None
+    return batch
+
+
+def ids(batch: Batch) -> list[int]:
+    return [each.id for each in batch.comments]
+
+
+def test_what_has_arrived_goes_in_one_batch() -> None:
+    box = outbox(batch=3)
+    put(box, 1, 2, 3, 4)
+    assert ids(take(box)) == [1, 2, 3]
+    assert ids(take(box)) == [4]
+    assert box.next_batch(0) is None
+    assert (box.backlog, box.comments_in_flight, box.batches_in_flight) == (0, 4, 2)
+
+
+def test_the_window_is_bounded() -> None:
+    box = outbox(batch=1, in_flight=2)
+    put(box, 1, 2, 3)
+    first = take(box)
+    take(box)
+    assert box.next_batch(0) is None
+    box.answered(first.seq)
+    assert ids(take(box)) == [3]
+
+
+def test_what_is_taken_back_goes_again_in_order_under_new_numbers() -> None:
+    box = outbox(batch=2)
+    put(box, 1, 2, 3, 4, 5)
+    seqs = {take(box).seq, take(box).seq}
+    assert box.take_back() == 4
+    assert box.resent == 4
+    again = take(box)
+    assert ids(again) == [1, 2]
+    assert again.seq not in seqs
+    for seq in seqs:
+        box.answered(seq)  # the old stream's answers come too late and mean nothing
+    assert box.published == 0
+    assert ids(take(box)) == [3, 4]
+
+
+def test_a_full_backlog_is_left_to_a_catch_up_from_its_oldest() -> None:
+    box = outbox(comments=2)
+    put(box, 1, 2, 3, 4)
+    assert (box.backlog, box.dropped, box.catch_up_from_id, box.low_id()) == (2, 2, 1, 1)
+    catch_up = take(box)
+    assert (catch_up.catch_up_from_id, catch_up.comments) == (1, ())
+    assert ids(take(box)) == [3, 4]
+    assert box.low_id() == 1
+    box.answered(catch_up.seq)
+    assert (box.catch_up_from_id, box.low_id()) == (0, 3)
+
+
+def test_one_catch_up_at_a_time() -> None:
+    box = outbox(comments=1)
+    put(box, 1, 2)
+    catch_up = take(box)
+    put(box, 3)
+    assert box.next_batch(0) is not None  # comment 3; the catch-up from 2 waits
+    assert box.next_batch(0) is None
+    box.answered(catch_up.seq)
+    assert take(box).catch_up_from_id == 2
+
+
+def test_a_catch_up_that_was_not_answered_is_sent_again() -> None:
+    box = outbox()
+    box.owe(7)
+    take(box)
+    assert box.take_back() == 0
+    box.owe(9)
+    assert take(box).catch_up_from_id == 7
+    assert not box.is_empty
+
+
+def test_what_a_replica_refuses_is_left_to_a_catch_up() -> None:
+    box = outbox()
+    put(box, 5, 6)
+    take(box)
+    box.owe_in_flight()
+    assert take(box).catch_up_from_id == 5
+    assert (box.backlog, box.comments_in_flight, box.dropped) == (0, 0, 2)
+
+
+def test_the_oldest_batch_has_the_time() -> None:
+    box = outbox(batch=1)
+    assert box.oldest_sent_ms() is None
+    put(box, 1, 2)
+    first = take(box, 10)
+    take(box, 20)
+    assert box.oldest_sent_ms() == 10
+    box.answered(first.seq)
+    assert box.oldest_sent_ms() == 20
+
+
+def test_the_watermark_counts_an_id_before_it_is_durable() -> None:
+    box = outbox(first_id=10)
+    assert (box.low_id(), box.is_empty) == (11, True)
+    box.begin(12)
+    assert (box.low_id(), box.is_empty) == (12, False)
+    box.begin(13)
+    box.forget(12)
+    assert box.low_id() == 13
+    box.put(comment(13))
+    box.answered(take(box).seq)
+    assert (box.low_id(), box.is_empty) == (14, True)
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Any order of what can happen. `unpublished` is what a kill now would leave without a publish."""
+
+    begun = Bundle("begun")
+    sent = Bundle("sent")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = outbox(batch=3, in_flight=4, comments=8)
+        self.id = 0
+        self.unpublished: set[int] = set()
+        self.waiting: list[int] = []  # the backlog, as it should be
+        self.left: set[int] = set()  # to a catch-up
+        self.catching_up: dict[int, set[int]] = {}
+        self.saved: list[int] = []
+
+    @rule(target=begun, step=st.integers(1, 3))
+    def begin(self, step: int) -> int:
+        self.id += step
+        self.box.begin(self.id)
+        self.unpublished.add(self.id)
+        return self.id
+
+    @rule(comment_id=consumes(begun))
+    def forget(self, comment_id: int) -> None:
+        self.box.forget(comment_id)
+        self.unpublished.remove(comment_id)
+
+    @rule(comment_id=consumes(begun))
+    def put(self, comment_id: int) -> None:
+        self.waiting.append(comment_id)
+        dropped_before = self.box.dropped
+        self.box.put(comment(comment_id))
+        for _ in range(self.box.dropped - dropped_before):
+            self.left.add(self.waiting.pop(0))
+
+    @rule(target=sent)
+    def send(self):  # type: ignore[no-untyped-def] # hypothesis's `multiple` has no type of its own
+        batch = self.box.next_batch(0)
+        if batch is None:
+            return multiple()
+        assert ids(batch) == self.waiting[: len(batch.comments)]
+        del self.waiting[: len(batch.comments)]
+        if batch.catch_up_from_id:
+            assert batch.catch_up_from_id <= min(self.left)
+            self.catching_up[batch.seq], self.left = self.left, set()
+        return batch
+
+    @rule(batch=consumes(sent))
+    def answer(self, batch: Batch) -> None:
+        was_in_flight = self.box.batches_in_flight
+        self.box.answered(batch.seq)
+        if self.box.batches_in_flight < was_in_flight:
+            self.unpublished -= {*ids(batch), *self.catching_up.pop(batch.seq, set())}
+
+    @rule()
+    def cut(self) -> None:
+        in_flight = list(self.box._in_flight.values())
+        self.box.take_back()
+        self.waiting[:0] = [comment_id for batch in in_flight for comment_id in ids(batch)]
+        self._catch_ups_failed()
+
+    @rule()
+    def refuse(self) -> None:
+        self.left |= {comment_id for batch in self.box._in_flight.values() for comment_id in ids(batch)}
+        self.box.owe_in_flight()
+        self._catch_ups_failed()
+
+    def _catch_ups_failed(self) -> None:
+        self.left |= {comment_id for failed in self.catching_up.values() for comment_id in failed}
+        self.catching_up.clear()
+
+    @precondition(lambda self: len(self.saved) < 5)
+    @rule()
+    def save(self) -> None:
+        self.saved.append(self.box.low_id())
+
+    @invariant()
+    def no_saved_watermark_is_above_what_is_unpublished(self) -> None:
+        for low_id in [*self.saved, self.box.low_id()]:
+            assert all(low_id <= comment_id for comment_id in self.unpublished)
+
+    @invariant()
+    def memory_is_bounded(self) -> None:
+        assert self.box.backlog == len(self.waiting)
+        assert self.box.backlog + self.box.comments_in_flight <= 8 + 3 * 4
+
+    @invariant()
+    def empty_means_published(self) -> None:
+        assert self.box.is_empty == (not self.unpublished)
+
+
+TestOutboxMachine = OutboxMachine.TestCase
+TestOutboxMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_what_history_hides_is_owed_once_it_can_be_read() -> None:
+    box = outbox()
+    put(box, 5, 6)
+    box.answered(take(box).seq)
+    box.hide(6)
+    box.hide(5)
+    assert (box.low_id(), box.catch_up_from_id, box.is_empty) == (5, 0, False)
+    assert box.next_batch(0) is None  # asking now would be too early
+    box.show()
+    catch_up = take(box)
+    assert (catch_up.catch_up_from_id, box.low_id()) == (5, 5)
+    box.answered(catch_up.seq)
+    assert (box.low_id(), box.is_empty) == (7, True)
+    box.show()
+    assert box.next_batch(0) is None

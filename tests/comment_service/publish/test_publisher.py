@@ -1,0 +1,214 @@
+"""Publisher: every durable comment reaches a dispatcher, whatever the dispatchers do"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from comment_service.core.outbox import Outbox
+from comment_service.publish.publisher import Publisher, PublishSettings
+from comment_service.publish.replicas import Keepalive, Replicas
+from comment_service.publish.watermark import Saved, Watermark
+from proto.replicas import Whereabouts
+from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
+from tests.comment_service.parts import comment
+from tests.waiting import eventually
+
+SETTINGS = PublishSettings(
+    connect_timeout_ms=2000,
+    ack_timeout_ms=60_000,
+    backoff_min_ms=10,
+    backoff_max_ms=50,
+    pace_after=8,
+    pace_ms=1,
+    watermark_ms=1,
+)
+
+
+class Running:
+    def __init__(self, publisher: Publisher, outbox: Outbox, watermark: Watermark) -> None:
+        self.publisher = publisher
+        self.outbox = outbox
+        self.watermark = watermark
+
+    def put(self, *ids: int) -> None:
+        for comment_id in ids:
+            self.publisher.begin(comment_id)
+            self.publisher.put(comment(comment_id))
+
+    async def wait_published(self) -> None:
+        await eventually(lambda: self.outbox.is_empty)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    async with AsyncExitStack() as stack:
+
+        def start_publisher(*addresses: str, batch: int = 10, comments: int = 1000, **settings: Any) -> Running:
+            replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
+            stack.push_async_callback(replicas.close)
+            outbox = Outbox(first_id=0, batch_comments_max=batch, batches_in_flight_max=64, comments_max=comments)
+            watermark = Watermark(tmp_path, 0)
+            publisher = Publisher(replicas, outbox, watermark, replace(SETTINGS, **settings))
+            publisher.start()
+            stack.push_async_callback(publisher.close, timeout_ms=0)
+            return Running(publisher, outbox, watermark)
+
+        yield start_publisher
+
+
+async def test_what_is_put_is_published(start: Start, dispatcher: FakeDispatcher) -> None:
+    running = start(dispatcher.address)
+    running.put(1, 2, 3)
+    await running.wait_published()
+    assert dispatcher.published == [1, 2, 3]
+    sent = dispatcher.requests[0].comments[0]
+    assert (sent.video_id, sent.author.name, sent.message, sent.created_at_ms) == ("demo", "Ann", "hi", 1)
+    statistics = running.publisher.statistics()
+    assert (statistics.published, statistics.backlog, statistics.in_flight) == (3, 0, 0)
+    assert statistics.connected == dispatcher.address
+
+
+async def test_what_arrived_meanwhile_goes_together(start: Start, dispatcher: FakeDispatcher) -> None:
+    running = start(dispatcher.address)
+    running.put(*range(1, 101))  # the publisher is not connected yet
+    await running.wait_published()
+    assert [len(request.comments) for request in dispatcher.requests] == [10] * 10
+
+
+async def test_late_answers_make_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
+    dispatcher.operators.answers = False
+    running = start(dispatcher.address, batch=1000, pace_after=0)
+    for comment_id in range(1, 201):
+        running.put(comment_id)
+        await asyncio.sleep(0)
+    await eventually(lambda: len(dispatcher.published) == 200)
+    assert len(dispatcher.requests) < 100
+
+
+async def test_one_replica_is_preferred(start: Start, dispatcher: FakeDispatcher) -> None:
+    async with fake_dispatcher() as other:
+        running = start(dispatcher.address, other.address)
+        for comment_id in range(1, 20):
+            running.put(comment_id)
+            await running.wait_published()
+        assert sorted([len(dispatcher.published), len(other.published)]) == [0, 19]
+
+
+async def test_a_broken_stream_loses_nothing(start: Start, dispatcher: FakeDispatcher) -> None:
+    async with fake_dispatcher() as other:
+        dispatcher.operators.answers = other.answers = False
+        running = start(dispatcher.address, other.address)
+        running.put(1, 2)
+        await eventually(lambda: dispatcher.published == [1, 2] or other.published == [1, 2])
+        first, second = (dispatcher, other) if dispatcher.published else (other, dispatcher)
+        second.answers = True
+        first.cut()
+        await running.wait_published()
+        assert second.published == [1, 2]
+        assert running.publisher.statistics().resent == 2
+        assert running.publisher.statistics().connected == second.address
+
+
+async def test_a_batch_without_an_answer_goes_to_the_next_replica(start: Start, dispatcher: FakeDispatcher) -> None:
+    async with fake_dispatcher() as other:
+        dispatcher.operators.answers = other.answers = False
+        running = start(dispatcher.address, other.address, ack_timeout_ms=50)
+        running.put(1)
+        await eventually(lambda: bool(dispatcher.published and other.published))
+        dispatcher.operators.answers = other.answers = True
+        await running.wait_published()
+
+
+async def test_no_replica_for_a_while(start: Start, nowhere: str) -> None:
+    running = start(nowhere)
+    running.put(1, 2)
+    await eventually(lambda: running.publisher.statistics().connected is None)
+    async with serving(FakeDispatcher(), nowhere) as late:  # type: ignore[abstract]
+        await running.wait_published()
+        assert late.published == [1, 2]
+    await eventually(lambda: running.publisher.statistics().connected is None)
+    running.put(3)
+    async with serving(FakeDispatcher(), nowhere) as back:  # type: ignore[abstract]
+        await running.wait_published()
+        assert back.published == [3]
+
+
+async def test_a_full_backlog_ends_in_a_catch_up(start: Start, nowhere: str) -> None:
+    running = start(nowhere, comments=3)
+    running.put(1, 2, 3, 4, 5)
+    assert running.publisher.statistics().dropped == 2
+    async with serving(FakeDispatcher(), nowhere) as dispatcher:  # type: ignore[abstract]
+        await running.wait_published()
+        assert dispatcher.catch_ups == [1]
+        assert dispatcher.published == [3, 4, 5]
+
+
+async def test_what_a_replica_refuses_is_left_to_history(start: Start, dispatcher: FakeDispatcher) -> None:
+    dispatcher.refuses = grpc.StatusCode.INVALID_ARGUMENT
+    running = start(dispatcher.address)
+    running.put(1, 2)
+    await eventually(lambda: running.publisher.statistics().dropped == 2)
+    dispatcher.refuses = None
+    await running.wait_published()
+    assert dispatcher.catch_ups[-1] == 1
+
+
+async def test_a_replica_that_fails_at_once_is_not_asked_without_pause(
+    start: Start, dispatcher: FakeDispatcher
+) -> None:
+    dispatcher.refuses = grpc.StatusCode.INTERNAL
+    running = start(dispatcher.address, backoff_min_ms=60_000, backoff_max_ms=60_000)
+    running.put(1)
+    await eventually(lambda: dispatcher.streams == 1 and running.publisher.statistics().resent == 1)
+    dispatcher.refuses = None
+    for _ in range(50):  # turns of the loop
+        await asyncio.sleep(0)
+    assert dispatcher.streams == 1
+
+
+async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -> None:
+    running = start(dispatcher.address)
+    dispatcher.operators.answers = False
+    running.put(5)
+    running.publisher.begin(9)
+    await eventually(lambda: running.watermark.read() == Saved(5, clean=False))
+    dispatcher.operators.answers = True
+    dispatcher.cut()
+    await eventually(lambda: running.watermark.read() == Saved(9, clean=False))
+    running.publisher.forget(9)
+    await eventually(lambda: running.watermark.read() == Saved(10, clean=False))
+
+
+async def test_a_clean_end_is_written(start: Start, dispatcher: FakeDispatcher) -> None:
+    running = start(dispatcher.address)
+    running.put(5)
+    await running.publisher.close(timeout_ms=20_000)
+    assert dispatcher.published == [5]
+    assert running.watermark.read() == Saved(6, clean=True)
+
+
+async def test_an_end_with_a_backlog_is_bounded_and_not_clean(start: Start, nowhere: str) -> None:
+    running = start(nowhere)
+    running.put(5)
+    await running.publisher.close(timeout_ms=10)
+    assert running.watermark.read() == Saved(5, clean=False)
+
+
+async def test_a_disk_that_can_not_be_written_is_survived(
+    start: Start, dispatcher: FakeDispatcher, tmp_path: Path
+) -> None:
+    (tmp_path / "published-node0.new").mkdir()
+    running = start(dispatcher.address)
+    running.put(5)
+    await running.wait_published()
+    (tmp_path / "published-node0.new").rmdir()
+    await eventually(lambda: running.watermark.read() == Saved(6, clean=False))

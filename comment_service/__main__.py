@@ -13,7 +13,7 @@ from comment_service.node.number import with_node
 from comment_service.publish.watermark import StateDirInUse
 from comment_service.service import build
 from history.opening import InvalidStoreUrl
-from history.spool import SpoolInUse
+from history.spool.files import SpoolInUse
 from proto.collector import calm_collector
 from proto.http import on_stop_signals
 from proto.logs import configure_logging

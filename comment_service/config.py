@@ -19,10 +19,10 @@ from comment_service.publish.publisher import PublishSettings
 from comment_service.publish.replicas import Keepalive
 from comment_service.videos.gate import GateSettings, Policy
 from comment_service.write.key_claims import ClaimSettings
-from history.cached_store import CacheSettings
+from history.cache.store import CacheSettings
 from history.config import StoreSettings
-from history.ids import NODES
-from history.spooled_store import SpoolSettings
+from history.core.ids import NODES
+from history.spool.store import SpoolSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address
 

@@ -13,9 +13,9 @@ from prometheus_client.registry import Collector
 
 from comment_service.http.kept_pages import KeptPagesStatistics
 from comment_service.publish.publisher import PublisherStatistics
-from history.cached_store import CacheStatistics
+from history.cache.store import CacheStatistics
 from history.group_commit import GroupCommitStatistics
-from history.spooled_store import SpooledStatistics
+from history.spool.store import SpooledStatistics
 
 DURABLE_MS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 

@@ -33,15 +33,15 @@ from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import FirstAnswers
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import KeyClaims
-from history.cached_store import CachedStore
+from history.cache.store import CachedStore
+from history.core.ids import IdSource, first_id_at, time_of
+from history.core.model import Comment
+from history.core.video import Video
 from history.group_commit import GroupCommit, Item
-from history.ids import IdSource, first_id_at, time_of
-from history.model import Comment
 from history.opening import open_store, parse_store_url
-from history.spool import Spool
-from history.spooled_store import SpooledStore
+from history.spool.files import Spool
+from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
-from history.video import Video
 from proto.http import HttpServer
 from proto.settings import split_address
 

@@ -55,12 +55,12 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> History
     settings = settings or StoreSettings()
     match parse_store_url(url):
         case SqliteUrl(path):
-            from history.sqlite_store import SqliteStore
+            from history.sqlite.store import SqliteStore
 
             return await SqliteStore.open(path, settings)
         case CassandraUrl(hosts, port, keyspace):
-            from history.cassandra_session import CassandraSession
-            from history.cassandra_store import CassandraStore
+            from history.cassandra.session import CassandraSession
+            from history.cassandra.store import CassandraStore
 
             session = await CassandraSession.connect(hosts, port, settings)
             try:
@@ -75,11 +75,11 @@ async def open_reader(url: str, settings: StoreSettings | None = None) -> Reader
     settings = settings or StoreSettings()
     match parse_store_url(url):
         case SqliteUrl(path):
-            from history.sqlite_store import SqliteReader
+            from history.sqlite.store import SqliteReader
 
             return SqliteReader(path, settings)
         case CassandraUrl(hosts, port, keyspace):
-            from history.cassandra_session import CassandraSession
-            from history.cassandra_store import CassandraReader
+            from history.cassandra.session import CassandraSession
+            from history.cassandra.store import CassandraReader
 
             return CassandraReader(await CassandraSession.connect(hosts, port, settings), keyspace, settings)

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from history.model import Comment
-from history.video import Video
+from history.core.model import Comment
+from history.core.video import Video
 
 
 class StoreError(Exception):

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from history.model import InvalidVideoId, check_video_id
+from history.core.model import InvalidVideoId, check_video_id
 from scripts.audience import Audience, judge
 from scripts.chat_log import BadLine, Entry, read
 from scripts.config import POST, REPLAY

@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from history.model import InvalidVideoId, check_video_id
+from history.core.model import InvalidVideoId, check_video_id
 from scripts.config import WATCH
 from scripts.posting import GaveUp, Poster, Refusal
 from scripts.sse_client import Event, Refused, SseClient, State

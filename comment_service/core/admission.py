@@ -15,7 +15,7 @@ from comment_service.core.body import CommentFields, parse
 from comment_service.core.errors import InvalidVideo, MessageEmpty, MessageTooLong, MissingField, VideoIdsDiffer
 from comment_service.core.identity import AuthorLimits, author_of
 from comment_service.core.visible import has_visible_character
-from history.model import Author, InvalidVideoId, check_video_id
+from history.core.model import Author, InvalidVideoId, check_video_id
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):

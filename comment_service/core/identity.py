@@ -13,7 +13,7 @@ from msgspec import UNSET
 from comment_service.core.body import AuthorFields
 from comment_service.core.errors import AuthorEmpty, AuthorTooLong, AuthorUnprintable
 from comment_service.core.visible import has_visible_character
-from history.model import Author
+from history.core.model import Author
 
 ANONYMOUS = "Anonymous"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")

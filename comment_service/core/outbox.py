@@ -24,7 +24,7 @@ Rule 1: no clock; `now_ms` comes in. Rule 2: it does not know gRPC.
 from collections import deque
 from dataclasses import dataclass
 
-from history.model import Comment, Erasure
+from history.core.model import Comment, Erasure
 
 Publishable = Comment | Erasure
 """What travels to the viewers. An erasure is sent and answered as a comment is, but no catch-up finds it in history:

@@ -11,7 +11,7 @@ from comment_service.core.body import AuthorFields
 from comment_service.core.errors import InvalidVideoFields
 from comment_service.core.identity import AuthorLimits, author_of
 from comment_service.core.visible import has_visible_character
-from history.video import Video
+from history.core.video import Video
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

@@ -19,8 +19,8 @@ from comment_service.core.admission import valid_video_id
 from comment_service.core.errors import InvalidCommentId
 from comment_service.core.rights import Rights
 from comment_service.http.request_parts import author_query
-from history.ids import IdSource, InvalidId, first_id_at, format_id, parse_id
-from history.model import Erasure
+from history.core.ids import IdSource, InvalidId, first_id_at, format_id, parse_id
+from history.core.model import Erasure
 from history.store import History, StoreUnavailable
 
 log = structlog.stdlib.get_logger()

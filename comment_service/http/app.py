@@ -37,7 +37,7 @@ from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher
 from comment_service.publish.replicas import Replicas
 from comment_service.write.intake import Intake
-from history.model import comment_json
+from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
 from proto.http import health_response
 

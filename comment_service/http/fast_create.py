@@ -20,7 +20,7 @@ from comment_service.http.http_protocol import Run
 from comment_service.http.request_parts import is_idempotency_key
 from comment_service.http.whole_answers import Head, WholeAnswers
 from comment_service.write.intake import Intake
-from history.model import Comment, comment_json
+from history.core.model import Comment, comment_json
 
 PATH = "/comment/create"
 HEAD = Head(200, [(b"content-type", b"application/json")])

@@ -1,8 +1,8 @@
 """Pages as the bytes that were sent, for the next who asks the same: bounded in bytes, never older than what is cached.
 
-A page is kept only while every run of comments from which it was cut stays as it is (`history.cached_runs.Validity`):
+A page is kept only while every run of comments from which it was cut stays as it is (`history.core.runs.Validity`):
 a new comment, an erased one, a run's end of life or eviction ends it at once. So nothing here is staler than what
-history/cached_store.py would answer, and all that it promises holds. Rule 1: no clock; `now_s` comes in.
+history/cache/store.py would answer, and all that it promises holds. Rule 1: no clock; `now_s` comes in.
 """
 
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from comment_service.http.whole_answers import Head
-from history.cached_runs import Validity
+from history.core.runs import Validity
 
 ENTRY_BYTES = 1_500
 """What Python's objects take beside the texts, rounded up"""

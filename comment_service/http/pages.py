@@ -22,10 +22,10 @@ from comment_service.core.admission import valid_video_id
 from comment_service.http.kept_pages import KeptPages, MadePage
 from comment_service.http.request_parts import has_parameter, newer_query, page_query
 from comment_service.http.whole_answers import Head
-from history.cached_runs import Validity
-from history.cached_store import CachedStore
-from history.ids import time_of
-from history.model import Page, page_json
+from history.cache.store import CachedStore
+from history.core.ids import time_of
+from history.core.model import Page, page_json
+from history.core.runs import Validity
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from comment_service.core.errors import (
     UnknownParameter,
     UnsupportedMediaType,
 )
-from history.ids import InvalidId, parse_id
+from history.core.ids import InvalidId, parse_id
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
 """As long as a video id: a UUID or a hash fits three times."""

@@ -15,9 +15,9 @@ from comment_service.core.rights import Rights
 from comment_service.core.video_body import parse_video
 from comment_service.http.request_parts import read_body, replay_query, require_json
 from comment_service.videos.gate import VideoGate
-from history.ids import first_id_at
+from history.core.ids import first_id_at
+from history.core.video import Order, Video, VideoOver, obey, replay_json, video_json
 from history.store import History, Reader
-from history.video import Order, Video, VideoOver, obey, replay_json, video_json
 
 
 @dataclass(frozen=True, slots=True)

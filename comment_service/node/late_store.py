@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from history.model import Comment
+from history.core.model import Comment
 from history.store import Store, StoreUnavailable
 
 log = structlog.stdlib.get_logger()

@@ -7,7 +7,7 @@ import structlog
 
 from comment_service.config import Config
 from comment_service.node.claim import free_node, is_leased, last_node, remember_node
-from history.ids import NODES
+from history.core.ids import NODES
 from history.opening import open_store
 from history.store import StoreUnavailable
 

@@ -23,7 +23,7 @@ import structlog
 from comment_service.core.outbox import Batch, Outbox, Publishable
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
-from history.model import Erasure
+from history.core.model import Erasure
 from proto.comment_pb2 import Author as AuthorMessage
 from proto.comment_pb2 import Comment as CommentMessage
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
@@ -116,7 +116,7 @@ class Publisher:
         self._outbox.hide(from_id)
 
     def show(self) -> None:
-        """They are in the store. The nodes read it once more: see history/spooled_store.py."""
+        """They are in the store. The nodes read it once more: see history/spool/store.py."""
         self._outbox.show()
         self._work.set()
 

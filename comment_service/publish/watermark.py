@@ -32,7 +32,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from history.ids import InvalidId, format_id, parse_id
+from history.core.ids import InvalidId, format_id, parse_id
 
 _CLEAN = "clean"
 

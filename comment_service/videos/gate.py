@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from comment_service.core.errors import VideoEnded, VideoUnknown
+from history.core.video import State, Video
 from history.store import StoreUnavailable
-from history.video import State, Video
 
 Policy = Literal["refuse", "accept"]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
-from history.model import Comment
+from history.core.model import Comment
 
 
 class Key(NamedTuple):

@@ -9,9 +9,9 @@ from comment_service.core.admission import Draft
 from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import FirstAnswers, Key
 from comment_service.write.key_claims import KeyClaims
+from history.core.ids import IdSource
+from history.core.model import Comment
 from history.group_commit import GroupCommit
-from history.ids import IdSource
-from history.model import Comment
 
 
 class Publishing(Protocol):

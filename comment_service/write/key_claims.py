@@ -29,8 +29,8 @@ import msgspec
 
 from comment_service.core.errors import IdempotencyKeyReused
 from comment_service.write.idempotency import Key
+from history.core.model import Comment
 from history.group_commit import GroupCommit, GroupCommitStatistics
-from history.model import Comment
 from history.store import Claim, History, StoreOverloaded, StoreUnavailable
 
 

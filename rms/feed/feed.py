@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from history.ids import first_id_at, format_id, time_of
-from history.model import Comment, Erasure
+from history.core.ids import first_id_at, format_id, time_of
+from history.core.model import Comment, Erasure
 from rms.feed.byte_log import ByteLog
 from rms.feed.gaps import Gaps
 from rms.feed.position import Position, Window

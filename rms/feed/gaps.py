@@ -8,7 +8,7 @@ Rule: no clock, no socket.
 
 from typing import NamedTuple
 
-from history.ids import format_id
+from history.core.ids import format_id
 from rms.feed.position import Position
 from rms.feed.sse import event_frame
 

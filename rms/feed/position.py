@@ -15,7 +15,7 @@ from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history.ids import InvalidId, first_id_at, format_id, parse_id, time_of
+from history.core.ids import InvalidId, first_id_at, format_id, parse_id, time_of
 
 WINDOW_MS = 5_000
 """How much later than a younger comment an older one can arrive and still be told apart. Longer than a publisher needs

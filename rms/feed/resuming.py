@@ -9,8 +9,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from history.ids import format_id
-from history.model import Comment
+from history.core.ids import format_id
+from history.core.model import Comment
 from rms.feed.feed import Attach, Entry, Feed
 from rms.feed.position import Position, Window, in_window, missing, window_floor
 from rms.feed.sse import comment_data, comment_frame, event_frame, frame_data

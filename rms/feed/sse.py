@@ -12,7 +12,7 @@ import re
 
 import msgspec
 
-from history.model import Comment, comment_json
+from history.core.model import Comment, comment_json
 from rms.feed.position import Position
 
 HEARTBEAT = b":\n"

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from history.ids import first_id_at, time_of
-from history.model import Author, Comment, Erasure
+from history.core.ids import first_id_at, time_of
+from history.core.model import Author, Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
 from rms.clocks import wall_ms
 

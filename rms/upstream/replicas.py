@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from history.ids import first_id_at
+from history.core.ids import first_id_at
 from proto import dispatch_pb2
 from proto.replicas import replica_channel
 from rms.clocks import monotonic_ms, wall_ms

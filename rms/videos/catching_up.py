@@ -7,7 +7,7 @@ import asyncio
 
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from history.ids import first_id_at
+from history.core.ids import first_id_at
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.config import RmsSettings

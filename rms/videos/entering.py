@@ -2,7 +2,7 @@
 
 import asyncio
 
-from history.model import Comment
+from history.core.model import Comment
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.config import RmsSettings

@@ -7,8 +7,8 @@ from typing import TypeVar
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
-from history.ids import time_of
-from history.model import Comment
+from history.core.ids import time_of
+from history.core.model import Comment
 from history.opening import open_reader
 from history.store import Reader, StoreUnavailable
 from rms.config import RmsSettings

@@ -4,7 +4,7 @@ door (rms/door/__main__.py) hands over requests that another process has read.""
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from history.model import InvalidVideoId, check_video_id
+from history.core.model import InvalidVideoId, check_video_id
 from rms.feed.position import InvalidPosition, Position, parse_position
 
 PARAMETERS = {"backfill", "last_event_id", "max_rate"}

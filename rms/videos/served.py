@@ -13,8 +13,8 @@ from typing import Protocol
 
 import structlog
 
-from history.ids import first_id_at
-from history.model import Comment, Erasure
+from history.core.ids import first_id_at
+from history.core.model import Comment, Erasure
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.config import RmsSettings

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from history.model import Comment, Erasure
+from history.core.model import Comment, Erasure
 from rms.clocks import monotonic_ms, wall_ms
 from rms.feed.editions import Edition, GzipEdition, PlainEdition, RateEdition
 from rms.feed.feed import Feed

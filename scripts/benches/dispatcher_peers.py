@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from history.ids import IdSource
+from history.core.ids import IdSource
 from proto.comment_pb2 import Author, Comment
 from proto.dispatch_pb2 import PublishRequest
 from scripts.benches.config import CHILDREN, DISPATCHER

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from history.config import BUCKET_MS
-from history.ids import first_id_at
-from history.model import Author, Comment
+from history.core.ids import first_id_at
+from history.core.model import Author, Comment
 from history.opening import open_store
 from history.store import StoreUnavailable
 from scripts.benches.outage_cluster import BenchCluster, NodeNotUp

@@ -5,8 +5,8 @@ import time
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from history.ids import first_id_at, format_id
-from history.model import Author, Comment
+from history.core.ids import first_id_at, format_id
+from history.core.model import Author, Comment
 from history.opening import open_store
 from scripts.benches.history_config import HistorySettings
 from scripts.benches.history_servers import Served

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from history.config import StoreSettings
-from history.ids import first_id_at
-from history.model import Author, Comment
+from history.core.ids import first_id_at
+from history.core.model import Author, Comment
 from history.opening import open_reader, open_store
 from scripts.benches.history_config import HistorySettings
 

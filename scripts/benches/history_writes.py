@@ -14,12 +14,12 @@ from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.concurrent import execute_concurrent_with_args
 
-from history.cassandra_batches import INSERT_COMMENT, written_us
-from history.cassandra_session import PROTOCOL_VERSION
-from history.cassandra_tables import bucket_of
+from history.cassandra.batches import INSERT_COMMENT, written_us
+from history.cassandra.session import PROTOCOL_VERSION
+from history.cassandra.tables import bucket_of
+from history.core.ids import IdSource
+from history.core.model import Author, Comment
 from history.group_commit import GroupCommit
-from history.ids import IdSource
-from history.model import Author, Comment
 from history.opening import CassandraUrl, open_store, parse_store_url
 from history.store import Store
 from scripts.benches.history_config import HistorySettings

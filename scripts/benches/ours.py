@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from history.ids import IdSource
-from history.model import Author, Comment
+from history.core.ids import IdSource
+from history.core.model import Author, Comment
 from history.opening import open_store
 from scripts.benches.config import BENCH
 from scripts.benches.contender import Contender, pid_of

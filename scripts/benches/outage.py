@@ -20,7 +20,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from history.ids import parse_id
+from history.core.ids import parse_id
 from scripts.audience import Audience, judge
 from scripts.benches import procfs
 from scripts.benches.outage_authors import Authors, longest_pause_s, longest_wait_s

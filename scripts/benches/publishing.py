@@ -6,7 +6,7 @@ import time
 import aiohttp
 import grpc
 
-from history.ids import IdSource
+from history.core.ids import IdSource
 from proto.comment_pb2 import Author, Comment
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
 from proto.dispatch_pb2_grpc import DispatcherStub

@@ -1,6 +1,6 @@
 """What several tests here are made of"""
 
-from history.model import Author, Comment
+from history.core.model import Author, Comment
 
 ANN = Author("guest:Ann", "Ann")
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from comment_service.publish.watermark import Watermark
-from history.ids import parse_id
+from history.core.ids import parse_id
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
 from tests.waiting import eventually
 

@@ -7,7 +7,7 @@ import pytest
 
 from comment_service.publish.watermark import StateDirInUse, Watermark
 from comment_service.service import build
-from history.ids import first_id_at, time_of
+from history.core.ids import first_id_at, time_of
 from history.opening import InvalidStoreUrl
 from tests.comment_service.conftest import StartService, config
 from tests.comment_service.fake_dispatcher import FakeDispatcher

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aiohttp
 
-from history.ids import format_id
+from history.core.ids import format_id
 from history.store import StoreUnavailable
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.fake_dispatcher import FakeDispatcher

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from history.ids import parse_id
+from history.core.ids import parse_id
 from history.opening import open_reader
 from scripts.audience import Audience, judge
 from tests.cassandra_fixture import CassandraUnderTest

@@ -1,7 +1,7 @@
 """Comments for the tests of history."""
 
-from history.ids import first_id_at
-from history.model import Author, Comment
+from history.core.ids import first_id_at
+from history.core.model import Author, Comment
 
 START_MS = 1_760_000_000_000
 """A time that is no border of anything"""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from history.config import BUCKET_MS
-from history.ids import ID_MAX, first_id_at, format_id, parse_id
-from history.model import Author, Comment
+from history.core.ids import ID_MAX, first_id_at, format_id, parse_id
+from history.core.model import Author, Comment
 from history.opening import open_reader, open_store
 from history.store import Store
 from tests.history.comments import START_MS, a_comment, comments_every

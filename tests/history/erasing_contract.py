@@ -6,8 +6,8 @@ import time
 import pytest
 
 from history.config import BUCKET_MS
-from history.ids import ID_MAX, first_id_at
-from history.model import Author, Comment
+from history.core.ids import ID_MAX, first_id_at
+from history.core.model import Author, Comment
 from history.opening import open_store
 from history.store import History
 from tests.history.comments import START_MS, comments_every

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from history.config import StoreSettings
-from history.ids import first_id_at
-from history.model import Comment
+from history.core.ids import first_id_at
+from history.core.model import Comment
 from history.opening import open_store
 from history.store import ALL_VIDEOS, History, Stretch
 from tests.history.comments import a_comment, comments_every

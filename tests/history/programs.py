@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from history.ids import IdSource, format_id
+from history.core.ids import IdSource, format_id
 from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
 from tests.history.comments import a_comment

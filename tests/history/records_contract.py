@@ -8,11 +8,11 @@ from itertools import count
 
 import pytest
 
-from history.ids import NODES
-from history.model import Author
+from history.core.ids import NODES
+from history.core.model import Author
+from history.core.video import Video
 from history.opening import open_store
 from history.store import Claim, History
-from history.video import Video
 from tests.waiting import eventually
 
 DAY_MS = 86_400_000

@@ -4,7 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from history.ids import parse_id
+from history.core.ids import parse_id
 from history.opening import open_store
 from tests.history.comments import a_comment
 from tests.history.programs import program

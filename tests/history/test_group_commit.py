@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from history.core.model import Comment
 from history.group_commit import GroupCommit
-from history.model import Comment
 from history.store import StoreOverloaded, StoreUnavailable
 from tests.history.comments import a_comment
 

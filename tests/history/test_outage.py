@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from history.cached_store import CachedStore, CacheSettings
+from history.cache.store import CachedStore, CacheSettings
 from history.config import StoreSettings
-from history.ids import IdSource
-from history.model import Comment
+from history.core.ids import IdSource
+from history.core.model import Comment
 from history.opening import open_store
-from history.spool import Spool
-from history.spooled_store import SpooledStore, SpoolSettings
+from history.spool.files import Spool
+from history.spool.store import SpooledStore, SpoolSettings
 from history.store import History, Store
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment

@@ -4,8 +4,8 @@ import inspect
 
 import pytest
 
-from history.cassandra_store import CassandraStore
-from history.sqlite_store import SqliteStore
+from history.cassandra.store import CassandraStore
+from history.sqlite.store import SqliteStore
 from history.store import Claim, Erasing, Reader, Records, Store, StoreError, StoreOverloaded, StoreUnavailable
 
 

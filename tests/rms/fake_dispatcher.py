@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from history.model import Comment
+from history.core.model import Comment
 from proto import comment_pb2, dispatch_pb2
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from tests.waiting import eventually

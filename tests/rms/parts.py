@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 
-from history.ids import first_id_at
-from history.model import Author, Comment
+from history.core.ids import first_id_at
+from history.core.model import Author, Comment
 
 T0 = 1_700_000_000_000
 """ms; when the tests' talks begin"""

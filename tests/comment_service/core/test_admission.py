@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from comment_service.core.admission import Admission, Draft
 from comment_service.core.errors import HTTP_STATUS, ServiceError
 from comment_service.core.identity import AuthorLimits
-from history.model import Author
+from history.core.model import Author
 
 ADMISSION = Admission(message_characters_max=500, message_bytes_max=2000, author_limits=AuthorLimits(64, 128))
 

@@ -5,7 +5,7 @@ import pytest
 from comment_service.core.body import AuthorFields
 from comment_service.core.errors import AuthorEmpty, AuthorTooLong, AuthorUnprintable, ServiceError
 from comment_service.core.identity import AuthorLimits, author_of
-from history.model import Author
+from history.core.model import Author
 
 LIMITS = AuthorLimits(characters_max=64, bytes_max=128)
 

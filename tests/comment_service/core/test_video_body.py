@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from comment_service.core.errors import InvalidVideo, InvalidVideoFields, ServiceError
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.video_body import parse_video
-from history.model import Author
-from history.video import State, Video
+from history.core.model import Author
+from history.core.video import State, Video
 
 LIMITS = AuthorLimits(64, 128)
 

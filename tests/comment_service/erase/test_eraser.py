@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from history.ids import format_id
+from history.core.ids import format_id
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.fake_dispatcher import FakeDispatcher
 from tests.comment_service.http.test_app import assert_error

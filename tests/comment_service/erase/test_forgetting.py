@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from comment_service.erase.forgetting import forget_for_ever, one_for_each_video
-from history.ids import first_id_at
+from history.core.ids import first_id_at
 from history.opening import open_store
 from history.store import History, StoreUnavailable, Stretch
 from tests.comment_service.parts import comment

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from yarl import URL
 
-from history.ids import format_id
-from history.model import Comment
+from history.core.ids import format_id
+from history.core.model import Comment
 from history.store import StoreUnavailable
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.fake_dispatcher import FakeDispatcher

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from history.ids import first_id_at, format_id
-from history.model import Author, Comment
+from history.core.ids import first_id_at, format_id
+from history.core.model import Author, Comment
 from tests.comment_service.conftest import RunningService, StartService
 from tests.waiting import eventually
 

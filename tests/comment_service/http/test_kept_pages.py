@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from comment_service.http.kept_pages import ENTRY_BYTES, KeptPages, MadePage
 from comment_service.http.whole_answers import Head
-from history.cached_runs import Validity
+from history.core.runs import Validity
 
 HEAD = Head(200, [])
 

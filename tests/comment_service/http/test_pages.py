@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from history.ids import first_id_at, format_id
-from history.model import Author, Comment
+from history.core.ids import first_id_at, format_id
+from history.core.model import Author, Comment
 from tests.comment_service.conftest import RunningService, StartService
 
 OLD_MS = 1_760_000_000_000

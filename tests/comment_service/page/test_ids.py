@@ -1,9 +1,9 @@
-"""The page reads ids as history/ids.py writes them."""
+"""The page reads ids as history/core/ids.py writes them."""
 
 import pytest
 from playwright.async_api import Page
 
-from history.ids import first_id_at, format_id, time_of
+from history.core.ids import first_id_at, format_id, time_of
 from tests.comment_service.page.modules import call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -8,8 +8,8 @@ import pytest
 from comment_service.core.errors import VideoEnded, VideoUnknown
 from comment_service.videos import gate as video_gate
 from comment_service.videos.gate import GateSettings, VideoGate
+from history.core.video import Video
 from history.store import StoreUnavailable
-from history.video import Video
 
 LIVE = Video("demo", "A talk", None, 1, 2)
 ENDED = replace(LIVE, ended_at_ms=3)

@@ -7,7 +7,7 @@ import pytest
 from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
 from comment_service.write.idempotency import FirstAnswers, Key
-from history.model import Comment
+from history.core.model import Comment
 from history.store import StoreUnavailable
 from tests.comment_service.parts import ANN, comment
 

@@ -11,11 +11,11 @@ from comment_service.videos.gate import GateSettings, VideoGate
 from comment_service.write.idempotency import FirstAnswers
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, ClaimSettings, KeyClaims
+from history.core.ids import IdSource
+from history.core.model import Comment
+from history.core.video import Video
 from history.group_commit import GroupCommit
-from history.ids import IdSource
-from history.model import Comment
 from history.store import History, StoreUnavailable
-from history.video import Video
 from tests.comment_service.parts import ANN
 
 DRAFT = Draft("demo", ANN, "hi")

@@ -15,11 +15,11 @@ from comment_service.videos.gate import GateSettings, VideoGate
 from comment_service.write.idempotency import FirstAnswers, Key
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, ClaimSettings, KeyClaims
+from history.core.ids import IdSource, first_id_at
+from history.core.video import Video
 from history.group_commit import GroupCommit
-from history.ids import IdSource, first_id_at
 from history.opening import open_store
 from history.store import Claim, History, StoreOverloaded, StoreUnavailable
-from history.video import Video
 from tests.comment_service.parts import ANN, comment
 
 DRAFT = Draft("demo", ANN, "hi")

@@ -6,7 +6,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.model import Erasure
+from history.core.model import Erasure
 from rms.feed.byte_log import ByteLog
 from rms.feed.editions import Edition, GzipEdition, PlainEdition, RateEdition, stored
 from rms.feed.feed import Attach, Feed, FeedLimits

@@ -5,8 +5,8 @@ import json
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from history.ids import format_id
-from history.model import Comment, Erasure
+from history.core.ids import format_id
+from history.core.model import Comment, Erasure
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import Position
 from tests.rms.parts import T0, comment, events, ids

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.ids import format_id
+from history.core.ids import format_id
 from rms.feed.gaps import GAPS_MAX, Gaps
 from rms.feed.position import Position
 from tests.rms.parts import events

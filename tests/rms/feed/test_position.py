@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.ids import first_id_at
+from history.core.ids import first_id_at
 from rms.feed.position import (
     WINDOW_MS,
     InvalidPosition,

@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.ids import format_id
-from history.model import Erasure
+from history.core.ids import format_id
+from history.core.model import Erasure
 from rms.feed.feed import Attach
 from rms.feed.position import WINDOW_MS, Position, parse_position
 from rms.feed.resuming import NeedsHistory, Resuming

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.model import Author, Comment, comment_json
+from history.core.model import Author, Comment, comment_json
 from rms.feed.position import Position
 from rms.feed.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data, retry_line
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import pytest
 
-from history.model import Comment, Erasure
+from history.core.model import Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
 from rms.upstream.registration import Identity, Registration
 

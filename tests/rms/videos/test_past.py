@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from history.model import Comment
+from history.core.model import Comment
 from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
 from rms.config import RmsSettings

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from history.ids import format_id
+from history.core.ids import format_id
 from rms.clocks import wall_ms
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode

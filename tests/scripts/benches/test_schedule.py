@@ -2,7 +2,7 @@
 
 import json
 
-from history.model import Author, Comment, comment_json
+from history.core.model import Author, Comment, comment_json
 from scripts.benches.schedule import VIDEO, Line, Schedule, frame_bytes, frame_parts
 
 SCHEDULE = Schedule(start_ns=123_000_000_000, rate=4, count=6)

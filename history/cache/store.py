@@ -1,0 +1,229 @@
+"""A store whose readers mostly don't reach it: a Store over a Store, with aiocache between.
+
+- A miss reads more than was asked for (`read_comments`), and the pages that follow are cut from it.
+- What is asked for while it is being read waits for that read: many misses at once are one read.
+- What is older than `late_ms` is closed: kept for `closed_ms`. Above it ids can still arrive late, from other
+  comment_services with slower clocks or writes: that part is the tip, and kept for `tip_ms` only.
+- What this node appends goes into the runs that it belongs to, at once, also when it is late.
+- Bounded in bytes; what was not used for longest goes first.
+
+So a page may lack what another node accepted within the last `tip_ms`. Nothing cached is older than `closed_ms`. What
+is erased is gone once this node was told (`forget`), and what came late from another node's spool is there once it was
+told (`read_again`): at once for what it does itself, else when it asks the store (comment_service/erase/forgetting.py).
+"""
+
+import asyncio
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
+
+from history.core.ids import first_id_at
+from history.core.model import Comment
+from history.core.runs import END, Highs, Run, Validity
+from history.store import ALL_VIDEOS, Store
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    bytes_max: int
+    read_comments: int
+    """comments in one read of the store, at least"""
+    late_ms: int
+    """how much later than its time a comment of another node may become readable"""
+    tip_ms: int
+    closed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStatistics:
+    hits: int  # runs that were known
+    misses: int  # runs that had to be waited for
+    reads: int  # of the store
+    bytes: int
+    bytes_max: int
+
+
+class CachedStore:
+    """A history.store.Store. Belongs to one event loop."""
+
+    def __init__(self, store: Store, settings: CacheSettings, *, is_whole: Callable[[], bool] = lambda: True) -> None:
+        """is_whole: whether what the store just answered is all there is. If not, nothing of it counts as closed."""
+        self._store = store
+        self._settings = settings
+        self._is_whole = is_whole
+        self._cache = SimpleMemoryCache(timeout=0)  # no timer around each call: it never waits
+        self._highs: defaultdict[str, Highs] = defaultdict(Highs)
+        self._sizes: OrderedDict[tuple[str, int], int] = OrderedDict()  # of each run; the one used last is last
+        self._bytes = 0
+        self._reading: dict[tuple[str, int], asyncio.Task[Run]] = {}
+        self._appended: dict[str, list[Comment]] = {}  # while that video is being read
+        self._told = 0  # times that others' changes were heard of
+        self._hits = self._misses = self._reads = 0
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        await self._store.append(comments)
+        run: Run | None = None
+        of_video = ""
+        for comment in comments:
+            if (waiting := self._appended.get(comment.video_id)) is not None:
+                waiting.append(comment)
+            if comment.video_id not in self._highs:
+                continue
+            if run is None or of_video != comment.video_id or not run.low <= comment.id < run.high:
+                run, of_video = await self._known(comment.video_id, comment.id + 1), comment.video_id
+            if run is not None and run.add(comment):
+                self._count(comment.video_id, run)
+        await self._make_room()
+
+    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        found, _ = await self.older_valid(video_id, before, limit)
+        return found
+
+    async def older_valid(
+        self, video_id: str, before: int | None, limit: int
+    ) -> tuple[list[Comment], tuple[Validity, ...]]:
+        """What `older` returns; and it would return the same as long as all of these hold, by time.monotonic()."""
+        found: list[Comment] = []
+        validities: list[Validity] = []
+        high = END if before is None else min(before, END)
+        while len(found) < limit and high > 0:
+            run = await self._known(video_id, high)
+            if run is None:
+                self._misses += 1
+                run = await self._read_once(video_id, high, limit - len(found))
+            else:
+                self._hits += 1
+                self._sizes.move_to_end((video_id, run.high))
+            found += run.before(high, limit - len(found))
+            validities.append(run.validity)
+            high = run.low
+        return found, tuple(validities)
+
+    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        return await self._store.newer(video_id, after, limit)
+
+    async def check(self) -> None:
+        await self._store.check()
+
+    async def close(self) -> None:
+        for reading in list(self._reading.values()):
+            reading.cancel()
+        await asyncio.gather(*self._reading.values(), return_exceptions=True)
+        await self._cache.clear()
+        await self._store.close()
+
+    async def forget(self, video_id: str, ids: Sequence[int]) -> None:
+        """These are erased. A read under way may still have seen them: it isn't kept."""
+        self._told += 1
+        gone = set(ids)
+        for high in list(self._highs.get(video_id, ())):
+            run = await self._cache.get(_key(video_id, high))
+            if run is not None:
+                run.forget(gone)
+                self._count(video_id, run)
+
+    async def read_again(self, video_id: str, low_id: int, high_id: int) -> None:
+        """Between these ids, both included, the store has got comments of that video, or of ALL_VIDEOS, that came late.
+        A read under way may have missed them: it isn't kept."""
+        self._told += 1
+        for each in list(self._highs) if video_id == ALL_VIDEOS else [video_id]:
+            await self._drop_between(each, low_id, high_id)
+            await asyncio.sleep(0)  # of all videos there are many
+
+    def statistics(self) -> CacheStatistics:
+        return CacheStatistics(self._hits, self._misses, self._reads, self._bytes, self._settings.bytes_max)
+
+    async def _known(self, video_id: str, before: int) -> Run | None:
+        """The run that holds the ids just below `before`"""
+        highs = self._highs.get(video_id)
+        while highs is not None and (high := highs.at_or_above(before)) is not None:
+            run: Run | None = await self._cache.get(_key(video_id, high))
+            if run is not None:
+                return run if run.low < before else None
+            self._drop(video_id, high)  # expired
+        return None
+
+    async def _read_once(self, video_id: str, high: int, limit: int) -> Run:
+        """If the caller is cancelled, the read goes on for the others. Raises StoreUnavailable to all of them."""
+        reading = self._reading.get((video_id, high))
+        if reading is None:
+            reading = asyncio.create_task(self._read(video_id, high, limit))
+            self._reading[video_id, high] = reading
+            reading.add_done_callback(lambda done: self._end_reading(video_id, high, done))
+        return await asyncio.shield(reading)
+
+    def _end_reading(self, video_id: str, high: int, reading: "asyncio.Task[Run]") -> None:
+        del self._reading[video_id, high]
+        if not any(video == video_id for video, _ in self._reading):
+            self._appended.pop(video_id, None)
+        if not reading.cancelled():
+            reading.exception()  # whoever waited has seen it; nobody may be left
+
+    async def _read(self, video_id: str, high: int, limit: int) -> Run:
+        settings = self._settings
+        told = self._told
+        appended = self._appended.setdefault(video_id, [])
+        closed_before = first_id_at(time.time_ns() // 1_000_000 - settings.late_ms)
+        size = max(settings.read_comments, limit)
+        self._reads += 1
+        comments = await self._store.older(video_id, None if high == END else high, size)
+        run = Run(comments[-1].id if len(comments) == size else 0, high, comments, self._is_whole())
+        for comment in appended:  # the store may have answered before they were in it
+            run.add(comment)
+        if told == self._told:
+            for part in run.split(closed_before):
+                is_closed = run.is_whole and part.high <= closed_before
+                await self._keep(video_id, part, settings.closed_ms if is_closed else settings.tip_ms)
+        return run
+
+    async def _keep(self, video_id: str, run: Run, keep_ms: int) -> None:
+        """In place of what it overlaps"""
+        for high in self._highs[video_id].within(run.low, run.high):
+            await self._remove(video_id, high)
+        above = await self._known(video_id, run.high + 1) if run.high < END else None
+        if above is not None and above.low < run.high:
+            return  # a read that began elsewhere knows this stretch already
+        run.keep_until(time.monotonic() + keep_ms / 1000)
+        await self._cache.set(_key(video_id, run.high), run, ttl=keep_ms / 1000)
+        self._highs[video_id].add(run.high)
+        self._count(video_id, run)
+        await self._make_room()
+
+    def _count(self, video_id: str, run: Run) -> None:
+        key = (video_id, run.high)
+        size = run.size
+        self._bytes += size - self._sizes.get(key, 0)
+        self._sizes[key] = size
+        self._sizes.move_to_end(key)
+
+    async def _drop_between(self, video_id: str, low_id: int, high_id: int) -> None:
+        for high in list(self._highs.get(video_id, ())):
+            run = await self._cache.get(_key(video_id, high))
+            if run is not None and run.low <= high_id and low_id < run.high:
+                await self._remove(video_id, high)
+
+    async def _make_room(self) -> None:
+        while self._bytes > self._settings.bytes_max:
+            video_id, high = next(iter(self._sizes))
+            await self._remove(video_id, high)
+
+    async def _remove(self, video_id: str, high: int) -> None:
+        run: Run | None = await self._cache.get(_key(video_id, high))
+        if run is not None:
+            run.keep_until(0)
+            await self._cache.delete(_key(video_id, high))
+        self._drop(video_id, high)
+
+    def _drop(self, video_id: str, high: int) -> None:
+        self._bytes -= self._sizes.pop((video_id, high), 0)
+        highs = self._highs[video_id]
+        highs.remove(high)
+        if not highs:
+            del self._highs[video_id]
+
+
+def _key(video_id: str, high: int) -> str:
+    return f"{video_id}/{high:x}"

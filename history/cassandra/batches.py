@@ -1,0 +1,93 @@
+"""Batches serialised here, above all those of comments.
+
+The driver binds a prepared statement's values one by one, through an object for each row and a lookup for each column:
+more than all the rest that a comment costs between the author and the socket. The rows of one batch differ in little,
+and their columns' types are ours (schema.cql), so a row is some short serialisations, and the rest is made once for a
+batch. Everything else (routing, retries, the frame) stays the driver's.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
+
+from history.cassandra.tables import Partition
+from history.core.ids import time_of
+from history.core.model import Comment
+
+COLUMNS = "id, author_id, author_name, message, created_at_ms"
+INSERT_COMMENT = (
+    f"INSERT INTO $keyspace.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    "USING TIMESTAMP ? AND TTL ?"
+)
+ROW_BYTES = 80
+"""A row's fixed part in a batch, rounded up"""
+
+_int = struct.Struct(">i").pack
+_bigint = struct.Struct(">q").pack
+
+
+class SerialisedBatch(BatchStatement):  # type: ignore[misc]  # the driver ships no types
+    """Rows of one prepared statement, whose values are bytes already. Unlogged and idempotent."""
+
+    def __init__(self, statement: PreparedStatement, routing_key: tuple[bytes, ...] | bytes) -> None:
+        """routing_key: the partition whose nodes are asked first."""
+        super().__init__(BatchType.UNLOGGED)
+        self.is_idempotent = True
+        self.keyspace = statement.column_metadata[0].keyspace_name
+        self.routing_key = routing_key
+        self._statement_id = statement.query_id
+
+    def add_values(self, values: tuple[bytes, ...]) -> None:
+        self._add_statement_and_params(True, self._statement_id, values)
+
+
+class CommentBatch(SerialisedBatch):
+    """Comments of one partition: one mutation, so all of it is stored, or nothing."""
+
+    def __init__(self, insert: PreparedStatement, partition: Partition, ttl_s: int) -> None:
+        """insert: INSERT_COMMENT, prepared."""
+        video_id, bucket = partition
+        self._partition = (video_id.encode(), _int(bucket))
+        super().__init__(insert, self._partition)
+        self._ttl = _int(ttl_s)
+        self.size = 0
+        """Bytes of its rows, at most"""
+
+    def row_of(self, comment: Comment) -> tuple[bytes, ...]:
+        """Raises UnicodeEncodeError for a lone surrogate."""
+        author = comment.author
+        return (
+            *self._partition,
+            _bigint(comment.id),
+            author.id.encode(),
+            author.name.encode(),
+            comment.message.encode(),
+            _bigint(comment.created_at_ms),
+            _bigint(written_us(comment.id)),
+            self._ttl,
+        )
+
+    def add_row(self, row: tuple[bytes, ...], size: int) -> None:
+        self.add_values(row)
+        self.size += size
+
+
+def comment_batches(
+    insert: PreparedStatement, partition: Partition, comments: Sequence[Comment], *, bytes_max: int, ttl_s: int
+) -> Iterator[CommentBatch]:
+    """As few as fit: each has at most bytes_max, or one comment."""
+    batch = CommentBatch(insert, partition, ttl_s)
+    for comment in comments:
+        row = batch.row_of(comment)
+        size = ROW_BYTES + len(row[0]) + len(row[3]) + len(row[4]) + len(row[5])
+        if batch.size and batch.size + size > bytes_max:
+            yield batch
+            batch = CommentBatch(insert, partition, ttl_s)
+        batch.add_row(row, size)
+    yield batch
+
+
+def written_us(comment_id: int) -> int:
+    """The write timestamp of a comment's row, in microseconds since 1970"""
+    return time_of(comment_id) * 1000

@@ -1,0 +1,155 @@
+"""cassandra-driver for asyncio: its futures become awaitables, its exceptions one sentence.
+
+Requests and answers stay on the event loop (cassandra_connection.py); connecting, preparing and shutting down wait, so
+they happen in a thread.
+"""
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from cassandra import ConsistencyLevel, InvalidRequest
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    ConstantSpeculativeExecutionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+)
+from cassandra.query import PreparedStatement, Statement, tuple_factory
+
+from history.cassandra.connection import LoopConnection, connection_class
+from history.config import StoreSettings
+from history.store import StoreUnavailable
+
+Row = tuple[Any, ...]
+
+PROTOCOL_VERSION = 5
+"""Cassandra 4.0 and later. Each frame carries a checksum. Named, or the driver tries its way down from version 66."""
+
+SECOND_TRIES_MAX = 2
+"""With three replicas, each is asked at last."""
+
+
+class UnknownTable(StoreUnavailable):
+    """The statement doesn't fit the schema: the keyspace or a table isn't there, or not yet."""
+
+
+class CassandraSession:
+    """A connected session. Comes back by itself after the cluster was away."""
+
+    def __init__(self, cluster: Cluster, session: Session, settings: StoreSettings) -> None:
+        self._cluster = cluster
+        self._connections: type[LoopConnection] = cluster.connection_class
+        self._session = session
+        self._requests = asyncio.Semaphore(settings.cassandra_requests_max)
+
+    @classmethod
+    async def connect(cls, hosts: Sequence[str], port: int, settings: StoreSettings) -> "CassandraSession":
+        """hosts: of the nearest data centre. Raises StoreUnavailable if none answers."""
+        try:
+            cluster, session = await asyncio.to_thread(_connect, hosts, port, settings, connection_class())
+        except Exception as error:  # the driver's errors have no common base
+            raise StoreUnavailable(f"Cassandra at {','.join(hosts)}:{port}: {_sentence(error)}") from error
+        return cls(cluster, session, settings)
+
+    async def execute(self, statement: Statement | str, parameters: Sequence[object] | None = None) -> list[Row]:
+        """All rows. Raises UnknownTable, or StoreUnavailable after `cassandra_request_timeout_ms` at the latest.
+
+        That time counts from when the request leaves: `cassandra_requests_max` are under way, others wait for them.
+        """
+        async with self._requests:
+            return await self._execute(statement, parameters)
+
+    async def execute_schema(self, statement: str, timeout_ms: int) -> None:
+        """Changes the schema, and returns when all living nodes agree on it."""
+        await self._execute(statement, None, timeout=timeout_ms / 1000)
+
+    async def prepare(self, statement: str) -> PreparedStatement:
+        """The statement is idempotent: the driver may repeat it on another node."""
+        try:
+            prepared = await asyncio.to_thread(self._session.prepare, statement)
+        except Exception as error:
+            raise StoreUnavailable(f"Cassandra: {_sentence(error)}") from error
+        prepared.is_idempotent = True
+        return prepared
+
+    def local_datacenter(self) -> tuple[str, int]:
+        """Its name, and how many nodes of it are known."""
+        if (nearest := self._cluster.get_control_connection_host()) is None:
+            raise StoreUnavailable("Cassandra: the connection was lost")
+        name = nearest.datacenter
+        return name, sum(host.datacenter == name for host in self._cluster.metadata.all_hosts())
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._cluster.shutdown)
+
+    async def _execute(
+        self, statement: Statement | str, parameters: Sequence[object] | None, **options: float
+    ) -> list[Row]:
+        waiter: asyncio.Future[list[Row] | Exception] = asyncio.get_running_loop().create_future()
+
+        def answer(outcome: list[Row] | Exception | None) -> None:
+            if not waiter.done():
+                waiter.set_result([] if outcome is None else outcome)
+
+        def deliver(outcome: list[Row] | Exception | None) -> None:  # in the loop's thread, as a rule
+            self._connections.on_loop(answer, outcome)
+
+        try:
+            self._session.execute_async(statement, parameters, **options).add_callbacks(deliver, deliver)
+        except UnicodeEncodeError:
+            raise  # a lone surrogate in a text: the caller's fault
+        except Exception as error:
+            raise StoreUnavailable(f"Cassandra: {_sentence(error)}") from error
+        outcome = await waiter
+        if isinstance(outcome, InvalidRequest):
+            raise UnknownTable(f"Cassandra: {_sentence(outcome)}") from outcome
+        if isinstance(outcome, Exception):
+            raise StoreUnavailable(f"Cassandra: {_sentence(outcome)}") from outcome
+        return outcome
+
+
+def _connect(
+    hosts: Sequence[str], port: int, settings: StoreSettings, connections: type[LoopConnection]
+) -> tuple[Cluster, Session]:
+    profile = ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+        # Quorums of writes and reads overlap: a read sees each comment that was acknowledged before it began, whichever
+        # nodes answered. That is what an RMS's backfill stands on.
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,  # compare and set agrees within the data centre
+        request_timeout=settings.cassandra_request_timeout_ms / 1000,
+        row_factory=tuple_factory,
+        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(
+            settings.cassandra_second_try_ms / 1000, SECOND_TRIES_MAX
+        ),
+    )
+    cluster = Cluster(
+        list(hosts),
+        port=port,
+        protocol_version=PROTOCOL_VERSION,
+        connection_class=connections,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        # Without it some sizes of request wait 40 ms each for a delayed acknowledgement.
+        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        connect_timeout=settings.cassandra_connect_timeout_ms / 1000,
+        control_connection_timeout=settings.cassandra_connect_timeout_ms / 1000,
+        reconnection_policy=ConstantReconnectionPolicy(settings.cassandra_reconnect_ms / 1000, max_attempts=None),
+        idle_heartbeat_interval=settings.cassandra_heartbeat_ms / 1000,
+        idle_heartbeat_timeout=settings.cassandra_heartbeat_ms / 1000,
+        monitor_reporting_enabled=False,
+    )
+    try:
+        session = cluster.connect()
+    except Exception:
+        cluster.shutdown()
+        raise
+    session.default_fetch_size = None  # every query has a LIMIT: one answer holds all rows
+    return cluster, session
+
+
+def _sentence(error: BaseException) -> str:
+    """What the driver knows, without line breaks and in bounded length."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,0 +1,197 @@
+"""The history in Cassandra; history/cassandra/schema.cql explains the tables.
+
+A comment's partition is its video and its bucket, a stretch of time computed from its id. Which buckets exist stands in
+a table of its own. A page reads that table first, then the buckets: one if they are full, several at a time if they
+hold little. Two round trips for a page of a busy video, at any depth.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
+
+from history.cassandra.batches import COLUMNS, INSERT_COMMENT, ROW_BYTES, CommentBatch, comment_batches
+from history.cassandra.claims import CassandraClaims
+from history.cassandra.erasing import CassandraErasing
+from history.cassandra.late import CassandraLate
+from history.cassandra.records import CassandraRecords
+from history.cassandra.schema import is_usable, migrate
+from history.cassandra.session import CassandraSession, Row
+from history.cassandra.tables import CassandraTables, Partition, bucket_of
+from history.config import StoreSettings
+from history.core.ids import ID_MAX
+from history.core.model import Author, Comment
+
+BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
+
+INSERT_BUCKET = "INSERT INTO $keyspace.buckets (video_id, bucket) VALUES (?, ?)"
+INSERT_AUTHOR = "INSERT INTO $keyspace.videos_by_author (author_id, video_id) VALUES (?, ?)"
+AUTHORS_BATCH_BYTES_MAX = 4_096
+
+CHECK_VIDEO_ID = "."  # can't be a real video's id: nothing is stored under it
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Buckets, and comments of one bucket, from a bound (inclusive) on, in one direction."""
+
+    buckets: PreparedStatement
+    comments: PreparedStatement
+    step: int  # from a bucket to the next that may exist: -1 or 1
+
+
+class CassandraReader(CassandraTables):
+    """Reads; needs no rights on the schema. Until a writer has made the tables, every video is empty."""
+
+    def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
+        super().__init__(session, keyspace, settings)
+        self._older: Reads | None = None
+        self._newer: Reads | None = None
+
+    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        newest = ID_MAX if before is None else min(before - 1, ID_MAX)
+        self._older = self._older or await self._prepare_reads("<=", "DESC", -1)
+        return await self._collect(self._older, video_id, newest, limit) if self._older else []
+
+    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        if after >= ID_MAX:
+            return []
+        self._newer = self._newer or await self._prepare_reads(">=", "ASC", 1)
+        return await self._collect(self._newer, video_id, after + 1, limit) if self._newer else []
+
+    async def check(self) -> None:
+        """Reads as a viewer does, with the same consistency."""
+        await self.older(CHECK_VIDEO_ID, None, 1)
+
+    async def _prepare_reads(self, reaches: str, order: str, step: int) -> Reads | None:
+        """None while there are no tables."""
+        # One partition, not the whole table: of a scan, Cassandra doesn't ask a second node when one is stuck.
+        if not await is_usable(self._session, self._keyspace, "buckets", f"WHERE video_id = '{CHECK_VIDEO_ID}'"):
+            return None
+        # Names and operators only; what comes from outside is bound.
+        buckets = (
+            f"SELECT bucket FROM {self._keyspace}.buckets "  # noqa: S608
+            f"WHERE video_id = ? AND bucket {reaches} ? ORDER BY bucket {order} LIMIT {BUCKETS_LIMIT}"
+        )
+        comments = (
+            f"SELECT {COLUMNS} FROM {self._keyspace}.comments "  # noqa: S608
+            f"WHERE video_id = ? AND bucket = ? AND id {reaches} ? ORDER BY id {order} LIMIT ?"
+        )
+        return Reads(await self._session.prepare(buckets), await self._session.prepare(comments), step)
+
+    async def _collect(self, reads: Reads, video_id: str, bound: int, limit: int) -> list[Comment]:
+        """Bucket after bucket from the bound's on, more at a time as long as they hold too little."""
+        found: list[Comment] = []
+        buckets: deque[int] = deque()
+        edge: int | None = bucket_of(bound)
+        at_once = 1
+        while len(found) < limit:
+            if not buckets and edge is not None:
+                buckets.extend(bucket for (bucket,) in await self._session.execute(reads.buckets, (video_id, edge)))
+                edge = buckets[-1] + reads.step if len(buckets) == BUCKETS_LIMIT else None
+            if not buckets:
+                break
+            wanted = limit - len(found)
+            rows = await asyncio.gather(
+                *(
+                    self._session.execute(reads.comments, (video_id, buckets.popleft(), bound, wanted))
+                    for _ in range(min(at_once, len(buckets)))
+                )
+            )
+            found += [_comment(video_id, row) for row in chain.from_iterable(rows)]
+            at_once = min(at_once * 2, self._settings.cassandra_bucket_reads_max)
+        return found[:limit]
+
+
+class CassandraStore(CassandraErasing, CassandraLate, CassandraClaims, CassandraRecords, CassandraReader):
+    """Writes and reads."""
+
+    def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
+        """`open` makes one that works."""
+        super().__init__(session, keyspace, settings)
+        self._known_buckets = _Known(settings.cassandra_known_buckets_max)
+        self._known_authors = _Known(settings.cassandra_known_authors_max)
+        self._insert_comment: PreparedStatement
+        self._insert_author: PreparedStatement
+
+    @classmethod
+    async def open(cls, session: CassandraSession, keyspace: str, settings: StoreSettings) -> "CassandraStore":
+        """Makes what is missing of the schema. Any number of processes may do so at the same time."""
+        await migrate(session, keyspace, settings)
+        store = cls(session, keyspace, settings)
+        store._insert_comment = await store._statement(INSERT_COMMENT)
+        store._insert_author = await store._statement(INSERT_AUTHOR)
+        return store
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        """One batch for each partition, all at the same time; the new buckets' and authors' rows beside them."""
+        comments = await self.without_erased(comments, time.time_ns() // 1_000_000)
+        partitions: defaultdict[Partition, list[Comment]] = defaultdict(list)
+        for comment in comments:
+            partitions[comment.video_id, bucket_of(comment.id)].append(comment)
+        authors = dict.fromkeys((comment.author.id, comment.video_id) for comment in comments)
+        await asyncio.gather(
+            *(self._register(partition) for partition in partitions if partition not in self._known_buckets),
+            self._register_authors([author for author in authors if author not in self._known_authors]),
+            *(self._session.execute(batch) for name, some in partitions.items() for batch in self._batches(name, some)),
+        )
+        await self.tell_late(comments)
+
+    async def _register(self, partition: Partition) -> None:
+        """Remembered only after it is durable: while that fails, no comment of the bucket is acknowledged."""
+        await self._run(INSERT_BUCKET, *partition)
+        self._known_buckets.add([partition])
+
+    async def _register_authors(self, authors: Sequence[tuple[str, str]]) -> None:
+        """Batches over many partitions: not to be one mutation, only to be few requests. Small, for one node has to
+        pass their parts on, and a server warns at 5 KiB."""
+        batches, size = [], AUTHORS_BATCH_BYTES_MAX
+        for author in authors:
+            row_size = ROW_BYTES + sum(len(text.encode()) for text in author)
+            if size + row_size > AUTHORS_BATCH_BYTES_MAX:
+                batches.append(BatchStatement(BatchType.UNLOGGED))
+                batches[-1].is_idempotent = True
+                size = 0
+            batches[-1].add(self._insert_author, author)
+            size += row_size
+        await asyncio.gather(*(self._session.execute(batch) for batch in batches))
+        self._known_authors.add(authors)
+
+    def _batches(self, partition: Partition, comments: Sequence[Comment]) -> Iterable[CommentBatch]:
+        settings = self._settings
+        return comment_batches(
+            self._insert_comment,
+            partition,
+            comments,
+            bytes_max=settings.cassandra_batch_bytes_max,
+            ttl_s=settings.comments_keep_s,
+        )
+
+
+class _Known:
+    """What is registered already, as far as it is remembered: the latest ones"""
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._names: OrderedDict[tuple[str, str | int], None] = OrderedDict()
+
+    def __contains__(self, name: tuple[str, str | int]) -> bool:
+        return name in self._names
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, names: Iterable[tuple[str, str | int]]) -> None:
+        for name in names:
+            self._names[name] = None
+        while len(self._names) > self._size_max:
+            self._names.popitem(last=False)
+
+
+def _comment(video_id: str, row: Row) -> Comment:
+    comment_id, author_id, author_name, message, created_at_ms = row
+    return Comment(comment_id, video_id, Author(author_id, author_name), message, created_at_ms)

@@ -1,0 +1,128 @@
+"""Which stretches of a video's comments are known: the core of cached_store.py.
+
+A run is a stretch [low, high) of ids and every comment in it, so a page is answered by runs that lie side by side,
+however the pages before it were cut. Runs of one video don't overlap. Rule 1: no clock, no cache library; when what
+expires is decided outside.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from history.core.model import Comment
+
+END = 1 << 63
+"""Above every id: the end of the newest run"""
+
+RUN_BYTES = 1_500  # with the entries by which cached_store.py finds it
+COMMENT_BYTES = 450
+"""What Python's objects take beside the texts, rounded up"""
+
+
+@dataclass(slots=True)
+class Validity:
+    """Given to whoever makes something of a run's comments: until when that is what he would make again."""
+
+    until_s: float
+    """By the clock of whoever keeps the run. It comes early when the run changes or goes."""
+    is_whole: bool = True
+    """False: when the run was read, more may have existed than could be read."""
+
+
+@dataclass(slots=True)
+class Run:
+    low: int
+    """0: nothing is before"""
+    high: int
+    comments: list[Comment]  # newest first
+    is_whole: bool = True
+    """Whether what was read was all there is"""
+    size: int = field(init=False)
+    """Bytes of memory, about"""
+    validity: Validity = field(init=False)
+    """Of what it holds now; over, unless it is kept"""
+    _until_s: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        self.size = RUN_BYTES + sum(map(_size, self.comments))
+        self.validity = Validity(0, self.is_whole)
+
+    def keep_until(self, until_s: float) -> None:
+        """0: no longer"""
+        self._until_s = until_s
+        self._changed()
+
+    def before(self, high: int, limit: int) -> list[Comment]:
+        begin = bisect_right(self.comments, -high, key=_descending)
+        return self.comments[begin : begin + limit]
+
+    def add(self, comment: Comment) -> bool:
+        """True if it belongs here and is new."""
+        if not self.low <= comment.id < self.high:
+            return False
+        at = bisect_left(self.comments, -comment.id, key=_descending)
+        if at < len(self.comments) and self.comments[at].id == comment.id:
+            return False
+        self.comments.insert(at, comment)
+        self.size += _size(comment)
+        self._changed()
+        return True
+
+    def forget(self, ids: Collection[int]) -> None:
+        gone = [comment for comment in self.comments if comment.id in ids]
+        if gone:
+            self.comments = [comment for comment in self.comments if comment.id not in ids]
+            self.size -= sum(map(_size, gone))
+            self._changed()
+
+    def split(self, border: int) -> "list[Run]":
+        """What is below the border, and what isn't: one run or two"""
+        if not self.low < border < self.high:
+            return [self]
+        at = bisect_left(self.comments, -border + 1, key=_descending)
+        below, above = self.comments[at:], self.comments[:at]
+        return [Run(self.low, border, below, self.is_whole), Run(border, self.high, above, self.is_whole)]
+
+    def _changed(self) -> None:
+        self.validity.until_s = 0
+        self.validity = Validity(self._until_s, self.is_whole)
+
+
+class Highs:
+    """The upper ends of one video's runs, ascending; a run is found by the id that a page begins before."""
+
+    def __init__(self) -> None:
+        self._highs: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._highs)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._highs)
+
+    def at_or_above(self, before: int) -> int | None:
+        """The only run that may hold the ids just below `before`"""
+        at = bisect_left(self._highs, before)
+        return self._highs[at] if at < len(self._highs) else None
+
+    def within(self, low: int, high: int) -> list[int]:
+        """The ends in (low, high]"""
+        return self._highs[bisect_right(self._highs, low) : bisect_right(self._highs, high)]
+
+    def add(self, high: int) -> None:
+        at = bisect_left(self._highs, high)
+        if at == len(self._highs) or self._highs[at] != high:
+            self._highs.insert(at, high)
+
+    def remove(self, high: int) -> None:
+        at = bisect_left(self._highs, high)
+        if at < len(self._highs) and self._highs[at] == high:
+            del self._highs[at]
+
+
+def _size(comment: Comment) -> int:
+    return COMMENT_BYTES + 4 * len(comment.message) + len(comment.author.name) + len(comment.author.id)
+
+
+def _descending(comment: Comment) -> int:
+    return -comment.id

@@ -1,0 +1,61 @@
+"""The comments that a spool holds, by video and in the order of ids: what a page of this node adds to the store's.
+
+Rule 1: no clock and no file. spool.py tells it what has become durable, and what has left.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Iterable
+
+from history.core.model import Comment
+
+
+class SpooledComments:
+    """Answers as a Reader does. A comment that is added twice counts once, and leaves once."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, list[int]] = {}  # of each video, ascending
+        self._comments: dict[str, dict[int, Comment]] = {}  # of each video, by id
+
+    def __len__(self) -> int:
+        return sum(map(len, self._ids.values()))
+
+    def add(self, comments: Iterable[Comment]) -> None:
+        for comment in comments:
+            known = self._comments.setdefault(comment.video_id, {})
+            if comment.id not in known:
+                known[comment.id] = comment
+                insort(self._ids.setdefault(comment.video_id, []), comment.id)
+
+    def remove(self, comments: Iterable[Comment]) -> None:
+        videos: defaultdict[str, list[int]] = defaultdict(list)
+        for comment in comments:
+            videos[comment.video_id].append(comment.id)
+        for video_id, ids in videos.items():
+            self.forget(video_id, ids)
+
+    def forget(self, video_id: str, ids: Iterable[int]) -> None:
+        """Those of that video; others, and unknown ones, change nothing."""
+        known = self._comments.get(video_id, {})
+        for comment_id in ids:
+            known.pop(comment_id, None)
+        if known:
+            self._ids[video_id] = [comment_id for comment_id in self._ids[video_id] if comment_id in known]
+        else:
+            self._comments.pop(video_id, None)
+            self._ids.pop(video_id, None)
+
+    def reaches(self, video_id: str, comment_id: int) -> bool:
+        """Whether it holds one of that video with this id or a smaller one"""
+        ids = self._ids.get(video_id, [])
+        return bool(ids) and ids[0] <= comment_id
+
+    def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        ids = self._ids.get(video_id, [])
+        end = len(ids) if before is None else bisect_left(ids, before)
+        return [self._comments[video_id][comment_id] for comment_id in reversed(ids[max(0, end - limit) : end])]
+
+    def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        ids = self._ids.get(video_id, [])
+        begin = bisect_right(ids, after)
+        return [self._comments[video_id][comment_id] for comment_id in ids[begin : begin + limit]]

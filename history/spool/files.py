@@ -1,0 +1,254 @@
+"""A spool on this machine's disk: where comments are durable while the store is away.
+
+Files (segments) of one folder, each written once from its beginning to its end; spool_format.py says what is in them.
+`append` returns after an fsync that covers its comments, so they survive kill -9 and the loss of power. What arrives
+together is written together: GroupCommit hands over batches. A segment is removed as a whole, once all of its comments
+are in the store; a crash before that only stores some of them twice, and the store is idempotent by id.
+
+A record that could not be written or fsynced ends its segment: after a failed fsync nobody knows what of the file has
+reached the disk, and a next one that succeeds says nothing about it.
+
+Files are read and written in one thread of its own; everything else belongs to one event loop. All comments are also
+in memory, about three times `bytes_max`: readers of this node see them, and draining reads no files.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from history.core.model import Comment
+from history.core.spool_format import MAGIC, encode_records, read_segment
+from history.core.spooled_comments import SpooledComments
+from history.store import StoreOverloaded, StoreUnavailable
+
+T = TypeVar("T")
+
+SUFFIX = ".spool"
+
+_log = structlog.stdlib.get_logger()
+
+
+class SpoolFull(StoreOverloaded):
+    """The store is away, and has been for longer than the spool can bridge."""
+
+
+class SpoolInUse(Exception):
+    """Another process writes to the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"another process spools to {folder}; give each process a folder of its own")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStatistics:
+    comments: int  # held now
+    bytes: int  # on disk
+    bytes_max: int
+    oldest_created_at_ms: int | None  # None: empty
+
+
+@dataclass(slots=True)
+class Segment:
+    path: Path
+    size: int = 0  # bytes that count against the limit
+    comments: list[Comment] = field(default_factory=list)
+
+
+class Spool:
+    """Make it with `open`."""
+
+    def __init__(self, folder: Path, *, bytes_max: int, segment_bytes_max: int) -> None:
+        self._folder = folder
+        self._bytes_max = bytes_max
+        self._segment_bytes_max = segment_bytes_max
+        self._segments: deque[Segment] = deque()  # the oldest first
+        self._number = 0  # of the newest segment
+        self._writing: Segment | None = None  # the last of `_segments`, while it takes more
+        self._fd = -1
+        self._lock_fd = -1
+        self._bytes = 0  # on disk, and on the way there
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self.comments = SpooledComments()
+
+    @classmethod
+    def open(cls, folder: Path, *, bytes_max: int, segment_bytes_max: int) -> "Spool":
+        """Finds what the last process left, and cuts off what it didn't finish. Reads up to bytes_max.
+
+        Raises SpoolInUse, and OSError if the folder can't be used.
+        """
+        spool = cls(folder, bytes_max=bytes_max, segment_bytes_max=segment_bytes_max)
+        folder.mkdir(parents=True, exist_ok=True)
+        spool._lock()
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            spool._recover(path)
+        return spool
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._segments
+
+    @property
+    def has_room(self) -> bool:
+        """A segment's worth is free. With less, a batch may still fit."""
+        return self._bytes + self._segment_bytes_max <= self._bytes_max
+
+    def statistics(self) -> SpoolStatistics:
+        oldest = next((segment.comments[0].created_at_ms for segment in self._segments if segment.comments), None)
+        return SpoolStatistics(len(self.comments), self._bytes, self._bytes_max, oldest)
+
+    def low_id(self) -> int | None:
+        """The smallest id in it. Looks at every comment."""
+        return min((comment.id for segment in self._segments for comment in segment.comments), default=None)
+
+    def high_id(self) -> int | None:
+        """The greatest id in it. Looks at every comment."""
+        return max((comment.id for segment in self._segments for comment in segment.comments), default=None)
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        """Returns when they are durable here. Raises SpoolFull, and StoreUnavailable if the disk fails."""
+        records = encode_records(comments)
+        if self._bytes + len(records) > self._bytes_max:
+            raise SpoolFull(f"the store is away, and the spool is full: {self._bytes} of {self._bytes_max} bytes")
+        self._bytes += len(records)
+        try:
+            await self._in_thread(lambda: self._write(records, comments))
+        except BaseException:
+            self._bytes -= len(records)
+            raise
+        self.comments.add(comments)
+
+    async def oldest(self) -> Segment | None:
+        """The segment to drain first; it takes no more comments. None: the spool is empty."""
+        if not self._segments:
+            return None
+        segment = self._segments[0]
+        await self._in_thread(lambda: self._seal(segment))
+        return segment
+
+    async def remove(self, segment: Segment) -> None:
+        """The oldest segment's comments are in the store."""
+        assert segment is self._segments[0]
+        await self._in_thread(lambda: segment.path.unlink(missing_ok=True))
+        self._segments.popleft()
+        self._bytes -= segment.size
+        self.comments.remove(segment.comments)
+
+    async def close(self) -> None:
+        """What it holds stays for the next process."""
+        await asyncio.to_thread(self._thread.shutdown)
+        self.release()
+
+    def release(self) -> None:
+        """Lets go of its files, if nothing is being written."""
+        self._end_segment()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            waiter = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError:
+            raise StoreUnavailable("the spool is closed") from None
+        try:
+            return await waiter
+        except OSError as error:
+            raise StoreUnavailable(f"spool: {error}") from error
+
+    def _write(self, records: bytes, comments: Sequence[Comment]) -> None:
+        segment = self._writing
+        if segment is None or segment.size + len(records) > self._segment_bytes_max:
+            segment = self._begin_segment()
+        try:
+            _write_all(self._fd, records)
+            os.fdatasync(self._fd)
+        except OSError:
+            self._abandon(segment)
+            raise
+        if not segment.comments:
+            self._segments.append(segment)
+        segment.size += len(records)
+        segment.comments += comments
+
+    def _begin_segment(self) -> Segment:
+        """Its name in the folder is durable before anything in it is promised."""
+        self._end_segment()
+        self._number += 1
+        segment = Segment(self._folder / f"{self._number:012d}{SUFFIX}")
+        self._fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._writing = segment
+        try:
+            _write_all(self._fd, MAGIC)
+            _fsync_folder(self._folder)
+        except OSError:
+            self._abandon(segment)
+            raise
+        return segment
+
+    def _abandon(self, segment: Segment) -> None:
+        """The records of the failed write must not come back: their authors were told that they failed."""
+        with suppress(OSError):
+            os.ftruncate(self._fd, len(MAGIC) + segment.size)
+        self._end_segment()
+        if not segment.comments:
+            with suppress(OSError):
+                segment.path.unlink(missing_ok=True)
+
+    def _seal(self, segment: Segment) -> None:
+        if segment is self._writing:
+            self._end_segment()
+
+    def _end_segment(self) -> None:
+        self._writing = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _recover(self, path: Path) -> None:
+        """A segment of a former process. It takes nothing more, so a torn tail can only be at its end."""
+        whole = read_segment(content := path.read_bytes())
+        if whole.size < len(content):
+            _log.warning("spool_tail_cut", file=path.name, cut_bytes=len(content) - whole.size, kept_bytes=whole.size)
+        with suppress(ValueError):
+            self._number = max(self._number, int(path.stem))
+        if not whole.comments:
+            path.unlink()
+            return
+        os.truncate(path, whole.size)
+        size = whole.size - len(MAGIC)
+        self._segments.append(Segment(path, size, whole.comments))
+        self._bytes += size
+        self.comments.add(whole.comments)
+
+    def _lock(self) -> None:
+        """The kernel gives it back however the process ends."""
+        self._lock_fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock_fd)
+            raise SpoolInUse(self._folder) from None
+
+
+def _write_all(fd: int, content: bytes) -> None:
+    """The kernel may take a part: a disk that becomes full, or a signal."""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _fsync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,193 @@
+"""A SQLite file behind threads: sqlite3 blocks, so one thread writes (SQLite allows one writer at a time anyway) and a
+few read. Connections open when they are needed, and again after an error or when the file was replaced.
+
+- WAL: readers never wait for the writer, and each read sees every commit that came before it, also another process's.
+- `synchronous = FULL`: in WAL mode SQLite then fsyncs the log before COMMIT returns. With NORMAL, which is often
+  recommended for WAL, a commit would survive kill -9 but not the loss of power.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import structlog
+
+from history.config import StoreSettings
+from history.sqlite.schema import VERSION, migrate, version_of
+from history.store import StoreUnavailable
+
+T = TypeVar("T")
+
+_log = structlog.stdlib.get_logger()
+
+
+class ReadFile:
+    """For reading. Until somebody has made the file, there is nothing in it."""
+
+    def __init__(self, path: Path, settings: StoreSettings) -> None:
+        self._path = path
+        self._settings = settings
+        # As many as threads, so a thread always finds one.
+        self._idle = [_Connection(path, settings) for _ in range(settings.sqlite_readers)]
+        self._readers = ThreadPoolExecutor(settings.sqlite_readers, thread_name_prefix="sqlite-read")
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._readers.shutdown)
+        for connection in self._idle:
+            connection.close()
+
+    async def _query(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """All rows"""
+
+        def fetch() -> list[tuple[Any, ...]]:
+            connection = self._idle.pop()
+            try:
+                return connection.run(lambda file: file.execute(query, parameters).fetchall()) or []
+            finally:
+                self._idle.append(connection)
+
+        return await _in_thread(self._readers, fetch)
+
+
+class WriteFile(ReadFile):
+    """For writing and reading; makes the file, and brings an older one up to date."""
+
+    def __init__(self, path: Path, settings: StoreSettings) -> None:
+        super().__init__(path, settings)
+        self._connection = _Connection(path, settings, writes=True)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._writer.shutdown)
+        await super().close()
+        # Last, because whoever closes last folds the log back into the file.
+        self._connection.close()
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
+        """One transaction, durable when this returns. Without `synced` it is durable at the latest when a later one is:
+        they share one log, and the log is kept in order. `work` must not return a cursor: it would be let go of in
+        another thread, while this one uses the connection. Raises StoreUnavailable."""
+
+        def transact(file: sqlite3.Connection) -> T:
+            if not synced:
+                file.execute("PRAGMA synchronous = NORMAL")
+            # IMMEDIATE: the lock is taken, and waited for, before anything is read.
+            file.execute("BEGIN IMMEDIATE")
+            result = work(file)
+            file.execute("COMMIT")
+            if not synced:
+                file.execute("PRAGMA synchronous = FULL")
+            return result
+
+        def run() -> T:
+            result: list[T] = []
+            self._connection.run(lambda file: result.append(transact(file)))
+            return result[0]
+
+        return await _in_thread(self._writer, run)
+
+
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """If the caller is cancelled, the work goes on."""
+    try:
+        waiter = asyncio.get_running_loop().run_in_executor(threads, work)
+    except RuntimeError:
+        raise StoreUnavailable("the store is closed") from None
+    return await waiter
+
+
+class _Connection:
+    """A connection that opens when it is needed, and again after an error or when the file was replaced.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(self, path: Path, settings: StoreSettings, *, writes: bool = False) -> None:
+        self._path = path
+        self._settings = settings
+        self._writes = writes
+        self._file: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What `work` returns; None for a reader if there is no history yet. Raises StoreUnavailable."""
+        try:
+            file = self._current()
+            return None if file is None else work(file)
+        except (sqlite3.Error, OSError) as error:
+            # Closing rolls back. After a failed fsync or on a corrupt page, only a new connection knows the truth.
+            self.close()
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+
+    def close(self) -> None:
+        file, self._file, self._inode = self._file, None, None
+        if file is not None:
+            with suppress(sqlite3.Error):
+                file.close()
+
+    def _current(self) -> sqlite3.Connection | None:
+        # A file that was deleted or replaced lives on for those who have it open: acknowledged comments would be gone
+        # with it, and readers would stay in the past. A stat is 1 µs.
+        if self._file is None or self._inode != self._inode_at_path():
+            self.close()
+            self._file = self._open_to_write() if self._writes else self._open_to_read()
+            self._inode = self._inode_at_path()
+        return self._file
+
+    def _inode_at_path(self) -> tuple[int, int] | None:
+        with suppress(FileNotFoundError):
+            status = os.stat(self._path)
+            return status.st_dev, status.st_ino
+        return None
+
+    def _open_to_read(self) -> sqlite3.Connection | None:
+        if self._inode_at_path() is None:
+            return None
+        file = self._connect("rw")  # not "ro": a reader takes part in WAL's shared memory; but it makes no file
+        file.execute("PRAGMA query_only = ON")
+        if version_of(file) == 0:  # the writer is about to make the table
+            file.close()
+            return None
+        return file
+
+    def _open_to_write(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._connect("rwc")
+        self._use_wal(file)
+        file.execute("PRAGMA synchronous = FULL")
+        file.execute(f"PRAGMA journal_size_limit = {self._settings.sqlite_wal_bytes_max}")
+        file.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten in the file, not only unlinked
+        if migrate(file):
+            _log.info("schema_made", store=str(self._path), version=VERSION)
+        return file
+
+    def _use_wal(self, file: sqlite3.Connection) -> None:
+        """The one statement for which SQLite doesn't wait by itself while another process has the file open."""
+        end = time.monotonic() + self._settings.sqlite_busy_timeout_ms / 1000
+        while True:
+            try:
+                (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+            else:
+                if mode != "wal":
+                    raise sqlite3.OperationalError("this file system can't hold a write-ahead log")
+                return
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"file:{quote(str(self._path.absolute()))}?mode={mode}",
+            uri=True,
+            timeout=self._settings.sqlite_busy_timeout_ms / 1000,
+            isolation_level=None,  # transactions begin and end where the code says so
+            check_same_thread=False,
+        )

@@ -1,0 +1,124 @@
+"""LoopConnection beside a plain socket: every byte in order, no waiter left, no thread in the way. Behind the
+stores' tests it speaks with a Cassandra."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from cassandra.connection import ConnectionShutdown, DefaultEndPoint
+
+from history.cassandra.connection import LoopConnection, connection_class
+
+OPTIONS_BYTES = 9
+"""The driver's first message: a frame without a body"""
+
+
+@dataclass
+class Joined:
+    connection: LoopConnection
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+@asynccontextmanager
+async def joined() -> AsyncIterator[Joined]:
+    """A connection and its peer, which has read what the driver says first"""
+    accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await accepted.put((reader, writer))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    connections = connection_class()
+    connection = await asyncio.to_thread(lambda: connections("127.0.0.1", port, protocol_version=5, connect_timeout=5))
+    reader, writer = await accepted.get()
+    await reader.readexactly(OPTIONS_BYTES)
+    try:
+        yield Joined(connection, reader, writer)
+    finally:
+        connection.close()
+        writer.close()
+        server.close()
+
+
+@pytest.mark.parametrize("from_thread", [False, True])
+async def test_more_than_the_kernel_takes_arrives_in_order(from_thread: bool) -> None:
+    parts = [bytes([number % 251]) * 100_000 for number in range(100)]
+    async with joined() as it:
+        for part in parts:
+            if from_thread:
+                await asyncio.to_thread(it.connection.push, part)
+            else:
+                it.connection.push(part)
+        whole = b"".join(parts)
+        assert await asyncio.wait_for(it.reader.readexactly(len(whole)), 10) == whole
+        it.connection.push(b"the last")  # at once again: nothing waits any more
+        assert await asyncio.wait_for(it.reader.readexactly(8), 10) == b"the last"
+
+
+@pytest.mark.parametrize("how", ["ends", "resets"])
+async def test_whoever_waits_is_told_when_the_peer_goes(how: str) -> None:
+    async with joined() as it:
+        told: asyncio.Queue[object] = asyncio.Queue()
+        it.connection._requests[7] = (told.put_nowait, None, None)
+        if how == "ends":
+            it.writer.close()
+        else:
+            it.writer.transport.abort()
+        answer = await asyncio.wait_for(told.get(), 10)
+        assert isinstance(answer, ConnectionShutdown | OSError)
+        assert it.connection.is_closed
+
+
+async def test_a_peer_that_goes_during_the_handshake_is_no_connection() -> None:
+    async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(leave, "127.0.0.1", 0)
+    connections, endpoint = connection_class(), DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    with pytest.raises((ConnectionShutdown, OSError)):
+        await asyncio.to_thread(connections.factory, endpoint, 5, protocol_version=5)
+    server.close()
+
+
+async def test_a_send_that_fails_is_told_to_whoever_waits_and_not_to_whoever_sends() -> None:
+    async with joined() as it:
+        told: asyncio.Queue[object] = asyncio.Queue()
+        it.connection._requests[7] = (told.put_nowait, None, None)
+        it.connection._socket.shutdown(1)  # of sending only: the peer may still answer
+        it.connection.push(b"late")
+        assert told.empty()
+        assert isinstance(await asyncio.wait_for(told.get(), 10), ConnectionShutdown)
+
+
+async def test_closing_from_another_thread_lets_go_of_the_socket() -> None:
+    async with joined() as it:
+        await asyncio.to_thread(it.connection.close)
+        assert await asyncio.wait_for(it.reader.read(), 10) == b""
+        it.connection.close()  # again: nothing
+
+
+async def test_a_timer_fires_in_the_loop_and_not_after_its_end() -> None:
+    connections = connection_class()
+    fired: asyncio.Queue[int] = asyncio.Queue()
+    kept = await asyncio.to_thread(connections.create_timer, 0.01, lambda: fired.put_nowait(threading.get_ident()))
+    dropped = connections.create_timer(0, lambda: fired.put_nowait(0))
+    dropped.cancel()
+    assert await asyncio.wait_for(fired.get(), 10) == threading.get_ident()
+    await asyncio.to_thread(kept.cancel)  # after it has fired: nothing
+    assert fired.empty()
+
+
+def test_when_the_loop_has_ended_nothing_is_raised() -> None:
+    async def begin() -> tuple[LoopConnection, type[LoopConnection]]:
+        async with joined() as it:
+            return it.connection, type(it.connection)
+
+    connection, connections = asyncio.run(begin())
+    connections.create_timer(0, lambda: None).cancel()
+    connection.close()
+    assert connection._socket.fileno() == -1

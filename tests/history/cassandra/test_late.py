@@ -1,0 +1,18 @@
+"""CassandraLate keeps the contract, on a real node."""
+
+import pytest
+
+from tests.history.cassandra.test_store import store
+from tests.history.contract import video
+from tests.history.late_contract import LateContract
+
+__all__ = ["store", "video"]
+
+
+@pytest.fixture(scope="module")
+def url(shared_cassandra_url: str) -> str:
+    return shared_cassandra_url
+
+
+class TestCassandraLate(LateContract):
+    pass

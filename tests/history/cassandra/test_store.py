@@ -1,0 +1,162 @@
+"""CassandraStore keeps the contract on a real Cassandra, also when the node is killed, stuck, or not there."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import pytest_asyncio
+
+from history.cassandra.store import BUCKETS_LIMIT, CassandraStore
+from history.cassandra.tables import bucket_of
+from history.config import BUCKET_MS, StoreSettings
+from history.core.ids import first_id_at, parse_id
+from history.opening import open_reader, open_store
+from history.store import Store, StoreUnavailable
+from tests.cassandra_fixture import CassandraUnderTest
+from tests.history.comments import START_MS, a_comment, comments_every
+from tests.history.contract import StoreContract, read_on, scroll_back, video
+from tests.history.programs import program
+
+__all__ = ["video"]
+
+ROUND_TRIP_S_MAX = 60
+
+
+@pytest.fixture(scope="module")
+def new_url(cassandra: CassandraUnderTest) -> Callable[[], str]:
+    return cassandra.new_url
+
+
+@pytest.fixture(scope="module")
+def url(cassandra_url: str) -> str:
+    return cassandra_url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url)
+    yield store
+    await store.close()
+
+
+async def open_with(url: str, settings: StoreSettings) -> CassandraStore:
+    store = await open_store(url, settings)
+    assert isinstance(store, CassandraStore)
+    return store
+
+
+async def append_when_it_is_back(store: Store, video_id: str) -> None:
+    async with asyncio.timeout(ROUND_TRIP_S_MAX):
+        while True:
+            try:
+                return await store.append([a_comment(1, video_id)])
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
+
+
+class TestCassandraContract(StoreContract):
+    pass
+
+
+async def test_buckets_without_comments_are_passed_over(url: str, video: str) -> None:
+    """They stand in the table when the comments' write failed."""
+    store = await open_with(url, StoreSettings())
+    comments = comments_every(BUCKET_MS * (BUCKETS_LIMIT + 2), 3, video)
+    await store.append(comments)
+    for n in range(BUCKETS_LIMIT * 3):
+        await store._register((video, bucket_of(comments[0].id) + n))
+    assert await scroll_back(store, video, 2) == comments[::-1]
+    assert await read_on(store, video, 2) == comments
+    await store.close()
+
+
+async def test_forgotten_buckets_are_registered_again(url: str, video: str) -> None:
+    store = await open_with(url, StoreSettings(cassandra_known_buckets_max=3))
+    comments = comments_every(BUCKET_MS, 10, video)
+    for comment in comments + comments:
+        await store.append([comment])
+        assert len(store._known_buckets) <= 3
+    assert await store.newer(video, 0, 100) == comments
+    await store.close()
+
+
+async def test_batches_stay_below_the_limit_and_within_a_partition(url: str, video: str) -> None:
+    store = await open_with(url, StoreSettings(cassandra_batch_bytes_max=5000))
+    comments = [a_comment(first_id_at(START_MS) + n, video, "x" * (n * 37 % 2000)) for n in range(100)]
+    batches = list(store._batches((video, bucket_of(comments[0].id)), comments))
+    assert sum(len(batch) for batch in batches) == 100
+    for batch in batches:
+        values = [value for _, _, row in batch._statements_and_parameters for value in row if value is not None]
+        assert sum(len(value) for value in values) <= 5000
+        assert batch.routing_key is not None  # goes straight to a replica
+        assert batch.is_idempotent
+    await store.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_no_cassandra_is_said_at_once(host: str) -> None:
+    with socket.socket() as nobody:  # bound but not listening: refuses
+        nobody.bind(("127.0.0.1", 0))
+        url = f"cassandra://{host}:{nobody.getsockname()[1]}/comments"
+        with pytest.raises(StoreUnavailable, match=f"Cassandra at {host}"):
+            await open_store(url)
+        with pytest.raises(StoreUnavailable, match=f"Cassandra at {host}"):
+            await open_reader(url)
+
+
+async def test_a_cancelled_request_leaves_the_store_usable(url: str, video: str) -> None:
+    store = await open_store(url)
+    appending = asyncio.create_task(store.append(comments_every(1, 1000, video)))
+    await asyncio.sleep(0)
+    appending.cancel()
+    await asyncio.wait([appending])
+    await store.append([a_comment(1, video)])
+    assert await store.newer(video, 0, 1) == [a_comment(1, video)]
+    await store.close()
+
+
+async def test_closed_is_unavailable(url: str, video: str) -> None:
+    store = await open_store(url)
+    await store.close()
+    with pytest.raises(StoreUnavailable):
+        await store.append([a_comment(1, video)])
+    with pytest.raises(StoreUnavailable):
+        await store.older(video, None, 1)
+
+
+async def test_a_node_that_is_stuck_is_unavailable_in_time(cassandra: CassandraUnderTest, url: str, video: str) -> None:
+    store = await open_with(url, StoreSettings(cassandra_request_timeout_ms=300))
+    cassandra.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailable, match=r"[Tt]ime"):
+            await store.append([a_comment(1, video)])
+        with pytest.raises(StoreUnavailable):
+            await store.check()
+    finally:
+        cassandra.send_signal(signal.SIGCONT)
+    await append_when_it_is_back(store, video)
+    assert await store.older(video, None, 10) == [a_comment(1, video)]
+    await store.close()
+
+
+async def test_acknowledged_comments_survive_kill_9_of_the_only_node(
+    cassandra: CassandraUnderTest, url: str, video: str
+) -> None:
+    survivor = await open_store(url)
+    acknowledged: list[int] = []
+    async with program("write", url, video, "1000000") as writer:
+        assert writer.stdout is not None
+        async for line in writer.stdout:
+            acknowledged.append(parse_id(line.strip().decode()))
+            if len(acknowledged) == 500:
+                await asyncio.to_thread(cassandra.kill)
+    assert len(acknowledged) >= 500
+    with pytest.raises(StoreUnavailable, match="Cassandra: "):
+        await survivor.check()
+    await asyncio.to_thread(cassandra.start)
+    await append_when_it_is_back(survivor, f"{video}-after")  # by itself, without being opened again
+    stored = [comment.id for comment in await survivor.newer(video, 0, len(acknowledged) + 10)]
+    assert stored[: len(acknowledged)] == acknowledged
+    await survivor.close()

@@ -1,0 +1,145 @@
+"""Spool: what append returned for is on the disk, and nothing else is believed"""
+
+import asyncio
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from history.core.model import Comment
+from history.spool.files import Spool, SpoolFull, SpoolInUse
+from history.store import StoreUnavailable
+from tests.history.comments import a_comment, comments_every
+
+
+def open_spool(path: Path, bytes_max: int = 1_000_000, segment_bytes_max: int = 2_000) -> Spool:
+    return Spool.open(path / "spool", bytes_max=bytes_max, segment_bytes_max=segment_bytes_max)
+
+
+async def fill(spool: Spool, first: int = 1) -> list[Comment]:
+    """Appends one after another; what was taken, once one is refused"""
+    taken: list[Comment] = []
+    with suppress(StoreUnavailable):
+        while True:
+            await spool.append([comment := a_comment(first + len(taken))])
+            taken.append(comment)
+    return taken
+
+
+async def drain(spool: Spool) -> list[Comment]:
+    drained: list[Comment] = []
+    while (segment := await spool.oldest()) is not None:
+        drained += segment.comments
+        await spool.remove(segment)
+    return drained
+
+
+async def test_everything_comes_back_in_order(tmp_path: Path) -> None:
+    comments = comments_every(10, 100, "video")
+    spool = open_spool(tmp_path)
+    assert spool.is_empty
+    for begin in range(0, 100, 10):
+        await spool.append(comments[begin : begin + 10])
+    assert len(list((tmp_path / "spool").glob("*.spool"))) > 2
+    before = spool.statistics()
+    await spool.close()
+    again = open_spool(tmp_path)
+    assert again.statistics() == before
+    assert (before.comments, before.oldest_created_at_ms) == (100, comments[0].created_at_ms)
+    assert (again.low_id(), again.high_id()) == (comments[0].id, comments[-1].id)
+    assert again.comments.newer("video", 0, 200) == comments
+    assert await drain(again) == comments
+    assert again.is_empty
+    assert again.low_id() is again.high_id() is None
+    assert (again.statistics().bytes, len(again.comments)) == (0, 0)
+    assert list((tmp_path / "spool").glob("*.spool")) == []
+    await again.close()
+
+
+async def test_a_torn_tail_is_cut_and_the_rest_kept(tmp_path: Path) -> None:
+    comments = comments_every(10, 5, "video")
+    spool = open_spool(tmp_path)
+    await spool.append(comments)
+    await spool.close()
+    (segment,) = (tmp_path / "spool").glob("*.spool")
+    with segment.open("r+b") as file:
+        file.truncate(segment.stat().st_size - 3)
+    with capture_logs() as lines:
+        again = open_spool(tmp_path)
+    assert [line["event"] for line in lines] == ["spool_tail_cut"]
+    await again.append(comments[4:])
+    assert await drain(again) == comments
+    await again.close()
+    (tmp_path / "spool" / "000000000099.spool").write_bytes(b"LCsp")  # killed at once after it was made
+    empty = open_spool(tmp_path)
+    assert empty.is_empty
+    await empty.close()
+
+
+async def test_it_is_bounded(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, bytes_max=1_000, segment_bytes_max=500)
+    assert spool.has_room
+    taken = await fill(spool)
+    with pytest.raises(SpoolFull, match="of 1000 bytes"):
+        await spool.append([a_comment(99)])
+    assert not spool.has_room
+    assert await drain(spool) == taken
+    await spool.append([a_comment(99)])
+    await spool.close()
+
+
+async def test_appends_and_draining_side_by_side(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, segment_bytes_max=300)
+    comments = comments_every(10, 60, "video")
+    drained: list[Comment] = []
+
+    async def drain_until_all_came() -> None:
+        while len(drained) < len(comments):
+            drained.extend(await drain(spool))
+            await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        await asyncio.gather(drain_until_all_came(), *(spool.append([comment]) for comment in comments))
+    assert drained == comments
+    assert (spool.statistics().bytes, len(spool.comments)) == (0, 0)
+    await spool.close()
+
+
+@pytest.mark.parametrize("fails", ["write", "fdatasync", "open", "fsync"])
+async def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """The fault is made where the kernel would report it; what a real disk then holds may be less."""
+    spool = open_spool(tmp_path, segment_bytes_max=300)
+    kept = [a_comment(1), a_comment(2), a_comment(3)]
+    await spool.append(kept)
+    write = os.write
+
+    def full(*arguments: object) -> int:
+        if fails == "write" and isinstance(arguments[1], memoryview):
+            write(arguments[0], arguments[1][:5])  # type: ignore[arg-type]
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as fault:
+        fault.setattr(os, fails, full)
+        kept += await fill(spool, first=10)
+        with pytest.raises(StoreUnavailable, match="no space left"):
+            await spool.append([a_comment(98)])
+    size = spool.statistics().bytes
+    await spool.append([a_comment(99)])
+    assert spool.statistics().bytes > size
+    await spool.close()
+    again = open_spool(tmp_path)
+    assert await drain(again) == [*kept, a_comment(99)]
+    await again.close()
+
+
+async def test_one_process_has_it(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    with pytest.raises(SpoolInUse, match="folder of its own"):
+        open_spool(tmp_path)
+    await spool.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await spool.append([a_comment(1)])
+    await open_spool(tmp_path).close()

@@ -1,0 +1,412 @@
+"""SpooledStore: accepts while the store is away, and brings everything to it afterwards"""
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from history.core.ids import parse_id
+from history.core.model import Comment
+from history.opening import open_store
+from history.spool.files import Spool, SpoolFull
+from history.spool.store import SpooledStore, SpoolSettings
+from history.store import Store, StoreUnavailable
+from tests.history.comments import a_comment, comments_every
+from tests.history.told import Told
+from tests.waiting import eventually
+
+SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
+
+
+class FaultyStore:
+    """A real store that can be cut off, or stuck for a while. Honest faults of disks and networks have more shades."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+        self.stuck = False
+        self.refuses = False
+        """writes, and only these"""
+        self.appends = 0
+        self.checks = 0
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        self.appends += 1
+        await self._fault()
+        if self.refuses:
+            raise StoreUnavailable("writes are refused by the test")
+        await self._store.append(comments)
+
+    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        await self._fault()
+        return await self._store.older(video_id, before, limit)
+
+    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        await self._fault()
+        return await self._store.newer(video_id, after, limit)
+
+    async def check(self) -> None:
+        self.checks += 1
+        await self._fault()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _fault(self) -> None:
+        await eventually(lambda: not self.stuck)
+        if self.away:
+            raise StoreUnavailable("cut off by the test")
+
+
+class SlowToWarmUp(FaultyStore):
+    """Its first writes after an outage take their time, as those of a store that was just started."""
+
+    def __init__(self, store: Store, slow_writes: int) -> None:
+        super().__init__(store)
+        self._slow_writes = slow_writes
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        await super().append(comments)
+        if self._slow_writes:
+            self._slow_writes -= 1
+            await asyncio.sleep(SETTINGS.slow_ms / 1000)  # longer than half of it, whatever else the machine does
+
+
+class Parts:
+    def __init__(self, inner: Store, path: Path, bytes_max: int = 100_000) -> None:
+        self.inner = FaultyStore(inner)
+        self.told = Told()
+        self.spool = Spool.open(path / "spool", bytes_max=bytes_max, segment_bytes_max=1_000)
+        self.store = SpooledStore(self.inner, self.spool, self.told, SETTINGS)
+        self.draining = asyncio.create_task(self.store.drain())
+
+    async def close(self) -> None:
+        self.draining.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.draining
+        await self.store.close()
+
+
+@pytest.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    yield parts
+    await parts.close()
+
+
+async def test_a_store_that_answers_needs_no_spool(parts: Parts) -> None:
+    await parts.store.append([a_comment(1)])
+    await parts.store.append([])
+    assert parts.spool.is_empty
+    assert await parts.store.older("video", None, 9) == await parts.store.newer("video", 0, 9) == [a_comment(1)]
+    assert (parts.told.hidden, parts.told.shown) == ([], 0)
+
+
+async def test_what_came_while_it_was_away_is_in_the_store_afterwards(parts: Parts) -> None:
+    comments = comments_every(10, 50, "video")
+    await parts.store.append(comments[:5])
+    parts.inner.away = True
+    with capture_logs() as lines:
+        for comment in comments[5:]:
+            await parts.store.append([comment])
+        await parts.store.check()  # comments are accepted
+        facts = parts.store.statistics()
+        assert (facts.away, facts.spool.comments) == (True, 45)
+        parts.inner.away = False
+        await asyncio.wait_for(parts.store.wait_drained(), 10)
+    assert [line["event"] for line in lines] == ["spooling", "store_answers_again", "spool_drained"]
+    assert parts.told.hidden[0] == comments[5].id
+    assert parts.told.shown == 1
+    assert await parts.inner.newer("video", 0, 100) == comments
+    facts = parts.store.statistics()
+    assert (facts.away, facts.drained, facts.spool.bytes) == (False, 45, 0)
+
+
+async def test_authors_do_not_wait_for_a_store_that_warms_up(tmp_path: Path) -> None:
+    inner = SlowToWarmUp(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), slow_writes=3)
+    inner.away = True
+    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=10_000)
+    store = SpooledStore(inner, spool, Told(), SETTINGS)
+    comments = comments_every(10, 50, "video")
+    await store.append(comments[:49])  # seven batches
+    inner.away = False
+    draining = asyncio.create_task(store.drain())
+    await eventually(lambda: inner._slow_writes == 1)  # the second write is done, or about to be
+    assert store.is_away
+    appends = inner.appends
+    await store.append(comments[49:])
+    assert inner.appends <= appends + 1  # it was spooled; at most the drain's next write came between
+    await asyncio.wait_for(store.wait_drained(), 10)
+    assert not store.is_away
+    assert await inner.newer("video", 0, 100) == comments
+    draining.cancel()
+    await store.close()
+
+
+async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
+    comments = comments_every(10, 20, "video")
+    parts.inner.away = True
+    await parts.store.append(comments[10:])
+    assert await parts.store.older("video", None, 5) == comments[:14:-1]
+    with pytest.raises(StoreUnavailable):  # the spool alone can't say what is before
+        await parts.store.older("video", None, 11)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.newer("video", 0, 5)
+    with pytest.raises(StoreUnavailable):  # between these two the store may have some
+        await parts.store.newer("video", comments[9].id, 5)
+    assert await parts.store.newer("video", comments[10].id, 5) == comments[11:16]
+    assert await parts.store.newer("video", comments[19].id, 5) == []
+    parts.draining.cancel()
+    parts.inner.away = False
+    await parts.inner.append(comments[:12])  # two of them were already drained
+    assert await parts.store.older("video", None, 30) == comments[::-1]
+    assert await parts.store.newer("video", comments[5].id, 9) == comments[6:15]
+    parts.store.forget("video", [comments[19].id])
+    assert await parts.store.older("video", None, 1) == [comments[18]]
+
+
+async def test_the_spool_alone_answers_for_nothing_that_only_the_store_has(parts: Parts) -> None:
+    """Spooled, stored, and spooled again, with the first ones still in the spool"""
+    parts.draining.cancel()
+    early, between, late = (comments_every(10, 30, "video")[begin : begin + 10] for begin in (0, 10, 20))
+    parts.inner.away = True
+    await parts.store.append(early)
+    parts.inner.away = False
+    parts.store._back()  # the drain's first writes were quick
+    await parts.store.append(between)
+    parts.inner.away = True
+    await parts.store.append(late)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.newer("video", early[5].id, 5)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 11)
+    assert await parts.store.newer("video", late[0].id, 5) == late[1:6]
+    assert await parts.store.older("video", None, 10) == late[::-1]
+
+
+async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts) -> None:
+    comments = comments_every(10, 40, "video")
+    parts.inner.away = True
+    await parts.store.append(comments[20:30])
+    await parts.store.append(comments[:10])  # in a segment of its own
+    parts.draining.cancel()
+    parts.inner.away = False
+    await parts.store._drain_segment()
+    assert parts.store.statistics().drained == 10
+    parts.inner.away = True
+    parts.store.gone(StoreUnavailable("cut off by the test"))
+    with pytest.raises(StoreUnavailable):
+        await parts.store.newer("video", comments[0].id, 5)
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 5)
+    await parts.store.append(comments[30:])
+    assert await parts.store.older("video", None, 5) == comments[:34:-1]
+
+
+async def test_what_a_former_process_left_answers_for_nothing(parts: Parts, tmp_path: Path) -> None:
+    """That process may have stored others between."""
+    comments = comments_every(10, 20, "video")
+    parts.inner.away = True
+    await parts.store.append(comments[:10])
+    await parts.close()
+    again = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    again.inner.away = True
+    again.store.gone(StoreUnavailable("cut off by the test"))
+    with pytest.raises(StoreUnavailable):
+        await again.store.newer("video", comments[0].id, 5)
+    await again.store.append(comments[10:])
+    assert await again.store.newer("video", comments[10].id, 5) == comments[11:16]
+    await again.close()
+
+
+async def test_a_read_that_fails_before_the_store_counts_as_away_is_not_answered(parts: Parts) -> None:
+    """Or it would be taken for all there is, and kept for long."""
+    comments = comments_every(10, 10, "video")
+    parts.inner.away = True
+    await parts.store.append(comments)
+    parts.draining.cancel()
+    parts.store._back()
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 5)
+    parts.store.gone(StoreUnavailable("cut off by the test"))
+    assert await parts.store.older("video", None, 5) == comments[:4:-1]
+
+
+async def test_the_first_probe_is_the_drain_of_what_could_not_be_written(parts: Parts) -> None:
+    """And no check, which may find a store well that takes no writes."""
+    await eventually(lambda: parts.inner.checks == 1)
+    parts.inner.refuses = True
+    disk = threading.Event()
+    parts.spool._thread.submit(disk.wait)  # what is to be spooled waits
+    appending = asyncio.create_task(parts.store.append([a_comment(1)]))
+    try:
+        await eventually(lambda: parts.store.is_away)
+        for _ in range(100):
+            await asyncio.sleep(0)  # lets the drain run, if it is awake
+        assert (parts.inner.checks, parts.store.is_away) == (1, True)
+    finally:
+        disk.set()
+    await appending
+    await eventually(lambda: parts.inner.appends > 1)
+    assert parts.inner.checks == 1
+    parts.inner.refuses = False
+    await asyncio.wait_for(parts.store.wait_drained(), 10)
+
+
+async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:
+    parts.inner.stuck = True
+    await parts.store.append([a_comment(1)])
+    appends = parts.inner.appends
+    for n in range(2, 20):
+        await parts.store.append([a_comment(n)])
+    assert parts.inner.appends <= appends + 1  # the drain's
+    with pytest.raises(StoreUnavailable):  # within slow_ms
+        await parts.store.older("video", None, 100)
+
+
+async def test_a_check_finds_out_that_the_store_has_gone(parts: Parts) -> None:
+    await eventually(lambda: parts.store._asked)
+    await parts.store.check()
+    parts.inner.stuck = True
+    await parts.store.check()  # within slow_ms: from now on the spool takes comments
+    assert parts.store.is_away
+    parts.inner.stuck = False
+    await eventually(lambda: not parts.store.is_away)
+
+
+async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
+    await eventually(lambda: parts.store._asked)
+    checks = parts.inner.checks
+    parts.inner.stuck = True
+    impatient = asyncio.create_task(parts.store.check())
+    await eventually(lambda: parts.inner.checks == checks + 1)
+    others = [asyncio.create_task(parts.store.check()) for _ in range(100)]
+    await asyncio.sleep(0)
+    impatient.cancel()  # the others have their answer all the same
+    await asyncio.gather(*others)
+    assert parts.store.is_away
+    assert all(not other.cancelled() for other in others)
+
+
+async def test_a_check_serves_those_who_ask_soon_after(tmp_path: Path) -> None:
+    inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
+    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
+    store = SpooledStore(inner, spool, Told(), replace(SETTINGS, check_ms=60_000))
+    for _ in range(100):
+        await store.check()
+    assert inner.checks == 1
+    await store.close()
+
+
+async def test_it_closes_while_it_is_checked(parts: Parts) -> None:
+    await eventually(lambda: parts.store._asked)
+    parts.inner.stuck = True
+    checks = parts.inner.checks
+    checking = asyncio.create_task(parts.store.check())
+    await eventually(lambda: parts.inner.checks == checks + 1)
+    await parts.store.close()
+    with pytest.raises(asyncio.CancelledError):
+        await checking
+
+
+async def test_a_start_without_the_store_is_ready_once_that_is_known(tmp_path: Path) -> None:
+    inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
+    inner.away = True
+    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
+    store = SpooledStore(inner, spool, Told(), SETTINGS)
+    with pytest.raises(StoreUnavailable):  # it may just be opening
+        await store.check()
+    assert not store.is_away
+    draining = asyncio.create_task(store.drain())
+    await eventually(lambda: store.is_away)
+    await store.check()
+    draining.cancel()
+    await store.close()
+
+
+async def test_full_means_refused(tmp_path: Path) -> None:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path, bytes_max=2_000)
+    parts.inner.away = True
+    accepted: list[int] = []
+    with suppress(SpoolFull):
+        for n in range(1, 1_000):
+            await parts.store.append([a_comment(n)])
+            accepted.append(n)
+    assert 0 < len(accepted) < 100
+    with pytest.raises(StoreUnavailable):
+        await parts.store.check()
+    parts.inner.away = False
+    await asyncio.wait_for(parts.store.wait_drained(), 10)
+    await parts.store.append([a_comment(1_000)])
+    assert [each.id for each in await parts.inner.newer("video", 0, 1_000)] == [*accepted, 1_000]
+    await parts.close()
+
+
+async def test_it_is_probed_when_there_is_nothing_to_drain(tmp_path: Path) -> None:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path, bytes_max=0)
+    parts.inner.away = True
+    with pytest.raises(SpoolFull):
+        await parts.store.append([a_comment(1)])
+    parts.inner.away = False
+    await eventually(lambda: not parts.store.statistics().away)
+    await parts.store.append([a_comment(1)])
+    await parts.close()
+
+
+async def test_what_a_former_process_left_is_hidden_until_it_is_drained(parts: Parts, tmp_path: Path) -> None:
+    parts.inner.away = True
+    await parts.store.append([a_comment(7), a_comment(5)])
+    await parts.close()
+    again = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    assert again.told.hidden == [5]
+    again.draining.cancel()
+    again.draining = asyncio.create_task(again.store.drain())
+    await eventually(lambda: again.told.shown == 1)
+    assert [each.id for each in await again.inner.newer("video", 0, 9)] == [5, 7]
+    await again.close()
+
+
+SPOOLING = """
+import asyncio, sys
+from pathlib import Path
+from history.spool.files import Spool
+from history.core.ids import format_id
+from tests.history.comments import a_comment
+
+async def main():
+    spool = Spool.open(Path(sys.argv[1]), bytes_max=10**8, segment_bytes_max=65_536)
+    for n in range(1, 10**9, 10):
+        await spool.append([a_comment(n + k, "video", "x" * (n % 300)) for k in range(10)])
+        print(format_id(n + 9), flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(parts: Parts, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SPOOLING, str(folder), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    for _ in range(150):
+        acknowledged = await process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    rest, _ = await process.communicate()
+    *_, acknowledged = [acknowledged, *(line for line in rest.splitlines() if len(line) == 16)]
+    spool = Spool.open(folder, bytes_max=10**8, segment_bytes_max=65_536)
+    store = SpooledStore(parts.inner, spool, parts.told, SETTINGS)
+    draining = asyncio.create_task(store.drain())
+    await asyncio.wait_for(store.wait_drained(), 30)
+    draining.cancel()
+    stored = [each.id for each in await parts.inner.newer("video", 0, 1_000_000)]
+    assert stored == list(range(1, len(stored) + 1))
+    assert len(stored) >= parse_id(acknowledged.decode().strip())
+    await spool.close()

@@ -1,0 +1,47 @@
+"""What the threads around a SQLite file promise, beside the contracts that stand on it"""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from history.config import StoreSettings
+from history.sqlite.file import WriteFile
+from history.store import StoreUnavailable
+
+
+async def synchronous(file: WriteFile) -> int:
+    return await file._write(lambda open_file: int(open_file.execute("PRAGMA synchronous").fetchone()[0]))
+
+
+async def test_only_what_may_wait_is_not_fsynced(tmp_path: Path) -> None:
+    file = WriteFile(tmp_path / "file", StoreSettings())
+    assert await synchronous(file) == 2  # FULL
+    inside = await file._write(lambda open_file: open_file.execute("PRAGMA synchronous").fetchone(), synced=False)
+    assert inside == (1,)  # NORMAL
+    assert await synchronous(file) == 2
+    await file.close()
+
+
+@pytest.mark.parametrize("synced", [True, False])
+async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, synced: bool) -> None:
+    file = WriteFile(tmp_path / "file", StoreSettings())
+
+    def half(open_file: sqlite3.Connection) -> None:
+        open_file.execute("INSERT INTO nodes VALUES (1, 'a', 'a', 1)")
+        raise sqlite3.OperationalError("broken by the test")
+
+    with pytest.raises(StoreUnavailable, match="broken by the test"):
+        await file._write(half, synced=synced)
+    assert await file._query("SELECT * FROM nodes", ()) == []
+    assert await synchronous(file) == 2
+    await file.close()
+
+
+async def test_what_is_erased_is_overwritten(tmp_path: Path) -> None:
+    file = WriteFile(tmp_path / "file", StoreSettings())
+    word = "a-word-that-stands-nowhere-else"
+    await file._write(lambda open_file: open_file.execute("INSERT INTO nodes VALUES (1, ?, 'a', 1)", (word,)).rowcount)
+    await file._write(lambda open_file: open_file.execute("DELETE FROM nodes").rowcount)
+    await file.close()  # folds the log back
+    assert word.encode() not in (tmp_path / "file").read_bytes()

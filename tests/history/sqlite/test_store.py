@@ -1,0 +1,167 @@
+"""SqliteStore keeps the contract, survives kill -9, and turns every fault of the file into StoreUnavailable."""
+
+import asyncio
+import itertools
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from history.config import StoreSettings
+from history.core.ids import parse_id
+from history.opening import open_reader, open_store
+from history.sqlite.store import NEWER, OLDER, SqliteStore
+from history.store import Store, StoreUnavailable
+from tests.history.comments import a_comment, comments_every
+from tests.history.contract import StoreContract, read_on, video
+from tests.history.programs import program
+
+__all__ = ["video"]
+
+
+@pytest.fixture(scope="module")
+def new_url(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    folder = tmp_path_factory.mktemp("sqlite")
+    numbers = itertools.count()
+    return lambda: f"sqlite:{folder}/a folder #{next(numbers)}?/comments.sqlite"
+
+
+@pytest.fixture(scope="module")
+def url(new_url: Callable[[], str]) -> str:
+    return new_url()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def store(url: str) -> AsyncIterator[Store]:
+    store = await open_store(url)
+    yield store
+    await store.close()
+
+
+class TestSqliteContract(StoreContract):
+    pass
+
+
+async def test_acknowledged_comments_survive_kill_9(tmp_path: Path) -> None:
+    url = f"sqlite:{tmp_path}/comments.sqlite"
+    acknowledged: list[int] = []
+    async with program("write", url, "video", "1000000") as writer:
+        assert writer.stdout is not None
+        async for line in writer.stdout:
+            acknowledged.append(parse_id(line.strip().decode()))
+            if len(acknowledged) == 200:
+                writer.kill()
+    assert len(acknowledged) >= 200
+    reader = await open_reader(url)
+    stored = [comment.id for comment in await reader.newer("video", 0, len(acknowledged) + 10)]
+    assert stored[: len(acknowledged)] == acknowledged  # one more may be stored that nobody was told of
+    await reader.close()
+
+
+async def test_commits_are_fsynced(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "comments.sqlite", StoreSettings())
+    file = store._connection._file
+    assert file is not None
+    assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert file.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    await store.close()
+
+
+async def test_a_page_is_one_descent_of_the_tree(tmp_path: Path) -> None:
+    """So its cost doesn't depend on its depth."""
+    store = await SqliteStore.open(tmp_path / "comments.sqlite", StoreSettings())
+    for query in (OLDER, NEWER):
+        with closing(sqlite3.connect(tmp_path / "comments.sqlite")) as file:
+            ((*_, plan),) = file.execute(f"EXPLAIN QUERY PLAN {query}", ("video", 1, 10)).fetchall()
+        assert plan.startswith("SEARCH comments USING PRIMARY KEY (video_id=? AND id")
+    await store.close()
+
+
+@pytest.mark.parametrize("make_unusable", ["is a folder", "is no database", "lies under a file", "is newer"])
+async def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, make_unusable: str) -> None:
+    path = tmp_path / "comments.sqlite"
+    if make_unusable == "is a folder":
+        path.mkdir()
+    elif make_unusable == "is no database":
+        path.write_bytes(b"no database" * 1000)
+    elif make_unusable == "lies under a file":
+        path.touch()
+        path = path / "comments.sqlite"
+    else:
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreUnavailable, match=r"comments\.sqlite: "):
+        await open_store(f"sqlite:{path}")
+    reader = await open_reader(f"sqlite:{path}")
+    with pytest.raises(StoreUnavailable, match=r"comments\.sqlite: "):
+        await reader.older("video", None, 1)
+    with pytest.raises(StoreUnavailable):
+        await reader.check()
+    await reader.close()
+
+
+async def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
+    """SQLite's own limit on the file's size stands for the disk's: the same error, but without the torn bytes."""
+    store = await SqliteStore.open(tmp_path / "comments.sqlite", StoreSettings())
+    comments = comments_every(10, 5000, "video")
+    await store.append(comments[:1])
+    assert store._connection._file is not None
+    store._connection._file.execute("PRAGMA max_page_count = 10")
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.append(comments)
+    assert await store.newer("video", 0, 10) == comments[:1]
+    await store.append(comments)
+    assert await read_on(store, "video", 1000) == comments
+    await store.close()
+
+
+async def test_another_writer_that_holds_the_file_too_long(tmp_path: Path) -> None:
+    path = tmp_path / "comments.sqlite"
+    store = await SqliteStore.open(path, StoreSettings(sqlite_busy_timeout_ms=50))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await store.append([a_comment(1)])
+        assert await store.older("video", None, 10) == []  # readers don't wait
+        other.execute("ROLLBACK")
+    await store.append([a_comment(1)])
+    assert await store.older("video", None, 10) == [a_comment(1)]
+    await store.close()
+
+
+async def test_a_deleted_file_is_made_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    url = f"sqlite:{folder}/comments.sqlite"
+    store, reader = await open_store(url), await open_reader(url)
+    await store.append([a_comment(1)])
+    assert await reader.older("video", None, 10) == [a_comment(1)]
+    shutil.rmtree(folder)
+    assert await reader.older("video", None, 10) == []
+    await store.append([a_comment(2)])
+    assert await reader.older("video", None, 10) == [a_comment(2)]
+    await store.close()
+    await reader.close()
+
+
+async def test_closed_is_unavailable(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/comments.sqlite")
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.append([a_comment(1)])
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.older("video", None, 1)
+
+
+async def test_a_cancelled_append_leaves_the_store_usable(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/comments.sqlite")
+    appending = asyncio.create_task(store.append(comments_every(1, 1000, "video")))
+    await asyncio.sleep(0)
+    appending.cancel()
+    await asyncio.wait([appending])
+    await store.append([a_comment(1)])
+    assert await store.newer("video", 0, 1) == [a_comment(1)]
+    await store.close()

@@ -97,7 +97,7 @@ def make_plan(
             names = ("--tls-cert", "--tls-key", "--tls-ca")
             files = tls_files(tls, CERTIFICATES[role])
             flags += [word for pair in zip(names, files, strict=True) for word in pair] + ["--tls-required", "true"]
-        module = {"door": "rms.door.__main__"}.get(role, role.replace("-", "_"))
+        module = {"door": "rms.door"}.get(role, role.replace("-", "_"))
         # -P: a folder with a service's name where the caller stands is not ours.
         return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)), tls)
 

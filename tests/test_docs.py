@@ -24,7 +24,7 @@ SOURCE_ROOMS = tuple(room for room in ROOMS if room != "tests")
 SERVICES: dict[str, type[Settings]] = {
     "dispatcher": dispatcher.config.Config,
     "rms": rms.config.RmsSettings,
-    "rms.door.__main__": rms.config.DoorSettings,
+    "rms.door": rms.config.DoorSettings,
     "comment_service": comment_service.config.Config,
 }
 

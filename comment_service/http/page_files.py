@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-PAGE_DIR = Path(__file__).parent / "page"
+PAGE_DIR = Path(__file__).parent.parent / "page"
 
 HEADERS = {
     "content-security-policy": (

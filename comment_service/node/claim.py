@@ -1,6 +1,7 @@
 """One node number, one process: kept apart by a row with a lease in the store that all share.
 
-A node number is a part of each id (history/core/ids.py): two processes with the same one could give one id to two comments.
+A node number is a part of each id (history/core/ids.py): two processes with the same one could give one id to two
+comments.
 The row belongs to a holder, a random word that stands in the state folder: a process that was killed finds it there and
 goes on at once; anybody else is refused until the lease has ended.
 

@@ -39,8 +39,8 @@ class Author(msgspec.Struct, frozen=True, gc=False):
 
 
 class Comment(msgspec.Struct, frozen=True, gc=False):
-    """A comment as it was accepted. `id` is 64-bit and time-ordered (see history/core/ids.py). A Struct, for there are many
-    of them: made ten times as fast as a frozen dataclass, and the collector of cycles doesn't look at it."""
+    """A comment as it was accepted. `id` is 64-bit and time-ordered (see history/core/ids.py). A Struct, for there are
+    many of them: made ten times as fast as a frozen dataclass, and the collector of cycles doesn't look at it."""
 
     id: int
     video_id: str

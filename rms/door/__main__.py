@@ -1,4 +1,4 @@
-"""python -m rms.door.__main__: one port for all RMS processes of a host.
+"""python -m rms.door: one port for all RMS processes of a host.
 
 It does the handshake, asks a dispatcher which node takes the viewer, and hands the socket itself to that node's process
 over a Unix socket. From then on the door has no part in it: nothing is proxied. So a viewer's URL survives the death of

@@ -17,7 +17,7 @@ def test_numbers_that_hang_on_each_other() -> None:
 
 
 def test_the_schema_keeps_what_can_be_asked_for() -> None:
-    schema = Path(history.config.__file__).with_name("schema.cql").read_text()
+    schema = (Path(history.config.__file__).with_name("cassandra") / "schema.cql").read_text()
     assert f"default_time_to_live = {TOLD_SINCE_MS_MAX // 1000} " in schema
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from tests.rms.test_main import log_line, process
 
-MODULES = ("rms", "rms.door.__main__")
+MODULES = ("rms", "rms.door")
 
 
-@pytest.mark.parametrize(("module", "ready"), [("rms", "rms ready"), ("rms.door.__main__", "door ready")])
+@pytest.mark.parametrize(("module", "ready"), [("rms", "rms ready"), ("rms.door", "door ready")])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_cleanly(module: str, ready: str, number: signal.Signals, tmp_path: Path) -> None:
     more = ("--store", f"sqlite:{tmp_path / 'none.db'}") if module == "rms" else ("--sockets", str(tmp_path))

@@ -85,7 +85,7 @@ async def test_what_arrived_meanwhile_goes_together(start: Start, dispatcher: Fa
 
 
 async def test_late_answers_make_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
-    dispatcher.operators.answers = False
+    dispatcher.answers = False
     running = start(dispatcher.address, batch=1000, pace_after=0)
     for comment_id in range(1, 201):
         running.put(comment_id)
@@ -105,7 +105,7 @@ async def test_one_replica_is_preferred(start: Start, dispatcher: FakeDispatcher
 
 async def test_a_broken_stream_loses_nothing(start: Start, dispatcher: FakeDispatcher) -> None:
     async with fake_dispatcher() as other:
-        dispatcher.operators.answers = other.answers = False
+        dispatcher.answers = other.answers = False
         running = start(dispatcher.address, other.address)
         running.put(1, 2)
         await eventually(lambda: dispatcher.published == [1, 2] or other.published == [1, 2])
@@ -120,11 +120,11 @@ async def test_a_broken_stream_loses_nothing(start: Start, dispatcher: FakeDispa
 
 async def test_a_batch_without_an_answer_goes_to_the_next_replica(start: Start, dispatcher: FakeDispatcher) -> None:
     async with fake_dispatcher() as other:
-        dispatcher.operators.answers = other.answers = False
+        dispatcher.answers = other.answers = False
         running = start(dispatcher.address, other.address, ack_timeout_ms=50)
         running.put(1)
         await eventually(lambda: bool(dispatcher.published and other.published))
-        dispatcher.operators.answers = other.answers = True
+        dispatcher.answers = other.answers = True
         await running.wait_published()
 
 
@@ -177,11 +177,11 @@ async def test_a_replica_that_fails_at_once_is_not_asked_without_pause(
 
 async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -> None:
     running = start(dispatcher.address)
-    dispatcher.operators.answers = False
+    dispatcher.answers = False
     running.put(5)
     running.publisher.begin(9)
     await eventually(lambda: running.watermark.read() == Saved(5, clean=False))
-    dispatcher.operators.answers = True
+    dispatcher.answers = True
     dispatcher.cut()
     await eventually(lambda: running.watermark.read() == Saved(9, clean=False))
     running.publisher.forget(9)

@@ -1,4 +1,5 @@
-"""dispatcher/streams/publisher.py: a batch is answered when all are done with it, and the stream ends once, for one reason."""
+"""dispatcher/streams/publisher.py: a batch is answered when all are done with it, and the stream ends
+once, for one reason."""
 
 import asyncio
 

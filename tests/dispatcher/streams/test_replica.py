@@ -1,4 +1,5 @@
-"""dispatcher/streams/replica.py: what is decided and carried out in one go, without a network, by the test's own clock."""
+"""dispatcher/streams/replica.py: what is decided and carried out in one go, without a network, by the
+test's own clock."""
 
 import pytest
 

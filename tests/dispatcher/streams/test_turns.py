@@ -1,4 +1,5 @@
-"""dispatcher/streams/turns.py: a few at once, in order, and who keeps its turn for too long loses it to those who wait."""
+"""dispatcher/streams/turns.py: a few at once, in order, and who keeps its turn for too long loses it to those
+who wait."""
 
 import asyncio
 

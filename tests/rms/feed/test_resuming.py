@@ -1,4 +1,5 @@
-"""rms/feed/resuming.py: whatever is cut, late, doubled, trimmed or elsewhere, who comes back gets every comment once."""
+"""rms/feed/resuming.py: whatever is cut, late, doubled, trimmed or elsewhere, who comes back gets every comment
+once."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The house rules: who may import whom, and what the cores must not touch."""
+"""The house rules: who may import whom, what the cores must not touch, and who knows HTTP, gRPC, a driver or a clock."""
 
 import ast
 import sys
@@ -9,11 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("proto", "dispatcher", "rms", "comment_service", "history", "tests", "scripts")
+SERVICES = ("dispatcher", "rms", "comment_service")
 
-# room -> the rooms that it may import, beside itself
+# room -> what it may import beside itself: a room, or a single module of one
 ARROWS = {
     "proto": set(),
-    "history": set(),
+    "history": {"proto.tasks"},
     "dispatcher": {"proto"},
     "rms": {"proto", "history"},
     "comment_service": {"proto", "history"},
@@ -21,55 +22,90 @@ ARROWS = {
     "tests": set(ROOMS),
 }
 
-# The cores decide and touch nothing that waits: `now` and everything else comes in as an argument.
-CORES = (
-    "rms/videos/request.py",
-    "rms/feed/byte_log.py",
-    "rms/feed/editions.py",
-    "rms/feed/feed.py",
-    "rms/feed/gaps.py",
-    "rms/feed/seen_ids.py",
-    "rms/feed/sse.py",
-    "rms/feed/position.py",
-    "rms/feed/resuming.py",
-    "dispatcher/core/errors.py",
-    "dispatcher/core/interests.py",
-    "dispatcher/core/recent.py",
-    "dispatcher/core/missed.py",
-    "dispatcher/core/node.py",
-    "dispatcher/core/registry.py",
-    "dispatcher/core/seating.py",
-    "dispatcher/core/life.py",
-    "dispatcher/core/views.py",
-    "dispatcher/core/placement.py",
-    "comment_service/core/admission.py",
-    "comment_service/core/body.py",
-    "comment_service/core/errors.py",
-    "comment_service/core/identity.py",
-    "comment_service/core/outbox.py",
-    "comment_service/core/video_body.py",
-    "comment_service/core/visible.py",
-    "history/core/runs.py",
-    "history/core/commit_adopt.py",
-    "history/core/ids.py",
-    "history/core/model.py",
-    "history/core/video.py",
-    "history/core/spool_format.py",
-    "history/core/spooled_comments.py",
-)
+# room -> its folders and files, from the top floor to the ground. Each imports only from the floors below its own.
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "dispatcher": (
+        ("__main__", "cli"),
+        ("server",),
+        ("servicer",),
+        ("operators",),
+        ("streams",),
+        ("checks",),
+        ("config",),
+        ("core",),
+        ("clocks",),
+    ),
+    "rms": (
+        ("__main__",),
+        ("door",),
+        ("http",),
+        ("metrics",),
+        ("videos",),
+        ("sending", "upstream"),
+        ("config",),
+        ("feed",),
+        ("clocks",),
+    ),
+    "comment_service": (
+        ("__main__",),
+        ("service",),
+        ("config", "metrics"),
+        ("http", "node"),
+        ("write",),
+        ("publish", "videos", "erase"),
+        ("core",),
+        ("clocks",),
+    ),
+    "history": (
+        ("opening",),
+        ("cache", "cassandra", "spool", "sqlite"),
+        ("group_commit",),
+        ("config", "store"),
+        ("core",),
+        ("clocks",),
+    ),
+}
+
+# Pure folders decide and touch nothing that waits: `now_ms` and everything else comes in as an argument.
+PURE_FOLDERS = ("rms/feed", "dispatcher/core", "comment_service/core", "history/core")
 PURE = {
     *("__future__", "abc", "array", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib"),
-    *("heapq", "itertools", "math", "operator", "re", "struct", "types", "typing", "unicodedata", "zlib"),
+    *("heapq", "hmac", "itertools", "math", "operator", "re", "struct", "types", "typing", "unicodedata", "zlib"),
     "msgspec",  # encodes and checks; waits for nothing
 }
+
+# library -> the only folders and files of the services, of history and of proto that import it
+KNOWN_TO = {
+    "starlette": ("proto/http", "comment_service/http", "rms/http"),
+    "uvicorn": ("proto/http", "comment_service/http", "rms/http"),
+    "httptools": ("proto/http",),
+    "proto.http": ("proto/http", "comment_service/http", "rms/http"),
+    "cassandra": ("history/cassandra",),
+    "sqlite3": ("history/sqlite",),
+    "grpc": (
+        *("proto/channel.py", "proto/replicas.py"),
+        *("dispatcher/servicer.py", "dispatcher/server.py", "dispatcher/streams", "dispatcher/cli"),
+        *("rms/upstream", "rms/door", "comment_service/publish"),
+    ),
+    "time": tuple(f"{room}/clocks.py" for room in (*SERVICES, "history")),
+}
+
+BEGINS_A_TASK = {"create_task", "ensure_future", "run_coroutine_threadsafe"}
+
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
 
 
 def sources(room: str) -> Iterator[Path]:
     return (path for path in sorted((ROOT / room).rglob("*.py")) if "_pb2" not in path.name)
 
 
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
 def imports(path: Path) -> Iterator[str]:
-    """Every module that the file imports, wherever in the file"""
+    """Every module that the file imports, wherever in the file. `from a import b` gives a.b as well, as b may be one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -77,50 +113,121 @@ def imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path}: relative import; write the whole name"
             assert node.module is not None
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def existing_cores() -> list[str]:
-    return [core for core in CORES if (ROOT / core).exists()]
+def within(module: str, places: set[str]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def lies_in(path: Path, places: tuple[str, ...]) -> bool:
+    name = name_of(path)
+    return any(name == place or name.startswith(f"{place}/") for place in places)
+
+
+def folders(room: str) -> Iterator[Path]:
+    return (path.parent for path in sources(room) if path.name == "__init__.py")
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_rooms_import_along_the_arrows(room: str) -> None:
+    allowed = {room} | ARROWS[room]
     for path in sources(room):
-        rooms = {name.partition(".")[0] for name in imports(path)} & set(ROOMS)
-        forbidden = rooms - ARROWS[room] - {room}
-        assert not forbidden, f"{path.relative_to(ROOT)} imports {forbidden}; {room} may import {ARROWS[room]}"
-
-
-@pytest.mark.parametrize("core", existing_cores())
-def test_cores_touch_nothing_that_waits(core: str) -> None:
-    path = ROOT / core
-    cores = {other.removesuffix(".py").replace("/", ".") for other in CORES}
-    for name in imports(path):
-        top = name.partition(".")[0]
-        assert top in PURE or name in cores, f"{core} imports {name}: a core has no clock, no socket, no log, no driver"
-    for node in ast.walk(ast.parse(path.read_text())):
-        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), f"{core}:{node.lineno} waits"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in ("open", "print", "input"), f"{core}:{node.lineno} calls {node.func.id}"
-
-
-def test_history_and_dispatcher_know_no_http() -> None:
-    for room in ("history", "dispatcher"):
-        for path in sources(room):
-            for name in imports(path):
-                assert name.partition(".")[0] not in ("starlette", "uvicorn", "aiohttp"), f"{path} knows HTTP"
-                assert name != "proto.http", f"{path} knows HTTP"
-    for path in sources("history"):
         for name in imports(path):
-            assert name.partition(".")[0] != "grpc", f"{path} knows gRPC"
+            if name.partition(".")[0] in ROOMS and name not in ROOMS:
+                assert within(name, allowed) or any(place.startswith(f"{name}.") for place in allowed), (
+                    f"{name_of(path)} imports {name}; {room} may import {sorted(allowed)}"
+                )
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_folders_import_only_from_the_floors_below(room: str) -> None:
+    floor_of = {unit: number for number, floor in enumerate(FLOORS[room]) for unit in floor}
+    for path in sources(room):
+        unit = path.relative_to(ROOT / room).parts[0].removesuffix(".py")
+        if unit == "__init__":
+            continue
+        assert unit in floor_of, f"{name_of(path)} stands on no floor of FLOORS[{room!r}]"
+        for name in imports(path):
+            other = (name.split(".") + [""])[1]
+            if name.startswith(f"{room}.") and other in floor_of and other != unit:
+                assert floor_of[other] > floor_of[unit], f"{name_of(path)} imports {name}, which isn't below it"
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_every_floor_is_there(room: str) -> None:
+    for unit in (unit for floor in FLOORS[room] for unit in floor):
+        assert (ROOT / room / unit).is_dir() or (ROOT / room / f"{unit}.py").exists(), f"there is no {room}/{unit}"
+
+
+@pytest.mark.parametrize("folder", PURE_FOLDERS)
+def test_pure_folders_touch_nothing_that_waits(folder: str) -> None:
+    pure = {place.replace("/", ".") for place in PURE_FOLDERS}
+    for path in sources(folder):
+        for name in imports(path):
+            assert name.partition(".")[0] in PURE or within(name, pure), (
+                f"{name_of(path)} imports {name}: a pure folder has no clock, no socket, no log, no driver"
+            )
+        for node in ast.walk(ast.parse(path.read_text())):
+            waits = isinstance(node, ast.AsyncFunctionDef | ast.Await)
+            assert not waits, f"{name_of(path)}:{getattr(node, 'lineno', 0)} waits"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("open", "print", "input"), f"{name_of(path)} calls {node.func.id}"
+
+
+@pytest.mark.parametrize("library", KNOWN_TO)
+def test_what_only_some_places_know(library: str) -> None:
+    for room in ("proto", "history", *SERVICES):
+        for path in sources(room):
+            if not lies_in(path, KNOWN_TO[library]):
+                known = [name for name in imports(path) if within(name, {library})]
+                assert not known, f"{name_of(path)} imports {library}; only {KNOWN_TO[library]} may"
+
+
+@pytest.mark.parametrize("room", ["proto", "history", *SERVICES])
+def test_tasks_are_begun_only_under_supervision(room: str) -> None:
+    for path in sources(room):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in BEGINS_A_TASK:
+                group = isinstance(node.func.value, ast.Name) and node.func.value.id == "group"  # an asyncio.TaskGroup
+                assert group or name_of(path) == "proto/tasks.py", (
+                    f"{name_of(path)}:{node.lineno} begins a task by itself: use proto/tasks.py"
+                )
 
 
 def test_only_the_standard_library_is_called_pure() -> None:
     assert PURE - {"msgspec"} <= set(sys.stdlib_module_names)
 
 
-def test_every_file_says_what_it_is_for() -> None:
-    for room in ROOMS:
-        for path in sources(room):
-            if path.name != "__init__.py":
-                assert ast.get_docstring(ast.parse(path.read_text())), f"{path.relative_to(ROOT)} has no docstring"
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_file_says_what_it_is_for(room: str) -> None:
+    for path in sources(room):
+        if path.name != "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tests"])
+def test_every_folder_says_its_purpose_in_its_first_sentence(room: str) -> None:
+    for folder in folders(room):
+        words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert words, f"{name_of(folder)}/__init__.py has no docstring"
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room != "tests"])
+def test_tests_mirror_the_folders(room: str) -> None:
+    for path in sources(f"tests/{room}"):
+        if path.name.startswith("test_"):
+            mirrored = ROOT / path.parent.relative_to(ROOT / "tests")
+            assert mirrored.is_dir(), f"{name_of(path)}: there is no folder {name_of(mirrored)}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nothing_is_too_long(room: str) -> None:
+    for path in sources(room):
+        text = path.read_text()
+        lines = text.count("\n")
+        assert lines <= FILE_LINES_MAX, f"{name_of(path)} has {lines} lines; over {FILE_LINES_MAX} it is two things"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines <= FUNCTION_LINES_MAX, f"{name_of(path)}: {node.name} has {lines} lines"

@@ -1,0 +1,86 @@
+"""The life of a service's process, from its settings to its exit code: the same for every service."""
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import structlog
+import uvloop
+
+from proto.collector import calm_collector
+from proto.logs import configure_logging
+from proto.settings import Settings
+from proto.signals import on_stop_signals
+from proto.tasks import Supervisor
+
+log = structlog.stdlib.get_logger()
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+class Service(Protocol):
+    """What a process runs"""
+
+    async def run(self) -> None:
+        """Works until `stop`. Raises what the process can't go on with."""
+
+    def stop(self) -> Awaitable[None] | None:
+        """Makes `run` return, also if something goes wrong here."""
+
+
+def run_process(
+    name: str,
+    settings: SettingsT,
+    build: Callable[[SettingsT], Awaitable[Service]],
+    cannot_start: tuple[type[Exception], ...] = (),
+) -> NoReturn:
+    """Runs the service until SIGTERM or SIGINT, and exits: 0 after a signal, 1 when it couldn't start or go on.
+
+    name: in every log line. build: called in the running loop. cannot_start: what `build` may raise beside OSError,
+    and `run` too, for a reason that a person can mend; its sentence is logged, without a traceback.
+    """
+    configure_logging(settings, name)
+    calm_collector(settings.gc_objects)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(live(settings, build, cannot_start)))
+
+
+async def live(
+    settings: SettingsT,
+    build: Callable[[SettingsT], Awaitable[Service]],
+    cannot_start: tuple[type[Exception], ...] = (),
+) -> int:
+    """As `run_process`, in a running loop. Returns the exit code."""
+    asyncio.get_running_loop().set_exception_handler(log_unhandled)
+    expected: tuple[type[Exception], ...] = (OSError, *cannot_start)
+    try:
+        service = await build(settings)
+    except expected as error:
+        log.error("can't start", listen=getattr(settings, "listen", ""), reason=str(error))
+        return 1
+    stopping = Supervisor()
+
+    async def stop() -> None:
+        ending = service.stop()
+        if inspect.isawaitable(ending):
+            await ending
+
+    on_stop_signals(lambda: stopping.spawn("stop", stop()))
+    try:
+        await service.run()
+    except cannot_start as error:
+        log.error("ended", reason=str(error))
+        return 1
+    except Exception as error:
+        log.exception("ended", reason=repr(error))
+        return 1
+    return 0
+
+
+def log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The loop's exception handler: a callback that failed, or a task whose error nobody has seen, is a line in the log
+    with its reason."""
+    error = context.get("exception")
+    log.error("unhandled error", message=context["message"], reason=repr(error), exc_info=error)

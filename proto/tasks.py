@@ -1,0 +1,132 @@
+"""Supervised tasks: one that fails is logged, and its work goes on or the process ends. None dies in silence.
+
+Everything in the services that runs beside its caller is started here; `tests/test_house.py` holds them to that. What
+to choose:
+
+- `Supervisor.keep`: work without an end, such as a beat. It is begun again when it fails.
+- `Supervisor.spawn`: work with an end that nobody waits for, such as a catch-up.
+- `shared`: one piece of work that several callers wait for, such as a read. They get its error.
+- `first_ended`: pieces of work that end together, such as the two directions of a stream. `asyncio.TaskGroup` is as
+  good where each of them ends by raising.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
+
+import structlog
+
+log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+
+Work = Coroutine[Any, Any, T]
+
+PAUSE_S_MIN = 0.1
+PAUSE_S_MAX = 10.0
+"""Between a failure and the next beginning; doubled with each failure in a row. Work that has lasted for longer than
+the longest pause begins with the shortest again."""
+
+
+class Cancelled(Exception):
+    """The work was ended by a cancellation that nobody here asked for. gRPC raises one for calls of its own."""
+
+
+class Supervisor:
+    """Owns tasks until they end or `close` ends them. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fatal: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+
+    def __len__(self) -> int:
+        """tasks that haven't ended"""
+        return len(self._tasks)
+
+    def keep(
+        self, name: str, begin: Callable[[], Work[None]], *, fatal: tuple[type[Exception], ...] = ()
+    ) -> asyncio.Task[None]:
+        """Work that has to go on: when it raises, the error is logged and `begin` is called again after a pause.
+
+        It is over when it returns. name: in the log. fatal: errors after which it must not go on; `wait_fatal` raises
+        the first one.
+        """
+        return self._start(name, self._keep(name, begin, fatal))
+
+    def spawn(self, name: str, work: Work[None]) -> asyncio.Task[None]:
+        """Work that ends by itself. Its error is logged under this name."""
+        return self._start(name, self._once(name, work))
+
+    async def wait_fatal(self) -> NoReturn:
+        """Raises the first fatal error of what is kept; waits for ever if there is none."""
+        await asyncio.shield(self._fatal)
+        raise AssertionError("unreachable")
+
+    async def close(self) -> None:
+        """Cancels all that is under way, and returns when it has ended."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, name: str, work: Work[None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _keep(self, name: str, begin: Callable[[], Work[None]], fatal: tuple[type[Exception], ...]) -> None:
+        now_s = asyncio.get_running_loop().time
+        pause_s = PAUSE_S_MIN
+        while True:
+            begun_s = now_s()
+            try:
+                await _uncancelled(begin())
+                return
+            except Exception as error:
+                if isinstance(error, fatal):
+                    if not self._fatal.done():
+                        self._fatal.set_exception(error)
+                        self._fatal.exception()  # it is told by `wait_fatal`, or by nobody: asyncio needn't complain
+                    return
+                pause_s = min(pause_s * 2, PAUSE_S_MAX) if now_s() - begun_s < PAUSE_S_MAX else PAUSE_S_MIN
+                log.exception("task failed, and is begun again", task=name, reason=repr(error), pause_s=pause_s)
+            await asyncio.sleep(pause_s)
+
+    async def _once(self, name: str, work: Work[None]) -> None:
+        try:
+            await _uncancelled(work)
+        except Exception as error:
+            log.exception("task failed", task=name, reason=repr(error))
+
+
+def shared(work: Work[T]) -> asyncio.Task[T]:
+    """A task for callers who wait for its result, behind `asyncio.shield` if there are several. Its error is theirs;
+    if none of them is left to see it, the loop's exception handler logs it."""
+    return asyncio.create_task(work)
+
+
+async def first_ended(*works: Work[None]) -> None:
+    """Runs them side by side until one has ended; the others are cancelled. Raises the error of the first in the order
+    of the arguments that has one."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _uncancelled(work: Work[None]) -> None:
+    """Raises Cancelled where a cancellation comes out of the work itself."""
+    try:
+        await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise Cancelled("a cancellation from inside") from error
+        raise

@@ -1,4 +1,4 @@
-"""The house rules: who may import whom, what the cores must not touch, and who knows HTTP, gRPC, a driver or a clock."""
+"""The house rules: who may import whom, what pure folders must not touch, and who knows HTTP, gRPC or a clock."""
 
 import ast
 import sys
@@ -105,7 +105,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that the file imports, wherever in the file. `from a import b` gives a.b as well, as b may be one."""
+    """Every module that the file imports, wherever in the file. `from a import b` gives a.b as well: b may be one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -149,7 +149,7 @@ def test_folders_import_only_from_the_floors_below(room: str) -> None:
             continue
         assert unit in floor_of, f"{name_of(path)} stands on no floor of FLOORS[{room!r}]"
         for name in imports(path):
-            other = (name.split(".") + [""])[1]
+            other = [*name.split("."), ""][1]
             if name.startswith(f"{room}.") and other in floor_of and other != unit:
                 assert floor_of[other] > floor_of[unit], f"{name_of(path)} imports {name}, which isn't below it"
 

@@ -15,7 +15,7 @@ from comment_service.service import build
 from history.opening import InvalidStoreUrl
 from history.spool.files import SpoolInUse
 from proto.collector import calm_collector
-from proto.http import on_stop_signals
+from proto.http.responses import on_stop_signals
 from proto.logs import configure_logging
 
 log = structlog.stdlib.get_logger()

@@ -15,8 +15,8 @@ from comment_service.core.outbox import Outbox
 from comment_service.core.rights import Rights
 from comment_service.erase.eraser import Eraser, ErasingApi
 from comment_service.erase.forgetting import forget_for_ever
-from comment_service.http.answers import ErrorAnswers
 from comment_service.http.app import Api, make_app
+from comment_service.http.error_responses import ErrorAnswers
 from comment_service.http.http_protocol import http_protocol
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import Pages
@@ -42,7 +42,7 @@ from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
-from proto.http import HttpServer
+from proto.http.responses import HttpServer
 from proto.settings import split_address
 
 log = structlog.stdlib.get_logger()

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from proto.http.server import build_server, listen
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
 from rms.http.app import build_app
-from rms.http.server import build_server, listen
 from rms.metrics import NodeStatistics
 from rms.running import run_process
 from rms.sending.sweep import Sweeper

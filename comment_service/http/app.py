@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
 from comment_service.erase.eraser import ErasingApi
-from comment_service.http.answers import Cors, ErrorAnswers, Faults
+from comment_service.http.error_responses import Cors, ErrorAnswers, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.http_protocol import Take
@@ -32,14 +32,14 @@ from comment_service.http.request_parts import (
     wants_event_stream,
 )
 from comment_service.http.videos import VideosApi
-from comment_service.http.whole_answers import WholeAnswers
+from comment_service.http.whole_responses import WholeAnswers
 from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher
 from comment_service.publish.replicas import Replicas
 from comment_service.write.intake import Intake
 from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
-from proto.http import health_response
+from proto.http.responses import health_response
 
 Handler = Callable[[Request], Awaitable[Response]]
 

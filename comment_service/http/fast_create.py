@@ -18,7 +18,7 @@ from comment_service.core.admission import Admission, Draft
 from comment_service.core.errors import BodyTooLarge
 from comment_service.http.http_protocol import Run
 from comment_service.http.request_parts import is_idempotency_key
-from comment_service.http.whole_answers import Head, WholeAnswers
+from comment_service.http.whole_responses import Head, WholeAnswers
 from comment_service.write.intake import Intake
 from history.core.model import Comment, comment_json
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from comment_service.http.http_protocol import Run
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import names
-from comment_service.http.whole_answers import WholeAnswers
+from comment_service.http.whole_responses import WholeAnswers
 
 EVENT_STREAM = b"text/event-stream"
 

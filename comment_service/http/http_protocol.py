@@ -16,7 +16,7 @@ from functools import partial
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from proto.http import error_response
+from proto.http.responses import error_response
 
 Run = Callable[[ASGIApp], None]
 """Has an app answer the request, in a task of its own, as uvicorn does with the service's app"""

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from comment_service.http.whole_answers import Head
+from comment_service.http.whole_responses import Head
 from history.core.runs import Validity
 
 ENTRY_BYTES = 1_500

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from comment_service.core.admission import valid_video_id
 from comment_service.http.kept_pages import KeptPages, MadePage
 from comment_service.http.request_parts import has_parameter, newer_query, page_query
-from comment_service.http.whole_answers import Head
+from comment_service.http.whole_responses import Head
 from history.cache.store import CachedStore
 from history.core.ids import time_of
 from history.core.model import Page, page_json

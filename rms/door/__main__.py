@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proto.http import error_response, health_response
+from proto.http.responses import error_response, health_response
+from proto.http.server import build_server, listen
 from rms.config import DoorSettings
 from rms.door.doorway import Handover
 from rms.door.nodes import Nodes
@@ -29,7 +30,6 @@ from rms.door.places import NoPlace, Places
 from rms.http.admission import STREAM_HEADERS, refusal_headers
 from rms.http.app import Gone, http_error
 from rms.http.handoff import take_over
-from rms.http.server import build_server, listen
 from rms.running import run_process
 from rms.videos.request import Refused, understand
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from comment_service.http.whole_answers import ORIGINS_MAX
+from comment_service.http.whole_responses import ORIGINS_MAX
 from history.store import StoreUnavailable
 from tests.comment_service.conftest import RunningService, StartService
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comment_service.http.kept_pages import ENTRY_BYTES, KeptPages, MadePage
-from comment_service.http.whole_answers import Head
+from comment_service.http.whole_responses import Head
 from history.core.runs import Validity
 
 HEAD = Head(200, [])

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 from starlette.responses import JSONResponse
 
-from proto.http import error_response
+from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import expect_messages, open_live, post
 from tests.comment_service.page.stand_in import StandIn

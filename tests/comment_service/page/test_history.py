@@ -2,7 +2,7 @@
 
 import pytest
 
-from proto.http import error_response
+from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.modules import call, open_modules
 from tests.comment_service.page.stand_in import StandIn

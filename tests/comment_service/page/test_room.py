@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from proto.http import error_response
+from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import (
     BEGINNING,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
-from proto.http import error_response
+from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import expect_messages, expect_state, open_live
 from tests.comment_service.page.stand_in import Server, StandIn

@@ -5,7 +5,7 @@ import json
 
 import uvicorn
 
-from proto.http import HttpServer, error_response, health_response
+from proto.http.responses import HttpServer, error_response, health_response
 from tests.waiting import eventually
 
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 from starlette.applications import Starlette
 
-from rms.http.server import build_server, listen
+from proto.http.server import build_server, listen
 
 
 @pytest.mark.parametrize(("address", "family"), [("127.0.0.1:0", socket.AF_INET), ("[::1]:0", socket.AF_INET6)])

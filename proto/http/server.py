@@ -5,7 +5,7 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
-from proto.http import HttpServer
+from proto.http.responses import HttpServer
 from proto.settings import split_address
 from rms.http.handoff import handoff_protocol
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from comment_service.http.answers import Cors
-from comment_service.http.whole_answers import ORIGINS_MAX, Head, WholeAnswers
+from comment_service.http.error_responses import Cors
+from comment_service.http.whole_responses import ORIGINS_MAX, Head, WholeAnswers
 
 
 async def nothing(*_: Any) -> None:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from comment_service.core.errors import NoPlace
-from comment_service.http.answers import ErrorAnswers, Faults
+from comment_service.http.error_responses import ErrorAnswers, Faults
 
 ANSWERS = ErrorAnswers(retry_after_min_s=2, retry_after_max_s=4)
 SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}

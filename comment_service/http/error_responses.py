@@ -21,7 +21,7 @@ from comment_service.core.errors import (
     UnknownPath,
     WrongMethod,
 )
-from proto.http import error_response
+from proto.http.responses import error_response
 
 log = structlog.stdlib.get_logger()
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from comment_service.http.answers import Cors
+from comment_service.http.error_responses import Cors
 from comment_service.http.http_protocol import Run, write_whole
 
 ORIGINS_MAX = 256

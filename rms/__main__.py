@@ -20,7 +20,7 @@ from rms.upstream.replicas import Upstream
 from rms.videos.drain import Drain
 from rms.videos.housekeeping import Housekeeper
 from rms.videos.past import Past
-from rms.videos.served import Feeds
+from rms.videos.served import ServedVideos
 
 log = structlog.stdlib.get_logger()
 
@@ -42,12 +42,12 @@ class Node:
         self.identity = Identity(node_id, time.time_ns(), public_url, settings.capacity)
         self.past = Past(settings)
         self.sweeper = Sweeper(settings, loop)
-        self.feeds = Feeds(settings, self.past, self.sweeper)
-        self.drain = Drain(settings, self.feeds, self.sweeper)
-        self.upstream = Upstream(settings, self.identity, self.feeds, self.drain)
-        self.feeds.use(self.upstream)
-        self.housekeeper = Housekeeper(settings, self.feeds, self.sweeper)
-        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.drain)
+        self.served = ServedVideos(settings, self.past, self.sweeper)
+        self.drain = Drain(settings, self.served, self.sweeper)
+        self.upstream = Upstream(settings, self.identity, self.served, self.drain)
+        self.served.use(self.upstream)
+        self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
+        self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
         self.doorway = Doorway(settings, self.viewers) if settings.door_socket else None
         self.server = build_server(
             build_app(settings, self.viewers, self.statistics), settings.head_timeout_s, settings.stop_ms
@@ -57,9 +57,9 @@ class Node:
         return NodeStatistics(
             viewers=len(self.viewers),
             capacity=self.settings.capacity,
-            videos=len(self.feeds),
-            useless=self.feeds.useless,
-            late=self.feeds.late,
+            videos=len(self.served),
+            useless=self.served.useless,
+            late=self.served.late,
             history_reads=self.past.reads,
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),
@@ -81,7 +81,7 @@ class Node:
             self.drain.close()
             house.cancel()
             await asyncio.gather(house, return_exceptions=True)
-            await self.feeds.close()
+            await self.served.close()
             await self.past.close()
             self.sweeper.close()
             log.info("rms stopped", node=self.identity.node_id)

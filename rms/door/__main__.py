@@ -31,7 +31,7 @@ from rms.http.admission import STREAM_HEADERS, refusal_headers
 from rms.http.app import Gone, http_error
 from rms.http.handoff import take_over
 from rms.running import run_process
-from rms.videos.request import Refused, understand
+from rms.videos.request import Refused, parse_stream_request
 
 log = structlog.stdlib.get_logger()
 
@@ -65,7 +65,9 @@ class Door:
         headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
         try:
             # The node looks again, with its own limits; what is plainly wrong isn't placed at all.
-            video_id = understand(request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0).video_id
+            video_id = parse_stream_request(
+                request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
+            ).video_id
             if request.method == "HEAD":
                 return Response(headers=STREAM_HEADERS)
             return await self._hand_over(request, Handover(video_id, query, headers))

@@ -17,7 +17,7 @@ from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
 from rms.http.handoff import take_over
 from rms.metrics import NodeStatistics, build_registry
-from rms.videos.request import Refused, understand
+from rms.videos.request import Refused, parse_stream_request
 
 Statistics = Callable[[], NodeStatistics]
 
@@ -38,7 +38,7 @@ class Face:
     async def stream(self, request: Request) -> Response:
         settings = self._settings
         try:
-            asked = understand(
+            asked = parse_stream_request(
                 request.path_params["video_id"],
                 request.query_params,
                 request.headers,

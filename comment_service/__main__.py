@@ -15,8 +15,8 @@ from comment_service.service import build
 from history.opening import InvalidStoreUrl
 from history.spool.files import SpoolInUse
 from proto.collector import calm_collector
-from proto.http.responses import on_stop_signals
 from proto.logs import configure_logging
+from proto.signals import on_stop_signals
 
 log = structlog.stdlib.get_logger()
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-import uvicorn
 
 from comment_service.config import Config
 from comment_service.core.outbox import Outbox
@@ -17,7 +16,6 @@ from comment_service.erase.eraser import Eraser, ErasingApi
 from comment_service.erase.forgetting import forget_for_ever
 from comment_service.http.app import Api, make_app
 from comment_service.http.error_responses import ErrorAnswers
-from comment_service.http.http_protocol import http_protocol
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import Pages
 from comment_service.http.videos import VideosApi
@@ -42,8 +40,7 @@ from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
-from proto.http.responses import HttpServer
-from proto.settings import split_address
+from proto.http.server import HttpServer, address_of, build_server, listen
 
 log = structlog.stdlib.get_logger()
 
@@ -73,8 +70,7 @@ class Service:
         self.config = config
         self._listener = listener
         self._watermark = watermark
-        host, port = listener.getsockname()[:2]
-        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.address = address_of(listener)
         self.replicas = Replicas(config.whereabouts(), config.keepalive(), config.tls())
         assert isinstance(config.node, int)  # `with_node` has chosen
         ids = IdSource(config.node)
@@ -192,21 +188,7 @@ class Service:
             refused=self._tally.refused,
         )
         app, take = make_app(api, answers, config.cors_origins.split(","))
-        return HttpServer(
-            uvicorn.Config(
-                app,
-                http=http_protocol(config.connection_limits(), take),
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,  # nothing here depends on who the sender says that it is
-                log_config=None,
-                backlog=config.listen_backlog,
-                timeout_keep_alive=config.keep_alive_s,
-                timeout_graceful_shutdown=config.stop_requests_s,
-            )
-        )
+        return build_server(app, config.connection_limits(), stop_s=config.stop_requests_s, take=take)
 
     def stop(self) -> None:
         """Ends `run`: no new connections, then what is under way."""
@@ -285,23 +267,11 @@ def build(config: Config) -> Service:
             segment_bytes_max=config.spool_segment_bytes_max,
         )
         held.callback(spool.release)
-        listener = _listen(config.listen, config.listen_backlog)
+        listener = listen(config.listen, config.listen_backlog)
         held.callback(listener.close)
         service = Service(config, listener, watermark, spool)
         held.pop_all()
         return service
-
-
-def _listen(address: str, backlog: int) -> socket.socket:
-    host, port = split_address(address)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if port > 65535:
-        raise OSError(f"there is no port {port}; ports end at 65535")
-    listener = socket.create_server((host, port), family=family, backlog=backlog)
-    # Accepted connections inherit it. uvicorn sends head and body in two writes: without it the second one waits
-    # 40 ms for a delayed ACK. asyncio sets it only on sockets that name their protocol, which this one doesn't.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 async def _first_ended(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from proto.http.server import build_server, listen
+from proto.http.server import address_of, build_server, listen
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
@@ -34,9 +34,8 @@ class Node:
     def __init__(self, settings: RmsSettings) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
-        self._listener = listen(settings.listen)
-        host, port = self._listener.getsockname()[:2]
-        self.address = f"{host}:{port}"
+        self._listener = listen(settings.listen, settings.listen_backlog)
+        self.address = address_of(self._listener)
         public_url = settings.public_url or f"http://{self.address}"
         node_id = settings.node_id or urlsplit(public_url).netloc
         self.identity = Identity(node_id, time.time_ns(), public_url, settings.capacity)
@@ -50,7 +49,10 @@ class Node:
         self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
         self.doorway = Doorway(settings, self.viewers) if settings.door_socket else None
         self.server = build_server(
-            build_app(settings, self.viewers, self.statistics), settings.head_timeout_s, settings.stop_ms
+            build_app(settings, self.viewers, self.statistics),
+            settings.connection_limits(),
+            stop_s=settings.stop_ms / 1000,
+            offers_socket=True,
         )
 
     def statistics(self) -> NodeStatistics:

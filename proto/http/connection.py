@@ -87,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._phase = Phase.IDLE
         self._timer: asyncio.TimerHandle | None = None
+        self._rings_s = math.inf  # when it rings
         self._due_s = math.inf  # when what the phase waits for is overdue, by the loop's clock
         self._send_due_s = math.inf  # when the client must have taken something more of what was written
         self._unsent = 0  # bytes that it had not taken when that was set
@@ -94,7 +95,6 @@ class Connection(asyncio.Protocol):
         self._requests = RequestReader(limits.head_bytes_max, limits.headers_max)
         self._rest = b""  # requests that wait for the one before
         self._reading = False  # `_read` is at work further up the stack
-        self._unstarted = False  # the exchange's head is complete, and nobody answers it yet
 
     # Called by the event loop
 
@@ -175,7 +175,6 @@ class Connection(asyncio.Protocol):
     def exchange_complete(self, exchange: Exchange) -> None:
         """The response is written. What has come behind the request is read now."""
         self.exchange = None
-        self._unstarted = False
         self._state.total_requests += 1
         if self._transport.is_closing():
             return
@@ -215,22 +214,19 @@ class Connection(asyncio.Protocol):
         self._reading = True
         try:
             while data:
-                match self._phase:
-                    case Phase.IDLE | Phase.HEAD:
-                        data = self._read_head(data)
-                    case Phase.BODY | Phase.SKIPPING:
-                        data = self._read_body(data)
-                    case Phase.ANSWERING:
+                phase = self._phase
+                if phase is Phase.IDLE or phase is Phase.HEAD:
+                    data = self._read_request(data)
+                elif phase is Phase.BODY or phase is Phase.SKIPPING:
+                    data = self._read_body(data)
+                else:
+                    if phase is Phase.ANSWERING:
                         self._hold(data)
-                        break
-                    case Phase.LINGERING | Phase.CLOSED:
-                        break
+                    break
         except BadRequest as bad:
             self._refuse(bad)
         finally:
             self._reading = False
-        if self._unstarted:  # the rest of its body comes later: somebody has to wait for it
-            self._start(whole=False)
 
     def _hold(self, data: bytes) -> None:
         self._rest += data
@@ -238,57 +234,52 @@ class Connection(asyncio.Protocol):
         if len(self._rest) > PIPELINED_BYTES_MAX and self.exchange is not None:
             self._rest, self.exchange.keep_alive = b"", False
 
-    def _read_head(self, data: bytes) -> bytes:
-        """Returns what stands behind the head. Raises BadRequest."""
-        head, rest = self._requests.read_head(data)
+    def _read_request(self, data: bytes) -> bytes:
+        """Returns what stands behind the request. Raises BadRequest."""
+        head, body, complete, rest = self._requests.read(data)
         if head is None:
             if self._phase is Phase.IDLE:
                 self._enter(Phase.HEAD, self._limits.head_timeout_s)
             return rest
         scope = self._scope(head)
-        exchange = Exchange(self, scope, keep_alive=head.keep_alive, awaits_continue=head.expects_continue)
+        self.exchange = exchange = Exchange(self, scope, head.keep_alive, head.expects_continue)
         if self._offers_socket:
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
-        self.exchange, self._unstarted = exchange, True
-        self._enter(Phase.BODY, math.inf)
-        if head.is_whole:
-            self._body_complete()
+        if body:
+            exchange.body += body
+        run: Run = partial(_run, exchange, self._state.tasks)
+        if complete:
+            self._enter_answering(exchange)
+            if self._take is not None and self._take(exchange, run):
+                return rest
+        else:
+            self._enter(Phase.BODY, math.inf)
+        run(self._app)
         return rest
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what stands behind the body. Raises BadRequest."""
         body, complete, rest = self._requests.read_body(data)
         exchange = self.exchange
-        if exchange is not None and body:
+        if exchange is not None:
             exchange.body_arrived(body)
-            if len(exchange.body) > BODY_BYTES_HELD:
+            if complete:
+                self._enter_answering(exchange)
+            elif len(exchange.body) > BODY_BYTES_HELD:
                 self._transport.pause_reading()
-        if complete:
-            self._body_complete()
-        return rest
-
-    def _body_complete(self) -> None:
-        exchange = self.exchange
-        if exchange is None:  # it was answered before
+        elif complete:  # it was answered before
             if self._requests.overrun:
                 self._end(still_sending=True)
             else:
                 self._enter(Phase.IDLE, self._limits.keep_alive_s)
-            return
+        return rest
+
+    def _enter_answering(self, exchange: Exchange) -> None:
+        """The request is complete."""
         if self._requests.overrun:
             exchange.keep_alive = False
         self._enter(Phase.ANSWERING, math.inf)
         exchange.body_ended()
-        if self._unstarted:
-            self._start(whole=True)
-
-    def _start(self, *, whole: bool) -> None:
-        self._unstarted = False
-        exchange = self.exchange
-        if exchange is not None:
-            run: Run = partial(_run, exchange, self._state.tasks)
-            if not (whole and self._take is not None and self._take(exchange, run)):
-                run(self._app)
 
     def _scope(self, head: Head) -> Scope:
         return {
@@ -311,7 +302,6 @@ class Connection(asyncio.Protocol):
     def _refuse(self, bad: BadRequest) -> None:
         """Answers what never becomes a whole request, and ends the connection."""
         exchange, self.exchange = self.exchange, None
-        self._unstarted = False
         if exchange is not None:
             exchange.disconnect()
         if exchange is not None and exchange.sent is not Sent.NOTHING:
@@ -346,8 +336,12 @@ class Connection(asyncio.Protocol):
 
     def _enter(self, phase: Phase, limit_s: float) -> None:
         self._phase = phase
-        self._due_s = self._loop.time() + limit_s
-        self._set_timer()
+        if limit_s == math.inf:
+            self._due_s = math.inf
+        else:
+            self._due_s = due_s = self._loop.time() + limit_s
+            if due_s < self._rings_s:
+                self._set_timer()
 
     def _expect_progress(self) -> None:
         self._unsent = self._transport.get_write_buffer_size()
@@ -355,18 +349,16 @@ class Connection(asyncio.Protocol):
         self._set_timer()
 
     def _set_timer(self) -> None:
-        """A timer that rings too early stays as it is: most are set anew before they ring, and each would cost."""
+        """A timer that rings too early stays as it is: most times are put off before they come, and a timer for each
+        would cost."""
         due_s = min(self._due_s, self._send_due_s)
-        if self._timer is not None:
-            if self._timer.when() <= due_s:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due_s < math.inf:
-            self._timer = self._loop.call_at(due_s, self._ring)
+        if due_s < self._rings_s:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._rings_s = self._loop.call_at(due_s, self._ring), due_s
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer, self._rings_s = None, math.inf
         now_s = self._loop.time()
         if self._send_due_s <= now_s:
             unsent = self._transport.get_write_buffer_size()

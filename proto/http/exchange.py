@@ -52,41 +52,29 @@ class Exchange:
     """Made by a connection for each request. It knows its connection until the response is complete or the client has
     gone; so neither keeps the other in memory."""
 
-    __slots__ = (
-        *(
-            "__weakref__",
-            "_body_given",
-            "_chunked",
-            "_client_ended",
-            "_head",
-            "_length_left",
-            "_skips_body",
-            "_socket_taken",
-            "_woken",
-        ),
-        *("awaits_continue", "body", "connection", "keep_alive", "more_body", "scope", "sent"),
-    )
+    more_body = True
+    """whether more of the request's body is to come"""
+    sent = Sent.NOTHING
+    _body_given = False  # all of it, by `receive`
+    _client_ended = False  # its side of the connection
+    _woken: asyncio.Event | None = None  # while `receive` waits
+    _head = b""  # of the response, until it goes out together with the first part of the body
+    _length_left: int | None = None  # of the response's body, as its head says
+    _chunked = False
+    _skips_body = False
+    _socket_taken = False
 
-    def __init__(self, connection: "Connection", scope: Scope, *, keep_alive: bool, awaits_continue: bool) -> None:
+    def __init__(self, connection: "Connection", scope: Scope, keep_alive: bool, awaits_continue: bool) -> None:
         """awaits_continue: the client sends the body only after a 100 (Continue)."""
         self.connection: Connection | None = connection
         self.scope = scope
         self.keep_alive = keep_alive
         """whether another request may follow on this connection"""
+        self.awaits_continue = awaits_continue
         self.body = bytearray()
         """of the request: what has arrived and `receive` has not given out"""
-        self.more_body = True
-        """whether more of it is to come"""
-        self.awaits_continue = awaits_continue
-        self.sent = Sent.NOTHING
-        self._body_given = False  # all of it, by `receive`
-        self._client_ended = False  # its side of the connection
-        self._woken: asyncio.Event | None = None  # while `receive` waits
-        self._head = b""  # of the response, until it goes out together with the first part of the body
-        self._length_left: int | None = None  # of the response's body, as its head says
-        self._chunked = False
-        self._skips_body = scope["method"] == "HEAD"
-        self._socket_taken = False
+        if scope["method"] == "HEAD":
+            self._skips_body = True
 
     # For the connection
 

@@ -1,11 +1,11 @@
 """Requests out of bytes: heads with limits, bodies, and where each ends. Knows no socket and no clock.
 
-httptools (Node's parser, llhttp) does the parsing. It can't be stopped between two requests, so heads and bodies of a
-known length are cut out here, and the parser sees one request at a time.
+httptools (Node's parser, llhttp) does the parsing. It can't be told to stop between two requests, so an exception stops
+it where the next one begins; where that is follows from the body's length.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import httptools
@@ -22,8 +22,7 @@ class BadRequest(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-@dataclass(slots=True)
-class Head:
+class Head(NamedTuple):
     """A request's head. `headers`: names in lower case. `path`: percent-decoded."""
 
     method: str
@@ -36,24 +35,27 @@ class Head:
     """whether another request may follow"""
     expects_continue: bool
     """the client waits for a 100 (Continue) before it sends the body"""
-    is_whole: bool
-    """the request has no body"""
+
+
+class _NextBegins(Exception):
+    """Stops the parser at the end of a request."""
 
 
 class RequestReader:
-    """Reads the requests of one connection, one after the other: `read_head` until it gives one; `read_body` until it
-    says that the body is complete, unless there is none; and so on."""
+    """Reads the requests of one connection, one after the other: `read` until it gives a head; `read_body` until the
+    request is complete, unless it already is; and so on."""
 
     def __init__(self, head_bytes_max: int, headers_max: int) -> None:
         self._head_bytes_max = head_bytes_max
         self._headers_max = headers_max
         self._parser = httptools.HttpRequestParser(self)
         self._partial = b""  # the beginning of a head
-        self._body_left: int | None = None  # None: chunked, only the parser knows
-        self._body = bytearray()
+        self._body_left: int | None = 0  # None: chunked, only the parser knows
+        self._body: list[bytes] = []
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_complete = self._message_complete = self._keeps_alive = False
+        self._head_complete = self._message_complete = self._next_begins = False
+        self._keep_alive = self._expects_continue = False
         self.overrun = False
         """Behind the end of a chunked body a part of another request was lost: the connection can't go on."""
 
@@ -61,8 +63,9 @@ class RequestReader:
         """To be called at the end: the parser refers to this object, and that to the parser."""
         del self._parser
 
-    def read_head(self, data: bytes) -> tuple[Head | None, bytes]:
-        """The next head, and what stands behind it. None: it isn't complete, and has been kept. Raises BadRequest."""
+    def read(self, data: bytes) -> tuple[Head | None, bytes, bool, bytes]:
+        """Reads a head and what has come of its body: the head, this part of the body, whether that completes the
+        request, and what stands behind it. No head: it isn't complete, and has been kept. Raises BadRequest."""
         data = self._partial + data if self._partial else data
         self._partial = b""
         begin = 0
@@ -71,34 +74,48 @@ class RequestReader:
         end = data.find(b"\r\n\r\n", begin)
         if (len(data) if end < 0 else end) - begin > self._head_bytes_max:
             raise BadRequest(431, "head_too_large", f"the head is larger than {self._head_bytes_max} bytes")
-        if end >= 0:
-            return self._parse(data[begin : end + 4]), data[end + 4 :]
-        self._partial = data[begin:]
-        if _NO_HEAD.search(self._partial):
-            raise _malformed()
-        return None, b""
+        if end < 0:
+            self._partial = data[begin:]
+            if _NO_HEAD.search(self._partial):
+                raise _malformed()
+            return None, b"", False, b""
+        end += 4
+        data = data[begin:] if begin else data
+        end -= begin
+        if b"pgrade" in data or b"PGRADE" in data:
+            # RFC 9110, 7.8: an upgrade may be ignored. The parser would leave the body out.
+            kept = _UPGRADE.sub(b"", data[:end])
+            data, end = kept + data[end:], len(kept)
+        self._url, self._headers, self._body_left = b"", [], 0
+        self._head_complete = self._message_complete = self._expects_continue = False
+        self._feed(data)
+        head = self._head()
+        body, complete, rest = self._taken(len(data) - end, data, end)
+        return head, body, complete, rest
 
     def read_body(self, data: bytes) -> tuple[bytes, bool, bytes]:
-        """A part of the body, whether that completes it, and what stands behind it. Raises BadRequest."""
+        """A further part of the body, whether that completes it, and what stands behind it. Raises BadRequest."""
+        self._feed(data)
+        return self._taken(len(data), data, 0)
+
+    def _taken(self, arrived: int, data: bytes, begin: int) -> tuple[bytes, bool, bytes]:
+        """What the parser has made of the bytes from `begin` on"""
+        body = b"".join(self._body)
+        self._body.clear()
         rest = b""
         if self._body_left is not None:
-            data, rest = data[: self._body_left], data[self._body_left :]
-            self._body_left -= len(data)
-        try:
-            self._feed(data)
-        except BadRequest:
-            if not self._message_complete:
-                raise
+            if arrived > self._body_left:
+                rest = data[begin + self._body_left :]
+            self._body_left -= len(body)
+        elif self._next_begins:
             self.overrun = True
-        body, self._body = bytes(self._body), bytearray()
+        if self._next_begins:
+            self._next_begins = False
+            self._parser = httptools.HttpRequestParser(self)  # the old one stands in the middle of the next request
         return body, self._message_complete, rest
 
-    def _parse(self, head: bytes) -> Head:
-        if b"pgrade" in head or b"PGRADE" in head:
-            head = _UPGRADE.sub(b"", head)  # RFC 9110, 7.8: a server may ignore it. The parser would leave the body out
-        self._url, self._headers, self._body_left = b"", [], 0
-        self._head_complete = self._message_complete = False
-        self._feed(head)
+    def _head(self) -> Head:
+        """Raises BadRequest."""
         if not self._head_complete:
             raise _malformed()
         if len(self._headers) > self._headers_max:
@@ -111,50 +128,55 @@ class RequestReader:
             raise _malformed() from None
         version = self._parser.get_http_version()
         return Head(
-            method=self._parser.get_method().decode("ascii"),
-            http_version=version,
-            raw_path=raw_path,
-            path=unquote(path) if "%" in path else path,
-            query=url.query or b"",
-            headers=self._headers,
-            keep_alive=version != "1.0" and self._keeps_alive,
-            expects_continue=any(n == b"expect" and v.lower() == b"100-continue" for n, v in self._headers),
-            is_whole=self._message_complete,
+            self._parser.get_method().decode("ascii"),
+            version,
+            raw_path,
+            unquote(path) if "%" in path else path,
+            url.query or b"",
+            self._headers,
+            self._keep_alive and version != "1.0",
+            self._expects_continue,
         )
 
     def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # the last one: CONNECT
+        except httptools.HttpParserError:
+            if not self._next_begins:
+                if not self._message_complete:
+                    raise _malformed() from None
+                self._next_begins = True  # what is malformed stands behind this request
+        except httptools.HttpParserUpgrade:  # CONNECT
             raise _malformed() from None
 
-    # Called by the parser. They only note what it says: it would take an exception for the client's fault.
+    # Called by the parser. They only note what it says: it takes an exception for the client's fault.
 
     def on_message_begin(self) -> None:
-        if self._head_complete and self._message_complete:
-            self.overrun = True
+        if self._message_complete:
+            self._next_begins = True
+            raise _NextBegins
 
     def on_url(self, url: bytes) -> None:
-        if not self.overrun:
-            self._url += url
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_complete:  # a trailer, or a head behind the body
+        if self._head_complete:  # a trailer
             return
         name = name.lower()
         if name == b"content-length":
             self._body_left = int(value)
         elif name == b"transfer-encoding":
             self._body_left = None
+        elif name == b"expect":
+            self._expects_continue = value.lower() == b"100-continue"
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._head_complete = True
-        self._keeps_alive = self._parser.should_keep_alive()  # it doesn't know any more when the message is complete
+        self._keep_alive = self._parser.should_keep_alive()  # it doesn't know any more when the message is complete
 
     def on_body(self, body: bytes) -> None:
-        if not self.overrun:
-            self._body += body
+        self._body.append(body)
 
     def on_message_complete(self) -> None:
         self._message_complete = True

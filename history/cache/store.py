@@ -13,13 +13,13 @@ told (`read_again`): at once for what it does itself, else when it asks the stor
 """
 
 import asyncio
-import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
+from history.clocks import monotonic_s, wall_ms
 from history.core.ids import first_id_at
 from history.core.model import Comment
 from history.core.runs import END, Highs, Run, Validity
@@ -166,7 +166,7 @@ class CachedStore:
         settings = self._settings
         told = self._told
         appended = self._appended.setdefault(video_id, [])
-        closed_before = first_id_at(time.time_ns() // 1_000_000 - settings.late_ms)
+        closed_before = first_id_at(wall_ms() - settings.late_ms)
         size = max(settings.read_comments, limit)
         self._reads += 1
         comments = await self._store.older(video_id, None if high == END else high, size)
@@ -186,7 +186,7 @@ class CachedStore:
         above = await self._known(video_id, run.high + 1) if run.high < END else None
         if above is not None and above.low < run.high:
             return  # a read that began elsewhere knows this stretch already
-        run.keep_until(time.monotonic() + keep_ms / 1000)
+        run.keep_until(monotonic_s() + keep_ms / 1000)
         await self._cache.set(_key(video_id, run.high), run, ttl=keep_ms / 1000)
         self._highs[video_id].add(run.high)
         self._count(video_id, run)

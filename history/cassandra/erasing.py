@@ -11,7 +11,6 @@ node, and isn't stored yet when `comments_of` looks. Who erases an author looks 
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from history.cassandra.batches import written_us
 from history.cassandra.tables import MINUTE_MS, CassandraTables, Partition, bucket_of
+from history.clocks import wall_ms
 from history.config import BUCKET_MS
 from history.core.ids import first_id_at
 from history.core.late import late_among
@@ -64,7 +64,7 @@ class CassandraErasing(CassandraTables):
                     for name, found in partitions.items()
                 ],
             )
-            at_ms = time.time_ns() // 1_000_000
+            at_ms = wall_ms()
             await self._in_batches(TELL, [[(at_ms // MINUTE_MS, at_ms, video_id, each) for each in some]])
 
     async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:

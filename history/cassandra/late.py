@@ -1,9 +1,9 @@
 """Tells in Cassandra where comments came late, and what was told. The table is explained in schema.cql."""
 
-import time
 from collections.abc import Sequence
 
 from history.cassandra.tables import MINUTE_MS, CassandraTables
+from history.clocks import wall_ms
 from history.core.late import late_among, stretches, told
 from history.core.model import Comment
 from history.store import Stretch
@@ -21,7 +21,7 @@ class CassandraLate(CassandraTables):
     async def tell_late(self, comments: Sequence[Comment]) -> None:
         """Call it when they are durable: whoever hears of them reads again, and must find them. Until this has
         returned, their append isn't done. Live comments cost nothing."""
-        at_ms = time.time_ns() // 1_000_000
+        at_ms = wall_ms()
         found = stretches(late_among(comments, at_ms, self._settings.late_ms), self._settings.late_videos_max)
         if found:
             rows = [(at_ms // MINUTE_MS, at_ms, each.video_id, each.low_id, each.high_id) for each in found]

@@ -3,7 +3,6 @@ killed in the middle is no harm: every statement can be run again, and a version
 
 import asyncio
 import re
-import time
 import uuid
 from pathlib import Path
 from string import Template
@@ -12,6 +11,7 @@ import structlog
 from cassandra.query import SimpleStatement
 
 from history.cassandra.session import CassandraSession, UnknownTable
+from history.clocks import monotonic_ms
 from history.config import StoreSettings
 from history.store import StoreUnavailable
 
@@ -88,10 +88,10 @@ async def _version(session: CassandraSession, keyspace: str) -> int:
 
 async def _wait_until_usable(session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
     """Another process that is making the same tables makes ours return before they are ready."""
-    end = time.monotonic() + settings.cassandra_settle_ms / 1000
+    end_ms = monotonic_ms() + settings.cassandra_settle_ms
     for table in tables():
         while not await is_usable(session, keyspace, table):
-            if time.monotonic() > end:
+            if monotonic_ms() > end_ms:
                 raise StoreUnavailable(f"Cassandra: the table {keyspace}.{table} was made and is not there")
             await asyncio.sleep(SETTLE_POLL_S)
 

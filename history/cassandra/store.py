@@ -6,7 +6,6 @@ hold little. Two round trips for a page of a busy video, at any depth.
 """
 
 import asyncio
-import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from history.cassandra.records import CassandraRecords
 from history.cassandra.schema import is_usable, migrate
 from history.cassandra.session import CassandraSession, Row
 from history.cassandra.tables import CassandraTables, Partition, bucket_of
+from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.ids import ID_MAX
 from history.core.model import Author, Comment
@@ -129,7 +129,7 @@ class CassandraStore(CassandraErasing, CassandraLate, CassandraClaims, Cassandra
 
     async def append(self, comments: Sequence[Comment]) -> None:
         """One batch for each partition, all at the same time; the new buckets' and authors' rows beside them."""
-        comments = await self.without_erased(comments, time.time_ns() // 1_000_000)
+        comments = await self.without_erased(comments, wall_ms())
         partitions: defaultdict[Partition, list[Comment]] = defaultdict(list)
         for comment in comments:
             partitions[comment.video_id, bucket_of(comment.id)].append(comment)

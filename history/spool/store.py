@@ -18,7 +18,6 @@ from which one on, in a file, so that a kill in between changes nothing.
 import asyncio
 import heapq
 import random
-import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -26,6 +25,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from history.clocks import monotonic_ms
 from history.core.model import Comment
 from history.spool.files import Spool, SpoolStatistics
 from history.store import Store, StoreUnavailable
@@ -81,7 +81,7 @@ class SpooledStore:
         self._away = False
         self._asked = False  # whether the store has ever been asked if it answers
         self._checking: asyncio.Task[str | None] | None = None  # the last check, under way or done
-        self._checked_s = 0.0  # when it was done, by time.monotonic()
+        self._checked_ms = 0  # when it was done, by monotonic_ms
         self._quick = 0  # writes of the drain in a row
         self._drained = 0
         self._work = asyncio.Event()
@@ -196,9 +196,9 @@ class SpooledStore:
 
     async def _drain_batch(self, comments: Sequence[Comment]) -> None:
         """A store that has just been started is slow at first. Authors don't wait for that: the drain warms it up."""
-        begin_s = time.monotonic()
+        begin_ms = monotonic_ms()
         await self._store.append(comments)
-        was_quick = (time.monotonic() - begin_s) * 1000 < self._settings.slow_ms / 2
+        was_quick = monotonic_ms() - begin_ms < self._settings.slow_ms / 2
         self._quick = self._quick + 1 if was_quick else 0
         if self._quick >= self._settings.quick_writes:
             self._back()
@@ -206,9 +206,7 @@ class SpooledStore:
     def _latest_check(self) -> "asyncio.Task[str | None]":
         """The one under way, or one that was just done"""
         checking = self._checking
-        if checking is None or (
-            checking.done() and (time.monotonic() - self._checked_s) * 1000 >= self._settings.check_ms
-        ):
+        if checking is None or (checking.done() and monotonic_ms() - self._checked_ms >= self._settings.check_ms):
             self._checking = checking = asyncio.create_task(self._check())
         return checking
 
@@ -223,7 +221,7 @@ class SpooledStore:
                 return reason
             self.gone(StoreUnavailable(reason))
         finally:
-            self._checked_s = time.monotonic()
+            self._checked_ms = monotonic_ms()
         return None
 
     async def _store_takes(self, comments: Sequence[Comment]) -> bool:

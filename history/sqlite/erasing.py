@@ -5,11 +5,11 @@ Every append looks for the mark (sqlite_store.py), so nothing comes back. Delete
 """
 
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
+from history.clocks import wall_ms
 from history.config import TOLD_SINCE_MS_MAX
 from history.sqlite.file import WriteFile
 
@@ -31,7 +31,7 @@ EVERYWHERE = ""
 class SqliteErasing(WriteFile):
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
         rows = [(video_id, comment_id) for comment_id in ids]
-        at_ms = time.time_ns() // 1_000_000
+        at_ms = wall_ms()
 
         def work(file: sqlite3.Connection) -> None:
             file.executemany(MARK, [(*row, at_ms) for row in rows])

@@ -9,7 +9,7 @@ few read. Connections open when they are needed, and again after an error or whe
 import asyncio
 import os
 import sqlite3
-import time
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,11 +19,14 @@ from urllib.parse import quote
 
 import structlog
 
+from history.clocks import monotonic_ms
 from history.config import StoreSettings
 from history.sqlite.schema import VERSION, migrate, version_of
 from history.store import StoreUnavailable
 
 T = TypeVar("T")
+
+WAL_POLL_S = 0.01
 
 _log = structlog.stdlib.get_logger()
 
@@ -170,14 +173,14 @@ class _Connection:
 
     def _use_wal(self, file: sqlite3.Connection) -> None:
         """The one statement for which SQLite doesn't wait by itself while another process has the file open."""
-        end = time.monotonic() + self._settings.sqlite_busy_timeout_ms / 1000
+        end_ms = monotonic_ms() + self._settings.sqlite_busy_timeout_ms
         while True:
             try:
                 (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic_ms() > end_ms:
                     raise
-                time.sleep(0.01)
+                threading.Event().wait(WAL_POLL_S)
             else:
                 if mode != "wal":
                     raise sqlite3.OperationalError("this file system can't hold a write-ahead log")

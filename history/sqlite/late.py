@@ -1,9 +1,9 @@
 """Tells in SQLite where comments came late, in the comments' own transaction, and what was told."""
 
 import sqlite3
-import time
 from collections.abc import Sequence
 
+from history.clocks import wall_ms
 from history.config import TOLD_SINCE_MS_MAX
 from history.core.late import late_among, stretches, told
 from history.core.model import Comment
@@ -27,7 +27,7 @@ class SqliteLate(WriteFile):
 
     def _tell_late(self, file: sqlite3.Connection, comments: Sequence[Comment]) -> None:
         """In a transaction that holds the write lock: no other one's time lies between this one's and its end."""
-        at_ms = time.time_ns() // 1_000_000
+        at_ms = wall_ms()
         found = stretches(late_among(comments, at_ms, self._settings.late_ms), self._settings.late_videos_max)
         file.executemany(TELL_LATE, [(at_ms, each.video_id, each.low_id, each.high_id) for each in found])
 

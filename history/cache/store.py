@@ -21,9 +21,10 @@ from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
 from history.clocks import monotonic_s, wall_ms
 from history.core.ids import first_id_at
+from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.core.runs import END, Highs, Run, Validity
-from history.store import ALL_VIDEOS, Store
+from history.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,7 @@ class ReadFile:
     """For reading. Until somebody has made the file, there is nothing in it."""
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
-        self._path = path
-        self._settings = settings
+        self.path = path
         # As many as threads, so a thread always finds one.
         self._idle = [_Connection(path, settings) for _ in range(settings.sqlite_readers)]
         self._readers = ThreadPoolExecutor(settings.sqlite_readers, thread_name_prefix="sqlite-read")
@@ -46,7 +45,7 @@ class ReadFile:
         for connection in self._idle:
             connection.close()
 
-    async def _query(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    async def query(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """All rows"""
 
         def fetch() -> list[tuple[Any, ...]]:
@@ -73,7 +72,7 @@ class WriteFile(ReadFile):
         # Last, because whoever closes last folds the log back into the file.
         self._connection.close()
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
         """One transaction, durable when this returns. Without `synced` it is durable at the latest when a later one is:
         they share one log, and the log is kept in order. `work` must not return a cursor: it would be let go of in
         another thread, while this one uses the connection. Raises StoreUnavailable."""
@@ -180,7 +179,7 @@ class _Connection:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic_ms() > end_ms:
                     raise
-                threading.Event().wait(WAL_POLL_S)
+                threading.Event().wait(WAL_POLL_S)  # in the writer's thread
             else:
                 if mode != "wal":
                     raise sqlite3.OperationalError("this file system can't hold a write-ahead log")

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from history.cache.store import CachedStore, CacheSettings
+from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.ids import IdSource
 from history.core.model import Comment
@@ -89,7 +89,7 @@ class Author:
 
     async def say(self, count: int) -> None:
         for _ in range(count):
-            now_ms = time.time_ns() // 1_000_000
+            now_ms = wall_ms()
             comment = a_comment(self._ids.next(now_ms), self._video_id, f"number {len(self.taken)}")
             await self._store.append([comment])
             self.taken.append(comment)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -11,10 +10,12 @@ import pytest
 import pytest_asyncio
 
 from history.cache.store import CachedStore, CacheSettings
+from history.clocks import monotonic_s, wall_ms
 from history.core.ids import first_id_at
+from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.opening import open_store
-from history.store import ALL_VIDEOS, Store, StoreUnavailable
+from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
 from tests.waiting import eventually
@@ -119,7 +120,7 @@ async def test_many_misses_at_once_are_one_read(parts: Parts) -> None:
 
 
 async def test_the_tip_is_kept_current_by_what_is_appended_here(parts: Parts) -> None:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_ms()
     assert await parts.store.older("video", None, 10) == []
     recent = comments_every(1, 20, "video", now_ms - 5_000)
     for comment in (*recent[10:], *recent[:10]):  # also the late ones
@@ -135,7 +136,7 @@ async def test_what_is_appended_while_the_store_reads_is_not_lost(parts: Parts) 
     reading = asyncio.create_task(parts.store.older("video", None, 10))
     await eventually(lambda: parts.inner.reads == 1)
     await asyncio.sleep(0)
-    new = a_comment(first_id_at(time.time_ns() // 1_000_000))
+    new = a_comment(first_id_at(wall_ms()))
     await parts.store.append([new])
     parts.inner.go.set()
     assert await reading == [new]
@@ -149,7 +150,7 @@ async def test_the_tip_expires_and_what_is_closed_stays(tmp_path: Path) -> None:
     old = comments_every(100, 5, "video")
     await parts.inner.append(old)
     assert await parts.store.older("video", None, 9) == old[::-1]
-    new = a_comment(first_id_at(time.time_ns() // 1_000_000))
+    new = a_comment(first_id_at(wall_ms()))
     await parts.inner.append([new])  # by another node
 
     async def is_seen() -> bool:
@@ -238,7 +239,7 @@ async def test_an_answer_says_until_when_it_holds(parts: Parts) -> None:
         return min(each.until_s for each in validities)
 
     assert await validity() == 0  # just read: others may have changed it meanwhile
-    now_s = time.monotonic()
+    now_s = monotonic_s()
     assert now_s < await validity() <= now_s + SETTINGS.closed_ms / 1000
     _, validities = await parts.store.older_valid("video", None, 120)
     await parts.store.append([a_comment(comments[-1].id + 1, "video")])

@@ -54,7 +54,8 @@ class StoreSettings:
     """For making a table: all nodes have to agree on it."""
 
     cassandra_settle_ms: int = 5_000
-    """How long a table that another process is just making may be listed and yet unknown to a request. Seen: 0.3 s."""
+    """How long a table that another process is just making may be unknown to requests, or make them fail in the
+    server. Seen: 0.3 s."""
 
     cassandra_reconnect_ms: int = 1_000
     """Between two attempts to reach a node that was lost: after its return nobody waits longer than this, and one

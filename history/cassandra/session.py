@@ -1,6 +1,6 @@
 """cassandra-driver for asyncio: its futures become awaitables, its exceptions one sentence.
 
-Requests and answers stay on the event loop (cassandra_connection.py); connecting, preparing and shutting down wait, so
+Requests and answers stay on the event loop (cassandra/connection.py); connecting, preparing and shutting down wait, so
 they happen in a thread.
 """
 
@@ -9,14 +9,15 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from cassandra import ConsistencyLevel, InvalidRequest
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure, WriteFailure
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import ServerError
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
 from history.cassandra.connection import LoopConnection, connection_class
@@ -34,6 +35,11 @@ SECOND_TRIES_MAX = 2
 
 class UnknownTable(StoreUnavailable):
     """The statement doesn't fit the schema: the keyspace or a table isn't there, or not yet."""
+
+
+class ServerFailed(StoreUnavailable):
+    """A node met an error of its own. The usual one is brief: processes that start together change the schema, and for
+    a moment the node knows a table whose files it hasn't opened yet."""
 
 
 class CassandraSession:
@@ -55,7 +61,8 @@ class CassandraSession:
         return cls(cluster, session, settings)
 
     async def execute(self, statement: Statement | str, parameters: Sequence[object] | None = None) -> list[Row]:
-        """All rows. Raises UnknownTable, or StoreUnavailable after `cassandra_request_timeout_ms` at the latest.
+        """All rows. Raises UnknownTable, ServerFailed, or StoreUnavailable after `cassandra_request_timeout_ms` at the
+        latest.
 
         That time counts from when the request leaves: `cassandra_requests_max` are under way, others wait for them.
         """
@@ -63,7 +70,7 @@ class CassandraSession:
             return await self._execute(statement, parameters)
 
     async def execute_schema(self, statement: str, timeout_ms: int) -> None:
-        """Changes the schema, and returns when all living nodes agree on it."""
+        """Changes the schema, and returns when all living nodes agree on it. Raises as `execute` does."""
         await self._execute(statement, None, timeout=timeout_ms / 1000)
 
     async def prepare(self, statement: str) -> PreparedStatement:
@@ -107,6 +114,8 @@ class CassandraSession:
         if isinstance(outcome, InvalidRequest):
             raise UnknownTable(f"Cassandra: {_sentence(outcome)}") from outcome
         if isinstance(outcome, Exception):
+            if _is_servers(outcome):
+                raise ServerFailed(f"Cassandra: {_sentence(outcome)}") from outcome
             raise StoreUnavailable(f"Cassandra: {_sentence(outcome)}") from outcome
         return outcome
 
@@ -148,6 +157,12 @@ def _connect(
         raise
     session.default_fetch_size = None  # every query has a LIMIT: one answer holds all rows
     return cluster, session
+
+
+def _is_servers(error: Exception) -> bool:
+    """The driver asks every host after a ServerError, and then reports the errors of them all."""
+    errors = error.errors.values() if isinstance(error, NoHostAvailable) else [error]
+    return any(isinstance(each, ServerError | ReadFailure | WriteFailure) for each in errors)
 
 
 def _sentence(error: BaseException) -> str:

@@ -6,7 +6,9 @@ they happen in a thread.
 
 import asyncio
 import socket
+import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure, WriteFailure
@@ -54,8 +56,12 @@ class CassandraSession:
     @classmethod
     async def connect(cls, hosts: Sequence[str], port: int, settings: StoreSettings) -> "CassandraSession":
         """hosts: of the nearest data centre. Raises StoreUnavailable if none answers."""
+        connecting = _Connecting(hosts, port, settings, connection_class())
         try:
-            cluster, session = await asyncio.to_thread(_connect, hosts, port, settings, connection_class())
+            cluster, session = await asyncio.to_thread(connecting.run)
+        except asyncio.CancelledError:
+            connecting.abandon()
+            raise
         except Exception as error:  # the driver's errors have no common base
             raise StoreUnavailable(f"Cassandra at {','.join(hosts)}:{port}: {_sentence(error)}") from error
         return cls(cluster, session, settings)
@@ -118,6 +124,36 @@ class CassandraSession:
                 raise ServerFailed(f"Cassandra: {_sentence(outcome)}") from outcome
             raise StoreUnavailable(f"Cassandra: {_sentence(outcome)}") from outcome
         return outcome
+
+
+class _Connecting:
+    """Connects in a thread. If the caller is cancelled meanwhile, the driver is shut down as soon as it is connected:
+    it would reconnect for ever, on a loop that may have ended."""
+
+    def __init__(
+        self, hosts: Sequence[str], port: int, settings: StoreSettings, connections: type[LoopConnection]
+    ) -> None:
+        self._connect = partial(_connect, hosts, port, settings, connections)
+        self._lock = threading.Lock()
+        self._is_abandoned = False
+        self._made: Cluster | None = None
+
+    def run(self) -> tuple[Cluster, Session]:
+        cluster, session = self._connect()
+        with self._lock:
+            self._made = cluster
+            is_abandoned = self._is_abandoned
+        if is_abandoned:
+            cluster.shutdown()
+        return cluster, session
+
+    def abandon(self) -> None:
+        """Doesn't wait."""
+        with self._lock:
+            self._is_abandoned = True
+            made = self._made
+        if made is not None:
+            threading.Thread(target=made.shutdown, name="cassandra-shutdown").start()
 
 
 def _connect(

@@ -53,11 +53,11 @@ class Copies:
     spooled: SpooledStore
 
     async def forget(self, video_id: str, ids: Sequence[int]) -> None:
-        self.spooled.forget(video_id, ids)
-        await self.cached.forget(video_id, ids)
+        self.spooled.evict(video_id, ids)
+        await self.cached.evict(video_id, ids)
 
     async def read_again(self, video_id: str, low_id: int, high_id: int) -> None:
-        await self.cached.read_again(video_id, low_id, high_id)
+        await self.cached.invalidate(video_id, low_id, high_id)
 
     async def wait_drained(self) -> None:
         await self.spooled.wait_drained()

@@ -23,7 +23,7 @@ class StoreSettings:
     """Videos with late comments of which one append tells each by itself. With more it tells one stretch of all videos:
     else who posts each comment into another video while the store is away makes every process read as many rows."""
 
-    late_told_max: int = 20_000
+    late_notices_max: int = 20_000
     """Stretches that one reading of what came late gives. With more it gives one of everything, and whoever hears it
     forgets all that it kept. Draining tells some 100 a second, and each reading looks back 30 s: only who was cut off
     for minutes gets there."""
@@ -54,7 +54,8 @@ class StoreSettings:
     """For making a table: all nodes have to agree on it."""
 
     cassandra_settle_ms: int = 5_000
-    """How long a table that another process is just making may be listed and yet unknown to a request. Seen: 0.3 s."""
+    """How long a table that another process is just making may be unknown to requests, or make them fail in the
+    server. Seen: 0.3 s."""
 
     cassandra_reconnect_ms: int = 1_000
     """Between two attempts to reach a node that was lost: after its return nobody waits longer than this, and one
@@ -89,7 +90,7 @@ class StoreSettings:
     """Buckets that this process remembers to have registered, about 10 MB. A forgotten one is registered again."""
 
 
-TOLD_SINCE_MS_MAX = 3_600_000
+NOTICES_KEPT_MS = 3_600_000
 """How far back a process can ask what was erased or came late, in milliseconds. NOT tunable: in Cassandra the time to
 live of the rows that tell. Whoever was cut off from the store for longer has no copies left that are older."""
 

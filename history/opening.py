@@ -75,11 +75,14 @@ async def open_reader(url: str, settings: StoreSettings | None = None) -> Reader
     settings = settings or StoreSettings()
     match parse_store_url(url):
         case SqliteUrl(path):
+            from history.sqlite.file import ReadFile
             from history.sqlite.store import SqliteReader
 
-            return SqliteReader(path, settings)
+            return SqliteReader(ReadFile(path, settings), settings)
         case CassandraUrl(hosts, port, keyspace):
             from history.cassandra.session import CassandraSession
             from history.cassandra.store import CassandraReader
+            from history.cassandra.tables import CassandraTables
 
-            return CassandraReader(await CassandraSession.connect(hosts, port, settings), keyspace, settings)
+            session = await CassandraSession.connect(hosts, port, settings)
+            return CassandraReader(CassandraTables(session, keyspace), settings)

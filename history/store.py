@@ -1,4 +1,4 @@
-"""The store's contract. tests/history/contract.py holds every implementation to it.
+"""The contract of every store. `tests/history/contract.py` holds each implementation to it.
 
 What each method promises is promised across processes: what `append` has returned for in one process, a read that
 begins afterwards in another process sees.
@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from history.core.late import Stretch
 from history.core.model import Comment
 from history.core.video import Video
 
 
 class StoreError(Exception):
-    """The store can't do it. The caller's request was right."""
+    """The store failed. The caller's request was right."""
 
 
 class StoreUnavailable(StoreError):
@@ -26,7 +27,7 @@ class StoreOverloaded(StoreUnavailable):
 
 
 class Reader(Protocol):
-    """What an RMS may do."""
+    """What an RMS may do"""
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         """Up to `limit` comments with an id below `before` (None: the newest), newest first.
@@ -47,12 +48,12 @@ class Reader(Protocol):
         ...
 
     async def close(self) -> None:
-        """Lets go of files and connections. Calls under way may fail."""
+        """Closes files and connections. Calls under way may fail."""
         ...
 
 
 class Store(Reader, Protocol):
-    """What comment_service may do."""
+    """Reads and writes comments"""
 
     async def append(self, comments: Sequence[Comment]) -> None:
         """Returns when all of them are durable: they survive kill -9 of this process and of the store's.
@@ -65,19 +66,14 @@ class Store(Reader, Protocol):
 class Erasing(Protocol):
     """What the law asks for. All of it is durable when it returns, safe to repeat, and raises StoreUnavailable.
 
-    What is promised: an erased comment is gone from every read that begins afterwards, and no append of it, however
-    late (a resend, another node's spool), brings it back. A barred author's comments that reach the store later,
-    because they waited elsewhere, are never stored either; on Cassandra that holds for those that come
-    `late_ms` or more after their id was given (see cassandra_erasing.py), on SQLite for all.
+    An erased comment is gone from every read that begins afterwards, and no append of it brings it back, however long
+    it waited (to be sent again, or in another node's spool). A barred author's comments that reach the store later,
+    because they waited elsewhere, are never stored either; on Cassandra that holds for those that come `late_ms` or
+    more after their id was given (see cassandra/erasing.py), on SQLite for all.
     """
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
         """The comments with these ids are gone for ever; also those that were never stored."""
-        ...
-
-    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        """Videos and ids of what any process erased from then on until now, by that process's clock: for whoever keeps
-        copies. Goes back an hour at most; costs a read of what it returns."""
         ...
 
     async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
@@ -86,85 +82,86 @@ class Erasing(Protocol):
         ...
 
     def comments_of(self, author_id: str, video_id: str | None, up_to_id: int) -> AsyncIterator[tuple[str, list[int]]]:
-        """The author's stored comments up to that id, as a video and some ids at a time. Erasing what came already
-        while it goes on is right."""
+        """The author's stored comments up to that id, as a video and some ids at a time. The caller may erase what it
+        has got before it asks for more."""
         ...
 
 
-ALL_VIDEOS = ""
-"""In the place of a video's id"""
+class Notices(Protocol):
+    """What any process has announced to those that keep copies. A read that begins after a notice was seen sees the
+    change. Both go back an hour at most, cost a read of what they return, and raise StoreUnavailable.
 
+    since_ms, now_ms: by the announcing process's clock. A notice may be returned again.
+    """
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Ids of one video or of all, both ends included"""
-
-    video_id: str
-    low_id: int
-    high_id: int
-
-
-class Telling(Protocol):
-    """What readers that keep copies must hear of: comments that were appended `late_ms` or more after their ids were
-    given, as by a spool that is drained. Others come before anybody takes a stretch of ids for closed."""
+    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
+        """Videos and ids of the comments that were erased in that time"""
+        ...
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
-        """Where such comments lie that any process appended from then on until now, by that process's clock; a read
-        that begins now sees them. Some may be told twice; if they are too many it is one of everything. Goes back an
-        hour at most. Raises StoreUnavailable."""
+        """Where late comments lie that were appended in that time, `late_ms` or more after their ids were given; if
+        there are too many, one stretch of everything. Comments that aren't late come before anybody takes a stretch of
+        ids for closed."""
+        ...
+
+
+class Videos(Protocol):
+    """Videos as things: their titles, owners and times. Durable when it returns; raises StoreUnavailable."""
+
+    async def add_video(self, video: Video) -> bool:
+        """False, and nothing changes, if there is one with that id."""
+        ...
+
+    async def change_video(self, before: Video, after: Video) -> bool:
+        """Sets the times, if they are still those of `before`. False: they were not, or the driver has repeated this
+        call; nothing changed now."""
+        ...
+
+    async def video(self, video_id: str) -> Video | None:
+        """None: nobody has added it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One author's Idempotency-Key in one video, and the comment that it stands for."""
+    """One author's Idempotency-Key in one video, and the comment that it stands for"""
 
     author_id: str
     video_id: str
     key: str
     comment_id: int
     created_at_ms: int
-    digest: bytes  # of what was said, to tell a retry from another comment under the same key
+    digest: bytes  # of the comment's text, to tell a retry from another comment under the same key
 
 
-class Records(Protocol):
-    """The small things beside the comments. All raise StoreUnavailable."""
-
-    async def add_video(self, video: Video) -> bool:
-        """False, and nothing changes, if there is one with that id. Durable."""
-        ...
-
-    async def change_video(self, before: Video, after: Video) -> bool:
-        """Sets the times, if they are still those of `before`. False: they were not, or this call was repeated by the
-        driver; nothing changed now. Durable."""
-        ...
-
-    async def video(self, video_id: str) -> Video | None: ...
+class Claims(Protocol):
+    """What only one may have for a time: an Idempotency-Key one comment, a node number one process. Raises
+    StoreUnavailable."""
 
     async def claim_keys(
         self, claims: Sequence[Claim], now_ms: int, keep_ms: int
     ) -> Sequence[Claim | StoreUnavailable]:
-        """For each the claim of its key that stands, this one or another one; the same for everybody who asks while
-        keys are kept, for keep_ms at least. An error in its place: that can't be said of this key now.
+        """For each, the claim of its key that holds: this one or an earlier one. All who ask get the same one as long
+        as keys are kept, keep_ms at least. An error in its place: for this key it is not known now.
 
         At least as durable as any append that begins after it returned: a crash never leaves a comment without it.
         """
         ...
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
-        """None: the node number belongs to the holder for lease_ms from now, as it may have done before. Else the words
-        of who holds it. Durable."""
+        """None: the node number belongs to the holder for lease_ms from now, for the first time or again. Else the
+        words of its other holder. Durable."""
         ...
 
     async def release_node(self, node: int, holder: str) -> None:
         """The number is free at once, if it was the holder's."""
         ...
 
+
+class History(Store, Erasing, Notices, Videos, Claims, Protocol):
+    """All that a store can do: what comment_service uses"""
+
     async def sweep(self, now_ms: int) -> int:
-        """Takes away what has expired, as far as the store doesn't do so by itself; how many rows. Call it now and
-        then; two at once do no harm."""
+        """Deletes what has expired, unless the store does so by itself, and returns how many rows. Call it now and
+        then; two processes may do so at once. Raises StoreUnavailable."""
         ...
-
-
-class History(Store, Erasing, Telling, Records, Protocol):
-    """All that a store can do"""

@@ -8,7 +8,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
-from history.store import History, StoreUnavailable, Stretch
+from history.core.late import Stretch
+from history.store import History, StoreUnavailable
 
 Item = TypeVar("Item")
 

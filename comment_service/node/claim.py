@@ -29,7 +29,7 @@ from pathlib import Path
 import structlog
 
 from history.core.ids import NODES
-from history.store import History, Records, StoreUnavailable
+from history.store import Claims, History, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
@@ -78,7 +78,7 @@ def words_of_this_process() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-async def free_node(records: Records, state_dir: Path, lease_ms: int) -> int:
+async def free_node(records: Claims, state_dir: Path, lease_ms: int) -> int:
     """A number that is now ours: the last one if it can be had. Raises NoNodeFree, StoreUnavailable, OSError."""
     holder, words = holder_of(state_dir), words_of_this_process()
     for node in _candidates(last_node(state_dir)):

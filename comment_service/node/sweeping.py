@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import structlog
 
-from history.store import Records, StoreUnavailable
+from history.store import History, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
 
-async def sweep_for_ever(records: Callable[[], Records], every_s: float) -> None:
+async def sweep_for_ever(records: Callable[[], History], every_s: float) -> None:
     """records: the open store; raises StoreUnavailable until there is one. What fails now is swept the next time."""
     while True:
         await asyncio.sleep(every_s)

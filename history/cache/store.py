@@ -1,29 +1,34 @@
-"""A store whose readers mostly don't reach it: a Store over a Store, with aiocache between.
+"""A cache in front of a store, for its readers: a Store over a Store, which keeps its copies in aiocache.
 
 - A miss reads more than was asked for (`read_comments`), and the pages that follow are cut from it.
-- What is asked for while it is being read waits for that read: many misses at once are one read.
-- What is older than `late_ms` is closed: kept for `closed_ms`. Above it ids can still arrive late, from other
-  comment_services with slower clocks or writes: that part is the tip, and kept for `tip_ms` only.
-- What this node appends goes into the runs that it belongs to, at once, also when it is late.
-- Bounded in bytes; what was not used for longest goes first.
+- Concurrent misses share one read.
+- Comments older than `late_ms` are closed: kept for `closed_ms`. Above, ids can still come from other comment_services
+  with slower clocks or writes: that part is the tip, and kept for `tip_ms` only.
+- What this node appends is added at once to the runs it belongs to, also when it is late.
+- The size is bounded in bytes; the run that was used least recently goes first.
 
-So a page may lack what another node accepted within the last `tip_ms`. Nothing cached is older than `closed_ms`. What
-is erased is gone once this node was told (`forget`), and what came late from another node's spool is there once it was
-told (`read_again`): at once for what it does itself, else when it asks the store (comment_service/erase/forgetting.py).
+So a page may lack what another node accepted within the last `tip_ms`. No copy is older than `closed_ms`. Erased
+comments leave the copies with `evict`; where comments arrived late from another node's spool, `invalidate` drops the
+copies. This node calls both at once for what it does itself, and when it sees the notices of other nodes.
 """
 
 import asyncio
-import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
+from history.clocks import monotonic_s, wall_ms
 from history.core.ids import first_id_at
+from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.core.runs import END, Highs, Run, Validity
-from history.store import ALL_VIDEOS, Store
+from history.store import Store, StoreError
+from proto.tasks import shared
+
+_log = structlog.stdlib.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +37,15 @@ class CacheSettings:
     read_comments: int
     """comments in one read of the store, at least"""
     late_ms: int
-    """how much later than its time a comment of another node may become readable"""
+    """how long after its time a comment of another node may become readable"""
     tip_ms: int
     closed_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    hits: int  # runs that were known
-    misses: int  # runs that had to be waited for
+    hits: int  # runs that were in the cache
+    misses: int  # runs that had to be read
     reads: int  # of the store
     bytes: int
     bytes_max: int
@@ -50,7 +55,7 @@ class CachedStore:
     """A history.store.Store. Belongs to one event loop."""
 
     def __init__(self, store: Store, settings: CacheSettings, *, is_whole: Callable[[], bool] = lambda: True) -> None:
-        """is_whole: whether what the store just answered is all there is. If not, nothing of it counts as closed."""
+        """is_whole: whether what the store just returned is all there is. If not, nothing of it counts as closed."""
         self._store = store
         self._settings = settings
         self._is_whole = is_whole
@@ -60,7 +65,7 @@ class CachedStore:
         self._bytes = 0
         self._reading: dict[tuple[str, int], asyncio.Task[Run]] = {}
         self._appended: dict[str, list[Comment]] = {}  # while that video is being read
-        self._told = 0  # times that others' changes were heard of
+        self._changes = 0  # counts `evict` and `invalidate`: a read that began before one may have missed it
         self._hits = self._misses = self._reads = 0
 
     async def append(self, comments: Sequence[Comment]) -> None:
@@ -85,7 +90,8 @@ class CachedStore:
     async def older_valid(
         self, video_id: str, before: int | None, limit: int
     ) -> tuple[list[Comment], tuple[Validity, ...]]:
-        """What `older` returns; and it would return the same as long as all of these hold, by time.monotonic()."""
+        """What `older` returns, and how long it would return the same: as long as all of these hold, by
+        `monotonic_s`."""
         found: list[Comment] = []
         validities: list[Validity] = []
         high = END if before is None else min(before, END)
@@ -115,20 +121,20 @@ class CachedStore:
         await self._cache.clear()
         await self._store.close()
 
-    async def forget(self, video_id: str, ids: Sequence[int]) -> None:
-        """These are erased. A read under way may still have seen them: it isn't kept."""
-        self._told += 1
+    async def evict(self, video_id: str, ids: Sequence[int]) -> None:
+        """These are erased. A read under way may have seen them, so its result isn't kept."""
+        self._changes += 1
         gone = set(ids)
         for high in list(self._highs.get(video_id, ())):
             run = await self._cache.get(_key(video_id, high))
             if run is not None:
-                run.forget(gone)
+                run.evict(gone)
                 self._count(video_id, run)
 
-    async def read_again(self, video_id: str, low_id: int, high_id: int) -> None:
-        """Between these ids, both included, the store has got comments of that video, or of ALL_VIDEOS, that came late.
-        A read under way may have missed them: it isn't kept."""
-        self._told += 1
+    async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:
+        """Comments of that video, or of ALL_VIDEOS, arrived late between these ids, both included: the copies are
+        dropped. A read under way may have missed the comments, so its result isn't kept."""
+        self._changes += 1
         for each in list(self._highs) if video_id == ALL_VIDEOS else [video_id]:
             await self._drop_between(each, low_id, high_id)
             await asyncio.sleep(0)  # of all videos there are many
@@ -147,10 +153,10 @@ class CachedStore:
         return None
 
     async def _read_once(self, video_id: str, high: int, limit: int) -> Run:
-        """If the caller is cancelled, the read goes on for the others. Raises StoreUnavailable to all of them."""
+        """Concurrent callers share one read, and its StoreUnavailable. It goes on if some of them are cancelled."""
         reading = self._reading.get((video_id, high))
         if reading is None:
-            reading = asyncio.create_task(self._read(video_id, high, limit))
+            reading = shared(self._read(video_id, high, limit))
             self._reading[video_id, high] = reading
             reading.add_done_callback(lambda done: self._end_reading(video_id, high, done))
         return await asyncio.shield(reading)
@@ -159,34 +165,35 @@ class CachedStore:
         del self._reading[video_id, high]
         if not any(video == video_id for video, _ in self._reading):
             self._appended.pop(video_id, None)
-        if not reading.cancelled():
-            reading.exception()  # whoever waited has seen it; nobody may be left
+        error = None if reading.cancelled() else reading.exception()
+        if error is not None and not isinstance(error, StoreError):  # the callers get it too, if any are left
+            _log.error("cache_read_failed", video=video_id, reason=repr(error), exc_info=error)
 
     async def _read(self, video_id: str, high: int, limit: int) -> Run:
         settings = self._settings
-        told = self._told
+        changes = self._changes
         appended = self._appended.setdefault(video_id, [])
-        closed_before = first_id_at(time.time_ns() // 1_000_000 - settings.late_ms)
+        closed_before = first_id_at(wall_ms() - settings.late_ms)
         size = max(settings.read_comments, limit)
         self._reads += 1
         comments = await self._store.older(video_id, None if high == END else high, size)
         run = Run(comments[-1].id if len(comments) == size else 0, high, comments, self._is_whole())
-        for comment in appended:  # the store may have answered before they were in it
+        for comment in appended:  # the store may have been read before they were in it
             run.add(comment)
-        if told == self._told:
+        if changes == self._changes:
             for part in run.split(closed_before):
                 is_closed = run.is_whole and part.high <= closed_before
                 await self._keep(video_id, part, settings.closed_ms if is_closed else settings.tip_ms)
         return run
 
     async def _keep(self, video_id: str, run: Run, keep_ms: int) -> None:
-        """In place of what it overlaps"""
+        """Replaces the runs that it overlaps."""
         for high in self._highs[video_id].within(run.low, run.high):
             await self._remove(video_id, high)
         above = await self._known(video_id, run.high + 1) if run.high < END else None
         if above is not None and above.low < run.high:
-            return  # a read that began elsewhere knows this stretch already
-        run.keep_until(time.monotonic() + keep_ms / 1000)
+            return  # another read has this stretch already
+        run.keep_until(monotonic_s() + keep_ms / 1000)
         await self._cache.set(_key(video_id, run.high), run, ttl=keep_ms / 1000)
         self._highs[video_id].add(run.high)
         self._count(video_id, run)

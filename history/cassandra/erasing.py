@@ -3,25 +3,25 @@
 Two things keep an erased comment away, each where the other can't:
 - The row's own tombstone. A comment's write timestamp is its id's time, and the erasure's lies a day above it, so the
   erasure wins whatever the clocks say and whichever comes first: an append that is under way loses against it.
-- A row in `erased`, for ever. The tombstone ends after gc_grace_seconds; a spool that is drained after weeks is asked
-  for there. So are barred authors, whose comments nobody may have seen yet. Only late appends pay for these reads.
+- A row in `erased`, for ever. The tombstone ends after gc_grace_seconds; when a spool is drained after weeks, its
+  comments are looked up there, and their authors among the barred. Only late comments cost these reads.
 
-What is left open: a comment of a barred author that was given its id less than `late_ms` ago, on another
-node, and isn't stored yet when `comments_of` looks. Who erases an author looks a second time after that while.
+One case is left open: a comment of a barred author that got its id less than `late_ms` ago on another node, and isn't
+stored yet when `comments_of` looks. So whoever erases an author looks a second time after that while.
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
 from history.cassandra.batches import written_us
-from history.cassandra.tables import MINUTE_MS, CassandraTables, Partition, bucket_of
-from history.config import BUCKET_MS
+from history.cassandra.notices import CassandraNotices
+from history.cassandra.tables import CassandraTables, Partition, bucket_of
+from history.config import BUCKET_MS, StoreSettings
 from history.core.ids import first_id_at
-from history.core.late import late_among
+from history.core.late import ALL_VIDEOS, late_among
 from history.core.model import Comment
 
 Item = TypeVar("Item")
@@ -29,49 +29,50 @@ Item = TypeVar("Item")
 ERASURE_AHEAD_US = 86_400_000_000
 """A day: also above what a process wrote whose statements carried its clock's time, not the id's"""
 
-EVERYWHERE = ""
 MARK = "INSERT INTO $keyspace.erased (video_id, bucket, id) VALUES (?, ?, ?)"
 DELETE = "DELETE FROM $keyspace.comments USING TIMESTAMP ? WHERE video_id = ? AND bucket = ? AND id = ?"
 MARKED = "SELECT id FROM $keyspace.erased WHERE video_id = ? AND bucket = ? AND id IN ?"
-TELL = "INSERT INTO $keyspace.erasures (minute, at_ms, video_id, id) VALUES (?, ?, ?, ?)"
-TOLD = "SELECT video_id, id FROM $keyspace.erasures WHERE minute = ? AND at_ms >= ?"
 BAR = "INSERT INTO $keyspace.barred_authors (author_id, video_id, up_to_id) VALUES (?, ?, ?)"
 BARRED = """
 SELECT author_id, up_to_id FROM $keyspace.barred_authors WHERE author_id IN ? AND video_id IN ? AND up_to_id >= ?
 """
 VIDEOS_OF = "SELECT video_id FROM $keyspace.videos_by_author WHERE author_id = ? AND video_id > ? LIMIT ?"
 BUCKETS = "SELECT bucket FROM $keyspace.buckets WHERE video_id = ? AND bucket <= ? LIMIT ?"
-# Filtering, but only among some rows of one partition.
+# The server filters, but only among some rows of one partition.
 COMMENTS_OF = """
 SELECT id FROM $keyspace.comments WHERE video_id = ? AND bucket = ? AND id >= ? AND id < ? AND author_id = ?
 ALLOW FILTERING
 """
 
 
-class CassandraErasing(CassandraTables):
+class CassandraErasing:
+    """`history.store.Erasing`, and what an append asks of it"""
+
+    def __init__(self, tables: CassandraTables, notices: CassandraNotices, settings: StoreSettings) -> None:
+        self._tables = tables
+        self._notices = notices
+        self._settings = settings
+
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
-        """First the marks, then the rows, then the word to those with copies: after a crash in between, erasing again
-        does the rest."""
+        """Writes the marks, deletes the rows, then announces it: after a crash in between, erasing again does the
+        rest."""
         for some in _slices(ids, self._settings.erase_slice_max):
             partitions: defaultdict[Partition, list[int]] = defaultdict(list)
             for comment_id in some:
                 partitions[video_id, bucket_of(comment_id)].append(comment_id)
-            await self._in_batches(MARK, [[(*name, each) for each in found] for name, found in partitions.items()])
-            await self._in_batches(
+            marks = [[(*name, each) for each in found] for name, found in partitions.items()]
+            await self._tables.run_batches(MARK, marks)
+            await self._tables.run_batches(
                 DELETE,
                 [
                     [(written_us(each) + ERASURE_AHEAD_US, *name, each) for each in found]
                     for name, found in partitions.items()
                 ],
             )
-            at_ms = time.time_ns() // 1_000_000
-            await self._in_batches(TELL, [[(at_ms // MINUTE_MS, at_ms, video_id, each) for each in some]])
-
-    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        return [(video_id, comment_id) for video_id, comment_id in await self._told(TOLD, since_ms, now_ms)]
+            await self._notices.announce_erased(video_id, some)
 
     async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
-        await self._run(BAR, author_id, video_id or EVERYWHERE, up_to_id)
+        await self._tables.run(BAR, author_id, video_id or ALL_VIDEOS, up_to_id)
 
     async def comments_of(
         self, author_id: str, video_id: str | None, up_to_id: int
@@ -80,9 +81,9 @@ class CassandraErasing(CassandraTables):
             async for found in self._in_video(author_id, video_id, up_to_id):
                 yield video_id, found
             return
-        limit, last = self._settings.erase_slice_max, EVERYWHERE
+        limit, last = self._settings.erase_slice_max, ""
         while True:
-            videos = [name for (name,) in await self._run(VIDEOS_OF, author_id, last, limit)]
+            videos = [name for (name,) in await self._tables.run(VIDEOS_OF, author_id, last, limit)]
             for name in videos:
                 async for found in self._in_video(author_id, name, up_to_id):
                     yield name, found
@@ -108,7 +109,7 @@ class CassandraErasing(CassandraTables):
         partitions: defaultdict[Partition, list[int]] = defaultdict(list)
         for comment in comments:
             partitions[comment.video_id, bucket_of(comment.id)].append(comment.id)
-        found = await asyncio.gather(*(self._run(MARKED, *name, ids) for name, ids in partitions.items()))
+        found = await asyncio.gather(*(self._tables.run(MARKED, *name, ids) for name, ids in partitions.items()))
         return {(name[0], marked) for name, rows in zip(partitions, found, strict=True) for (marked,) in rows}
 
     async def _barred_up_to(self, comments: Sequence[Comment]) -> dict[tuple[str, str], int]:
@@ -120,7 +121,7 @@ class CassandraErasing(CassandraTables):
         low_id, size = min(comment.id for comment in comments), self._settings.cassandra_authors_asked_max
         asked = [(video_id, some) for video_id, names in authors.items() for some in _slices(sorted(names), size)]
         found = await asyncio.gather(
-            *(self._run(BARRED, some, [video_id, EVERYWHERE], low_id) for video_id, some in asked)
+            *(self._tables.run(BARRED, some, [video_id, ALL_VIDEOS], low_id) for video_id, some in asked)
         )
         up_to: dict[tuple[str, str], int] = {}
         for (video_id, _), rows in zip(asked, found, strict=True):
@@ -132,11 +133,11 @@ class CassandraErasing(CassandraTables):
         """Bucket after bucket, in slices of time that the server filters quickly; newest bucket first"""
         limit, newest = self._settings.erase_slice_max, bucket_of(up_to_id)
         while True:
-            buckets = [bucket for (bucket,) in await self._run(BUCKETS, video_id, newest, limit)]
+            buckets = [bucket for (bucket,) in await self._tables.run(BUCKETS, video_id, newest, limit)]
             for bucket in buckets:
                 rows = await asyncio.gather(
                     *(
-                        self._run(COMMENTS_OF, video_id, bucket, low, min(high, up_to_id + 1), author_id)
+                        self._tables.run(COMMENTS_OF, video_id, bucket, low, min(high, up_to_id + 1), author_id)
                         for low, high in self._scans(bucket)
                         if low <= up_to_id
                     )

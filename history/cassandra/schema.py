@@ -1,17 +1,27 @@
-"""Brings a keyspace to the version of schema.cql. Any number of processes may do so at the same time, and one that is
-killed in the middle is no harm: every statement can be run again, and a version is written down when it is whole."""
+"""Brings a keyspace to the version of schema.cql. Any number of processes may do so at the same time, and any of them
+may be killed in the middle: every statement can be run again, and a version is recorded once all of it is there.
+
+While several processes make the same tables, a request of one of them can meet a table that is half made:
+- "unconfigured table": it isn't there yet. It counts as missing (UnknownTable).
+- A server error, java.lang.IllegalArgumentException "Unknown keyspace/cf pair": the node has its definition and hasn't
+  opened its files yet (Cassandra 5.0.8, Keyspace.getColumnFamilyStore). The request is repeated (ServerFailed).
+- A statement returns although another process's same one isn't finished. So the tables are probed at the end.
+"""
 
 import asyncio
 import re
-import time
 import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from string import Template
+from typing import TypeVar
 
 import structlog
 from cassandra.query import SimpleStatement
 
-from history.cassandra.session import CassandraSession, UnknownTable
+from history.cassandra.session import CassandraSession, ServerFailed, UnknownTable
+from history.clocks import monotonic_ms
 from history.config import StoreSettings
 from history.store import StoreUnavailable
 
@@ -19,6 +29,8 @@ SCHEMA = Path(__file__).with_name("schema.cql")
 TABLE_IDS = uuid.UUID("a3f1c0de-0c5a-4c4e-9d3b-6c1f4f2b7e10")  # any fixed one
 REPLICAS_MAX = 3
 SETTLE_POLL_S = 0.05
+
+T = TypeVar("T")
 
 _VERSION = re.compile(r"^-- VERSION \d+$", re.MULTILINE)
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \$keyspace\.(\w+)")
@@ -46,7 +58,7 @@ def tables() -> list[str]:
 async def migrate(session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
     """Returns when all tables of this release's version can be used. Raises SchemaTooNew, StoreUnavailable."""
     needed, *steps = versions()
-    seen = await _version(session, keyspace)
+    seen = await _settled(lambda: _version(session, keyspace), settings)
     if seen > len(steps):
         raise SchemaTooNew(f"Cassandra: {keyspace} has version {seen}; this release knows {len(steps)}")
     if seen == len(steps):
@@ -57,12 +69,14 @@ async def migrate(session: CassandraSession, keyspace: str, settings: StoreSetti
         "replication": f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {min(nodes, REPLICAS_MAX)}}}",
         **{f"{table}_id": str(uuid.uuid5(TABLE_IDS, f"{keyspace}.{table}")) for table in tables()},
     }
+    timeout_ms = settings.cassandra_schema_timeout_ms
     for statement in (*needed, *(statement for step in steps[seen:] for statement in step)):
-        await session.execute_schema(Template(statement).substitute(names), settings.cassandra_schema_timeout_ms)
+        change = partial(session.execute_schema, Template(statement).substitute(names), timeout_ms)
+        await _settled(change, settings)
     await _wait_until_usable(session, keyspace, settings)
     for version in range(seen + 1, len(steps) + 1):
         row = f"INSERT INTO {keyspace}.schema_versions (name, version) VALUES ('schema', {version})"  # noqa: S608
-        await session.execute(SimpleStatement(row, is_idempotent=True))
+        await _settled(partial(session.execute, SimpleStatement(row, is_idempotent=True)), settings)
     _log.info("schema_made", store="cassandra", keyspace=keyspace, version=len(steps))
 
 
@@ -88,12 +102,24 @@ async def _version(session: CassandraSession, keyspace: str) -> int:
 
 async def _wait_until_usable(session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
     """Another process that is making the same tables makes ours return before they are ready."""
-    end = time.monotonic() + settings.cassandra_settle_ms / 1000
+    end_ms = monotonic_ms() + settings.cassandra_settle_ms
     for table in tables():
-        while not await is_usable(session, keyspace, table):
-            if time.monotonic() > end:
+        while not await _settled(partial(is_usable, session, keyspace, table), settings):
+            if monotonic_ms() > end_ms:
                 raise StoreUnavailable(f"Cassandra: the table {keyspace}.{table} was made and is not there")
             await asyncio.sleep(SETTLE_POLL_S)
+
+
+async def _settled(request: Callable[[], Awaitable[T]], settings: StoreSettings) -> T:
+    """The request's result. Repeats it after a server error, for `cassandra_settle_ms` at most; then raises that."""
+    end_ms = monotonic_ms() + settings.cassandra_settle_ms
+    while True:
+        try:
+            return await request()
+        except ServerFailed:
+            if monotonic_ms() > end_ms:
+                raise
+        await asyncio.sleep(SETTLE_POLL_S)
 
 
 def _without_comments(cql: str) -> str:

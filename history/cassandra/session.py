@@ -1,22 +1,25 @@
 """cassandra-driver for asyncio: its futures become awaitables, its exceptions one sentence.
 
-Requests and answers stay on the event loop (cassandra_connection.py); connecting, preparing and shutting down wait, so
+Requests and answers stay on the event loop (cassandra/connection.py); connecting, preparing and shutting down wait, so
 they happen in a thread.
 """
 
 import asyncio
 import socket
+import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from cassandra import ConsistencyLevel, InvalidRequest
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, Session
+from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure, WriteFailure
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import ServerError
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
 from history.cassandra.connection import LoopConnection, connection_class
@@ -36,6 +39,11 @@ class UnknownTable(StoreUnavailable):
     """The statement doesn't fit the schema: the keyspace or a table isn't there, or not yet."""
 
 
+class ServerFailed(StoreUnavailable):
+    """A node met an error of its own. The usual one is brief: processes that start together change the schema, and for
+    a moment the node knows a table whose files it hasn't opened yet."""
+
+
 class CassandraSession:
     """A connected session. Comes back by itself after the cluster was away."""
 
@@ -48,14 +56,19 @@ class CassandraSession:
     @classmethod
     async def connect(cls, hosts: Sequence[str], port: int, settings: StoreSettings) -> "CassandraSession":
         """hosts: of the nearest data centre. Raises StoreUnavailable if none answers."""
+        connecting = _Connecting(hosts, port, settings, connection_class())
         try:
-            cluster, session = await asyncio.to_thread(_connect, hosts, port, settings, connection_class())
+            cluster, session = await asyncio.to_thread(connecting.run)
+        except asyncio.CancelledError:
+            connecting.abandon()
+            raise
         except Exception as error:  # the driver's errors have no common base
             raise StoreUnavailable(f"Cassandra at {','.join(hosts)}:{port}: {_sentence(error)}") from error
         return cls(cluster, session, settings)
 
     async def execute(self, statement: Statement | str, parameters: Sequence[object] | None = None) -> list[Row]:
-        """All rows. Raises UnknownTable, or StoreUnavailable after `cassandra_request_timeout_ms` at the latest.
+        """All rows. Raises UnknownTable, ServerFailed, or StoreUnavailable after `cassandra_request_timeout_ms` at the
+        latest.
 
         That time counts from when the request leaves: `cassandra_requests_max` are under way, others wait for them.
         """
@@ -63,7 +76,7 @@ class CassandraSession:
             return await self._execute(statement, parameters)
 
     async def execute_schema(self, statement: str, timeout_ms: int) -> None:
-        """Changes the schema, and returns when all living nodes agree on it."""
+        """Changes the schema, and returns when all living nodes agree on it. Raises as `execute` does."""
         await self._execute(statement, None, timeout=timeout_ms / 1000)
 
     async def prepare(self, statement: str) -> PreparedStatement:
@@ -107,8 +120,40 @@ class CassandraSession:
         if isinstance(outcome, InvalidRequest):
             raise UnknownTable(f"Cassandra: {_sentence(outcome)}") from outcome
         if isinstance(outcome, Exception):
+            if _is_servers(outcome):
+                raise ServerFailed(f"Cassandra: {_sentence(outcome)}") from outcome
             raise StoreUnavailable(f"Cassandra: {_sentence(outcome)}") from outcome
         return outcome
+
+
+class _Connecting:
+    """Connects in a thread. If the caller is cancelled meanwhile, the driver is shut down as soon as it is connected:
+    it would reconnect for ever, on a loop that may have ended."""
+
+    def __init__(
+        self, hosts: Sequence[str], port: int, settings: StoreSettings, connections: type[LoopConnection]
+    ) -> None:
+        self._connect = partial(_connect, hosts, port, settings, connections)
+        self._lock = threading.Lock()
+        self._is_abandoned = False
+        self._made: Cluster | None = None
+
+    def run(self) -> tuple[Cluster, Session]:
+        cluster, session = self._connect()
+        with self._lock:
+            self._made = cluster
+            is_abandoned = self._is_abandoned
+        if is_abandoned:
+            cluster.shutdown()
+        return cluster, session
+
+    def abandon(self) -> None:
+        """Doesn't wait."""
+        with self._lock:
+            self._is_abandoned = True
+            made = self._made
+        if made is not None:
+            threading.Thread(target=made.shutdown, name="cassandra-shutdown").start()
 
 
 def _connect(
@@ -148,6 +193,12 @@ def _connect(
         raise
     session.default_fetch_size = None  # every query has a LIMIT: one answer holds all rows
     return cluster, session
+
+
+def _is_servers(error: Exception) -> bool:
+    """The driver asks every host after a ServerError, and then reports the errors of them all."""
+    errors = error.errors.values() if isinstance(error, NoHostAvailable) else [error]
+    return any(isinstance(each, ServerError | ReadFailure | WriteFailure) for each in errors)
 
 
 def _sentence(error: BaseException) -> str:

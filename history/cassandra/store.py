@@ -6,7 +6,6 @@ hold little. Two round trips for a page of a busy video, at any depth.
 """
 
 import asyncio
-import time
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from history.cassandra.batches import COLUMNS, INSERT_COMMENT, ROW_BYTES, CommentBatch, comment_batches
 from history.cassandra.claims import CassandraClaims
 from history.cassandra.erasing import CassandraErasing
-from history.cassandra.late import CassandraLate
-from history.cassandra.records import CassandraRecords
+from history.cassandra.notices import CassandraNotices
 from history.cassandra.schema import is_usable, migrate
 from history.cassandra.session import CassandraSession, Row
 from history.cassandra.tables import CassandraTables, Partition, bucket_of
+from history.cassandra.videos import CassandraVideos
+from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.ids import ID_MAX
 from history.core.model import Author, Comment
@@ -44,11 +44,12 @@ class Reads:
     step: int  # from a bucket to the next that may exist: -1 or 1
 
 
-class CassandraReader(CassandraTables):
-    """Reads; needs no rights on the schema. Until a writer has made the tables, every video is empty."""
+class CassandraReader:
+    """`history.store.Reader` without rights on the schema. Until a writer has made the tables, every video is empty."""
 
-    def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
-        super().__init__(session, keyspace, settings)
+    def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
+        self._tables = tables
+        self._settings = settings
         self._older: Reads | None = None
         self._newer: Reads | None = None
 
@@ -67,52 +68,69 @@ class CassandraReader(CassandraTables):
         """Reads as a viewer does, with the same consistency."""
         await self.older(CHECK_VIDEO_ID, None, 1)
 
+    async def close(self) -> None:
+        await self._tables.session.close()
+
     async def _prepare_reads(self, reaches: str, order: str, step: int) -> Reads | None:
         """None while there are no tables."""
-        # One partition, not the whole table: of a scan, Cassandra doesn't ask a second node when one is stuck.
-        if not await is_usable(self._session, self._keyspace, "buckets", f"WHERE video_id = '{CHECK_VIDEO_ID}'"):
+        session, keyspace = self._tables.session, self._tables.keyspace
+        # One partition, not the whole table: for a scan, Cassandra doesn't ask a second node when one is stuck.
+        if not await is_usable(session, keyspace, "buckets", f"WHERE video_id = '{CHECK_VIDEO_ID}'"):
             return None
         # Names and operators only; what comes from outside is bound.
         buckets = (
-            f"SELECT bucket FROM {self._keyspace}.buckets "  # noqa: S608
+            f"SELECT bucket FROM {keyspace}.buckets "  # noqa: S608
             f"WHERE video_id = ? AND bucket {reaches} ? ORDER BY bucket {order} LIMIT {BUCKETS_LIMIT}"
         )
         comments = (
-            f"SELECT {COLUMNS} FROM {self._keyspace}.comments "  # noqa: S608
+            f"SELECT {COLUMNS} FROM {keyspace}.comments "  # noqa: S608
             f"WHERE video_id = ? AND bucket = ? AND id {reaches} ? ORDER BY id {order} LIMIT ?"
         )
-        return Reads(await self._session.prepare(buckets), await self._session.prepare(comments), step)
+        return Reads(await session.prepare(buckets), await session.prepare(comments), step)
 
     async def _collect(self, reads: Reads, video_id: str, bound: int, limit: int) -> list[Comment]:
         """Bucket after bucket from the bound's on, more at a time as long as they hold too little."""
+        execute = self._tables.session.execute
         found: list[Comment] = []
         buckets: deque[int] = deque()
         edge: int | None = bucket_of(bound)
         at_once = 1
         while len(found) < limit:
             if not buckets and edge is not None:
-                buckets.extend(bucket for (bucket,) in await self._session.execute(reads.buckets, (video_id, edge)))
+                buckets.extend(
+                    bucket for (bucket,) in await self._tables.session.execute(reads.buckets, (video_id, edge))
+                )
                 edge = buckets[-1] + reads.step if len(buckets) == BUCKETS_LIMIT else None
             if not buckets:
                 break
             wanted = limit - len(found)
-            rows = await asyncio.gather(
+            found_in = await asyncio.gather(
                 *(
-                    self._session.execute(reads.comments, (video_id, buckets.popleft(), bound, wanted))
+                    execute(reads.comments, (video_id, buckets.popleft(), bound, wanted))
                     for _ in range(min(at_once, len(buckets)))
                 )
             )
-            found += [_comment(video_id, row) for row in chain.from_iterable(rows)]
+            found += [_comment(video_id, row) for row in chain.from_iterable(found_in)]
             at_once = min(at_once * 2, self._settings.cassandra_bucket_reads_max)
         return found[:limit]
 
 
-class CassandraStore(CassandraErasing, CassandraLate, CassandraClaims, CassandraRecords, CassandraReader):
-    """Writes and reads."""
+class CassandraStore(CassandraReader):
+    """`history.store.History`. Its parts share the session."""
 
-    def __init__(self, session: CassandraSession, keyspace: str, settings: StoreSettings) -> None:
+    def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
         """`open` makes one that works."""
-        super().__init__(session, keyspace, settings)
+        super().__init__(tables, settings)
+        videos = CassandraVideos(tables)
+        self._claims = CassandraClaims(tables)
+        self._notices = CassandraNotices(tables, settings)
+        self._erasing = CassandraErasing(tables, self._notices, settings)
+        self.erase, self.bar_author = self._erasing.erase, self._erasing.bar_author
+        self.comments_of = self._erasing.comments_of
+        self.erased_since, self.late_since = self._notices.erased_since, self._notices.late_since
+        self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
+        self.claim_keys, self.claim_node = self._claims.claim_keys, self._claims.claim_node
+        self.release_node = self._claims.release_node
         self._known_buckets = _Known(settings.cassandra_known_buckets_max)
         self._known_authors = _Known(settings.cassandra_known_authors_max)
         self._insert_comment: PreparedStatement
@@ -122,28 +140,34 @@ class CassandraStore(CassandraErasing, CassandraLate, CassandraClaims, Cassandra
     async def open(cls, session: CassandraSession, keyspace: str, settings: StoreSettings) -> "CassandraStore":
         """Makes what is missing of the schema. Any number of processes may do so at the same time."""
         await migrate(session, keyspace, settings)
-        store = cls(session, keyspace, settings)
-        store._insert_comment = await store._statement(INSERT_COMMENT)
-        store._insert_author = await store._statement(INSERT_AUTHOR)
+        tables = CassandraTables(session, keyspace)
+        store = cls(tables, settings)
+        store._insert_comment = await tables.statement(INSERT_COMMENT)
+        store._insert_author = await tables.statement(INSERT_AUTHOR)
         return store
 
     async def append(self, comments: Sequence[Comment]) -> None:
         """One batch for each partition, all at the same time; the new buckets' and authors' rows beside them."""
-        comments = await self.without_erased(comments, time.time_ns() // 1_000_000)
+        comments = await self._erasing.without_erased(comments, wall_ms())
         partitions: defaultdict[Partition, list[Comment]] = defaultdict(list)
         for comment in comments:
             partitions[comment.video_id, bucket_of(comment.id)].append(comment)
         authors = dict.fromkeys((comment.author.id, comment.video_id) for comment in comments)
+        execute = self._tables.session.execute
         await asyncio.gather(
             *(self._register(partition) for partition in partitions if partition not in self._known_buckets),
             self._register_authors([author for author in authors if author not in self._known_authors]),
-            *(self._session.execute(batch) for name, some in partitions.items() for batch in self._batches(name, some)),
+            *(execute(batch) for name, some in partitions.items() for batch in self._batches(name, some)),
         )
-        await self.tell_late(comments)
+        await self._notices.announce_late(comments)
+
+    async def sweep(self, now_ms: int) -> int:
+        """Nothing to do: rows expire by their times to live."""
+        return 0
 
     async def _register(self, partition: Partition) -> None:
         """Remembered only after it is durable: while that fails, no comment of the bucket is acknowledged."""
-        await self._run(INSERT_BUCKET, *partition)
+        await self._tables.run(INSERT_BUCKET, *partition)
         self._known_buckets.add([partition])
 
     async def _register_authors(self, authors: Sequence[tuple[str, str]]) -> None:
@@ -158,7 +182,7 @@ class CassandraStore(CassandraErasing, CassandraLate, CassandraClaims, Cassandra
                 size = 0
             batches[-1].add(self._insert_author, author)
             size += row_size
-        await asyncio.gather(*(self._session.execute(batch) for batch in batches))
+        await asyncio.gather(*(self._tables.session.execute(batch) for batch in batches))
         self._known_authors.add(authors)
 
     def _batches(self, partition: Partition, comments: Sequence[Comment]) -> Iterable[CommentBatch]:

@@ -1,41 +1,41 @@
-"""Commit-adopt: several want a value each; does everybody want the same? Two rounds of plain writes and reads, without
-compare and set. After E. Gafni, "Round-by-round fault detectors: unifying synchrony and asynchrony" (PODC 1998).
+"""Commit-adopt: several processes propose a value each; is it already agreed which one holds? Two rounds of plain
+writes and reads, without compare and set. After E. Gafni, "Round-by-round fault detectors: unifying synchrony and
+asynchrony" (PODC 1998).
 
-    1. write what you want; read what all want.      Nobody else wants anything: you are alone
-    2. write whether you were alone; read what all wrote.
-       Only you are there, and you were alone:       agreed, on your value
-       somebody says that he was alone:              not agreed; go on with his value
-       else:                                         not agreed; go on with your own
+    1. write your proposal; read all proposals.     There is no other one: you are alone
+    2. write whether you were alone; read what all have written.
+       Yours is the only one, and you were alone:   agreed, on your value
+       one of them was alone:                       not agreed; go on with its value
+       else:                                        not agreed; go on with your own
 
-What is promised, wherever somebody is slow or dies: if it was agreed on a value for one, everybody else goes on with
-that value. So those who aren't agreed can leave the decision to something dear, as an LWT is, by handing in the value
-they go on with: it decides for the agreed one, or there is none. And who is alone, as nearly everybody is, never pays
-for it.
+Guarantee, wherever a process is slow or dies: if one process found its value agreed, every other one goes on with that
+value. So a process that isn't agreed can hand the value it goes on with to an expensive decision, such as an LWT: if
+there is an agreed value, no other one is handed in. A process that is alone, as nearly all are, never pays for that.
 
-The registers may be regular only (a read beside a write sees it or not, in any order), as a quorum's are: each of the
-two rounds needs no more than that of two writers, the one whose write ends later sees the other's.
+The registers may be regular only, as a quorum's are: a read beside a write sees it or not, in any order. Each round
+needs only this: of two writers, the one whose write ends later sees the other's.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Wish(NamedTuple):
-    """What one of them wants. Each wants it once, and no two want the same."""
+class Proposal(NamedTuple):
+    """What one process wants. Each proposes once, and no two propose the same value."""
 
     value: int
     was_alone: bool | None
-    """its second word; None as long as that isn't said"""
+    """What it wrote in the second round; None: nothing yet"""
 
 
-def was_alone(mine: int, wishes: Sequence[Wish]) -> bool:
-    """My second word, after the first reading. A wish that was made before is never alone again: what it said then may
-    have been read."""
-    return all(wish.value == mine and wish.was_alone is None for wish in wishes)
+def was_alone(mine: int, proposals: Sequence[Proposal]) -> bool:
+    """What to write in the second round, after the first reading. A proposal that is made again is never alone: what
+    it wrote the first time may have been read."""
+    return all(each.value == mine and each.was_alone is None for each in proposals)
 
 
-def decide(mine: int, wishes: Sequence[Wish]) -> tuple[int, bool]:
+def decide(mine: int, proposals: Sequence[Proposal]) -> tuple[int, bool]:
     """The value to go on with, after the second reading, and whether it is agreed."""
-    said = [wish for wish in wishes if wish.was_alone is not None]
-    alone = next((wish.value for wish in said if wish.was_alone), mine)
-    return alone, [(wish.value, wish.was_alone) for wish in said] == [(mine, True)]
+    second = [each for each in proposals if each.was_alone is not None]
+    alone = next((each.value for each in second if each.was_alone), mine)
+    return alone, [(each.value, each.was_alone) for each in second] == [(mine, True)]

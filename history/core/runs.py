@@ -1,8 +1,8 @@
-"""Which stretches of a video's comments are known: the core of cached_store.py.
+"""Runs: the stretches of a video's comments that a cache (cache/store.py) knows.
 
-A run is a stretch [low, high) of ids and every comment in it, so a page is answered by runs that lie side by side,
-however the pages before it were cut. Runs of one video don't overlap. Rule 1: no clock, no cache library; when what
-expires is decided outside.
+A run is a stretch [low, high) of ids with every comment in it. A page is cut from runs that lie side by side, wherever
+the pages before it ended. Runs of one video don't overlap. Rule 1: no clock and no cache library; the cache decides
+when a run expires.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,33 +14,33 @@ from history.core.model import Comment
 END = 1 << 63
 """Above every id: the end of the newest run"""
 
-RUN_BYTES = 1_500  # with the entries by which cached_store.py finds it
+RUN_BYTES = 1_500  # with the entries by which the cache finds it
 COMMENT_BYTES = 450
-"""What Python's objects take beside the texts, rounded up"""
+"""Python's objects, without the texts; rounded up"""
 
 
 @dataclass(slots=True)
 class Validity:
-    """Given to whoever makes something of a run's comments: until when that is what he would make again."""
+    """Tells how long something derived from a run stays correct."""
 
     until_s: float
-    """By the clock of whoever keeps the run. It comes early when the run changes or goes."""
+    """By the monotonic clock of whoever keeps the run. 0: over, because the run has changed or gone."""
     is_whole: bool = True
-    """False: when the run was read, more may have existed than could be read."""
+    """False: when the run was read, there may have been comments that could not be read."""
 
 
 @dataclass(slots=True)
 class Run:
     low: int
-    """0: nothing is before"""
+    """0: the run begins with the video"""
     high: int
     comments: list[Comment]  # newest first
     is_whole: bool = True
-    """Whether what was read was all there is"""
+    """See Validity"""
     size: int = field(init=False)
-    """Bytes of memory, about"""
+    """Bytes of memory, estimated"""
     validity: Validity = field(init=False)
-    """Of what it holds now; over, unless it is kept"""
+    """Of its present comments. Over, unless the run is kept."""
     _until_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
@@ -48,16 +48,17 @@ class Run:
         self.validity = Validity(0, self.is_whole)
 
     def keep_until(self, until_s: float) -> None:
-        """0: no longer"""
+        """Begins a new validity. 0: the run isn't kept any more."""
         self._until_s = until_s
         self._changed()
 
     def before(self, high: int, limit: int) -> list[Comment]:
+        """Up to `limit` comments with an id below `high`, newest first"""
         begin = bisect_right(self.comments, -high, key=_descending)
         return self.comments[begin : begin + limit]
 
     def add(self, comment: Comment) -> bool:
-        """True if it belongs here and is new."""
+        """Returns whether its id is within the run, and new."""
         if not self.low <= comment.id < self.high:
             return False
         at = bisect_left(self.comments, -comment.id, key=_descending)
@@ -68,7 +69,8 @@ class Run:
         self._changed()
         return True
 
-    def forget(self, ids: Collection[int]) -> None:
+    def evict(self, ids: Collection[int]) -> None:
+        """Removes these comments; unknown ids change nothing."""
         gone = [comment for comment in self.comments if comment.id in ids]
         if gone:
             self.comments = [comment for comment in self.comments if comment.id not in ids]
@@ -76,7 +78,7 @@ class Run:
             self._changed()
 
     def split(self, border: int) -> "list[Run]":
-        """What is below the border, and what isn't: one run or two"""
+        """The parts below the border and from it on: one run or two"""
         if not self.low < border < self.high:
             return [self]
         at = bisect_left(self.comments, -border + 1, key=_descending)
@@ -89,7 +91,7 @@ class Run:
 
 
 class Highs:
-    """The upper ends of one video's runs, ascending; a run is found by the id that a page begins before."""
+    """The upper ends of one video's runs, ascending: finds the run for the id before which a page begins."""
 
     def __init__(self) -> None:
         self._highs: list[int] = []

@@ -1,4 +1,4 @@
-"""What a spool's file holds, byte by byte: the core of spool.py.
+"""The format of a spool's file: checksummed records, of which a torn tail is recognised.
 
     segment  = MAGIC, records
     record   = length, checksum, payload       length: of the payload; both are u32, little-endian
@@ -6,9 +6,8 @@
     payload  = MessagePack: [id, video id, author's id, author's name, message, created at (ms)]
 
 A process that is killed leaves a torn record at the end, and a power loss can leave zeros or old bytes of the disk in
-its place. Whatever it is, its checksum is wrong: what stands before it is whole, and what follows was never promised
-to anybody, because one fsync covers all that was acknowledged. (The checksum counts the length too, so that zeros are
-no record.)
+its place. In both cases its checksum is wrong. What stands before it is intact, and what follows was never
+acknowledged, because one fsync covers all that was. (The checksum covers the length too, so that zeros are no record.)
 """
 
 import struct
@@ -28,22 +27,22 @@ _decode = msgspec.msgpack.Decoder(tuple[int, str, str, str, str, int]).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """What of a segment can be trusted"""
+class Intact:
+    """The part of a segment that can be trusted"""
 
     comments: list[Comment]
     size: int
-    """bytes up to the end of the last whole record; 0 if not even the segment's beginning is right"""
+    """bytes up to the end of the last intact record; 0 if not even the segment's beginning is right"""
 
 
 def encode_records(comments: Iterable[Comment]) -> bytes:
     return b"".join(map(_record, comments))
 
 
-def read_segment(segment: bytes) -> Whole:
-    """Every record before the first one that isn't whole. Never raises, whatever the bytes are."""
+def read_segment(segment: bytes) -> Intact:
+    """Every record before the first broken one. Never raises, whatever the bytes are."""
     if not segment.startswith(MAGIC):
-        return Whole([], 0)
+        return Intact([], 0)
     comments: list[Comment] = []
     end = len(MAGIC)
     while end + _HEAD.size <= len(segment):
@@ -57,7 +56,7 @@ def read_segment(segment: bytes) -> Whole:
             break
         comments.append(Comment(id_, video_id, Author(author_id, author_name), message, created_at_ms))
         end += _HEAD.size + length
-    return Whole(comments, end)
+    return Intact(comments, end)
 
 
 def _record(comment: Comment) -> bytes:

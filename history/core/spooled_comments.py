@@ -1,6 +1,6 @@
-"""The comments that a spool holds, by video and in the order of ids: what a page of this node adds to the store's.
+"""The comments that a spool holds, by video and in the order of ids. Pages of this node have them beside the store's.
 
-Rule 1: no clock and no file. spool.py tells it what has become durable, and what has left.
+Rule 1: no clock and no file. spool/files.py adds what has become durable, and removes what was drained.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -11,7 +11,7 @@ from history.core.model import Comment
 
 
 class SpooledComments:
-    """Answers as a Reader does. A comment that is added twice counts once, and leaves once."""
+    """Reads as a `history.store.Reader` does. A comment that is added twice counts once, and is removed once."""
 
     def __init__(self) -> None:
         self._ids: dict[str, list[int]] = {}  # of each video, ascending
@@ -32,10 +32,10 @@ class SpooledComments:
         for comment in comments:
             videos[comment.video_id].append(comment.id)
         for video_id, ids in videos.items():
-            self.forget(video_id, ids)
+            self.evict(video_id, ids)
 
-    def forget(self, video_id: str, ids: Iterable[int]) -> None:
-        """Those of that video; others, and unknown ones, change nothing."""
+    def evict(self, video_id: str, ids: Iterable[int]) -> None:
+        """Removes these ids of that video. Unknown ones change nothing."""
         known = self._comments.get(video_id, {})
         for comment_id in ids:
             known.pop(comment_id, None)
@@ -46,7 +46,7 @@ class SpooledComments:
             self._ids.pop(video_id, None)
 
     def reaches(self, video_id: str, comment_id: int) -> bool:
-        """Whether it holds one of that video with this id or a smaller one"""
+        """Whether it holds a comment of that video with this id or a smaller one"""
         ids = self._ids.get(video_id, [])
         return bool(ids) and ids[0] <= comment_id
 

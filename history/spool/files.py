@@ -1,12 +1,12 @@
-"""A spool on this machine's disk: where comments are durable while the store is away.
+"""A spool on this machine's disk: it makes comments durable while the store is away.
 
-Files (segments) of one folder, each written once from its beginning to its end; spool_format.py says what is in them.
-`append` returns after an fsync that covers its comments, so they survive kill -9 and the loss of power. What arrives
-together is written together: GroupCommit hands over batches. A segment is removed as a whole, once all of its comments
-are in the store; a crash before that only stores some of them twice, and the store is idempotent by id.
+It consists of files (segments) in one folder, each written once from its beginning to its end; core/spool_format.py has
+their format. `append` returns after an fsync that covers its comments, so they survive kill -9 and the loss of power.
+GroupCommit hands over batches, so what arrives together is written together. A segment is removed as a whole, once all
+of its comments are in the store. A crash before that only stores some of them twice, and the store is idempotent by id.
 
-A record that could not be written or fsynced ends its segment: after a failed fsync nobody knows what of the file has
-reached the disk, and a next one that succeeds says nothing about it.
+A record that could not be written or fsynced ends its segment: after a failed fsync it is unknown what of the file has
+reached the disk, and a later fsync that succeeds says nothing about it.
 
 Files are read and written in one thread of its own; everything else belongs to one event loop. All comments are also
 in memory, about three times `bytes_max`: readers of this node see them, and draining reads no files.
@@ -38,7 +38,7 @@ _log = structlog.stdlib.get_logger()
 
 
 class SpoolFull(StoreOverloaded):
-    """The store is away, and has been for longer than the spool can bridge."""
+    """The store has been away for longer than the spool has room."""
 
 
 class SpoolInUse(Exception):
@@ -73,15 +73,15 @@ class Spool:
         self._segments: deque[Segment] = deque()  # the oldest first
         self._number = 0  # of the newest segment
         self._writing: Segment | None = None  # the last of `_segments`, while it takes more
-        self._fd = -1
-        self._lock_fd = -1
+        self._fd: int | None = None  # of `_writing`
+        self._lock_fd: int | None = None
         self._bytes = 0  # on disk, and on the way there
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self.comments = SpooledComments()
 
     @classmethod
     def open(cls, folder: Path, *, bytes_max: int, segment_bytes_max: int) -> "Spool":
-        """Finds what the last process left, and cuts off what it didn't finish. Reads up to bytes_max.
+        """Takes over what the last process left, without what it didn't finish writing. Reads up to bytes_max.
 
         Raises SpoolInUse, and OSError if the folder can't be used.
         """
@@ -148,11 +148,11 @@ class Spool:
         self.release()
 
     def release(self) -> None:
-        """Lets go of its files, if nothing is being written."""
+        """Closes its files. Nothing may be being written."""
         self._end_segment()
-        if self._lock_fd >= 0:
+        if self._lock_fd is not None:
             os.close(self._lock_fd)
-            self._lock_fd = -1
+            self._lock_fd = None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
@@ -165,39 +165,39 @@ class Spool:
             raise StoreUnavailable(f"spool: {error}") from error
 
     def _write(self, records: bytes, comments: Sequence[Comment]) -> None:
-        segment = self._writing
-        if segment is None or segment.size + len(records) > self._segment_bytes_max:
-            segment = self._begin_segment()
+        segment, fd = self._writing, self._fd
+        if segment is None or fd is None or segment.size + len(records) > self._segment_bytes_max:
+            segment, fd = self._begin_segment()
         try:
-            _write_all(self._fd, records)
-            os.fdatasync(self._fd)
+            _write_all(fd, records)
+            os.fdatasync(fd)
         except OSError:
-            self._abandon(segment)
+            self._abandon(segment, fd)
             raise
         if not segment.comments:
             self._segments.append(segment)
         segment.size += len(records)
         segment.comments += comments
 
-    def _begin_segment(self) -> Segment:
-        """Its name in the folder is durable before anything in it is promised."""
+    def _begin_segment(self) -> tuple[Segment, int]:
+        """With its file descriptor. Its name in the folder is durable before anything in it is acknowledged."""
         self._end_segment()
         self._number += 1
         segment = Segment(self._folder / f"{self._number:012d}{SUFFIX}")
-        self._fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._writing = segment
+        fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._writing, self._fd = segment, fd
         try:
-            _write_all(self._fd, MAGIC)
+            _write_all(fd, MAGIC)
             _fsync_folder(self._folder)
         except OSError:
-            self._abandon(segment)
+            self._abandon(segment, fd)
             raise
-        return segment
+        return segment, fd
 
-    def _abandon(self, segment: Segment) -> None:
-        """The records of the failed write must not come back: their authors were told that they failed."""
+    def _abandon(self, segment: Segment, fd: int) -> None:
+        """Cuts off the records of the failed write: their authors got an error, so they must not come back."""
         with suppress(OSError):
-            os.ftruncate(self._fd, len(MAGIC) + segment.size)
+            os.ftruncate(fd, len(MAGIC) + segment.size)
         self._end_segment()
         if not segment.comments:
             with suppress(OSError):
@@ -209,38 +209,38 @@ class Spool:
 
     def _end_segment(self) -> None:
         self._writing = None
-        if self._fd >= 0:
+        if self._fd is not None:
             os.close(self._fd)
-            self._fd = -1
+            self._fd = None
 
     def _recover(self, path: Path) -> None:
         """A segment of a former process. It takes nothing more, so a torn tail can only be at its end."""
-        whole = read_segment(content := path.read_bytes())
-        if whole.size < len(content):
-            _log.warning("spool_tail_cut", file=path.name, cut_bytes=len(content) - whole.size, kept_bytes=whole.size)
+        intact = read_segment(content := path.read_bytes())
+        if intact.size < len(content):
+            _log.warning("spool_tail_cut", file=path.name, cut_bytes=len(content) - intact.size, kept_bytes=intact.size)
         with suppress(ValueError):
             self._number = max(self._number, int(path.stem))
-        if not whole.comments:
+        if not intact.comments:
             path.unlink()
             return
-        os.truncate(path, whole.size)
-        size = whole.size - len(MAGIC)
-        self._segments.append(Segment(path, size, whole.comments))
+        os.truncate(path, intact.size)
+        size = intact.size - len(MAGIC)
+        self._segments.append(Segment(path, size, intact.comments))
         self._bytes += size
-        self.comments.add(whole.comments)
+        self.comments.add(intact.comments)
 
     def _lock(self) -> None:
-        """The kernel gives it back however the process ends."""
+        """The kernel releases it, however the process ends."""
         self._lock_fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock_fd)
+            self.release()
             raise SpoolInUse(self._folder) from None
 
 
 def _write_all(fd: int, content: bytes) -> None:
-    """The kernel may take a part: a disk that becomes full, or a signal."""
+    """The kernel may take only a part: the disk becomes full, or a signal comes."""
     left = memoryview(content)
     while left:
         left = left[os.write(fd, left) :]

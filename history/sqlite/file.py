@@ -9,7 +9,7 @@ few read. Connections open when they are needed, and again after an error or whe
 import asyncio
 import os
 import sqlite3
-import time
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,11 +19,14 @@ from urllib.parse import quote
 
 import structlog
 
+from history.clocks import monotonic_ms
 from history.config import StoreSettings
 from history.sqlite.schema import VERSION, migrate, version_of
 from history.store import StoreUnavailable
 
 T = TypeVar("T")
+
+WAL_POLL_S = 0.01
 
 _log = structlog.stdlib.get_logger()
 
@@ -32,8 +35,7 @@ class ReadFile:
     """For reading. Until somebody has made the file, there is nothing in it."""
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
-        self._path = path
-        self._settings = settings
+        self.path = path
         # As many as threads, so a thread always finds one.
         self._idle = [_Connection(path, settings) for _ in range(settings.sqlite_readers)]
         self._readers = ThreadPoolExecutor(settings.sqlite_readers, thread_name_prefix="sqlite-read")
@@ -43,7 +45,7 @@ class ReadFile:
         for connection in self._idle:
             connection.close()
 
-    async def _query(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    async def query(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """All rows"""
 
         def fetch() -> list[tuple[Any, ...]]:
@@ -70,7 +72,7 @@ class WriteFile(ReadFile):
         # Last, because whoever closes last folds the log back into the file.
         self._connection.close()
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
         """One transaction, durable when this returns. Without `synced` it is durable at the latest when a later one is:
         they share one log, and the log is kept in order. `work` must not return a cursor: it would be let go of in
         another thread, while this one uses the connection. Raises StoreUnavailable."""
@@ -170,14 +172,14 @@ class _Connection:
 
     def _use_wal(self, file: sqlite3.Connection) -> None:
         """The one statement for which SQLite doesn't wait by itself while another process has the file open."""
-        end = time.monotonic() + self._settings.sqlite_busy_timeout_ms / 1000
+        end_ms = monotonic_ms() + self._settings.sqlite_busy_timeout_ms
         while True:
             try:
                 (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic_ms() > end_ms:
                     raise
-                time.sleep(0.01)
+                threading.Event().wait(WAL_POLL_S)  # in the writer's thread
             else:
                 if mode != "wal":
                     raise sqlite3.OperationalError("this file system can't hold a write-ahead log")

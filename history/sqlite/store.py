@@ -1,7 +1,7 @@
 """The embedded default: one SQLite file, one process or several writing it, any number reading it.
 
-How the contract is kept: the file is one write-ahead log with fsync (sqlite_file.py), and its table is a tree in which
-a video's comments lie beside each other (sqlite_schema.py): a page is one descent and a short walk, at any depth.
+How the contract is kept: the file is one write-ahead log with fsync (sqlite/file.py), and its table is a tree in which
+a video's comments lie beside each other (sqlite/schema.py): a page is one descent and a short walk, at any depth.
 """
 
 import asyncio
@@ -15,14 +15,15 @@ from history.core.ids import ID_MAX
 from history.core.model import Author, Comment
 from history.sqlite.claims import SqliteClaims
 from history.sqlite.erasing import SqliteErasing
-from history.sqlite.file import ReadFile
-from history.sqlite.late import SqliteLate
-from history.sqlite.records import SqliteRecords
+from history.sqlite.file import ReadFile, WriteFile
+from history.sqlite.notices import SqliteNotices
+from history.sqlite.sweeping import sweep
+from history.sqlite.videos import SqliteVideos
 from history.store import StoreUnavailable
 
 Row = tuple[str, int, str, str, str, int]
 
-# What is erased stays away, however late it comes: two looks into small trees, beside the row's own.
+# What is erased stays away, whenever it comes: two looks into small trees, beside the row's own.
 INSERT = """
 INSERT INTO comments
 SELECT column1 AS video_id, column2 AS id, column3 AS author_id, column4, column5, column6 FROM (VALUES {rows}) AS new
@@ -34,7 +35,7 @@ WHERE NOT EXISTS (SELECT 1 FROM erased WHERE erased.video_id = new.column1 AND e
 ON CONFLICT (video_id, id) DO NOTHING
 """
 ROWS_AT_ONCE = (256, 64, 16, 4, 1)
-"""Rows of one statement. Python lets go of its lock around each statement, and has to get it back from a busy event
+"""Rows of one statement. Python releases its lock around each statement, and has to get it back from a busy event
 loop: with a statement for each row that took longer than SQLite, and twice the CPU."""
 INSERTS = {rows: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)) for rows in ROWS_AT_ONCE}
 
@@ -43,8 +44,12 @@ OLDER = f"{COLUMNS} WHERE video_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"
 NEWER = f"{COLUMNS} WHERE video_id = ? AND id >= ? ORDER BY id LIMIT ?"
 
 
-class SqliteReader(ReadFile):
-    """Reads a file that another process writes, or will write: until it is there, every video is empty."""
+class SqliteReader:
+    """`history.store.Reader` of a file that another process writes, or will write: until then every video is empty."""
+
+    def __init__(self, file: ReadFile, settings: StoreSettings) -> None:
+        self._file = file
+        self._settings = settings
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         newest = ID_MAX if before is None else min(before - 1, ID_MAX)
@@ -61,28 +66,43 @@ class SqliteReader(ReadFile):
             async with asyncio.timeout(self._settings.sqlite_busy_timeout_ms / 1000):
                 await self._comments(OLDER, "", ID_MAX, 1)
         except TimeoutError:
-            raise StoreUnavailable(f"{self._path}: no answer in time") from None
+            raise StoreUnavailable(f"{self._file.path}: no answer in time") from None
+
+    async def close(self) -> None:
+        await self._file.close()
 
     async def _comments(self, query: str, video_id: str, bound: int, limit: int) -> list[Comment]:
         if limit <= 0:
             return []
         return [
             Comment(id_, video_id, Author(author_id, author_name), message, created_at_ms)
-            for id_, author_id, author_name, message, created_at_ms in await self._query(
+            for id_, author_id, author_name, message, created_at_ms in await self._file.query(
                 query, (video_id, bound, limit)
             )
         ]
 
 
-class SqliteStore(SqliteErasing, SqliteLate, SqliteClaims, SqliteRecords, SqliteReader):
-    """Writes and reads the file; makes it when it isn't there."""
+class SqliteStore(SqliteReader):
+    """`history.store.History` in a file, which is made when it isn't there. Its parts share the file."""
+
+    _file: WriteFile
+
+    def __init__(self, file: WriteFile, settings: StoreSettings) -> None:
+        super().__init__(file, settings)
+        erasing, videos, claims = SqliteErasing(file, settings), SqliteVideos(file), SqliteClaims(file)
+        self._notices = SqliteNotices(file, settings)
+        self.erase, self.bar_author, self.comments_of = erasing.erase, erasing.bar_author, erasing.comments_of
+        self.erased_since, self.late_since = self._notices.erased_since, self._notices.late_since
+        self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
+        self.claim_keys, self.claim_node = claims.claim_keys, claims.claim_node
+        self.release_node = claims.release_node
 
     @classmethod
     async def open(cls, path: Path, settings: StoreSettings) -> "SqliteStore":
         """Raises StoreUnavailable with the reason when the file can't be written."""
-        store = cls(path, settings)
+        store = cls(WriteFile(path, settings), settings)
         try:
-            await store._write(lambda file: None)
+            await store._file.write(lambda connection: None)
         except StoreUnavailable:
             await store.close()
             raise
@@ -91,13 +111,16 @@ class SqliteStore(SqliteErasing, SqliteLate, SqliteClaims, SqliteRecords, Sqlite
     async def append(self, comments: Sequence[Comment]) -> None:
         rows = [(c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms) for c in comments]
 
-        def work(file: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> None:
             for some in _pieces(rows):
-                file.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
-            self._tell_late(file, comments)
+                connection.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
+            self._notices.announce_late(connection, comments)
 
         if rows:
-            await self._write(work)
+            await self._file.write(work)
+
+    async def sweep(self, now_ms: int) -> int:
+        return await sweep(self._file, self._settings, now_ms)
 
 
 def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:

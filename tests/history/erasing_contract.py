@@ -1,10 +1,10 @@
 """What every store promises about erasing. Derived as contract.py's class is; the same fixtures."""
 
 import asyncio
-import time
 
 import pytest
 
+from history.clocks import wall_ms
 from history.config import BUCKET_MS
 from history.core.ids import ID_MAX, first_id_at
 from history.core.model import Author, Comment
@@ -49,10 +49,10 @@ class ErasingContract:
 
     async def test_erased_before_it_came(self, store: History, video: str) -> None:
         """It waited in another node's spool."""
-        early, late = comments_every(1000, 2, video)
-        await store.erase(video, [early.id])
-        await store.append([early, late])
-        assert await store.newer(video, 0, 100) == [late]
+        erased, other = comments_every(1000, 2, video)
+        await store.erase(video, [erased.id])
+        await store.append([erased, other])
+        assert await store.newer(video, 0, 100) == [other]
 
     async def test_erased_in_another_process(self, store: History, url: str, video: str) -> None:
         comments = comments_every(1000, 3, video)
@@ -65,13 +65,13 @@ class ErasingContract:
         await other.close()
 
     async def test_other_processes_can_ask_what_was_erased(self, store: History, url: str, video: str) -> None:
-        before_ms = time.time_ns() // 1_000_000
+        before_ms = wall_ms()
         other = await open_store(url)
         await store.erase(video, [1, 2])
         await store.erase(f"{video}-2", [3])
-        now_ms = time.time_ns() // 1_000_000
-        told = set(await other.erased_since(before_ms, now_ms))
-        assert {(video, 1), (video, 2), (f"{video}-2", 3)} <= told
+        now_ms = wall_ms()
+        announced = set(await other.erased_since(before_ms, now_ms))
+        assert {(video, 1), (video, 2), (f"{video}-2", 3)} <= announced
         assert {(video, 1), (video, 2)} <= set(await other.erased_since(0, now_ms))
         assert (video, 1) not in await other.erased_since(now_ms + 1, now_ms)
         await other.close()

@@ -6,12 +6,12 @@ read: for each line on stdin prints the ids of the video's newest comments.
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
+from history.clocks import wall_ms
 from history.core.ids import IdSource, format_id
 from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
@@ -25,7 +25,7 @@ async def write(url: str, video_id: str, count: int) -> None:
     ids = IdSource(7)
     try:
         for _ in range(count):
-            comment_id = ids.next(time.time_ns() // 1_000_000)
+            comment_id = ids.next(wall_ms())
             await store.append([a_comment(comment_id, video_id)])
             print(format_id(comment_id), flush=True)  # noqa: T201  (this is the program's answer)
     except StoreUnavailable as error:

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import history.config
-from history.config import BUCKET_MS, TOLD_SINCE_MS_MAX, StoreSettings
+from history.config import BUCKET_MS, NOTICES_KEPT_MS, StoreSettings
 
 
 def test_numbers_that_hang_on_each_other() -> None:
@@ -16,9 +16,9 @@ def test_numbers_that_hang_on_each_other() -> None:
     assert settings.comments_keep_s == 0  # nothing is lost by default
 
 
-def test_the_schema_keeps_what_can_be_asked_for() -> None:
+def test_the_schema_keeps_notices_as_long_as_they_can_be_read() -> None:
     schema = (Path(history.config.__file__).with_name("cassandra") / "schema.cql").read_text()
-    assert f"default_time_to_live = {TOLD_SINCE_MS_MAX // 1000} " in schema
+    assert f"default_time_to_live = {NOTICES_KEPT_MS // 1000} " in schema
 
 
 def test_each_says_why() -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from history.core.model import Comment
 from history.group_commit import GroupCommit
@@ -142,7 +143,7 @@ async def test_nobody_waits_for_the_end_of_a_slow_write() -> None:
     assert [[comment.id for comment in batch] for batch in store.batches] == [[0, 1], [2], [3]]
 
 
-async def test_the_next_write_begins_before_the_authors_of_the_last_one_are_answered() -> None:
+async def test_the_next_write_begins_before_the_outcome_of_the_last_one_is_reported() -> None:
     store = GatedStore()
     commit = GroupCommit(store.append, batch_max=100, pending_max=100)
     begun: list[int] = []
@@ -173,24 +174,53 @@ async def test_each_waiter_of_a_failed_batch_gets_an_error_of_its_own() -> None:
     assert len({id(error) for error in errors}) == 3
 
 
-async def test_an_answer_that_fails_keeps_none_from_the_others() -> None:
-    said: list[str] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+async def test_a_callback_that_fails_keeps_no_outcome_from_the_others() -> None:
+    outcomes: list[Exception | None] = []
     store = GatedStore()
     commit = GroupCommit(store.append, batch_max=10, pending_max=10)
 
     def fail(_: Exception | None) -> None:
         raise ZeroDivisionError
 
-    commit.submit(a_comment(0), fail)
-    commit.submit(a_comment(2), lambda _: said.append("answered"))
-    waiter = asyncio.create_task(commit.append(a_comment(1)))
-    await turns()
-    store.finish()
-    await turns()
-    store.finish()
-    await waiter
-    assert said == ["answering failed", "answered"]
+    with capture_logs() as lines:
+        commit.submit(a_comment(0), fail)
+        commit.submit(a_comment(2), outcomes.append)
+        waiter = asyncio.create_task(commit.append(a_comment(1)))
+        await turns()
+        store.finish()
+        await turns()
+        store.finish()
+        await waiter
+    assert [(line["event"], line["reason"]) for line in lines] == [
+        ("reporting an outcome failed", "ZeroDivisionError()")
+    ]
+    assert outcomes == [None]
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), asyncio.CancelledError("from inside the store")])
+async def test_a_write_that_fails_unexpectedly_is_logged_and_reported_and_the_next_is_written(
+    error: BaseException,
+) -> None:
+    written: list[int] = []
+
+    async def append(comments: Sequence[Comment]) -> None:
+        await asyncio.sleep(0)
+        if comments[0].id == 0:
+            raise error
+        written.extend(comment.id for comment in comments)
+
+    commit = GroupCommit(append, batch_max=2, pending_max=10)
+    with capture_logs() as lines:
+        appends = (commit.append(a_comment(n)) for n in range(5))
+        outcomes = await asyncio.gather(*appends, return_exceptions=True)
+    expected = ZeroDivisionError if isinstance(error, ZeroDivisionError) else StoreUnavailable
+    assert [type(outcome) for outcome in outcomes] == [expected] * 2 + [type(None)] * 3
+    assert [(line["event"], line["items"], line["reason"]) for line in lines] == [
+        ("write failed unexpectedly", 2, repr(error))
+    ]
+    await commit.append(a_comment(5))
+    assert written == [2, 3, 4, 5]
+    assert commit.statistics().pending == commit.statistics().writes_under_way == 0
 
 
 async def test_close_writes_what_was_accepted_and_takes_nothing_more() -> None:
@@ -208,7 +238,7 @@ async def test_close_writes_what_was_accepted_and_takes_nothing_more() -> None:
         await commit.append(a_comment(4))
 
 
-async def test_waiters_are_told_when_the_loop_ends_the_write() -> None:
+async def test_waiters_get_an_error_when_the_loop_ends_the_write() -> None:
     store = GatedStore()
     commit = GroupCommit(store.append, batch_max=10, pending_max=10)
     waiter = asyncio.create_task(commit.append(a_comment(1)))

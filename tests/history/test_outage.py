@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from history.cache.store import CachedStore, CacheSettings
+from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.ids import IdSource
 from history.core.model import Comment
@@ -22,7 +22,7 @@ from history.store import History, Store
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment
 from tests.history.contract import StoreContract, video
-from tests.history.told import Told
+from tests.history.spool.parts import RecordedVisibility
 
 __all__ = ["video"]
 
@@ -40,9 +40,9 @@ class Node:
 
     def __init__(self, history: Store, folder: Path, spooling: SpoolSettings = SPOOLING) -> None:
         self.history = history
-        self.told = Told()
+        self.visibility = RecordedVisibility()
         self.spool = Spool.open(folder / "spool", bytes_max=10_000_000, segment_bytes_max=65_536)
-        self.spooled = SpooledStore(history, self.spool, self.told, spooling)
+        self.spooled = SpooledStore(history, self.spool, self.visibility, spooling)
         self.store = CachedStore(self.spooled, CACHING, is_whole=lambda: not self.spooled.is_away)
         self._draining = asyncio.create_task(self.spooled.drain())
 
@@ -89,7 +89,7 @@ class Author:
 
     async def say(self, count: int) -> None:
         for _ in range(count):
-            now_ms = time.time_ns() // 1_000_000
+            now_ms = wall_ms()
             comment = a_comment(self._ids.next(now_ms), self._video_id, f"number {len(self.taken)}")
             await self._store.append([comment])
             self.taken.append(comment)
@@ -120,8 +120,8 @@ async def test_killed_it_gets_everything_when_it_is_back(
     await author.say(20)
     await node.wait_drained()
     assert await history.newer(video, 0, 1_000) == author.taken
-    assert node.told.shown == 1
-    assert author.taken[19].id < min(node.told.hidden) <= author.taken[21].id
+    assert node.visibility.shown == 1
+    assert author.taken[19].id < min(node.visibility.hidden) <= author.taken[21].id
     await node.stop()
 
 
@@ -160,7 +160,7 @@ async def test_what_a_dead_process_had_spooled_is_drained_by_the_next(
     history = await open_store(url)
     await history.append(author.taken[:30])
     second = Node(history, tmp_path)
-    assert second.told.hidden == [author.taken[0].id]
+    assert second.visibility.hidden == [author.taken[0].id]
     await second.wait_drained()
     assert await history.newer(video, 0, 1_000) == author.taken
     await second.stop()

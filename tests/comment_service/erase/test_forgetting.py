@@ -9,8 +9,9 @@ import pytest
 
 from comment_service.erase.forgetting import forget_for_ever, one_for_each_video
 from history.core.ids import first_id_at
+from history.core.late import Stretch
 from history.opening import open_store
-from history.store import History, StoreUnavailable, Stretch
+from history.store import History, StoreUnavailable
 from tests.comment_service.parts import comment
 from tests.waiting import eventually
 

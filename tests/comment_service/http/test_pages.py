@@ -5,6 +5,7 @@ from typing import Any
 
 from history.core.ids import first_id_at, format_id
 from history.core.model import Author, Comment
+from history.spool.store import Availability
 from tests.comment_service.conftest import RunningService, StartService
 
 OLD_MS = 1_760_000_000_000
@@ -75,12 +76,12 @@ async def test_what_was_read_while_the_store_was_away_is_for_nobody_else_to_keep
     """Also when the store is back before the page is made."""
     running = await start_service(cache_tip_ms=60_000)
     stored = await store_old(running, 25)
-    running.service.spooled._away = True  # what the store answers may not be all there is
+    running.service.spooled._availability = Availability.AWAY  # what the store answers may not be all there is
     for _ in range(2):
         headers, _ = await get(running, cursor=stored[20])
         assert headers["cache-control"] == "no-cache"
-        running.service.spooled._away = False
-    await running.service.store.read_again("demo", 0, 1 << 62)
+        running.service.spooled._availability = Availability.AVAILABLE
+    await running.service.store.invalidate("demo", 0, 1 << 62)
     headers, _ = await get(running, cursor=stored[20])
     assert headers["cache-control"].startswith("public")
 

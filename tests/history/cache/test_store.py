@@ -2,19 +2,21 @@
 
 import asyncio
 import gc
-import time
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from history.cache.store import CachedStore, CacheSettings
+from history.clocks import monotonic_s, wall_ms
 from history.core.ids import first_id_at
+from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.opening import open_store
-from history.store import ALL_VIDEOS, Store, StoreUnavailable
+from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
 from tests.waiting import eventually
@@ -25,12 +27,12 @@ SETTINGS = CacheSettings(bytes_max=1_000_000, read_comments=100, late_ms=10_000,
 
 
 class CountedStore:
-    """A real store; counts the reads, and can hold them until the test lets them go."""
+    """A real store; counts the reads, and can hold them until the test releases them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.reads = 0
-        self.fails = False
+        self.error: Exception | None = None
         self.go = asyncio.Event()
         self.go.set()
 
@@ -41,8 +43,8 @@ class CountedStore:
         self.reads += 1
         found = await self._store.older(video_id, before, limit)
         await self.go.wait()
-        if self.fails:
-            raise StoreUnavailable("cut off by the test")
+        if self.error is not None:
+            raise self.error
         return found
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
@@ -119,7 +121,7 @@ async def test_many_misses_at_once_are_one_read(parts: Parts) -> None:
 
 
 async def test_the_tip_is_kept_current_by_what_is_appended_here(parts: Parts) -> None:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_ms()
     assert await parts.store.older("video", None, 10) == []
     recent = comments_every(1, 20, "video", now_ms - 5_000)
     for comment in (*recent[10:], *recent[:10]):  # also the late ones
@@ -135,7 +137,7 @@ async def test_what_is_appended_while_the_store_reads_is_not_lost(parts: Parts) 
     reading = asyncio.create_task(parts.store.older("video", None, 10))
     await eventually(lambda: parts.inner.reads == 1)
     await asyncio.sleep(0)
-    new = a_comment(first_id_at(time.time_ns() // 1_000_000))
+    new = a_comment(first_id_at(wall_ms()))
     await parts.store.append([new])
     parts.inner.go.set()
     assert await reading == [new]
@@ -149,7 +151,7 @@ async def test_the_tip_expires_and_what_is_closed_stays(tmp_path: Path) -> None:
     old = comments_every(100, 5, "video")
     await parts.inner.append(old)
     assert await parts.store.older("video", None, 9) == old[::-1]
-    new = a_comment(first_id_at(time.time_ns() // 1_000_000))
+    new = a_comment(first_id_at(wall_ms()))
     await parts.inner.append([new])  # by another node
 
     async def is_seen() -> bool:
@@ -182,14 +184,14 @@ async def test_what_is_erased_is_gone(parts: Parts) -> None:
     comments = comments_every(100, 20, "video")
     await parts.inner.append(comments)
     await parts.store.older("video", None, 10)
-    await parts.store.forget("video", [comments[19].id, comments[3].id])
-    await parts.store.forget("unknown", [1])
+    await parts.store.evict("video", [comments[19].id, comments[3].id])
+    await parts.store.evict("unknown", [1])
     left = [comment for n, comment in enumerate(comments) if n not in (3, 19)]
     assert await parts.store.older("video", None, 30) == left[::-1]
     parts.inner.go.clear()
     reading = asyncio.create_task(parts.store.older("another", None, 10))
     await eventually(lambda: parts.inner.reads == 2)
-    await parts.store.forget("another", [7])
+    await parts.store.evict("another", [7])
     parts.inner.go.set()
     await reading
     await parts.store.older("another", None, 10)
@@ -202,14 +204,14 @@ async def test_what_came_late_elsewhere_is_read_again(parts: Parts) -> None:
     await parts.inner.append([*early, *later])
     assert await scroll_back(parts.store, "video", 10) == [*later[::-1], *early[::-1]]
     await parts.inner.append(late)  # by another node, from its spool
-    await parts.store.read_again("video", late[0].id, late[-1].id)
-    await parts.store.read_again("unknown", 1, 2)
+    await parts.store.invalidate("video", late[0].id, late[-1].id)
+    await parts.store.invalidate("unknown", 1, 2)
     assert await scroll_back(parts.store, "video", 10) == [*later[::-1], *sorted([*early, *late], key=by_id)[::-1]]
     reads = parts.inner.reads
     parts.inner.go.clear()
     reading = asyncio.create_task(parts.store.older("another", None, 10))
     await eventually(lambda: parts.inner.reads == reads + 1)
-    await parts.store.read_again("another", 1, 2)
+    await parts.store.invalidate("another", 1, 2)
     parts.inner.go.set()
     await reading
     await parts.store.older("another", None, 10)
@@ -224,7 +226,7 @@ async def test_what_came_late_in_many_videos_is_read_again(parts: Parts) -> None
         await scroll_back(parts.store, name, 10)
     for name in names:
         await parts.inner.append(comments[name][20:30])
-    await parts.store.read_again(ALL_VIDEOS, comments["video-0"][20].id, comments["video-4"][29].id)
+    await parts.store.invalidate(ALL_VIDEOS, comments["video-0"][20].id, comments["video-4"][29].id)
     for name in names:
         assert await scroll_back(parts.store, name, 10) == comments[name][::-1]
 
@@ -238,15 +240,15 @@ async def test_an_answer_says_until_when_it_holds(parts: Parts) -> None:
         return min(each.until_s for each in validities)
 
     assert await validity() == 0  # just read: others may have changed it meanwhile
-    now_s = time.monotonic()
+    now_s = monotonic_s()
     assert now_s < await validity() <= now_s + SETTINGS.closed_ms / 1000
     _, validities = await parts.store.older_valid("video", None, 120)
     await parts.store.append([a_comment(comments[-1].id + 1, "video")])
     assert min(each.until_s for each in validities) == 0
     assert await validity() > 0
     for change in (
-        parts.store.forget("video", [comments[-1].id]),
-        parts.store.read_again("video", comments[-1].id, comments[-1].id),
+        parts.store.evict("video", [comments[-1].id]),
+        parts.store.invalidate("video", comments[-1].id, comments[-1].id),
     ):
         await validity()
         _, validities = await parts.store.older_valid("video", None, 120)
@@ -305,9 +307,31 @@ async def test_what_it_counts_is_what_it_takes(parts: Parts) -> None:
 
 
 async def test_a_failed_read_is_everybodys_and_the_next_tries_again(parts: Parts) -> None:
-    parts.inner.fails = True
+    parts.inner.error = StoreUnavailable("cut off by the test")
     errors = await asyncio.gather(*(parts.store.older("video", None, 9) for _ in range(9)), return_exceptions=True)
     assert all(isinstance(error, StoreUnavailable) for error in errors)
-    parts.inner.fails = False
+    parts.inner.error = None
     assert await parts.store.older("video", None, 9) == []
     assert parts.inner.reads == 2
+
+
+async def test_a_read_that_fails_unexpectedly_is_logged_once_and_the_next_tries_again(parts: Parts) -> None:
+    parts.inner.error = ZeroDivisionError("a bug")
+    with capture_logs() as lines:
+        errors = await asyncio.gather(*(parts.store.older("video", None, 9) for _ in range(9)), return_exceptions=True)
+    assert errors == [parts.inner.error] * 9
+    assert [(line["event"], line["reason"]) for line in lines] == [("cache_read_failed", "ZeroDivisionError('a bug')")]
+    parts.inner.error = None
+    assert await parts.store.older("video", None, 9) == []
+
+
+async def test_a_failed_read_whose_caller_has_gone_is_logged(parts: Parts) -> None:
+    parts.inner.go.clear()
+    reading = asyncio.create_task(parts.store.older("video", None, 9))
+    await eventually(lambda: parts.inner.reads == 1)
+    reading.cancel()
+    parts.inner.error = ZeroDivisionError("a bug")
+    with capture_logs() as lines:
+        parts.inner.go.set()
+        await eventually(lambda: len(lines) == 1)
+    assert lines[0]["event"] == "cache_read_failed"

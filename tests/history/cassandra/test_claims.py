@@ -1,10 +1,10 @@
-"""Idempotency-Keys in Cassandra: who is alone asks for no LWT. What every store promises is in records_contract.py."""
+"""Idempotency-Keys in Cassandra: who is alone needs no LWT. What every store promises is in claims_contract.py."""
 
 from itertools import count
 
 import pytest
 
-from history.cassandra.claims import WISHES, _name
+from history.cassandra.claims import PROPOSALS, _name
 from history.cassandra.store import CassandraStore
 from history.store import Claim, StoreUnavailable
 from tests.history.cassandra.test_store import store
@@ -30,13 +30,13 @@ class TestCassandraClaims:
     async def test_only_those_that_meet_another_are_decided(self, store: CassandraStore, video: str) -> None:
         first = a_claim(video, 1)
         assert await store.claim_keys([first], 0, 60_000) == [first]
-        assert await store._run(DECIDED, "author", video, "key") == []
+        assert await store._tables.run(DECIDED, "author", video, "key") == []
         assert await store.claim_keys([a_claim(video, 2), a_claim(video, 3, "other")], 0, 60_000) == [
             first,
             a_claim(video, 3, "other"),
         ]
-        assert await store._run(DECIDED, "author", video, "key") == [("key", 1)]
-        assert await store._run(DECIDED, "author", video, "other") == []
+        assert await store._tables.run(DECIDED, "author", video, "key") == [("key", 1)]
+        assert await store._tables.run(DECIDED, "author", video, "other") == []
 
     async def test_a_claim_ends_as_a_whole(self, store: CassandraStore, video: str) -> None:
         """A row that outlives its values would be taken for a claim of nothing."""
@@ -45,7 +45,7 @@ class TestCassandraClaims:
         async def never_half() -> bool:
             claim = a_claim(video, next(ids))
             (first,) = await store.claim_keys([claim], 0, 1_000)
-            rows = await store._run(WISHES, [_name(claim)])
+            rows = await store._tables.run(PROPOSALS, [_name(claim)])
             assert all(None not in row[:4] for row in rows)
             assert isinstance(first, Claim)
             assert first.digest == claim.digest
@@ -58,14 +58,14 @@ class TestCassandraClaims:
     ) -> None:
         keys = [a_claim(video, n, f"key {n}") for n in range(3)]
         await store.claim_keys(keys, 0, 60_000)
-        ask = store._ask
+        decide_by_lwt = store._claims._decide_by_lwt
 
         async def fail_one(claim: Claim, keep_ms: int) -> Claim:
             if claim.key == "key 1":
                 raise StoreUnavailable("cut off by the test")
-            return await ask(claim, keep_ms)
+            return await decide_by_lwt(claim, keep_ms)
 
-        monkeypatch.setattr(store, "_ask", fail_one)
+        monkeypatch.setattr(store._claims, "_decide_by_lwt", fail_one)
         one, error, other = await store.claim_keys([a_claim(video, 10 + n, f"key {n}") for n in range(3)], 0, 60_000)
         assert (one, other) == (keys[0], keys[2])
         assert isinstance(error, StoreUnavailable)

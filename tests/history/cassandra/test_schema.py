@@ -1,13 +1,20 @@
 """schema.cql as versions: an older keyspace is brought up to date, a newer one is left alone"""
 
 from string import Template
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from cassandra import InvalidRequest, ReadFailure
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
+from cassandra.protocol import ServerError
 
-from history.cassandra.schema import SchemaTooNew, is_usable, tables, versions
+from history.cassandra.schema import SchemaTooNew, is_usable, migrate, tables, versions
 from history.cassandra.session import CassandraSession
 from history.config import StoreSettings
 from history.opening import CassandraUrl, open_store, parse_store_url
+from history.store import StoreUnavailable
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment
 
@@ -31,6 +38,81 @@ async def session_of(url: str) -> tuple[CassandraSession, str]:
     parsed = parse_store_url(url)
     assert isinstance(parsed, CassandraUrl)
     return await CassandraSession.connect(parsed.hosts, parsed.port, StoreSettings()), parsed.keyspace
+
+
+UNREADY = ServerError(0, "java.lang.IllegalArgumentException: Unknown keyspace/cf pair (k.schema_versions)", None)
+NO_HOST = "Unable to complete the operation against any hosts"
+
+
+class Driver:
+    """Stands for the driver's Cluster and Session, before a keyspace that is empty and gets all it is sent. It answers
+    at once, and repeats nothing by itself: of the real one's retries only the last error is here."""
+
+    def __init__(self, fails_at: str, error: Exception, times: int) -> None:
+        """The first so many statements with these words fail."""
+        self._fails_at, self._error, self._left = fails_at, error, times
+        self.statements: list[str] = []
+        self.connection_class = SimpleNamespace(on_loop=lambda call, outcome: call(outcome))
+        self.metadata = SimpleNamespace(all_hosts=lambda: [self.get_control_connection_host()])
+
+    def get_control_connection_host(self) -> Any:
+        return SimpleNamespace(datacenter="dc1")
+
+    def execute_async(self, statement: Any, _: None, **options: float) -> Any:
+        cql = getattr(statement, "query_string", statement)
+        self.statements.append(cql)
+        outcome: list[object] | Exception = []
+        if self._left and self._fails_at in cql:
+            self._left -= 1
+            outcome = self._error
+        elif cql.startswith("SELECT version"):
+            outcome = InvalidRequest("unconfigured table schema_versions")
+        return SimpleNamespace(add_callbacks=lambda callback, errback: callback(outcome))
+
+    async def migrate(self, settings: StoreSettings) -> None:
+        await migrate(CassandraSession(self, self, settings), "k", settings)
+
+    def count(self, words: str) -> int:
+        return sum(words in cql for cql in self.statements)
+
+
+@pytest.mark.parametrize("error", [NoHostAvailable(NO_HOST, {"host": UNREADY}), UNREADY, ReadFailure("failed")])
+@pytest.mark.parametrize(
+    "fails_at",
+    [
+        "SELECT version",
+        "CREATE KEYSPACE",
+        "EXISTS k.comments",
+        "SELECT * FROM k.comments",
+        "INSERT INTO k.schema_versions",
+    ],
+)
+async def test_a_server_error_beside_others_who_make_the_schema_is_tried_again(fails_at: str, error: Exception) -> None:
+    driver, undisturbed = Driver(fails_at, error, times=1), Driver("", error, times=0)
+    for each in (driver, undisturbed):
+        await each.migrate(StoreSettings())
+    assert driver.count(fails_at) == undisturbed.count(fails_at) + 1
+    assert [
+        cql for n, cql in enumerate(driver.statements) if cql not in driver.statements[:n]
+    ] == undisturbed.statements
+    assert undisturbed.count("INSERT INTO k.schema_versions") == len(versions()) - 1
+
+
+async def test_a_server_error_that_stays_is_raised_after_the_time_to_settle() -> None:
+    driver = Driver("EXISTS k.comments", UNREADY, times=1_000_000)
+    with pytest.raises(StoreUnavailable, match="Unknown keyspace/cf pair"):
+        await driver.migrate(StoreSettings(cassandra_settle_ms=0))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NoHostAvailable(NO_HOST, {"host": ConnectionException("Pool is shutdown")}), InvalidRequest("no such thing")],
+)
+async def test_an_error_that_time_does_not_mend_is_raised_at_once(error: Exception) -> None:
+    driver = Driver("EXISTS k.comments", error, times=1)
+    with pytest.raises(StoreUnavailable):
+        await driver.migrate(StoreSettings())
+    assert driver.count("EXISTS k.comments") == 1
 
 
 async def test_a_newer_keyspace_is_left_alone(cassandra: CassandraUnderTest) -> None:

@@ -1,4 +1,4 @@
-"""CassandraStore keeps the contract on a real Cassandra, also when the node is killed, stuck, or not there."""
+"""CassandraStore keeps the contracts on a real Cassandra, also when the node is killed, stuck, or not there."""
 
 import asyncio
 import signal
@@ -13,11 +13,15 @@ from history.cassandra.tables import bucket_of
 from history.config import BUCKET_MS, StoreSettings
 from history.core.ids import first_id_at, parse_id
 from history.opening import open_reader, open_store
-from history.store import Store, StoreUnavailable
+from history.store import History, Store, StoreUnavailable
 from tests.cassandra_fixture import CassandraUnderTest
+from tests.history.claims_contract import ClaimsContract
 from tests.history.comments import START_MS, a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, scroll_back, video
+from tests.history.erasing_contract import ErasingContract
+from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
+from tests.history.videos_contract import VideosContract
 
 __all__ = ["video"]
 
@@ -35,7 +39,7 @@ def url(cassandra_url: str) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def store(url: str) -> AsyncIterator[Store]:
+async def store(url: str) -> AsyncIterator[History]:
     store = await open_store(url)
     yield store
     await store.close()
@@ -56,8 +60,23 @@ async def append_when_it_is_back(store: Store, video_id: str) -> None:
                 await asyncio.sleep(0.1)
 
 
-class TestCassandraContract(StoreContract):
+class TestCassandraContract(StoreContract, ErasingContract, NoticesContract, VideosContract, ClaimsContract):
     pass
+
+
+def test_a_bucket_begins_and_ends_with_its_time() -> None:
+    for bucket in (0, 1, 2_933_333):
+        first = first_id_at(bucket * BUCKET_MS)
+        assert bucket_of(first) == bucket
+        assert bucket_of(max(0, first - 1)) == max(0, bucket - 1)
+
+
+async def test_a_statement_is_prepared_once(url: str) -> None:
+    store = await open_with(url, StoreSettings())
+    cql = "SELECT id FROM $keyspace.videos WHERE id = ?"
+    assert await store._tables.statement(cql) is await store._tables.statement(cql)
+    assert await store._tables.run(cql, "no-such-video") == []
+    await store.close()
 
 
 async def test_buckets_without_comments_are_passed_over(url: str, video: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from history.core.commit_adopt import Wish, decide, was_alone
+from history.core.commit_adopt import Proposal, decide, was_alone
 
 PROCESSES_MAX = 4
 
@@ -41,14 +41,14 @@ def process(me: int, registers: Registers, outcomes: dict[int, tuple[int, bool]]
     registers.end(1, me)
     surely = registers.surely()
     yield
-    wishes = [Wish(value, None) for value in registers.read(surely, 1)]
-    registers.begin(2, me, was_alone(me, wishes))
+    proposals = [Proposal(value, None) for value in registers.read(surely, 1)]
+    registers.begin(2, me, was_alone(me, proposals))
     yield
     registers.end(2, me)
     surely = registers.surely()
     yield
     words = registers.read(surely, 2)
-    outcomes[me] = decide(me, [Wish(value, bool(word)) for value, word in words.items()])
+    outcomes[me] = decide(me, [Proposal(value, bool(word)) for value, word in words.items()])
 
 
 @settings(max_examples=1_000, deadline=None)
@@ -77,10 +77,10 @@ def test_one_after_the_other() -> None:
     assert outcomes == {0: (0, True), 1: (0, False), 2: (0, False)}
 
 
-def test_who_asks_again_is_not_alone_any_more() -> None:
-    assert was_alone(1, [Wish(1, None)])
-    assert not was_alone(1, [Wish(1, True)])
-    assert not was_alone(1, [Wish(1, None), Wish(2, None)])
-    assert decide(1, [Wish(1, True)]) == (1, True)
-    assert decide(1, [Wish(1, False)]) == (1, False)
+def test_who_proposes_again_is_not_alone_any_more() -> None:
+    assert was_alone(1, [Proposal(1, None)])
+    assert not was_alone(1, [Proposal(1, True)])
+    assert not was_alone(1, [Proposal(1, None), Proposal(2, None)])
+    assert decide(1, [Proposal(1, True)]) == (1, True)
+    assert decide(1, [Proposal(1, False)]) == (1, False)
     assert decide(1, []) == (1, False)  # it has expired

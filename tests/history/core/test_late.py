@@ -4,8 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from history.core.ids import first_id_at
-from history.core.late import late_among, stretches, told
-from history.store import ALL_VIDEOS, Stretch
+from history.core.late import ALL_VIDEOS, Stretch, late_among, late_notices, stretches
 from tests.history.comments import a_comment
 
 ids = st.integers(1, 40)
@@ -36,7 +35,7 @@ def test_many_videos_have_one_stretch(found: list[int]) -> None:
 
 def test_what_is_too_much_is_everything_and_news_each_time() -> None:
     rows = [("a", 1, 2), ("b", 3, 4)]
-    assert told(rows, 5, 2) == [Stretch("a", 1, 2), Stretch("b", 3, 4)]
-    everything, later = told(rows, 5, 1), told(rows, 6, 1)
+    assert late_notices(rows, 5, 2) == [Stretch("a", 1, 2), Stretch("b", 3, 4)]
+    everything, later = late_notices(rows, 5, 1), late_notices(rows, 6, 1)
     assert everything == [Stretch(ALL_VIDEOS, 0, first_id_at(5))]
     assert everything != later

@@ -29,7 +29,7 @@ def test_a_run_holds_its_comments_newest_first(numbers: list[int], border: int, 
     assert all(part.low <= each.id < part.high for part in parts for each in part.comments)
     assert (parts[0].low, parts[-1].high) == (0, END)
     size = run.size
-    run.forget(set(numbers[:3]))
+    run.evict(set(numbers[:3]))
     assert [each.id for each in run.comments] == [n for n in newest_first if n not in numbers[:3]]
     assert run.size < size or not numbers
     assert run.size == Run(0, END, run.comments).size
@@ -46,7 +46,7 @@ def test_what_was_made_of_a_run_is_valid_until_it_changes() -> None:
     run.keep_until(10)
     for change in (
         lambda: run.add(a_comment(4)),
-        lambda: run.forget({2}),
+        lambda: run.evict({2}),
         lambda: run.keep_until(20),
     ):
         validity = run.validity
@@ -56,7 +56,7 @@ def test_what_was_made_of_a_run_is_valid_until_it_changes() -> None:
     assert run.validity.until_s == 20
     validity = run.validity
     run.add(a_comment(4))
-    run.forget({2, 99})  # nothing has changed
+    run.evict({2, 99})  # nothing has changed
     assert run.validity is validity
 
 

@@ -31,8 +31,8 @@ def test_it_reads_as_a_sorted_list_does(added: list[int], removed: list[int], bo
 def test_what_is_erased_is_not_read() -> None:
     spooled = SpooledComments()
     spooled.add([a_comment(1), a_comment(2)])
-    spooled.forget("another", [1])
-    spooled.forget("video", [2, 3])
+    spooled.evict("another", [1])
+    spooled.evict("video", [2, 3])
     assert spooled.older("video", None, 9) == [a_comment(1)]
     spooled.remove([a_comment(1), a_comment(2)])
     assert len(spooled) == 0

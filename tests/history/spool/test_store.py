@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,85 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from history.core.ids import parse_id
-from history.core.model import Comment
 from history.opening import open_store
 from history.spool.files import Spool, SpoolFull
-from history.spool.store import SpooledStore, SpoolSettings
-from history.store import Store, StoreUnavailable
+from history.spool.store import Availability, SpooledStore
+from history.store import StoreUnavailable
 from tests.history.comments import a_comment, comments_every
-from tests.history.told import Told
+from tests.history.spool.parts import SETTINGS, FaultyStore, Parts, RecordedVisibility, SlowToWarmUp
 from tests.waiting import eventually
-
-SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
-
-
-class FaultyStore:
-    """A real store that can be cut off, or stuck for a while. Honest faults of disks and networks have more shades."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.away = False
-        self.stuck = False
-        self.refuses = False
-        """writes, and only these"""
-        self.appends = 0
-        self.checks = 0
-
-    async def append(self, comments: Sequence[Comment]) -> None:
-        self.appends += 1
-        await self._fault()
-        if self.refuses:
-            raise StoreUnavailable("writes are refused by the test")
-        await self._store.append(comments)
-
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
-        await self._fault()
-        return await self._store.older(video_id, before, limit)
-
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        await self._fault()
-        return await self._store.newer(video_id, after, limit)
-
-    async def check(self) -> None:
-        self.checks += 1
-        await self._fault()
-
-    async def close(self) -> None:
-        await self._store.close()
-
-    async def _fault(self) -> None:
-        await eventually(lambda: not self.stuck)
-        if self.away:
-            raise StoreUnavailable("cut off by the test")
-
-
-class SlowToWarmUp(FaultyStore):
-    """Its first writes after an outage take their time, as those of a store that was just started."""
-
-    def __init__(self, store: Store, slow_writes: int) -> None:
-        super().__init__(store)
-        self._slow_writes = slow_writes
-
-    async def append(self, comments: Sequence[Comment]) -> None:
-        await super().append(comments)
-        if self._slow_writes:
-            self._slow_writes -= 1
-            await asyncio.sleep(SETTINGS.slow_ms / 1000)  # longer than half of it, whatever else the machine does
-
-
-class Parts:
-    def __init__(self, inner: Store, path: Path, bytes_max: int = 100_000) -> None:
-        self.inner = FaultyStore(inner)
-        self.told = Told()
-        self.spool = Spool.open(path / "spool", bytes_max=bytes_max, segment_bytes_max=1_000)
-        self.store = SpooledStore(self.inner, self.spool, self.told, SETTINGS)
-        self.draining = asyncio.create_task(self.store.drain())
-
-    async def close(self) -> None:
-        self.draining.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.draining
-        await self.store.close()
 
 
 @pytest.fixture
@@ -106,7 +34,7 @@ async def test_a_store_that_answers_needs_no_spool(parts: Parts) -> None:
     await parts.store.append([])
     assert parts.spool.is_empty
     assert await parts.store.older("video", None, 9) == await parts.store.newer("video", 0, 9) == [a_comment(1)]
-    assert (parts.told.hidden, parts.told.shown) == ([], 0)
+    assert (parts.visibility.hidden, parts.visibility.shown) == ([], 0)
 
 
 async def test_what_came_while_it_was_away_is_in_the_store_afterwards(parts: Parts) -> None:
@@ -122,8 +50,8 @@ async def test_what_came_while_it_was_away_is_in_the_store_afterwards(parts: Par
         parts.inner.away = False
         await asyncio.wait_for(parts.store.wait_drained(), 10)
     assert [line["event"] for line in lines] == ["spooling", "store_answers_again", "spool_drained"]
-    assert parts.told.hidden[0] == comments[5].id
-    assert parts.told.shown == 1
+    assert parts.visibility.hidden[0] == comments[5].id
+    assert parts.visibility.shown == 1
     assert await parts.inner.newer("video", 0, 100) == comments
     facts = parts.store.statistics()
     assert (facts.away, facts.drained, facts.spool.bytes) == (False, 45, 0)
@@ -133,7 +61,7 @@ async def test_authors_do_not_wait_for_a_store_that_warms_up(tmp_path: Path) -> 
     inner = SlowToWarmUp(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), slow_writes=3)
     inner.away = True
     spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=10_000)
-    store = SpooledStore(inner, spool, Told(), SETTINGS)
+    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS)
     comments = comments_every(10, 50, "video")
     await store.append(comments[:49])  # seven batches
     inner.away = False
@@ -168,7 +96,7 @@ async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
     await parts.inner.append(comments[:12])  # two of them were already drained
     assert await parts.store.older("video", None, 30) == comments[::-1]
     assert await parts.store.newer("video", comments[5].id, 9) == comments[6:15]
-    parts.store.forget("video", [comments[19].id])
+    parts.store.evict("video", [comments[19].id])
     assert await parts.store.older("video", None, 1) == [comments[18]]
 
 
@@ -272,7 +200,7 @@ async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:
 
 
 async def test_a_check_finds_out_that_the_store_has_gone(parts: Parts) -> None:
-    await eventually(lambda: parts.store._asked)
+    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
     await parts.store.check()
     parts.inner.stuck = True
     await parts.store.check()  # within slow_ms: from now on the spool takes comments
@@ -282,7 +210,7 @@ async def test_a_check_finds_out_that_the_store_has_gone(parts: Parts) -> None:
 
 
 async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
-    await eventually(lambda: parts.store._asked)
+    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
     checks = parts.inner.checks
     parts.inner.stuck = True
     impatient = asyncio.create_task(parts.store.check())
@@ -298,15 +226,49 @@ async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
 async def test_a_check_serves_those_who_ask_soon_after(tmp_path: Path) -> None:
     inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
     spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
-    store = SpooledStore(inner, spool, Told(), replace(SETTINGS, check_ms=60_000))
+    store = SpooledStore(inner, spool, RecordedVisibility(), replace(SETTINGS, check_ms=60_000))
     for _ in range(100):
         await store.check()
     assert inner.checks == 1
     await store.close()
 
 
+async def test_a_check_that_fails_unexpectedly_is_logged_and_the_next_is_made(parts: Parts) -> None:
+    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
+    parts.inner.bug = ZeroDivisionError("a bug")
+    with capture_logs() as lines, pytest.raises(StoreUnavailable, match="a bug"):
+        await parts.store.check()
+    assert [(line["event"], line["reason"]) for line in lines] == [("store_check_failed", "ZeroDivisionError('a bug')")]
+    assert not parts.store.is_away  # it says nothing about the store
+    parts.inner.bug = None
+    await parts.store.check()
+
+
+async def test_a_step_of_the_drain_that_fails_unexpectedly_is_logged_and_repeated(parts: Parts) -> None:
+    parts.inner.away = True
+    comments = comments_every(10, 20, "video")
+    await parts.store.append(comments)
+    with capture_logs() as lines:
+        parts.inner.bug = ZeroDivisionError("a bug")
+        await eventually(lambda: sum(line["event"] == "drain_failed" for line in lines) >= 2)
+        assert parts.spool.statistics().comments == 20
+        parts.inner.away, parts.inner.bug = False, None
+        await asyncio.wait_for(parts.store.wait_drained(), 60)
+    assert {line["reason"] for line in lines if line["event"] == "drain_failed"} == {"ZeroDivisionError('a bug')"}
+    assert await parts.inner.newer("video", 0, 100) == comments
+
+
+async def test_a_first_probe_that_fails_unexpectedly_is_repeated(tmp_path: Path) -> None:
+    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
+    parts.inner.bug = ZeroDivisionError("a bug")
+    await eventually(lambda: parts.inner.checks > 2)
+    parts.inner.bug = None
+    await eventually(lambda: parts.store._availability is Availability.AVAILABLE)
+    await parts.close()
+
+
 async def test_it_closes_while_it_is_checked(parts: Parts) -> None:
-    await eventually(lambda: parts.store._asked)
+    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
     parts.inner.stuck = True
     checks = parts.inner.checks
     checking = asyncio.create_task(parts.store.check())
@@ -320,7 +282,7 @@ async def test_a_start_without_the_store_is_ready_once_that_is_known(tmp_path: P
     inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
     inner.away = True
     spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
-    store = SpooledStore(inner, spool, Told(), SETTINGS)
+    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS)
     with pytest.raises(StoreUnavailable):  # it may just be opening
         await store.check()
     assert not store.is_away
@@ -365,10 +327,10 @@ async def test_what_a_former_process_left_is_hidden_until_it_is_drained(parts: P
     await parts.store.append([a_comment(7), a_comment(5)])
     await parts.close()
     again = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
-    assert again.told.hidden == [5]
+    assert again.visibility.hidden == [5]
     again.draining.cancel()
     again.draining = asyncio.create_task(again.store.drain())
-    await eventually(lambda: again.told.shown == 1)
+    await eventually(lambda: again.visibility.shown == 1)
     assert [each.id for each in await again.inner.newer("video", 0, 9)] == [5, 7]
     await again.close()
 
@@ -402,7 +364,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(parts: Parts, tmp_path
     rest, _ = await process.communicate()
     *_, acknowledged = [acknowledged, *(line for line in rest.splitlines() if len(line) == 16)]
     spool = Spool.open(folder, bytes_max=10**8, segment_bytes_max=65_536)
-    store = SpooledStore(parts.inner, spool, parts.told, SETTINGS)
+    store = SpooledStore(parts.inner, spool, parts.visibility, SETTINGS)
     draining = asyncio.create_task(store.drain())
     await asyncio.wait_for(store.wait_drained(), 30)
     draining.cancel()

@@ -11,13 +11,13 @@ from history.store import StoreUnavailable
 
 
 async def synchronous(file: WriteFile) -> int:
-    return await file._write(lambda open_file: int(open_file.execute("PRAGMA synchronous").fetchone()[0]))
+    return await file.write(lambda open_file: int(open_file.execute("PRAGMA synchronous").fetchone()[0]))
 
 
 async def test_only_what_may_wait_is_not_fsynced(tmp_path: Path) -> None:
     file = WriteFile(tmp_path / "file", StoreSettings())
     assert await synchronous(file) == 2  # FULL
-    inside = await file._write(lambda open_file: open_file.execute("PRAGMA synchronous").fetchone(), synced=False)
+    inside = await file.write(lambda open_file: open_file.execute("PRAGMA synchronous").fetchone(), synced=False)
     assert inside == (1,)  # NORMAL
     assert await synchronous(file) == 2
     await file.close()
@@ -32,8 +32,8 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, synced: bool
         raise sqlite3.OperationalError("broken by the test")
 
     with pytest.raises(StoreUnavailable, match="broken by the test"):
-        await file._write(half, synced=synced)
-    assert await file._query("SELECT * FROM nodes", ()) == []
+        await file.write(half, synced=synced)
+    assert await file.query("SELECT * FROM nodes", ()) == []
     assert await synchronous(file) == 2
     await file.close()
 
@@ -41,7 +41,7 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, synced: bool
 async def test_what_is_erased_is_overwritten(tmp_path: Path) -> None:
     file = WriteFile(tmp_path / "file", StoreSettings())
     word = "a-word-that-stands-nowhere-else"
-    await file._write(lambda open_file: open_file.execute("INSERT INTO nodes VALUES (1, ?, 'a', 1)", (word,)).rowcount)
-    await file._write(lambda open_file: open_file.execute("DELETE FROM nodes").rowcount)
+    await file.write(lambda open_file: open_file.execute("INSERT INTO nodes VALUES (1, ?, 'a', 1)", (word,)).rowcount)
+    await file.write(lambda open_file: open_file.execute("DELETE FROM nodes").rowcount)
     await file.close()  # folds the log back
     assert word.encode() not in (tmp_path / "file").read_bytes()

@@ -1,4 +1,4 @@
-"""SqliteStore keeps the contract, survives kill -9, and turns every fault of the file into StoreUnavailable."""
+"""SqliteStore keeps the contracts, survives kill -9, and turns every fault of the file into StoreUnavailable."""
 
 import asyncio
 import itertools
@@ -11,14 +11,19 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from history.config import StoreSettings
+from history.clocks import wall_ms
+from history.config import NOTICES_KEPT_MS, StoreSettings
 from history.core.ids import parse_id
 from history.opening import open_reader, open_store
 from history.sqlite.store import NEWER, OLDER, SqliteStore
-from history.store import Store, StoreUnavailable
+from history.store import Claim, History, StoreUnavailable
+from tests.history.claims_contract import ClaimsContract
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, video
+from tests.history.erasing_contract import ErasingContract
+from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
+from tests.history.videos_contract import VideosContract
 
 __all__ = ["video"]
 
@@ -36,13 +41,13 @@ def url(new_url: Callable[[], str]) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def store(url: str) -> AsyncIterator[Store]:
+async def store(url: str) -> AsyncIterator[History]:
     store = await open_store(url)
     yield store
     await store.close()
 
 
-class TestSqliteContract(StoreContract):
+class TestSqliteContract(StoreContract, ErasingContract, NoticesContract, VideosContract, ClaimsContract):
     pass
 
 
@@ -64,7 +69,7 @@ async def test_acknowledged_comments_survive_kill_9(tmp_path: Path) -> None:
 
 async def test_commits_are_fsynced(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "comments.sqlite", StoreSettings())
-    file = store._connection._file
+    file = store._file._connection._file
     assert file is not None
     assert file.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert file.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
@@ -109,8 +114,8 @@ async def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
     store = await SqliteStore.open(tmp_path / "comments.sqlite", StoreSettings())
     comments = comments_every(10, 5000, "video")
     await store.append(comments[:1])
-    assert store._connection._file is not None
-    store._connection._file.execute("PRAGMA max_page_count = 10")
+    assert store._file._connection._file is not None
+    store._file._connection._file.execute("PRAGMA max_page_count = 10")
     with pytest.raises(StoreUnavailable, match="full"):
         await store.append(comments)
     assert await store.newer("video", 0, 10) == comments[:1]
@@ -164,4 +169,34 @@ async def test_a_cancelled_append_leaves_the_store_usable(tmp_path: Path) -> Non
     await asyncio.wait([appending])
     await store.append([a_comment(1)])
     assert await store.newer("video", 0, 1) == [a_comment(1)]
+    await store.close()
+
+
+async def test_notices_are_swept_after_an_hour(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/comments.db", StoreSettings(erase_slice_max=2))
+    for n in range(5):
+        await store.append(comments_every(1, 3, f"video-{n}"))
+    now_ms = wall_ms()
+    assert await store.sweep(now_ms) == 0
+    assert await store.sweep(now_ms + NOTICES_KEPT_MS + 10_000) == 5
+    assert await store.late_since(0, now_ms) == []
+    await store.close()
+
+
+async def test_expired_claims_are_no_claims_and_are_swept_in_slices(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/comments.db")
+    old = [Claim("ann", "demo", str(n), n, 1, b"d") for n in range(1_500)]
+    assert await store.claim_keys(old, 0, 1_000) == old
+    new = [Claim("ann", "demo", str(n), 10_000 + n, 1, b"e") for n in range(10)]
+    assert await store.claim_keys(new, 999, 1_000) == old[:10]
+    assert await store.claim_keys(new, 1_000, 1_000) == new
+    assert await store.sweep(1_000) == 1_490
+    assert await store.claim_keys(new, 1_001, 1_000) == new
+    await store.close()
+
+
+async def test_a_key_twice_in_one_call_is_one(tmp_path: Path) -> None:
+    store = await open_store(f"sqlite:{tmp_path}/comments.db")
+    twice = [Claim("ann", "demo", "key", n, 1, b"d") for n in (7, 8)]
+    assert await store.claim_keys(twice, 0, 1_000) == [twice[0]] * 2
     await store.close()

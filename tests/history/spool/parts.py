@@ -1,0 +1,101 @@
+"""A spooled store over a real store with faults, and a record of what it has hidden and shown."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from history.core.model import Comment
+from history.spool.files import Spool
+from history.spool.store import SpooledStore, SpoolSettings
+from history.store import Store, StoreUnavailable
+from tests.waiting import eventually
+
+SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
+
+
+class RecordedVisibility:
+    """A history.spool.store.Visibility"""
+
+    def __init__(self) -> None:
+        self.hidden: list[int] = []
+        self.shown = 0
+
+    def hide(self, from_id: int) -> None:
+        self.hidden.append(from_id)
+
+    def show(self) -> None:
+        self.shown += 1
+
+
+class FaultyStore:
+    """A real store that can be cut off, or stuck for a while. Honest faults of disks and networks have more shades."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.away = False
+        self.stuck = False
+        self.refuses = False
+        """writes, and only these"""
+        self.bug: Exception | None = None
+        """what every call raises that no store should"""
+        self.appends = 0
+        self.checks = 0
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        self.appends += 1
+        await self._fault()
+        if self.refuses:
+            raise StoreUnavailable("writes are refused by the test")
+        await self._store.append(comments)
+
+    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        await self._fault()
+        return await self._store.older(video_id, before, limit)
+
+    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        await self._fault()
+        return await self._store.newer(video_id, after, limit)
+
+    async def check(self) -> None:
+        self.checks += 1
+        await self._fault()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _fault(self) -> None:
+        await eventually(lambda: not self.stuck)
+        if self.bug is not None:
+            raise self.bug
+        if self.away:
+            raise StoreUnavailable("cut off by the test")
+
+
+class SlowToWarmUp(FaultyStore):
+    """Its first writes after an outage take their time, as those of a store that was just started."""
+
+    def __init__(self, store: Store, slow_writes: int) -> None:
+        super().__init__(store)
+        self._slow_writes = slow_writes
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        await super().append(comments)
+        if self._slow_writes:
+            self._slow_writes -= 1
+            await asyncio.sleep(SETTINGS.slow_ms / 1000)  # longer than half of it, whatever else the machine does
+
+
+class Parts:
+    def __init__(self, inner: Store, path: Path, bytes_max: int = 100_000) -> None:
+        self.inner = FaultyStore(inner)
+        self.visibility = RecordedVisibility()
+        self.spool = Spool.open(path / "spool", bytes_max=bytes_max, segment_bytes_max=1_000)
+        self.store = SpooledStore(self.inner, self.spool, self.visibility, SETTINGS)
+        self.draining = asyncio.create_task(self.store.drain())
+
+    async def close(self) -> None:
+        self.draining.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.draining
+        await self.store.close()

@@ -1,4 +1,4 @@
-"""python -m dispatcher.simulation: what the registry costs with a million videos, and where placement puts viewers.
+"""python -m scripts.benches.registry: what the registry costs with a million videos, and where placement puts viewers.
 
 Three workloads over 40 nodes, beside what others do: plain consistent hashing (each video has one node) and round robin
 (each viewer goes to the next node). "pushes" is what a comment costs: the nodes that serve its video, weighed by the
@@ -150,11 +150,11 @@ def placements(share: float) -> Iterator[str]:
 
 def _print(lines: Iterator[str]) -> None:
     for line in lines:
-        print(line, flush=True)  # noqa: T201 # it is the answer
+        print(line, flush=True)  # it is the answer
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m dispatcher.simulation", description=__doc__)
+    options = argparse.ArgumentParser(prog="python -m scripts.benches.registry", description=__doc__)
     options.add_argument("--only", choices=("registry", "placement"), help="both if not given")
     options.add_argument("--videos", type=int, default=1_000_000, help="videos in the registry")
     options.add_argument("--share", type=float, default=1.0, help="of the simulated viewers; less for a try-out")

@@ -8,9 +8,17 @@ from pydantic_settings import SettingsConfigDict
 
 from dispatcher.core.placement import PlacementPolicy
 from dispatcher.core.registry import Policy
-from dispatcher.streams.link import LinkLimits
 from proto.channel import TlsSettings
 from proto.settings import Address
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    outbox_comments_max: int  # queued and unacknowledged together
+    outbox_bytes_max: int  # queued
+    deliver_comments_max: int
+    deliver_bytes_max: int
+    ack_ms_max: int
 
 
 class Config(TlsSettings):

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dispatcher.config import LinkLimits
 from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest
 from dispatcher.streams import wire
 from dispatcher.streams.publisher import Batch
@@ -19,15 +20,6 @@ from proto.dispatch_pb2 import BeatAck, DispatcherMessage, VideoViewers
 
 ACK_MS_BOUNDS = (1, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """milliseconds: the histogram's edges, close together around the 10 ms that are promised"""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
-    outbox_comments_max: int  # queued and unacknowledged together
-    outbox_bytes_max: int  # queued
-    deliver_comments_max: int
-    deliver_bytes_max: int
-    ack_ms_max: int
 
 
 @dataclass(frozen=True, slots=True)

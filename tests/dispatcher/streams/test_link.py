@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dispatcher.config import LinkLimits
 from dispatcher.core.errors import Aborted, InvalidRequest
 from dispatcher.streams import wire
-from dispatcher.streams.link import ACK_MS_BOUNDS, AckLatency, Link, LinkLimits
+from dispatcher.streams.link import ACK_MS_BOUNDS, AckLatency, Link
 from dispatcher.streams.publisher import Batch, Publisher
 from dispatcher.streams.wire import Part
 from proto.dispatch_pb2 import BeatAck, DispatcherMessage, InterestAck, Welcome

@@ -6,8 +6,9 @@ import sys
 import structlog
 import uvloop
 
+from dispatcher.clocks import steady_clock_ms
 from dispatcher.config import Config
-from dispatcher.server import Server, steady_clock_ms
+from dispatcher.server import Server
 from proto.collector import calm_collector
 from proto.logs import configure_logging
 from proto.signals import on_stop_signals

@@ -1,7 +1,6 @@
 """A replica as a gRPC server: the service, its health, reflection, the look at the leases, a start and an end."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import cast
 
@@ -11,18 +10,13 @@ from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dispatcher.clocks import monotonic_ms
 from dispatcher.config import Config
 from dispatcher.operators.metrics import MetricsServer
 from dispatcher.servicer import SERVICE, Servicer
 from dispatcher.streams.replica import Replica
 from proto.channel import listen
 from proto.settings import split_address
-
-
-def steady_clock_ms() -> Callable[[], int]:
-    """Milliseconds since 1970 as the clock says now, and from then on steady, whatever is done to the clock."""
-    offset_ns = time.time_ns() - time.monotonic_ns()
-    return lambda: (time.monotonic_ns() + offset_ns) // 1_000_000
 
 
 class _Pool:
@@ -72,7 +66,7 @@ class Server:
     async def stop(self) -> None:
         """Says that it isn't serving, lets batches be acknowledged, ends all streams; within about `stop_ms`."""
         await self._health.enter_graceful_shutdown()
-        until = time.monotonic() + self.config.stop_ms / 1000
+        until_ms = monotonic_ms() + self.config.stop_ms
         answered = self.replica.stop_publishers()
         if answered:
             await asyncio.wait(answered, timeout=self.config.stop_ms / 1000)
@@ -81,7 +75,7 @@ class Server:
             self._leases.cancel()
         if self.metrics:
             await asyncio.to_thread(self.metrics.close)
-        await self._server.stop(grace=max(self.config.close_ms / 1000, until - time.monotonic()))
+        await self._server.stop(grace=max(self.config.close_ms, until_ms - monotonic_ms()) / 1000)
 
     async def _look_at_leases(self) -> None:
         while True:

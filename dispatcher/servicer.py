@@ -9,14 +9,13 @@ handler waits for that alone. Nothing else can end a stream, so each end has one
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any
 
 import grpc
 import grpc.aio
 
-from dispatcher import checks
+from dispatcher import checks, clocks
 from dispatcher.core.errors import (
     Aborted,
     DispatcherError,
@@ -182,7 +181,7 @@ class Servicer:
             request = checks.parse(TopologyRequest, encoded)
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
-        return self._answers.topology(request, wall_ms=time.time_ns() // 1_000_000).SerializeToString()
+        return self._answers.topology(request, wall_ms=clocks.wall_ms()).SerializeToString()
 
     async def drain(self, encoded: bytes, context: Context) -> bytes:
         try:

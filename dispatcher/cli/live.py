@@ -2,11 +2,11 @@
 
 import itertools
 import json
-import time
 
 from rich.console import Console, Group
 from rich.text import Text
 
+from dispatcher import clocks
 from dispatcher.cli.operate import tail
 from dispatcher.cli.options import Options
 from dispatcher.cli.survey import Survey, plain
@@ -19,7 +19,7 @@ _BAD_NEWS = ("node_left", "unreachable")
 def watched(options: Options, top: int, every_s: float) -> tuple[Survey, Group]:
     """What the replicas know now, and a picture of it"""
     found = options.ask(TopologyRequest(videos_max=top))
-    clock = time.strftime("%H:%M:%S")
+    clock = clocks.local_time(clocks.wall_ms())
     away = [Text(f"replica {each.address}: {each.reason}", style="bold red") for each in found.unreachable]
     return found, Group(
         Text(f"{clock}   every {every_s:g} s, ends with Ctrl-C", style="dim"),
@@ -44,7 +44,7 @@ def watch_for_a_program(options: Options, top: int, every_s: float, count: int) 
         print(json.dumps(rows), flush=True)  # noqa: T201 # it is the answer
         if look == count:
             return
-        time.sleep(every_s)
+        clocks.block_s(every_s)
 
 
 async def print_tail(options: Options, count: int) -> None:
@@ -63,7 +63,7 @@ async def print_tail(options: Options, count: int) -> None:
 
 
 def event_line(address: str, event: Event) -> Text:
-    at = time.strftime("%H:%M:%S", time.localtime(event.at_ms / 1000))
+    at = clocks.local_time(event.at_ms)
     line = Text(f"{at}.{event.at_ms % 1000:03} {address}  ", style="dim")
     if event.lost:
         line.append(f"({event.lost} lost) ", style="bold red")

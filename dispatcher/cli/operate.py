@@ -1,7 +1,6 @@
 """What operators do, and not only see: drain a node and wait for its word, and follow what happens."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import grpc
 import grpc.aio
 
 from dispatcher.cli.survey import Unreachable, reason_of, survey
+from dispatcher.clocks import block_s, monotonic_ms, wall_ms
 from dispatcher.config import TOPOLOGY
 from proto.channel import Tls, aio_channel, blocking_channel
 from proto.dispatch_pb2 import DrainRequest, Event, EventsRequest, TopologyRequest
@@ -35,8 +35,8 @@ def drain(
     known, unreachable = _say(addresses, request, timeout_ms, tls)
     wanted = "draining" if request.draining else "live"
     agreed, viewers = False, 0
-    agree_by_s = time.monotonic() + timeout_ms / 1000
-    empty_by_s = time.monotonic() + until_empty_ms / 1000
+    agree_by_ms = monotonic_ms() + timeout_ms
+    empty_by_ms = monotonic_ms() + until_empty_ms
     while known:
         found = [
             row
@@ -45,10 +45,10 @@ def drain(
         ]
         viewers = sum(row.viewers for row in found)
         agreed = all(row.state == wanted for row in found)
-        now_s = time.monotonic()
-        if (agreed and (not viewers or now_s > empty_by_s)) or (not agreed and now_s > agree_by_s):
+        now_ms = monotonic_ms()
+        if (agreed and (not viewers or now_ms > empty_by_ms)) or (not agreed and now_ms > agree_by_ms):
             break
-        time.sleep(TOPOLOGY.poll_ms / 1000)
+        block_s(TOPOLOGY.poll_ms / 1000)
     return Drained(known, agreed, viewers, tuple(unreachable))
 
 
@@ -94,7 +94,7 @@ async def _follow(address: str, timeout_ms: int, happened: asyncio.Queue[tuple[s
                     call = DispatcherStub(channel).Events(EventsRequest())
                     await call.initial_metadata()
                 away = False
-                await happened.put((address, Event(at_ms=_now_ms(), kind="followed")))
+                await happened.put((address, Event(at_ms=wall_ms(), kind="followed")))
                 async for event in call:
                     await happened.put((address, event))
                 reason = "it ended the stream"
@@ -104,9 +104,5 @@ async def _follow(address: str, timeout_ms: int, happened: asyncio.Queue[tuple[s
                 reason = reason_of(error.code(), error.details(), timeout_ms)
         if not away:
             away = True
-            await happened.put((address, Event(at_ms=_now_ms(), kind="unreachable", reason=reason)))
+            await happened.put((address, Event(at_ms=wall_ms(), kind="unreachable", reason=reason)))
         await asyncio.sleep(TOPOLOGY.poll_ms / 1000)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

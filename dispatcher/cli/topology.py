@@ -5,7 +5,6 @@ import contextlib
 import itertools
 import json
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated
@@ -35,6 +34,7 @@ from dispatcher.cli.options import (
 )
 from dispatcher.cli.survey import Survey, Unreachable, ask_all, plain
 from dispatcher.cli.tables import hop_table, node_table, replica_table, video_table
+from dispatcher.clocks import block_s
 from dispatcher.config import TOPOLOGY
 from proto.dispatch_pb2 import DrainRequest, ExplainRequest, TopologyRequest
 
@@ -200,7 +200,7 @@ def watch(
             for look in itertools.count(1):
                 if look == count:
                     break
-                time.sleep(every_s)
+                block_s(every_s)
                 found, picture = watched(options, top, every_s)
                 live.update(picture, refresh=True)
         _end(found)

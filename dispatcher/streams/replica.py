@@ -6,11 +6,11 @@ calls in here, and writes what the links and publishers hold.
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from dispatcher import checks
+from dispatcher.clocks import wall_ms
 from dispatcher.config import Config
 from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, Stopping
 from dispatcher.core.life import State
@@ -213,7 +213,7 @@ class Replica:
         named = {name: text for name, text in (("video", video_id), ("reason", reason)) if text}
         self.journal.note(kind.replace("_", " "), node=node_id, **named, **facts)
         if self.events:
-            at_ms = time.time_ns() // 1_000_000
+            at_ms = wall_ms()
             self.events.happened(
                 wire_types.Event(at_ms=at_ms, kind=kind, node_id=node_id, video_id=video_id, reason=reason)
             )

@@ -199,7 +199,7 @@ class Servicer:
 
     async def events(self, _encoded: bytes, context: Context) -> None:
         try:
-            watcher = self._replica.events.open()
+            watcher = self._replica.watchers.open()
         except DispatcherError as error:
             await self._refuse(context, "Events", error)
             return
@@ -210,7 +210,7 @@ class Servicer:
         except Stopping as error:
             await self._abort(context, error)
         finally:
-            self._replica.events.close(watcher)
+            self._replica.watchers.close(watcher)
 
     async def _refuse(self, context: Context, method: str, error: DispatcherError) -> None:
         self._replica.journal.note("peer refused", method=method, peer=context.peer(), reason=str(error))

@@ -5,6 +5,7 @@ from dispatcher.core.errors import NoRoom, NotConnected
 from dispatcher.core.views import NodeView, VideoView
 from dispatcher.operators import reports
 from dispatcher.streams.replica import Replica
+from dispatcher.streams.watchers import Kind
 from proto.dispatch_pb2 import (
     DispatcherMessage,
     Drain,
@@ -36,7 +37,7 @@ class Answers:
         counts.placements += 1
         if placed.spilled:
             counts.spills += 1
-            self._replica.happened("spill", placed.node.node_id, video_id=request.video_id)
+            self._replica.announce(Kind.SPILL, placed.node.node_id, video_id=request.video_id)
         return _place(placed.node)
 
     def drain(self, request: DrainRequest) -> None:

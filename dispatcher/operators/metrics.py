@@ -64,7 +64,7 @@ def statistics(replica: Replica) -> ReplicaStatistics:
         capacity_viewers=known.capacity_viewers,
         promised_viewers=known.promised_viewers,
         publishers=len(replica.publishers),
-        watchers=len(replica.events),
+        watchers=len(replica.watchers),
         outbox_comments=sum(link.outbox_comments for link in links),
         unacked_comments=sum(link.unacked_comments for link in links),
         unacked_comments_max=max((link.outbox_comments + link.unacked_comments for link in links), default=0),

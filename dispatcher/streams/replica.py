@@ -17,10 +17,10 @@ from dispatcher.core.life import State
 from dispatcher.core.registry import Registry
 from dispatcher.core.views import Hello
 from dispatcher.streams import wire
-from dispatcher.streams.events import Events
 from dispatcher.streams.journal import Journal
 from dispatcher.streams.link import AckLatency, Link
 from dispatcher.streams.publisher import Batch, Publisher
+from dispatcher.streams.watchers import Kind, Watchers
 from proto import dispatch_pb2 as wire_types
 from proto.comment_pb2 import Comment
 
@@ -49,7 +49,7 @@ class Replica:
         self.now_ms = now_ms
         self.registry = Registry(config.policy(), now_ms())
         self.journal = Journal(config.lines_per_s_max, now_ms)
-        self.events = Events(config.watchers_max, config.watcher_events_max)
+        self.watchers = Watchers(config.watchers_max, config.watcher_events_max)
         self.counts = Counts()
         self.latency = AckLatency()
         self.started_ms = now_ms()
@@ -83,8 +83,8 @@ class Replica:
                 )
             )
         )
-        self.happened(
-            "node_connected",
+        self.announce(
+            Kind.NODE_CONNECTED,
             hello.node_id,
             url=hello.public_url,
             videos=len(hello.videos),
@@ -119,7 +119,7 @@ class Replica:
         link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
         after = self.registry.state(link.session)
         if before is not after:
-            self.happened("draining" if after is State.DRAINING else "undrained", link.node_id)
+            self.announce(Kind.DRAINING if after is State.DRAINING else Kind.UNDRAINED, link.node_id)
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
@@ -131,7 +131,7 @@ class Replica:
         missed_from_id = link.end(reason)
         if missed_from_id:
             self.registry.published(missed_from_id, now_ms)
-        self.happened("node_left", link.node_id, reason=str(reason) if reason else "it closed the stream")
+        self.announce(Kind.NODE_LEFT, link.node_id, reason=str(reason) if reason else "it closed the stream")
 
     def expire(self) -> None:
         """Ends what is silent or owes an acknowledgement. Call it every `beat_ms`."""
@@ -208,14 +208,15 @@ class Replica:
         for link in self.links.values():
             link.catch_up_nowait(from_id, batch)
 
-    def happened(self, kind: str, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
-        """Into the log, and to those who watch."""
+    def announce(self, kind: Kind, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
+        """Writes a topology event into the log, and sends it to the watchers. facts: for the log only"""
         named = {name: text for name, text in (("video", video_id), ("reason", reason)) if text}
-        self.journal.note(kind.replace("_", " "), node=node_id, **named, **facts)
-        if self.events:
-            at_ms = wall_ms()
-            self.events.happened(
-                wire_types.Event(at_ms=at_ms, kind=kind, node_id=node_id, video_id=video_id, reason=reason)
+        self.journal.note(kind.words, node=node_id, **named, **facts)
+        if self.watchers:
+            self.watchers.send(
+                wire_types.TopologyEvent(
+                    at_ms=wall_ms(), kind=kind.value, node_id=node_id, video_id=video_id, reason=reason
+                )
             )
 
     def _picture(self, hello: wire_types.Hello) -> Hello:
@@ -235,7 +236,7 @@ class Replica:
     def stop_publishers(self) -> list[asyncio.Future[DispatcherError | None]]:
         """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
         self._stopping = True
-        self.events.end()
+        self.watchers.end()
         for publisher in self.publishers:
             publisher.finish(Stopping())
         return [publisher.ended for publisher in self.publishers]

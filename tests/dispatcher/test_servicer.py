@@ -517,7 +517,7 @@ async def test_a_watcher_is_told_who_comes_drains_spills_and_goes() -> None:
             ("node_left", "rms-1", ""),
         ]
         events.cancel()
-        await eventually(lambda: not len(server.replica.events))
+        await eventually(lambda: not len(server.replica.watchers))
 
 
 async def test_a_stopping_replica_ends_its_watchers() -> None:

@@ -26,7 +26,7 @@ from dispatcher.core.errors import (
     NotConnected,
     Stopping,
 )
-from dispatcher.operators.answers import Answers
+from dispatcher.operators.queries import Queries
 from dispatcher.streams.link import Link
 from dispatcher.streams.publisher import Publisher
 from dispatcher.streams.replica import Replica
@@ -63,7 +63,7 @@ Stream = AsyncIterator[bytes]
 class Servicer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._answers = Answers(replica)
+        self._queries = Queries(replica)
         self._config = replica.config
         self._hellos_awaited = 0
         self._turns = Turns(self._config.writes_at_once, self._config.write_ms)
@@ -171,7 +171,7 @@ class Servicer:
 
     async def place(self, encoded: bytes, context: Context) -> bytes:
         try:
-            answer = self._answers.place(checks.parse(PlaceRequest, encoded))
+            answer = self._queries.place(checks.parse(PlaceRequest, encoded))
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return answer.SerializeToString()
@@ -181,18 +181,18 @@ class Servicer:
             request = checks.parse(TopologyRequest, encoded)
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
-        return self._answers.topology(request, wall_ms=clocks.wall_ms()).SerializeToString()
+        return self._queries.topology(request, wall_ms=clocks.wall_ms()).SerializeToString()
 
     async def drain(self, encoded: bytes, context: Context) -> bytes:
         try:
-            self._answers.drain(checks.parse(DrainRequest, encoded))
+            self._queries.drain(checks.parse(DrainRequest, encoded))
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return DrainResponse().SerializeToString()
 
     async def explain(self, encoded: bytes, context: Context) -> bytes:
         try:
-            answer = self._answers.explain(checks.parse(ExplainRequest, encoded))
+            answer = self._queries.explain(checks.parse(ExplainRequest, encoded))
         except DispatcherError as error:
             await context.abort(STATUS[type(error)], str(error))
         return answer.SerializeToString()

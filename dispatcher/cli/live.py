@@ -1,10 +1,11 @@
 """Shows the topology as it changes: `watch` redraws tables, `tail` prints a line for each topology event."""
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc.aio
 from rich.console import Console, Group
@@ -62,16 +63,18 @@ async def print_tail(options: Options, count: int) -> None:
     """count: ends after so many events; 0: never"""
     console = Console(soft_wrap=True)
     shown = 0
-    async for address, event in tail(options.dispatchers.split(","), options.timeout_ms, options.tls):
-        if options.as_json:
-            facts = {"replica": address, "at_ms": event.at_ms, "kind": event.kind, "node_id": event.node_id}
-            more = {"video_id": event.video_id, "reason": event.reason, "lost": event.lost}
-            print(json.dumps(facts | more), flush=True)  # noqa: T201 # it is the answer
-        else:
-            console.print(event_line(address, event))
-        shown += 1
-        if shown == count:
-            return
+    followed = tail(options.dispatchers.split(","), options.timeout_ms, options.tls)
+    async with contextlib.aclosing(followed) as events:
+        async for address, event in events:
+            if options.as_json:
+                facts = {"replica": address, "at_ms": event.at_ms, "kind": event.kind, "node_id": event.node_id}
+                more = {"video_id": event.video_id, "reason": event.reason, "lost": event.lost}
+                print(json.dumps(facts | more), flush=True)  # noqa: T201 # it is the answer
+            else:
+                console.print(event_line(address, event))
+            shown += 1
+            if shown == count:
+                return
 
 
 def event_line(address: str, event: TopologyEvent) -> Text:
@@ -87,7 +90,7 @@ def event_line(address: str, event: TopologyEvent) -> Text:
 
 async def tail(
     addresses: Sequence[str], timeout_ms: int, tls: Tls | None = None
-) -> AsyncIterator[tuple[str, TopologyEvent]]:
+) -> AsyncGenerator[tuple[str, TopologyEvent], None]:
     """Every topology event with its replica's address, without an end.
 
     A replica that can't be followed is an event of the kind UNREACHABLE, once, and one that can is FOLLOWED: its events

@@ -1,5 +1,7 @@
 """dispatcher/cli/live.py: an event as a line, and followers that fail; the rest is tested in test_topology.py."""
 
+import contextlib
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -33,11 +35,12 @@ async def test_a_follower_that_fails_is_logged_and_begun_again(monkeypatch: pyte
         monkeypatch.setattr(live, "aio_channel", failing_once)
         followed = set()
         with capture_logs() as logs:
-            async for address, event in tail([one.listen, two.listen], timeout_ms=WAIT_S * 1000):
-                assert event.kind == Kind.FOLLOWED
-                followed.add(address)
-                if len(followed) == 2:
-                    break
+            async with contextlib.aclosing(tail([one.listen, two.listen], timeout_ms=WAIT_S * 1000)) as events:
+                async for address, event in events:
+                    assert event.kind == Kind.FOLLOWED
+                    followed.add(address)
+                    if len(followed) == 2:
+                        break
     assert followed == {one.listen, two.listen}
     (line,) = (line for line in logs if line["event"] == "task failed, and is begun again")
     assert (line["task"], line["reason"]) == (f"follow {one.listen}", "ValueError('broken')")

@@ -80,7 +80,7 @@ class Server:
     async def _look_at_leases(self) -> None:
         while True:
             await asyncio.sleep(self.config.beat_ms / 1000)
-            self.replica.expire()
+            self.replica.check_leases()
 
 
 def _options(config: Config) -> list[tuple[str, int]]:

@@ -2,7 +2,8 @@
 
 from dispatcher import checks
 from dispatcher.core.errors import NoRoom, NotConnected
-from dispatcher.core.views import NodeView, VideoView
+from dispatcher.core.interests import VideoView
+from dispatcher.core.node import NodeView
 from dispatcher.streams.link import LinkStatistics
 from dispatcher.streams.publisher import PublisherStatistics
 from dispatcher.streams.replica import Replica

@@ -186,8 +186,8 @@ class Link:
             "unacknowledged; connect again and catch up from history"
         )
 
-    def end(self, reason: DispatcherError | None) -> int:
-        """Ends the link: no batch waits for it any longer. Returns the smallest id that may not have arrived, or 0.
+    def end(self, reason: DispatcherError | None) -> int | None:
+        """Ends the link: no batch waits for it any longer. Returns the smallest id that may not have arrived, if any.
 
         The caller notes that id as missed by the node, before it awaits anything: the batches' publishers won't send
         them again.
@@ -203,7 +203,7 @@ class Link:
         self._outbox_comments = self._outbox_bytes = self._unacked_comments = 0
         for batch in waiting:
             batch.one_is_done()
-        return min((batch.smallest_id for batch in waiting), default=0)
+        return min((batch.smallest_id for batch in waiting if batch.smallest_id is not None), default=None)
 
     def _take(self) -> tuple[list[Part], list[Batch]]:
         """As many parts as fit, and at least one"""

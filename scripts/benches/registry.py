@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from dispatcher.config import Config
+from dispatcher.core.node import Hello
 from dispatcher.core.registry import Registry
 from dispatcher.core.seating import points
-from dispatcher.core.views import Hello
 
 NODES = 1300
 SIMULATED_NODES = 40
@@ -42,7 +42,7 @@ def registry_costs(videos: int) -> Iterator[str]:
     """Memory of an interest, time of all hellos, p50 and p99 of the calls that run for each comment and viewer"""
     config = Config.model_validate({})
     gc.set_threshold(config.gc_objects)  # as a replica does
-    registry = Registry(config.policy(), START_MS)
+    registry = Registry(config.registry_limits(), START_MS)
     names = [f"video-{number}" for number in range(videos)]
     gc.collect()
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -87,7 +87,7 @@ def one_giant(viewers: int) -> Iterator[str]:
 
 def ours() -> Placement:
     """With beats: after every 1,000 viewers each node tells its load."""
-    registry = Registry(Config.model_validate({}).policy(), START_MS)
+    registry = Registry(Config.model_validate({}).registry_limits(), START_MS)
     arrived: dict[str, Counter[str]] = {}
     for number in range(SIMULATED_NODES):
         registry.hello(number, hello(number, ()), START_MS)

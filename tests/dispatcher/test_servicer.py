@@ -212,14 +212,14 @@ async def test_a_newer_stream_of_a_node_takes_the_place_of_the_older_one() -> No
         assert await publisher.is_answered() == 1
 
 
-async def test_an_older_life_of_a_node_is_refused() -> None:
+async def test_an_older_incarnation_of_a_node_is_refused() -> None:
     async with (
         RunningReplica() as server,
         NodePeer(server.listen, incarnation=2) as new,
         NodePeer(server.listen, incarnation=1) as old,
     ):
         await new.hello()
-        with pytest.raises(grpc.aio.AioRpcError, match="a younger life of this node is connected"):
+        with pytest.raises(grpc.aio.AioRpcError, match="a newer incarnation of this node is connected"):
             await old.hello()
         await new.beats()
 
@@ -463,7 +463,7 @@ async def test_nodes_are_told_the_viewers_of_their_videos_on_all_nodes() -> None
     async with RunningReplica() as server, NodePeer(server.listen) as one, NodePeer(server.listen, "rms-2") as two:
         await one.hello({"a": 2})
         await two.hello({"a": 3})
-        server.replica.expire()
+        server.replica.check_leases()
         assert await one.beats() == {"a": 5}
         assert await one.beats() == {}
 

@@ -5,7 +5,7 @@ import pytest
 
 from dispatcher.core.errors import InvalidRequest, NoRoom, NotConnected
 from dispatcher.core.life import State
-from dispatcher.core.views import NodeView
+from dispatcher.core.node import NodeView
 from dispatcher.operators.queries import Queries, node_state, publisher_state
 from dispatcher.streams.link import LinkStatistics
 from dispatcher.streams.publisher import PublisherStatistics

@@ -27,8 +27,9 @@ async def health(channel: grpc.aio.Channel, service: str) -> int:
 
 
 async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_streams() -> None:
-    server = build(Config.model_validate({"listen": "127.0.0.1:0"}))
-    await server.start()
+    server = await build(Config.model_validate({"listen": "127.0.0.1:0"}))
+    running = asyncio.create_task(server.run())
+    await server.ready.wait()
     async with (
         grpc.aio.insecure_channel(server.listen) as channel,
         NodePeer(server.listen) as node,
@@ -47,15 +48,15 @@ async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_stre
         )
         answers = watch(health_pb2.HealthCheckRequest(service=SERVICE))
         assert await anext(aiter(answers)) == health_pb2.HealthCheckResponse(status=SERVING)
-        stopping = asyncio.ensure_future(server.stop())
+        server.stop()
         assert await anext(aiter(answers)) == health_pb2.HealthCheckResponse(status=NOT_SERVING)
         answers.cancel()
-        assert not stopping.done()
+        assert not running.done()
         await node.acknowledges(number)
         assert await publisher.is_answered() == 1
         assert (await publisher.ended())[0] is grpc.StatusCode.UNAVAILABLE
         assert (await node.ended())[0] is grpc.StatusCode.UNAVAILABLE
-        await stopping
+        await running
 
 
 async def test_reflection_names_the_service_and_finds_its_methods() -> None:

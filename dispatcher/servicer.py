@@ -34,7 +34,7 @@ from dispatcher.operators.queries import Queries
 from dispatcher.streams.link import Link
 from dispatcher.streams.publisher import Publisher
 from dispatcher.streams.replica import Replica
-from dispatcher.streams.turns import Turns
+from dispatcher.streams.write_slots import WriteSlots
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
     DrainRequest,
@@ -74,7 +74,7 @@ class Servicer:
         self._queries = Queries(replica)
         self._config = replica.config
         self._hellos_awaited = 0
-        self._turns = Turns(self._config.writes_at_once, self._config.write_ms)
+        self._write_slots = WriteSlots(self._config.writes_at_once, self._config.write_ms)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """All methods of the service, on bytes"""
@@ -135,12 +135,12 @@ class Servicer:
     async def _write_node(self, link: Link, context: Context) -> None:
         while True:
             await link.sendable()
-            await self._turns.take(link)
+            await self._write_slots.acquire(link)
             try:
                 if message := link.next_message(self._replica.now_ms()):
                     await context.write(message)
             finally:
-                self._turns.give_back(link)
+                self._write_slots.release(link)
 
     # Publishers
 

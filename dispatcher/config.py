@@ -7,10 +7,18 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from dispatcher.core.placement import PlacementPolicy
-from dispatcher.core.registry import Policy
-from dispatcher.streams.link import LinkLimits
+from dispatcher.core.registry import RegistryLimits
 from proto.channel import TlsSettings
 from proto.settings import Address
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLimits:
+    outbox_comments_max: int  # queued and unacknowledged together
+    outbox_bytes_max: int  # queued
+    deliver_comments_max: int
+    deliver_bytes_max: int
+    ack_ms_max: int
 
 
 class Config(TlsSettings):
@@ -164,8 +172,8 @@ class Config(TlsSettings):
             raise ValueError("batch_bytes_max can't be more than message_bytes_max: the batch would never arrive")
         return self
 
-    def policy(self) -> Policy:
-        return Policy(
+    def registry_limits(self) -> RegistryLimits:
+        return RegistryLimits(
             lease_ms=self.lease_ms,
             beat_ms=self.beat_ms,
             nodes_max=self.nodes_max,

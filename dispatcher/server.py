@@ -1,28 +1,26 @@
-"""A replica as a gRPC server: the service, its health, reflection, the look at the leases, a start and an end."""
+"""Runs a replica as a gRPC server: the service, its health, reflection, metrics, and the beat of its leases."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import cast
 
 import grpc.aio
+import structlog
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from dispatcher.clocks import monotonic_ms
 from dispatcher.config import Config
 from dispatcher.operators.metrics import MetricsServer
 from dispatcher.servicer import SERVICE, Servicer
 from dispatcher.streams.replica import Replica
 from proto.channel import listen
 from proto.settings import split_address
+from proto.tasks import Supervisor
 
-
-def steady_clock_ms() -> Callable[[], int]:
-    """Milliseconds since 1970 as the clock says now, and from then on steady, whatever is done to the clock."""
-    offset_ns = time.time_ns() - time.monotonic_ns()
-    return lambda: (time.monotonic_ns() + offset_ns) // 1_000_000
+log = structlog.stdlib.get_logger()
 
 
 class _Pool:
@@ -43,50 +41,72 @@ class _Pool:
 
 
 class Server:
-    """Built in a running loop. `start`, then `stop`; both once."""
+    """Built in a running loop. `run` once; `stop` ends it."""
 
-    def __init__(self, config: Config, now_ms: Callable[[], int]) -> None:
-        """Takes the port. Raises RuntimeError if it is taken, OSError if a certificate can't be read."""
+    def __init__(self, config: Config, now_ms: Callable[[], int], supervisor: Supervisor) -> None:
+        """Takes the ports. Raises OSError if one is taken, or if a certificate can't be read."""
         self.config = config
+        self.ready = asyncio.Event()
+        """set when it serves"""
+        self._stopping = asyncio.Event()
+        self._supervisor = supervisor
         self._server = grpc.aio.server(options=_options(config))
-        host, port = split_address(config.listen)
-        shown_host = f"[{host}]" if ":" in host else host
-        self.listen = f"{shown_host}:{listen(self._server, f'{shown_host}:{port}', config.tls())}"
+        self.listen = self._take_port()
         self.replica = Replica(config, config.replica_id or self.listen, now_ms)
         self._server.add_generic_rpc_handlers([Servicer(self.replica).handlers()])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server, pool=cast(descriptor_pool.DescriptorPool, _Pool()))
-        self._leases: asyncio.Task[None] | None = None
         self.metrics: MetricsServer | None = None
+        if config.metrics_listen:
+            self.metrics = MetricsServer(config.metrics_listen, self.replica, config.metrics_ms)
 
-    async def start(self) -> None:
-        """Returns when it answers. Raises OSError if the metrics' port is taken."""
-        if self.config.metrics_listen:
-            self.metrics = MetricsServer(self.config.metrics_listen, self.replica, self.config.metrics_ms)
-        await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
-        await self._server.start()
-        self._leases = asyncio.create_task(self._look_at_leases(), name="leases")
+    async def run(self) -> None:
+        """Serves until `stop`; then lets batches be acknowledged and ends all streams, within about `stop_ms`."""
+        try:
+            await self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+            await self._server.start()
+            self._supervisor.keep("leases", self._check_leases)
+            if self.metrics:
+                self._supervisor.keep("metrics", self.metrics.serve)
+            log.info("dispatcher ready", listen=self.listen, replica=self.replica.replica_id)
+            self.ready.set()
+            await self._stopping.wait()
+            log.info("dispatcher stopping", listen=self.listen)
+        finally:
+            await self._end()
+            log.info("dispatcher stopped", listen=self.listen)
 
-    async def stop(self) -> None:
-        """Says that it isn't serving, lets batches be acknowledged, ends all streams; within about `stop_ms`."""
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def _end(self) -> None:
+        """Says in its health that it isn't serving, waits for batches that are under way, then ends the streams."""
         await self._health.enter_graceful_shutdown()
-        until = time.monotonic() + self.config.stop_ms / 1000
-        answered = self.replica.stop_publishers()
-        if answered:
-            await asyncio.wait(answered, timeout=self.config.stop_ms / 1000)
+        until_ms = monotonic_ms() + self.config.stop_ms
+        publishers_ended = self.replica.stop_publishers()
+        if publishers_ended:
+            await asyncio.wait(publishers_ended, timeout=self.config.stop_ms / 1000)
         self.replica.stop_links()
-        if self._leases:
-            self._leases.cancel()
         if self.metrics:
-            await asyncio.to_thread(self.metrics.close)
-        await self._server.stop(grace=max(self.config.close_ms / 1000, until - time.monotonic()))
+            await self.metrics.close()
+        await self._supervisor.close()
+        await self._server.stop(grace=max(self.config.close_ms, until_ms - monotonic_ms()) / 1000)
 
-    async def _look_at_leases(self) -> None:
+    async def _check_leases(self) -> None:
         while True:
             await asyncio.sleep(self.config.beat_ms / 1000)
-            self.replica.expire()
+            self.replica.check_leases()
+
+    def _take_port(self) -> str:
+        """The address that it listens on. Raises OSError."""
+        host, port = split_address(self.config.listen)
+        shown_host = f"[{host}]" if ":" in host else host
+        try:
+            return f"{shown_host}:{listen(self._server, f'{shown_host}:{port}', self.config.tls())}"
+        except RuntimeError as error:  # gRPC's own for a port that is taken
+            raise OSError(str(error)) from error
 
 
 def _options(config: Config) -> list[tuple[str, int]]:

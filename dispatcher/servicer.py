@@ -1,25 +1,28 @@
-"""The gRPC face: reads the streams, hands every message to the replica, writes what it has for the peers.
+"""Serves gRPC: reads the streams, hands every message to the replica, writes what it has for the peers.
 
-Messages come and go as bytes here. Parsing is ours, so that garbage is answered with a sentence and not with a stack
-trace in the log; and comments for many nodes are encoded once (wire.py).
+Messages come and go as bytes here. We parse them ourselves, so that garbage is answered with a sentence instead of a
+stack trace in the log; and comments for many nodes are encoded once (wire.py).
 
 Each stream has a reader and a writer, tasks that end with it, and a future `ended` that anybody may set: the stream's
-handler waits for that alone. Nothing else can end a stream, so each end has one reason, and the peer reads it.
+handler waits for it. So each end of a stream has one reason, and the peer reads it. What fails in one call is logged
+and ends only that call.
 """
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
 from dispatcher import checks
+from dispatcher.clocks import wall_ms
 from dispatcher.core.errors import (
     Aborted,
     DispatcherError,
+    Failed,
     InvalidRequest,
     LimitReached,
     NoHello,
@@ -27,15 +30,14 @@ from dispatcher.core.errors import (
     NotConnected,
     Stopping,
 )
-from dispatcher.operators.answers import Answers
+from dispatcher.operators.queries import Queries
 from dispatcher.streams.link import Link
 from dispatcher.streams.publisher import Publisher
 from dispatcher.streams.replica import Replica
-from dispatcher.streams.turns import Turns
+from dispatcher.streams.write_slots import WriteSlots
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
     DrainRequest,
-    DrainResponse,
     ExplainRequest,
     Hello,
     NodeMessage,
@@ -44,6 +46,7 @@ from proto.dispatch_pb2 import (
     PublishResponse,
     TopologyRequest,
 )
+from proto.tasks import first_ended
 
 SERVICE: str = DESCRIPTOR.services_by_name["Dispatcher"].full_name
 
@@ -55,32 +58,39 @@ STATUS: Mapping[type[DispatcherError], grpc.StatusCode] = {
     NoRoom: grpc.StatusCode.UNAVAILABLE,
     NotConnected: grpc.StatusCode.NOT_FOUND,
     Stopping: grpc.StatusCode.UNAVAILABLE,
+    Failed: grpc.StatusCode.INTERNAL,
 }
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Stream = AsyncIterator[bytes]
 
+_Request = TypeVar("_Request", bound=Message)
+_Sent = TypeVar("_Sent")  # by the peer: a stream of messages, or one
+
 
 class Servicer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._answers = Answers(replica)
+        self._queries = Queries(replica)
         self._config = replica.config
         self._hellos_awaited = 0
-        self._turns = Turns(self._config.writes_at_once, self._config.write_ms)
+        self._write_slots = WriteSlots(self._config.writes_at_once, self._config.write_ms)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """All methods of the service, on bytes"""
+        queries = self._queries
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                "Publish": grpc.stream_stream_rpc_method_handler(self.publish),
-                "Connect": grpc.stream_stream_rpc_method_handler(self.connect),
-                "Place": grpc.unary_unary_rpc_method_handler(self.place),
-                "Topology": grpc.unary_unary_rpc_method_handler(self.topology),
-                "Drain": grpc.unary_unary_rpc_method_handler(self.drain),
-                "Explain": grpc.unary_unary_rpc_method_handler(self.explain),
-                "Events": grpc.unary_stream_rpc_method_handler(self.events),
+                "Publish": grpc.stream_stream_rpc_method_handler(self._guarded("Publish", self.publish)),
+                "Connect": grpc.stream_stream_rpc_method_handler(self._guarded("Connect", self.connect)),
+                "Events": grpc.unary_stream_rpc_method_handler(self._guarded("Events", self.events)),
+                "Place": self._unary("Place", PlaceRequest, queries.place),
+                "Topology": self._unary(
+                    "Topology", TopologyRequest, lambda request: queries.topology(request, wall_ms())
+                ),
+                "Drain": self._unary("Drain", DrainRequest, queries.drain),
+                "Explain": self._unary("Explain", ExplainRequest, queries.explain),
             },
         )
 
@@ -125,12 +135,12 @@ class Servicer:
     async def _write_node(self, link: Link, context: Context) -> None:
         while True:
             await link.sendable()
-            await self._turns.take(link)
+            await self._write_slots.acquire(link)
             try:
                 if message := link.next_message(self._replica.now_ms()):
                     await context.write(message)
             finally:
-                self._turns.give_back(link)
+                self._write_slots.release(link)
 
     # Publishers
 
@@ -142,7 +152,7 @@ class Servicer:
             return
         try:
             reason = await _until(
-                publisher.ended, self._read_batches(publisher, requests), self._write_answers(publisher, context)
+                publisher.ended, self._read_batches(publisher, requests), self._write_responses(publisher, context)
             )
         finally:
             self._replica.close_publisher(publisher)
@@ -156,51 +166,23 @@ class Servicer:
                     break
                 checks.check_batch_size(encoded, self._config)
                 self._replica.publish(publisher, checks.parse(PublishRequest, encoded))
-                await publisher.room()
+                await publisher.wait_room()
             publisher.finish(None)
         except DispatcherError as error:
             publisher.end(error)
         await asyncio.shield(publisher.ended)
 
-    async def _write_answers(self, publisher: Publisher, context: Context) -> None:
+    async def _write_responses(self, publisher: Publisher, context: Context) -> None:
         while True:
-            answers = await publisher.answers()
-            await context.write(PublishResponse(seq=answers[0], seqs=answers[1:]).SerializeToString())
-            publisher.written(len(answers))
+            seqs = await publisher.done_batches()
+            await context.write(PublishResponse(seq=seqs[0], seqs=seqs[1:]).SerializeToString())
+            publisher.written(len(seqs))
 
-    # Viewers and operators
-
-    async def place(self, encoded: bytes, context: Context) -> bytes:
-        try:
-            answer = self._answers.place(checks.parse(PlaceRequest, encoded))
-        except DispatcherError as error:
-            await context.abort(STATUS[type(error)], str(error))
-        return answer.SerializeToString()
-
-    async def topology(self, encoded: bytes, context: Context) -> bytes:
-        try:
-            request = checks.parse(TopologyRequest, encoded)
-        except DispatcherError as error:
-            await context.abort(STATUS[type(error)], str(error))
-        return self._answers.topology(request, wall_ms=time.time_ns() // 1_000_000).SerializeToString()
-
-    async def drain(self, encoded: bytes, context: Context) -> bytes:
-        try:
-            self._answers.drain(checks.parse(DrainRequest, encoded))
-        except DispatcherError as error:
-            await context.abort(STATUS[type(error)], str(error))
-        return DrainResponse().SerializeToString()
-
-    async def explain(self, encoded: bytes, context: Context) -> bytes:
-        try:
-            answer = self._answers.explain(checks.parse(ExplainRequest, encoded))
-        except DispatcherError as error:
-            await context.abort(STATUS[type(error)], str(error))
-        return answer.SerializeToString()
+    # Operators who watch
 
     async def events(self, _encoded: bytes, context: Context) -> None:
         try:
-            watcher = self._replica.events.open()
+            watcher = self._replica.watchers.open()
         except DispatcherError as error:
             await self._refuse(context, "Events", error)
             return
@@ -211,7 +193,44 @@ class Servicer:
         except Stopping as error:
             await self._abort(context, error)
         finally:
-            self._replica.events.close(watcher)
+            self._replica.watchers.close(watcher)
+
+    # How calls end
+
+    def _unary(
+        self, method: str, kind: type[_Request], respond: Callable[[_Request], Message]
+    ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        """The handler of a call with one request and one response"""
+
+        async def handle(encoded: bytes, context: Context) -> bytes:
+            try:
+                response = respond(checks.parse(kind, encoded))
+            except DispatcherError as error:
+                await context.abort(STATUS[type(error)], str(error))
+            except Exception as error:
+                await context.abort(STATUS[Failed], str(self._failed(context, method, error)))
+            return response.SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    def _guarded(
+        self, method: str, handle: Callable[[_Sent, Context], Awaitable[None]]
+    ) -> Callable[[_Sent, Context], Coroutine[Any, Any, None]]:
+        """The handler of a stream: what fails in it is logged, and ends only that stream."""
+
+        async def guarded(sent: _Sent, context: Context) -> None:
+            try:
+                await handle(sent, context)
+            except grpc.aio.BaseError:  # the peer went away, or `abort` has ended the call
+                raise
+            except Exception as error:
+                await self._abort(context, self._failed(context, method, error))
+
+        return guarded
+
+    def _failed(self, context: Context, method: str, error: Exception) -> Failed:
+        self._replica.journal.failed("call failed", error, method=method, peer=context.peer())
+        return Failed()
 
     async def _refuse(self, context: Context, method: str, error: DispatcherError) -> None:
         self._replica.journal.note("peer refused", method=method, peer=context.peer(), reason=str(error))
@@ -228,20 +247,22 @@ class Servicer:
                 await context.abort(STATUS[type(error)], str(error))
 
 
-async def _until(ended: asyncio.Future[DispatcherError | None], *work: Awaitable[None]) -> DispatcherError | None:
+async def _until(
+    ended: asyncio.Future[DispatcherError | None], *work: Coroutine[Any, Any, None]
+) -> DispatcherError | None:
     """Does the work until `ended` is set, and returns what it was set to; None if the peer went away before.
 
-    Raises what went wrong in the work, unless it is only that the peer went away.
+    Raises what failed in the work, unless it is only that the peer went away.
     """
-    tasks = [asyncio.ensure_future(part) for part in work]
-    either: list[asyncio.Future[Any]] = [ended, *tasks]
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, Exception) and not isinstance(outcome, grpc.aio.BaseError):
-            raise outcome
+
+    async def wait_ended() -> None:
+        await asyncio.wait((ended,))
+
+    await first_ended(wait_ended(), *(_while_connected(each) for each in work))
     return ended.result() if ended.done() else None
+
+
+async def _while_connected(work: Coroutine[Any, Any, None]) -> None:
+    """Ends without an error when the peer goes away."""
+    with contextlib.suppress(grpc.aio.BaseError):
+        await work

@@ -869,7 +869,7 @@ class EventsRequest(_message.Message):
 Global___EventsRequest: _TypeAlias = EventsRequest  # noqa: Y015
 
 @_typing.final
-class Event(_message.Message):
+class TopologyEvent(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AT_MS_FIELD_NUMBER: _builtins.int
@@ -904,4 +904,4 @@ class Event(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Event: _TypeAlias = Event  # noqa: Y015
+Global___TopologyEvent: _TypeAlias = TopologyEvent  # noqa: Y015

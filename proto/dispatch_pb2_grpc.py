@@ -67,7 +67,7 @@ class DispatcherStub:
         self.Events = channel.unary_stream(
                 '/livecomments.v1.Dispatcher/Events',
                 request_serializer=proto_dot_dispatch__pb2.EventsRequest.SerializeToString,
-                response_deserializer=proto_dot_dispatch__pb2.Event.FromString,
+                response_deserializer=proto_dot_dispatch__pb2.TopologyEvent.FromString,
                 _registered_method=True)
 
 
@@ -173,7 +173,7 @@ def add_DispatcherServicer_to_server(servicer, server):
             'Events': grpc.unary_stream_rpc_method_handler(
                     servicer.Events,
                     request_deserializer=proto_dot_dispatch__pb2.EventsRequest.FromString,
-                    response_serializer=proto_dot_dispatch__pb2.Event.SerializeToString,
+                    response_serializer=proto_dot_dispatch__pb2.TopologyEvent.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -364,7 +364,7 @@ class Dispatcher:
             target,
             '/livecomments.v1.Dispatcher/Events',
             proto_dot_dispatch__pb2.EventsRequest.SerializeToString,
-            proto_dot_dispatch__pb2.Event.FromString,
+            proto_dot_dispatch__pb2.TopologyEvent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,7 +64,7 @@ class DispatcherStub:
     """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
     Changes nothing; in particular no seat is promised.
     """
-    Events: _grpc.UnaryStreamMultiCallable[_dispatch_pb2.EventsRequest, _dispatch_pb2.Event]
+    Events: _grpc.UnaryStreamMultiCallable[_dispatch_pb2.EventsRequest, _dispatch_pb2.TopologyEvent]
     """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
     and the next one that it gets says how many. The stream lasts until either side ends it.
     RESOURCE_EXHAUSTED: too many watchers.
@@ -102,7 +102,7 @@ class DispatcherAsyncStub(DispatcherStub):
     """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
     Changes nothing; in particular no seat is promised.
     """
-    Events: _aio.UnaryStreamMultiCallable[_dispatch_pb2.EventsRequest, _dispatch_pb2.Event]  # type: ignore[assignment]
+    Events: _aio.UnaryStreamMultiCallable[_dispatch_pb2.EventsRequest, _dispatch_pb2.TopologyEvent]  # type: ignore[assignment]
     """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
     and the next one that it gets says how many. The stream lasts until either side ends it.
     RESOURCE_EXHAUSTED: too many watchers.
@@ -179,7 +179,7 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _dispatch_pb2.EventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.Event], _abc.AsyncIterator[_dispatch_pb2.Event]]:
+    ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.TopologyEvent], _abc.AsyncIterator[_dispatch_pb2.TopologyEvent]]:
         """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
         and the next one that it gets says how many. The stream lasts until either side ends it.
         RESOURCE_EXHAUSTED: too many watchers.

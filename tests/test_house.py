@@ -18,7 +18,7 @@ ARROWS = {
     "dispatcher": {"proto"},
     "rms": {"proto", "history"},
     "comment_service": {"proto", "history"},
-    "scripts": {"proto", "history"},
+    "scripts": {"proto", "history", "dispatcher.core", "dispatcher.config"},
     "tests": set(ROOMS),
 }
 

@@ -5,20 +5,21 @@ import contextlib
 import itertools
 import json
 import os
-import time
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated
 
+import structlog
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from dispatcher.cli.drain import Drained
+from dispatcher.cli.drain import drain as drain_node
 from dispatcher.cli.explain import explain as explain_video
-from dispatcher.cli.live import print_tail, watch_for_a_program, watched
-from dispatcher.cli.operate import Drained
-from dispatcher.cli.operate import drain as drain_node
+from dispatcher.cli.live import print_tail, print_watch, watched
 from dispatcher.cli.options import (
     Dispatchers,
     Json,
@@ -35,6 +36,7 @@ from dispatcher.cli.options import (
 )
 from dispatcher.cli.survey import Survey, Unreachable, ask_all, plain
 from dispatcher.cli.tables import hop_table, node_table, replica_table, video_table
+from dispatcher.clocks import block_s
 from dispatcher.config import TOPOLOGY
 from proto.dispatch_pb2 import DrainRequest, ExplainRequest, TopologyRequest
 
@@ -193,14 +195,14 @@ def watch(
     options = options_of(context, dispatchers, as_json, timeout_ms)
     with contextlib.suppress(KeyboardInterrupt):
         if options.as_json:
-            watch_for_a_program(options, top, every_s, count)
+            print_watch(options, top, every_s, count)
             return
         found, picture = watched(options, top, every_s)
         with Live(picture, console=Console(), auto_refresh=False, vertical_overflow="crop") as live:
             for look in itertools.count(1):
                 if look == count:
                     break
-                time.sleep(every_s)
+                block_s(every_s)
                 found, picture = watched(options, top, every_s)
                 live.update(picture, refresh=True)
         _end(found)
@@ -224,7 +226,7 @@ def drain(
     """
     options = options_of(context, dispatchers, as_json, timeout_ms)
     over_ms = milliseconds(over)
-    wait_ms = max(options.timeout_ms, int(over_ms * TOPOLOGY.wait_empty_factor)) if wait else 0
+    wait_ms = max(options.timeout_ms, int(over_ms * TOPOLOGY.wait_empty_factor)) if wait else None
     _drain(options, DrainRequest(node_id=node, draining=True, over_ms=over_ms), wait_ms)
 
 
@@ -238,7 +240,7 @@ def undrain(
 ) -> None:
     """Lets a draining node take viewers again. Exit code 4: no such node. 5: it was told, but hasn't answered."""
     options = options_of(context, dispatchers, as_json, timeout_ms)
-    _drain(options, DrainRequest(node_id=node, draining=False), wait_ms=0)
+    _drain(options, DrainRequest(node_id=node, draining=False), wait_ms=None)
 
 
 @app.command("tail", epilog=EXIT_CODES)
@@ -273,7 +275,7 @@ def _end(found: Survey, *, missing: bool = False) -> None:
         raise typer.Exit(EXIT_NOT_FOUND)
 
 
-def _drain(options: Options, request: DrainRequest, wait_ms: int) -> None:
+def _drain(options: Options, request: DrainRequest, wait_ms: int | None) -> None:
     outcome = drain_node(options.dispatchers.split(","), request, options.timeout_ms, wait_ms, options.tls)
     if options.as_json:
         print(json.dumps(asdict(outcome), indent=2))  # noqa: T201 # it is the answer
@@ -296,5 +298,10 @@ def _drained_words(request: DrainRequest, outcome: Drained) -> str:
     return f"{request.node_id} takes viewers again"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for the answer
     app(prog_name="topology")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""What can go wrong between a replica and its peers. Each error makes its own sentence, and says whose fault it is.
+"""Defines what can go wrong between a replica and its peers. Each error is a sentence that says whose fault it is.
 
 DispatcherError
 ├── InvalidRequest    the peer sent what no peer may send; the same again will fail again
@@ -7,7 +7,8 @@ DispatcherError
 ├── Aborted           the stream is over, the peer connects again: a lease, an outbox, a newer stream
 ├── NoRoom            no living node can take a viewer now
 ├── NotConnected      the node that is meant isn't connected here
-└── Stopping          this replica is going; another one can do it
+├── Stopping          this replica is stopping; another one can do it
+└── Failed            an error of this replica, whose log has the reason
 """
 
 
@@ -44,6 +45,11 @@ class NotConnected(DispatcherError):
 class Stopping(DispatcherError):
     def __init__(self) -> None:
         super().__init__("this replica is stopping; go to another one")
+
+
+class Failed(DispatcherError):
+    def __init__(self) -> None:
+        super().__init__("this replica has failed at this call; its log has the reason")
 
 
 def shown(text: str, characters: int = 40) -> str:

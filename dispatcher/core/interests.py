@@ -1,7 +1,7 @@
-"""Which node serves which video, and how many watch it, on that node and on all of them together.
+"""Maps videos to the nodes that serve them, and counts viewers: on each node, and on all nodes together.
 
-Rule 1: no clock, no gRPC. Rule 2: two maps, video -> nodes and node -> videos, which are only changed together. A node
-is known by its session.
+Rule 1: no clock, no gRPC. Rule 2: two maps, video -> nodes and node -> videos, which only change together. A node is
+known by its session.
 """
 
 import heapq
@@ -10,14 +10,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from dispatcher.core.seating import rank
-from dispatcher.core.views import VideoView
+
+
+@dataclass(frozen=True, slots=True)
+class VideoView:
+    """A video as others see it: a copy"""
+
+    video_id: str
+    viewers: int
+    node_ids: tuple[str, ...]
 
 
 @dataclass(slots=True)
 class _Node:
     node_id: str
     videos: dict[str, int] = field(default_factory=dict)
-    sums: dict[str, int] = field(default_factory=dict)  # viewers on all nodes, as it hasn't been told yet
+    sums: dict[str, int] = field(default_factory=dict)  # viewers on all nodes that the node has yet to be sent
 
 
 @dataclass(slots=True)
@@ -33,7 +41,7 @@ class Interests:
     def __init__(self) -> None:
         self._nodes: dict[int, _Node] = {}
         self._videos: dict[str, _Video] = {}
-        self._counted: set[str] = set()  # videos whose number of viewers has changed since the nodes were told
+        self._counted: set[str] = set()  # videos whose number of viewers has changed since the last `spread`
         self._pairs = 0
 
     def __len__(self) -> int:
@@ -47,17 +55,17 @@ class Interests:
     # What changes
 
     def add(self, session: int, node_id: str) -> None:
-        """A node, which serves nothing yet"""
+        """Adds a node, which serves nothing yet."""
         self._nodes[session] = _Node(node_id)
 
     def remove(self, session: int) -> None:
-        """The node, with all that it served"""
+        """Removes a node, with all that it served."""
         for video_id in tuple(self._nodes[session].videos):
             self.leave(session, video_id)
         del self._nodes[session]
 
     def join(self, session: int, video_id: str) -> None:
-        """Nothing happens if it serves the video already; so in `leave`, if it doesn't."""
+        """Idempotent, like `leave`."""
         node = self._nodes[session]
         if video_id in node.videos:
             return
@@ -86,7 +94,7 @@ class Interests:
             del self._videos[video_id]
 
     def count(self, session: int, viewers: Mapping[str, int]) -> None:
-        """How many watch these videos on that node; videos that it doesn't serve are passed over."""
+        """viewers: on that node, by video; videos that it doesn't serve are ignored"""
         node = self._nodes[session]
         for video_id, watching in viewers.items():
             before = node.videos.get(video_id, watching)
@@ -102,7 +110,7 @@ class Interests:
         return self._videos.get(video_id, _NOBODY).route
 
     def viewers(self, video_id: str) -> int:
-        """of the video, on all nodes"""
+        """How many watch the video, on all nodes"""
         return self._videos.get(video_id, _NOBODY).viewers
 
     def videos_of(self, session: int) -> Collection[str]:
@@ -110,11 +118,14 @@ class Interests:
         node = self._nodes.get(session)
         return node.videos.keys() if node else ()
 
-    # Viewers of a video on all nodes together, as the nodes are told
+    # Viewers of a video on all nodes together, which go to the nodes
 
     def sums(self, session: int, count: int) -> dict[str, int]:
-        """Viewers on all nodes of at most so many of the node's videos: of those whose number has changed since they
-        were last asked for. As it was at the last `spread`, so that a giant's many changes cost one."""
+        """Takes the sums that are to be sent to the node: viewers on all nodes, by video, of at most `count` videos.
+
+        A sum is sent once after each change, with its value at the last `spread`: so the many changes of a video with
+        many viewers cost one message.
+        """
         node = self._nodes.get(session)
         if node is None:
             return {}
@@ -124,7 +135,7 @@ class Interests:
         return {video_id: node.sums.pop(video_id) for video_id in tuple(node.sums)[:count]}
 
     def spread(self) -> None:
-        """What has changed since the last time is to be told."""
+        """Makes each sum that has changed since the last call ready to be sent to the nodes that serve its video."""
         counted, self._counted = self._counted, set()
         for video_id in counted:
             if video := self._videos.get(video_id):

@@ -1,6 +1,8 @@
-"""A node's life at this replica. A row is a state, a column an event; an empty field can't happen. What is not in the
-table is no state of a node but of a session: a session that isn't its node's current one is over, and whatever still
-comes from it changes nothing. Whether a node drains is its own word, in its hello and in every beat.
+"""Defines the states of a node at this replica, and what leads from one to another.
+
+A row is a state, a column a trigger; an empty field can't happen. A node has one current session. Any other session of
+it is over, and what still comes from that one changes nothing. The node itself says whether it drains, in its hello and
+in every beat.
 
 | state    | hello                             | drain    | undrain | end of the stream | lease runs out |
 |----------|-----------------------------------|----------|---------|-------------------|----------------|
@@ -21,7 +23,7 @@ class State(enum.Enum):
     DRAINING = "draining"
 
 
-class Event(enum.Enum):
+class Trigger(enum.Enum):
     HELLO = "hello"
     DRAIN = "drain"
     UNDRAIN = "undrain"
@@ -29,15 +31,15 @@ class Event(enum.Enum):
     EXPIRE = "expire"
 
 
-_HERE = {
-    Event.HELLO: State.LIVE,
-    Event.DRAIN: State.DRAINING,
-    Event.UNDRAIN: State.LIVE,
-    Event.END: State.ABSENT,
-    Event.EXPIRE: State.ABSENT,
+_CONNECTED = {
+    Trigger.HELLO: State.LIVE,
+    Trigger.DRAIN: State.DRAINING,
+    Trigger.UNDRAIN: State.LIVE,
+    Trigger.END: State.ABSENT,
+    Trigger.EXPIRE: State.ABSENT,
 }
-LIFE: Mapping[State, Mapping[Event, State]] = {
-    State.ABSENT: {Event.HELLO: State.LIVE},
-    State.LIVE: _HERE,
-    State.DRAINING: _HERE,
+LIFE: Mapping[State, Mapping[Trigger, State]] = {
+    State.ABSENT: {Trigger.HELLO: State.LIVE},
+    State.LIVE: _CONNECTED,
+    State.DRAINING: _CONNECTED,
 }

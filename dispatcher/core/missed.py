@@ -1,12 +1,54 @@
-"""What may a node have missed? Who was here until when, and what was published since.
+"""Finds out which comments a node that comes back may have missed: when it was here last, and what was published since.
 
-Rule 1: no clock in here, `now_ms` comes in. Rule 2: this is all that a replica remembers of nodes that are gone, and
-only for as long as the ring of recent ids reaches.
+Rule 1: no clock in here. `now_ms` comes in: milliseconds since 1970, from a clock that never steps back.
+Rule 2: this is all that a replica remembers of nodes that are gone, and only for as long as the ring of recent ids
+reaches back.
 """
 
+from array import array
 from dataclasses import dataclass
 
-from dispatcher.core.recent import Recent
+ID_TIME_SHIFT = 16
+"""A comment's id begins with its milliseconds since 1970, above 16 bits of node and sequence (proto/comment.proto)."""
+
+_NOTHING = 0
+
+
+class Recent:
+    """The smallest id published in each of the last `span_s` seconds: 8 bytes a second, and no comment"""
+
+    def __init__(self, span_s: int, started_ms: int) -> None:
+        self._smallest = array("Q", bytes(8 * span_s))
+        self._span_s = span_s
+        self._started_s = self._newest_s = started_ms // 1000
+
+    def published(self, smallest_id: int, now_ms: int) -> None:
+        """Notes that comments from `smallest_id` on (not 0) were published, or not delivered, now."""
+        self._advance(now_ms // 1000)
+        slot = self._newest_s % self._span_s
+        known = self._smallest[slot]
+        if known == _NOTHING or smallest_id < known:
+            self._smallest[slot] = smallest_id
+
+    def smallest_since(self, since_ms: int, now_ms: int) -> int | None:
+        """The smallest id published since then, in whole seconds; None if there was none.
+
+        If that is further back than the ring reaches, the result is at most the first id of the time where the ring
+        begins: what was missed longer ago than `span_s` stays missed.
+        """
+        self._advance(now_ms // 1000)
+        since_s = max(since_ms // 1000, self._started_s)
+        oldest_s = self._newest_s - self._span_s + 1
+        ids = [self._smallest[second % self._span_s] for second in range(max(since_s, oldest_s), self._newest_s + 1)]
+        if since_s < oldest_s:
+            ids.append(oldest_s * 1000 << ID_TIME_SHIFT)
+        return min((smallest for smallest in ids if smallest != _NOTHING), default=None)
+
+    def _advance(self, second: int) -> None:
+        """Empties the seconds that have begun since the last call."""
+        for begun in range(max(self._newest_s + 1, second - self._span_s + 1), second + 1):
+            self._smallest[begun % self._span_s] = _NOTHING
+        self._newest_s = max(self._newest_s, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +58,8 @@ class _Gone:
 
 
 class Missed:
+    """Who was here until when, and what was published since"""
+
     def __init__(self, recent_s: int, beat_ms: int, gone_max: int, started_ms: int) -> None:
         self._recent = Recent(recent_s, started_ms)
         self._span_ms = recent_s * 1000
@@ -29,10 +73,10 @@ class Missed:
         return len(self._gone)
 
     def published(self, smallest_id: int, now_ms: int) -> None:
-        """Comments from this id on went through here now, or were given up with the link that should have had them.
+        """Comments from this id on were published here now, or their link ended before it had delivered them.
 
-        The second matters as much as the first: a link's end answers its publishers, so nobody sends those comments
-        again, and their node must find them in what it has missed.
+        The second matters as much as the first: the end of a link answers its publishers, so nobody sends those
+        comments again, and their node must find them among what it has missed.
         """
         self._recent.published(smallest_id, now_ms)
 
@@ -41,22 +85,22 @@ class Missed:
         self._gone[node_id] = _Gone(incarnation, now_ms)
 
     def came(self, node_id: str, incarnation: int) -> int:
-        """Since when may the node have missed something?
+        """Since when may the node have missed something? In milliseconds, as `now_ms`.
 
-        - The same life of it was here before: since that registration ended. The replica's own word counts: a node that
-          was stopped for a while believes that it has heard everything.
-        - Else since this replica's start. What a dead replica had not delivered was never acknowledged, so it was sent
-          again elsewhere.
+        - If the same incarnation was here before: since that registration ended. The replica's own record counts: a
+          node that was stopped for a while believes that it has heard everything.
+        - Otherwise since this replica's start. Nodes never acknowledged what a dead replica had not delivered, so
+          publishers sent it again to another replica.
         """
         gone = self._gone.pop(node_id, None)
         return gone.ended_ms if gone and gone.incarnation == incarnation else self._started_ms
 
-    def catch_up_from(self, since_ms: int, now_ms: int) -> int:
-        """From which id on must be read, with one beat to spare? 0: nothing was missed."""
+    def catch_up_from(self, since_ms: int, now_ms: int) -> int | None:
+        """The id from which the node must read history, with one beat to spare. None: it has missed nothing."""
         return self._recent.smallest_since(since_ms - self._beat_ms, now_ms)
 
-    def forget(self, now_ms: int) -> None:
-        """Forgets who went before the ring of recent ids begins, and the first of too many."""
+    def purge(self, now_ms: int) -> None:
+        """Drops the nodes that went before the ring of recent ids begins, and the oldest if there are too many."""
         while self._gone:
             node_id, gone = next(iter(self._gone.items()))
             if gone.ended_ms >= now_ms - self._span_ms and len(self._gone) <= self._gone_max:

@@ -187,7 +187,7 @@ class Promises:
         if young:
             self._old[session] = young
 
-    def forget(self, session: int) -> None:
-        """The session has ended."""
+    def remove(self, session: int) -> None:
+        """Ends all promises of a session that is over."""
         self.beat(session)
         self.beat(session)

@@ -1,9 +1,9 @@
-"""Who is connected, and until when that is believed; with it go what each node serves and where viewers are placed.
+"""Registers the connected nodes under leases; with a node go the videos that it serves and the viewers placed there.
 
 Rule 1: no clock in here. `now_ms` comes in: milliseconds since 1970, from a clock that never steps back.
-Rule 2: no gRPC in here. A stream is a session, a number that the caller gives and never gives again.
-Rule 3: nothing is kept that a node would not say again after a reconnect, but for one thing: when it was last
-here, so that it can be told what it may have missed.
+Rule 2: no gRPC in here. A stream is a session: a number that the caller chooses, and uses for no other stream.
+Rule 3: the registry keeps what each node says again after a reconnect, and one thing more: when the node was here last,
+to find out what it may have missed.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -11,17 +11,16 @@ from dataclasses import dataclass
 
 from dispatcher.core.errors import Aborted, LimitReached
 from dispatcher.core.interests import Interests
-from dispatcher.core.life import Event, State
+from dispatcher.core.life import State, Trigger
 from dispatcher.core.missed import Missed
-from dispatcher.core.node import Node, connected
+from dispatcher.core.node import Hello, Node, NodeView, connected
 from dispatcher.core.placement import Choice, PlacementPolicy, Promises, choose
 from dispatcher.core.seating import Seating
-from dispatcher.core.views import Hello, NodeView, Placement, RegistryStatistics
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """The numbers that the registry decides by; dispatcher/config.py has the reasons."""
+class RegistryLimits:
+    """dispatcher/config.py has the reasons for these numbers."""
 
     lease_ms: int
     beat_ms: int
@@ -31,15 +30,32 @@ class Policy:
     placement: PlacementPolicy
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    node: NodeView
+    spilled: bool  # the video had nodes already, and this is one more
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryStatistics:
+    nodes: int
+    draining_nodes: int
+    videos: int
+    interests: int  # pairs of a video and a node that serves it
+    viewers: int
+    capacity_viewers: int
+    promised_viewers: int
+
+
 class Registry:
-    def __init__(self, policy: Policy, started_ms: int) -> None:
-        self._policy = policy
+    def __init__(self, limits: RegistryLimits, started_ms: int) -> None:
+        self._limits = limits
         self.interests = Interests()
-        """what the living nodes serve; to be read, and changed in here alone"""
+        """what the living nodes serve; for reading only, as the registry changes it"""
         self._nodes: dict[int, Node] = {}
         self._seating = Seating()
         self._sessions: dict[str, int] = {}
-        self._missed = Missed(policy.recent_s, policy.beat_ms, policy.nodes_max, started_ms)
+        self._missed = Missed(limits.recent_s, limits.beat_ms, limits.nodes_max, started_ms)
         self._promises = Promises(self._seating)
         self._looked_ms = self._awake_since_ms = started_ms
 
@@ -48,20 +64,21 @@ class Registry:
     def hello(self, session: int, hello: Hello, now_ms: int) -> int | None:
         """Begins a registration. Returns the session that it replaces, which is over now, or None.
 
-        Raises Aborted if a younger life of the same node is connected, LimitReached if there are too many nodes or
+        Raises Aborted if a newer incarnation of the same node is connected, LimitReached if there are too many nodes or
         videos; then nothing has changed.
         """
-        before = self._nodes.get(self._sessions.get(hello.node_id, -1))
+        session_before = self._sessions.get(hello.node_id)
+        before = None if session_before is None else self._nodes[session_before]
         if before and hello.incarnation < before.hello.incarnation:
             raise Aborted(
-                f"a younger life of this node is connected: incarnation {before.hello.incarnation}, yours is "
+                f"a newer incarnation of this node is connected: incarnation {before.hello.incarnation}, yours is "
                 f"{hello.incarnation}"
             )
-        if before is None and len(self._nodes) >= self._policy.nodes_max:
-            raise LimitReached(f"this replica takes at most {self._policy.nodes_max} nodes")
+        if before is None and len(self._nodes) >= self._limits.nodes_max:
+            raise LimitReached(f"this replica takes at most {self._limits.nodes_max} nodes")
         self._check_videos(len(hello.videos))
         if before:
-            self._remove(before, Event.HELLO, now_ms)
+            self._remove(before, Trigger.HELLO, now_ms)
         self._add(session, hello, before.state if before else State.ABSENT, now_ms)
         return before.session if before else None
 
@@ -70,7 +87,7 @@ class Registry:
         node = self._heard(session, now_ms)
         if node is None:
             return False
-        node.lives_through(Event.DRAIN if draining else Event.UNDRAIN)
+        node.change(Trigger.DRAIN if draining else Trigger.UNDRAIN)
         self._seating.change(session, viewers=viewers, draining=draining)
         self._promises.beat(session)
         self.interests.count(session, videos)
@@ -96,56 +113,59 @@ class Registry:
         return True
 
     def heard(self, session: int, now_ms: int) -> bool:
-        """Anything else came from the node: it lives. False: the session is over."""
+        """Another message came from the node, which keeps its lease. False: the session is over."""
         return self._heard(session, now_ms) is not None
 
     def end(self, session: int, now_ms: int) -> bool:
         """The stream has ended. False: the session was over before."""
-        node = self._nodes.get(session)
-        if node is None:
-            return False
-        self._remove(node, Event.END, now_ms)
-        return True
+        return self._end(session, Trigger.END, now_ms)
 
-    def expire(self, now_ms: int) -> tuple[int, ...]:
-        """Ends the registrations whose lease has run out, and returns their sessions. Call it every `beat_ms`.
+    def expired(self, now_ms: int) -> tuple[int, ...]:
+        """The sessions whose lease has run out, which the caller ends with `expire`. Call it every `beat_ms`.
 
         If it wasn't called for much longer than that, this replica itself was stopped and heard nobody: then every
         node has a whole lease from now on.
         """
-        if now_ms - self._looked_ms > 2 * self._policy.beat_ms:
+        if now_ms - self._looked_ms > 2 * self._limits.beat_ms:
             self._awake_since_ms = now_ms
         self._looked_ms = now_ms
-        believed_ms = now_ms - self._policy.lease_ms
-        expired: list[Node] = []
-        if self._awake_since_ms < believed_ms:
-            expired = [node for node in self._nodes.values() if node.heard_ms < believed_ms]
-        for node in expired:
-            self._remove(node, Event.EXPIRE, now_ms)
-        self._missed.forget(now_ms)
+        believed_ms = now_ms - self._limits.lease_ms
+        if self._awake_since_ms >= believed_ms:
+            return ()
+        return tuple(node.session for node in self._nodes.values() if node.heard_ms < believed_ms)
+
+    def expire(self, session: int, now_ms: int) -> bool:
+        """The lease has run out. False: the session was over before."""
+        return self._end(session, Trigger.EXPIRE, now_ms)
+
+    def housekeep(self, now_ms: int) -> None:
+        """Drops what is too old, and makes changed sums ready for the nodes. Call it every `beat_ms`."""
+        self._missed.purge(now_ms)
         self.interests.spread()
-        return tuple(node.session for node in expired)
 
     # Comments
 
     def published(self, smallest_id: int, now_ms: int) -> None:
-        """Comments from this id on went through here now, or were given up with a link: see Missed.published."""
+        """Comments from this id on were published, or not delivered, now: see Missed.published."""
         self._missed.published(smallest_id, now_ms)
 
-    def catch_up_from(self, session: int, now_ms: int) -> int:
-        """From which id on may the node have missed comments before this registration? 0: it has missed nothing.
+    def catch_up_from(self, session: int, now_ms: int) -> int | None:
+        """The id from which the node must read history: it may have missed comments before this registration.
 
-        Nothing if it serves no video. Else what Missed.came says; and if the node itself has been silent for longer
-        than that, then since its silence.
+        None: it has missed nothing, or serves no video. Missed.came says since when; or the node's own silence, if that
+        is longer.
         """
         if not self.interests.videos_of(session):
-            return 0
+            return None
         return self._missed.catch_up_from(self._nodes[session].missed_since_ms, now_ms)
 
     # Placement
 
     def place(self, video_id: str, excluded: Collection[str] = ()) -> Placement | None:
-        """The node that takes the next viewer of the video; it counts as load from now on. None: no node has room."""
+        """The node that takes the next viewer of the video; None if no node has room.
+
+        The viewer counts as load of that node from now on.
+        """
         choice = self._choose(video_id, excluded)
         if choice is None:
             return None
@@ -153,7 +173,7 @@ class Registry:
         return Placement(self._view(choice.session), choice.spilled)
 
     def would_place(self, video_id: str) -> NodeView | None:
-        """The answer that `place` would give; nothing changes."""
+        """The node that `place` would choose; nothing changes."""
         choice = self._choose(video_id, ())
         return None if choice is None else self._view(choice.session)
 
@@ -166,7 +186,7 @@ class Registry:
             (*serving, *expected) if expected else serving,
             self._seating,
             viewers,
-            self._policy.placement,
+            self._limits.placement,
             excluded,
         )
 
@@ -198,6 +218,13 @@ class Registry:
 
     # Inside
 
+    def _end(self, session: int, trigger: Trigger, now_ms: int) -> bool:
+        node = self._nodes.get(session)
+        if node is None:
+            return False
+        self._remove(node, trigger, now_ms)
+        return True
+
     def _heard(self, session: int, now_ms: int) -> Node | None:
         node = self._nodes.get(session)
         if node is not None:
@@ -215,10 +242,10 @@ class Registry:
             self._join(session, video_id)
         self.interests.count(session, hello.videos)
 
-    def _remove(self, node: Node, event: Event, now_ms: int) -> None:
-        node.lives_through(event)
+    def _remove(self, node: Node, trigger: Trigger, now_ms: int) -> None:
+        node.change(trigger)
         self.interests.remove(node.session)
-        self._promises.forget(node.session)
+        self._promises.remove(node.session)
         self._seating.remove(node.session)
         del self._nodes[node.session], self._sessions[node.hello.node_id]
         self._missed.left(node.hello.node_id, node.hello.incarnation, now_ms)
@@ -229,8 +256,8 @@ class Registry:
             self._promises.joined(session, video_id)
 
     def _check_videos(self, videos: int) -> None:
-        if videos > self._policy.videos_per_node_max:
-            raise LimitReached(f"a node may serve at most {self._policy.videos_per_node_max} videos here")
+        if videos > self._limits.videos_per_node_max:
+            raise LimitReached(f"a node may serve at most {self._limits.videos_per_node_max} videos here")
 
     def _view(self, session: int) -> NodeView:
         return self._nodes[session].view(len(self.interests.videos_of(session)))

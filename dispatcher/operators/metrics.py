@@ -1,17 +1,20 @@
-"""The replica's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs nothing.
+"""Serves a replica's statistics to Prometheus. They are read for each scrape, so what isn't scraped costs nothing.
 
-They are served by a thread of their own on another port than gRPC's. The thread asks the event loop for the numbers, so
-that they fit together; while the loop is stuck, so is the answer, and the scrape's time-out says so.
+An HTTP server in threads of its own has another port than gRPC. For each scrape it asks the event loop for the numbers,
+so that they are of one moment; if the loop is stuck, the scrape fails.
 """
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import TimeoutError as NoAnswer
+from concurrent.futures import Future
 from dataclasses import dataclass
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import start_http_server
+from prometheus_client import make_wsgi_app
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from dispatcher.streams.link import ACK_MS_BOUNDS
@@ -64,7 +67,7 @@ def statistics(replica: Replica) -> ReplicaStatistics:
         capacity_viewers=known.capacity_viewers,
         promised_viewers=known.promised_viewers,
         publishers=len(replica.publishers),
-        watchers=len(replica.events),
+        watchers=len(replica.watchers),
         outbox_comments=sum(link.outbox_comments for link in links),
         unacked_comments=sum(link.unacked_comments for link in links),
         unacked_comments_max=max((link.outbox_comments + link.unacked_comments for link in links), default=0),
@@ -114,7 +117,7 @@ class ReplicaCollector(Collector):
         self._read = read
 
     def describe(self) -> tuple[()]:
-        """No names beforehand: to be registered mustn't need the numbers, for the loop that has them does it."""
+        """No names: registering runs on the loop, so it must not wait for the loop's numbers."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -133,31 +136,60 @@ class ReplicaCollector(Collector):
 
 
 class MetricsServer:
-    """Built in the replica's loop. Answers until `close`."""
+    """Takes its port when it is built, in the replica's loop. `serve`, then `close`."""
 
     def __init__(self, listen: str, replica: Replica, timeout_ms: int) -> None:
-        """Raises OSError if the port is taken."""
-        loop = asyncio.get_running_loop()
-
-        async def read() -> ReplicaStatistics:
-            return statistics(replica)
-
-        def read_from_the_loop() -> ReplicaStatistics:
-            asked = asyncio.run_coroutine_threadsafe(read(), loop)
-            try:
-                return asked.result(timeout_ms / 1000)
-            except NoAnswer:
-                asked.cancel()
-                raise
-
+        """timeout_ms: for the loop to give its numbers to a scrape. Raises OSError if the port is taken."""
+        self._loop = asyncio.get_running_loop()
+        self._replica = replica
+        self._timeout_ms = timeout_ms
+        self._serving = False
         registry = CollectorRegistry(support_collectors_without_names=True)
-        registry.register(ReplicaCollector(read_from_the_loop))
+        registry.register(ReplicaCollector(self._read))
         host, port = split_address(listen)
-        self._server, self._thread = start_http_server(port, host, registry)
+        kind = _HttpServer6 if ":" in host else ThreadingWSGIServer
+        self._server = make_server(host, port, make_wsgi_app(registry), kind, handler_class=_Handler)
         self.listen = f"{host}:{self._server.server_port}"
 
-    def close(self) -> None:
-        """Returns when the thread has ended; call it outside of the loop, which may have to answer it."""
-        self._server.shutdown()
+    async def serve(self) -> None:
+        """Until `close`"""
+        self._serving = True
+        try:
+            await asyncio.to_thread(self._server.serve_forever)
+        except Exception:
+            self._serving = False
+            raise
+
+    async def close(self) -> None:
+        """Returns when no thread serves any more."""
+        if self._serving:  # `shutdown` waits for the end of `serve_forever`
+            await asyncio.to_thread(self._server.shutdown)
         self._server.server_close()
-        self._thread.join()
+
+    def _read(self) -> ReplicaStatistics:
+        """Called in a thread of the server, for each scrape. Raises TimeoutError, or what `statistics` raises."""
+        result: Future[ReplicaStatistics] = Future()
+
+        def read_in_the_loop() -> None:
+            if result.set_running_or_notify_cancel():  # False: the scrape has given up
+                try:
+                    result.set_result(statistics(self._replica))
+                except Exception as error:
+                    result.set_exception(error)
+
+        self._loop.call_soon_threadsafe(read_in_the_loop)
+        try:
+            return result.result(self._timeout_ms / 1000)
+        except Exception as error:
+            result.cancel()
+            self._replica.journal.failed("metrics can't be read", error)
+            raise
+
+
+class _HttpServer6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, *_args: object) -> None:
+        """Logs no requests."""

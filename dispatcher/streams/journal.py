@@ -1,4 +1,4 @@
-"""The log of what peers do. Anybody can connect and misbehave a thousand times a second; the log stays readable."""
+"""Logs what peers do, at a bounded rate: anybody can connect and misbehave a thousand times a second."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,17 @@ class Journal:
         self._log: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger()
         self._lines_per_s_max = lines_per_s_max
         self._now_ms = now_ms
-        self._second = 0
+        self._second: int | None = None
         self._lines = 0
 
     def note(self, event: str, **facts: object) -> None:
-        self.close_second()
-        self._lines += 1
-        if self._lines <= self._lines_per_s_max:
+        if self._has_room():
             self._log.info(event, **facts)
+
+    def failed(self, event: str, error: Exception, **facts: object) -> None:
+        """An error of ours, with its traceback"""
+        if self._has_room():
+            self._log.error(event, reason=repr(error), exc_info=error, **facts)
 
     def close_second(self) -> None:
         """Says what was left out, once the second is over. Call it now and then, also when nothing happens."""
@@ -30,3 +33,8 @@ class Journal:
         self._second, self._lines = second, 0
         if left_out > 0:
             self._log.warning("log lines left out", lines=left_out)
+
+    def _has_room(self) -> bool:
+        self.close_second()
+        self._lines += 1
+        return self._lines <= self._lines_per_s_max

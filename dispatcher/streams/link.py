@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dispatcher.config import LinkLimits
 from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest
 from dispatcher.streams import wire
 from dispatcher.streams.publisher import Batch
@@ -19,15 +20,6 @@ from proto.dispatch_pb2 import BeatAck, DispatcherMessage, VideoViewers
 
 ACK_MS_BOUNDS = (1, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """milliseconds: the histogram's edges, close together around the 10 ms that are promised"""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
-    outbox_comments_max: int  # queued and unacknowledged together
-    outbox_bytes_max: int  # queued
-    deliver_comments_max: int
-    deliver_bytes_max: int
-    ack_ms_max: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +186,8 @@ class Link:
             "unacknowledged; connect again and catch up from history"
         )
 
-    def end(self, reason: DispatcherError | None) -> int:
-        """Ends the link: no batch waits for it any longer. Returns the smallest id that may not have arrived, or 0.
+    def end(self, reason: DispatcherError | None) -> int | None:
+        """Ends the link: no batch waits for it any longer. Returns the smallest id that may not have arrived, if any.
 
         The caller notes that id as missed by the node, before it awaits anything: the batches' publishers won't send
         them again.
@@ -211,7 +203,7 @@ class Link:
         self._outbox_comments = self._outbox_bytes = self._unacked_comments = 0
         for batch in waiting:
             batch.one_is_done()
-        return min((batch.smallest_id for batch in waiting), default=0)
+        return min((batch.smallest_id for batch in waiting if batch.smallest_id is not None), default=None)
 
     def _take(self) -> tuple[list[Part], list[Batch]]:
         """As many parts as fit, and at least one"""

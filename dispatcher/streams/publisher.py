@@ -1,4 +1,4 @@
-"""One comment_service's Publish stream: which of its batches are still unanswered, and which can be answered now."""
+"""Tracks the batches of one comment_service's Publish stream: which wait for nodes, and which can be answered now."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ class Batch:
 
     __slots__ = ("_publisher", "_waiting_for", "seq", "smallest_id")
 
-    def __init__(self, publisher: "Publisher", seq: int, smallest_id: int) -> None:
+    def __init__(self, publisher: "Publisher", seq: int, smallest_id: int | None) -> None:
         self.seq = seq
-        self.smallest_id = smallest_id
+        self.smallest_id = smallest_id  # None: it has no comments
         self._publisher = publisher
-        self._waiting_for = 1  # the caller's own, so that no link can answer before all have been asked
+        self._waiting_for = 1  # the caller's own, so that it isn't done before all links have been asked
 
     def wait_for_one_more(self) -> None:
         self._waiting_for += 1
@@ -24,7 +24,7 @@ class Batch:
     def one_is_done(self) -> None:
         self._waiting_for -= 1
         if self._waiting_for == 0:
-            self._publisher.answered(self.seq)
+            self._publisher.done(self.seq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class PublisherStatistics:
     batches: int
     unanswered: int
     batch_ms: int | None  # when the last batch came
-    answer_ms: int | None  # when the last answer went
+    answer_ms: int | None  # when the last response was written
 
 
 class Publisher:
-    """Batches in, answers out, at most `unanswered_max` between.
+    """Batches in, responses out, at most `unanswered_max` between.
 
-    `ended` is set once, with the error for the peer or None: then the stream is to be closed. Batches whose links are
-    done after that are answered to nobody: the peer sends them again, elsewhere.
+    `ended` is set once, with the error for the peer or None: then the stream is to be closed. Batches that are done
+    after that get no response: the peer sends them again, to another replica.
     """
 
     def __init__(self, peer: str, unanswered_max: int, now_ms: Callable[[], int]) -> None:
@@ -54,10 +54,11 @@ class Publisher:
         self._batches = 0
         self._batch_ms: int | None = None
         self._answer_ms: int | None = None
-        self._answers: list[int] = []
+        self._done: list[int] = []
         self._wake_writer = asyncio.Event()
         self._wake_reader = asyncio.Event()
-        self._finish: list[DispatcherError | None] = []
+        self._finishing = False
+        self._finish_reason: DispatcherError | None = None
 
     @property
     def unanswered(self) -> int:
@@ -66,47 +67,49 @@ class Publisher:
     @property
     def finished(self) -> bool:
         """No more batches are to be read."""
-        return bool(self._finish) or self.ended.done()
+        return self._finishing or self.ended.done()
 
     def statistics(self) -> PublisherStatistics:
         return PublisherStatistics(
             self._peer, self._connected_ms, self._batches, self._unanswered, self._batch_ms, self._answer_ms
         )
 
-    def batch(self, seq: int, smallest_id: int) -> Batch:
+    def batch(self, seq: int, smallest_id: int | None) -> Batch:
         self._batches += 1
         self._batch_ms = self._now_ms()
         self._unanswered += 1
         return Batch(self, seq, smallest_id)
 
-    def answered(self, seq: int) -> None:
-        self._answers.append(seq)
+    def done(self, seq: int) -> None:
+        """No link has to do anything more for this batch."""
+        self._done.append(seq)
         self._wake_writer.set()
 
-    async def room(self) -> None:
+    async def wait_room(self) -> None:
         """Returns when another batch may be read. Not reading is what slows the peer down."""
         while self._unanswered >= self._unanswered_max and not self.finished:
             self._wake_reader.clear()
             await self._wake_reader.wait()
 
-    async def answers(self) -> list[int]:
-        """The seqs of the batches that are done, at least one"""
-        while not self._answers:
+    async def done_batches(self) -> list[int]:
+        """The seqs of the batches that are done, each once. Waits until there is one."""
+        while not self._done:
             self._wake_writer.clear()
             await self._wake_writer.wait()
-        answers, self._answers = self._answers, []
-        return answers
+        done, self._done = self._done, []
+        return done
 
     def written(self, count: int) -> None:
-        """The peer has been sent that many answers."""
+        """Responses to so many batches have been written to the peer."""
         self._unanswered -= count
         self._answer_ms = self._now_ms()
         self._wake_reader.set()
         self._end_if_done()
 
     def finish(self, reason: DispatcherError | None) -> None:
-        """No more batches; the stream ends with the reason when those that were taken are answered."""
-        self._finish.append(reason)
+        """Takes no more batches; the stream ends when those that were taken are answered. The first reason counts."""
+        if not self._finishing:
+            self._finishing, self._finish_reason = True, reason
         self._wake_reader.set()
         self._end_if_done()
 
@@ -117,5 +120,5 @@ class Publisher:
         self._wake_reader.set()
 
     def _end_if_done(self) -> None:
-        if self._finish and not self._unanswered:
-            self.end(self._finish[0])
+        if self._finishing and not self._unanswered:
+            self.end(self._finish_reason)

@@ -6,21 +6,21 @@ calls in here, and writes what the links and publishers hold.
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from dispatcher import checks
+from dispatcher.clocks import wall_ms
 from dispatcher.config import Config
 from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, Stopping
 from dispatcher.core.life import State
+from dispatcher.core.node import Hello
 from dispatcher.core.registry import Registry
-from dispatcher.core.views import Hello
 from dispatcher.streams import wire
-from dispatcher.streams.events import Events
 from dispatcher.streams.journal import Journal
 from dispatcher.streams.link import AckLatency, Link
-from dispatcher.streams.publisher import Batch, Publisher
+from dispatcher.streams.publisher import Publisher
+from dispatcher.streams.watchers import Kind, Watchers
 from proto import dispatch_pb2 as wire_types
 from proto.comment_pb2 import Comment
 
@@ -47,9 +47,9 @@ class Replica:
         self.config = config
         self.replica_id = replica_id
         self.now_ms = now_ms
-        self.registry = Registry(config.policy(), now_ms())
+        self.registry = Registry(config.registry_limits(), now_ms())
         self.journal = Journal(config.lines_per_s_max, now_ms)
-        self.events = Events(config.watchers_max, config.watcher_events_max)
+        self.watchers = Watchers(config.watchers_max, config.watcher_events_max)
         self.counts = Counts()
         self.latency = AckLatency()
         self.started_ms = now_ms()
@@ -68,10 +68,10 @@ class Replica:
         checks.check_hello(hello, self.config)
         now_ms = self.now_ms()
         link = Link(next(self._sessions), hello.node_id, self.config.link_limits(), self.latency)
-        replaced = self.registry.hello(link.session, self._picture(hello), now_ms)
+        replaced = self.registry.hello(link.session, self._hello(hello), now_ms)
+        self.links[link.session] = link  # at once: what is routed to a session must find its link
         if replaced is not None:
             self.end(replaced, Aborted("a newer stream of this node took its place"))
-        self.links[link.session] = link
         catch_up_from_id = self.registry.catch_up_from(link.session, now_ms)
         link.send_nowait(
             wire_types.DispatcherMessage(
@@ -79,16 +79,16 @@ class Replica:
                     replica_id=self.replica_id,
                     lease_ms=self.config.lease_ms,
                     beat_ms=self.config.beat_ms,
-                    catch_up_from_id=catch_up_from_id,
+                    catch_up_from_id=catch_up_from_id or 0,
                 )
             )
         )
-        self.happened(
-            "node_connected",
+        self.announce(
+            Kind.NODE_CONNECTED,
             hello.node_id,
             url=hello.public_url,
             videos=len(hello.videos),
-            catch_up_from=f"{catch_up_from_id:016x}" if catch_up_from_id else None,
+            catch_up_from=None if catch_up_from_id is None else f"{catch_up_from_id:016x}",
         )
         return link
 
@@ -119,7 +119,7 @@ class Replica:
         link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
         after = self.registry.state(link.session)
         if before is not after:
-            self.happened("draining" if after is State.DRAINING else "undrained", link.node_id)
+            self.announce(Kind.DRAINING if after is State.DRAINING else Kind.UNDRAINED, link.node_id)
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
@@ -129,21 +129,34 @@ class Replica:
         if link is None:
             return
         missed_from_id = link.end(reason)
-        if missed_from_id:
+        if missed_from_id is not None:
             self.registry.published(missed_from_id, now_ms)
-        self.happened("node_left", link.node_id, reason=str(reason) if reason else "it closed the stream")
+        self.announce(Kind.NODE_LEFT, link.node_id, reason=str(reason) if reason else "it closed the stream")
 
-    def expire(self) -> None:
-        """Ends what is silent or owes an acknowledgement. Call it every `beat_ms`."""
+    def check_leases(self) -> None:
+        """Ends the links that are silent, or owe an acknowledgement for too long. Call it every `beat_ms`.
+
+        What fails for one node is logged, and the others are looked at all the same.
+        """
         now_ms = self.now_ms()
-        for session in self.registry.expire(now_ms):
-            self.counts.expiries += 1
-            self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
+        for session in self.registry.expired(now_ms):
+            try:
+                self._expire(session, now_ms)
+            except Exception as error:
+                self.journal.failed("can't expire a node", error, session=session)
         for session, link in tuple(self.links.items()):
-            overdue = link.overdue(now_ms)
-            if overdue:
-                self.end(session, overdue)
+            try:
+                if overdue := link.overdue(now_ms):
+                    self.end(session, overdue)
+            except Exception as error:
+                self.journal.failed("can't end a link", error, node=link.node_id)
+        self.registry.housekeep(now_ms)
         self.journal.close_second()
+
+    def _expire(self, session: int, now_ms: int) -> None:
+        self.registry.expire(session, now_ms)
+        self.counts.expiries += 1
+        self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
 
     # Publishers
 
@@ -164,8 +177,9 @@ class Replica:
     def publish(self, publisher: Publisher, request: wire_types.PublishRequest) -> None:
         """Queues a batch at every link that serves one of its videos. Raises InvalidRequest or LimitReached."""
         checks.check_batch(request, self.config)
-        routes, smallest_id = self._by_route(request.comments, request.catch_up_from_id)
-        if smallest_id:
+        catch_up_from_id = request.catch_up_from_id or None
+        routes, smallest_id = self._by_route(request.comments, catch_up_from_id)
+        if smallest_id is not None:
             self.registry.published(smallest_id, self.now_ms())
         batch = publisher.batch(request.seq, smallest_id)
         self.counts.batches += 1
@@ -175,23 +189,24 @@ class Replica:
             part = wire.part(comments)
             self.counts.pushes += len(route) * len(comments)
             overflowed.update(s for s in route if not self.links[s].deliver_nowait(part, batch))
-        if request.catch_up_from_id:
-            self._catch_up(request.catch_up_from_id, batch)
+        if catch_up_from_id is not None:
+            for link in self.links.values():
+                link.catch_up_nowait(catch_up_from_id, batch)
         for session in overflowed:
             self.counts.overflows += 1
             self.end(session, self.links[session].overflow())
         batch.one_is_done()
 
     def _by_route(
-        self, comments: Collection[Comment], catch_up_from_id: int
-    ) -> tuple[dict[tuple[int, ...], list[Comment]], int]:
-        """What goes where, without what goes nowhere; and the smallest id of all, 0 if there is none.
+        self, comments: Collection[Comment], catch_up_from_id: int | None
+    ) -> tuple[dict[tuple[int, ...], list[Comment]], int | None]:
+        """The comments of each route that isn't empty; and the smallest id of all, None if there is none.
 
-        This runs for every comment: one look-up, one append.
+        This runs for every comment: one look-up, one append. Raises InvalidRequest.
         """
         route_of = self.registry.interests.route
         routes: dict[tuple[int, ...], list[Comment]] = {}
-        ids = [catch_up_from_id] if catch_up_from_id else []
+        ids = [] if catch_up_from_id is None else [catch_up_from_id]
         for comment in comments:
             ids.append(comment.id)
             route = route_of(comment.video_id)
@@ -199,26 +214,23 @@ class Replica:
                 routes[route].append(comment)
             elif route:
                 routes[route] = [comment]
-        smallest_id = min(ids, default=0)
-        if ids and not smallest_id:
+        smallest_id = min(ids, default=None)
+        if smallest_id == 0:
             raise InvalidRequest("a comment of the batch has no id")
         return routes, smallest_id
 
-    def _catch_up(self, from_id: int, batch: Batch) -> None:
-        for link in self.links.values():
-            link.catch_up_nowait(from_id, batch)
-
-    def happened(self, kind: str, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
-        """Into the log, and to those who watch."""
+    def announce(self, kind: Kind, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
+        """Writes a topology event into the log, and sends it to the watchers. facts: for the log only"""
         named = {name: text for name, text in (("video", video_id), ("reason", reason)) if text}
-        self.journal.note(kind.replace("_", " "), node=node_id, **named, **facts)
-        if self.events:
-            at_ms = time.time_ns() // 1_000_000
-            self.events.happened(
-                wire_types.Event(at_ms=at_ms, kind=kind, node_id=node_id, video_id=video_id, reason=reason)
+        self.journal.note(kind.words, node=node_id, **named, **facts)
+        if self.watchers:
+            self.watchers.send(
+                wire_types.TopologyEvent(
+                    at_ms=wall_ms(), kind=kind.value, node_id=node_id, video_id=video_id, reason=reason
+                )
             )
 
-    def _picture(self, hello: wire_types.Hello) -> Hello:
+    def _hello(self, hello: wire_types.Hello) -> Hello:
         return Hello(
             node_id=hello.node_id,
             incarnation=hello.incarnation,
@@ -226,7 +238,7 @@ class Replica:
             capacity_viewers=hello.capacity_viewers,
             viewers=hello.load.viewers,
             videos=checks.check_viewers(hello.videos, self.config),
-            silent_ms=hello.silent_ms,
+            silent_ms=hello.silent_ms or None,
             draining=hello.draining,
         )
 
@@ -235,7 +247,7 @@ class Replica:
     def stop_publishers(self) -> list[asyncio.Future[DispatcherError | None]]:
         """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
         self._stopping = True
-        self.events.end()
+        self.watchers.end()
         for publisher in self.publishers:
             publisher.finish(Stopping())
         return [publisher.ended for publisher in self.publishers]

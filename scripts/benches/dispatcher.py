@@ -150,9 +150,9 @@ async def measure(size: Size, parts: Collection[str], repeats: int) -> list[Figu
 
 
 async def simulate(size: Size, part: str) -> str:
-    """What `python -m dispatcher.simulation` prints: the registry's costs, or the placement of three workloads"""
+    """What `python -m scripts.benches.registry` prints: the registry's costs, or the placement of three workloads"""
     simulation = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "dispatcher.simulation", "--only", part),
+        *(sys.executable, "-P", "-m", "scripts.benches.registry", "--only", part),
         *("--videos", str(size.videos), "--share", str(size.share)),
         stdout=asyncio.subprocess.PIPE,
         env=ENVIRONMENT,

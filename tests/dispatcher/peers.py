@@ -48,14 +48,20 @@ class RunningReplica:
         self._config = Config.model_validate({"listen": "127.0.0.1:0", **patient, **settings})
 
     async def __aenter__(self) -> Server:
-        self._server = build(self._config)
-        await self._server.start()
+        self._server = await build(self._config)
+        self._running = asyncio.create_task(self._server.run())
+        ready = asyncio.create_task(self._server.ready.wait())
+        await asyncio.wait((self._running, ready), return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            ready.cancel()
+            await self._running
         return self._server
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._server.stop()
+        self._server.stop()
+        await self._running
 
 
 class _Peer:

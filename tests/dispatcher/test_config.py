@@ -10,7 +10,7 @@ def test_the_defaults_keep_what_the_protocol_promises() -> None:
     config = Config.model_validate({})
     assert config.lease_ms == 2000
     assert config.keepalive_ms + config.keepalive_timeout_ms <= 2000
-    assert config.policy().placement.nearly_full < 1
+    assert config.registry_limits().placement.nearly_full < 1
     assert config.link_limits().deliver_bytes_max < 4 << 20
 
 

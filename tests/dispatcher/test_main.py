@@ -75,5 +75,15 @@ async def test_a_taken_port_is_a_clear_word_and_exit_code_1() -> None:
         async with asyncio.timeout(WAIT_S):
             _, log = await second.communicate()
         assert second.returncode == 1
-        assert "dispatcher can't listen" in log.decode()
+        assert "can't start" in log.decode()
         assert "dispatcher ready" not in log.decode()
+
+
+async def test_a_taken_port_for_metrics_is_one_too() -> None:
+    async with running() as (_, listen):
+        second = await start("--listen", "127.0.0.1:0", "--metrics-listen", listen)
+        async with asyncio.timeout(WAIT_S):
+            _, log = await second.communicate()
+        assert second.returncode == 1
+        assert "can't start" in log.decode()
+        assert "Traceback" not in log.decode()

@@ -1,4 +1,4 @@
-"""dispatcher/server.py: health, reflection, a start and an end, and a clock that never steps back."""
+"""dispatcher/server.py: health, reflection, and an end that waits for batches."""
 
 import asyncio
 
@@ -9,7 +9,6 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from dispatcher.__main__ import build
 from dispatcher.config import Config
-from dispatcher.server import steady_clock_ms
 from dispatcher.servicer import SERVICE
 from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, comment
 
@@ -28,8 +27,9 @@ async def health(channel: grpc.aio.Channel, service: str) -> int:
 
 
 async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_streams() -> None:
-    server = build(Config.model_validate({"listen": "127.0.0.1:0"}))
-    await server.start()
+    server = await build(Config.model_validate({"listen": "127.0.0.1:0"}))
+    running = asyncio.create_task(server.run())
+    await server.ready.wait()
     async with (
         grpc.aio.insecure_channel(server.listen) as channel,
         NodePeer(server.listen) as node,
@@ -48,15 +48,15 @@ async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_stre
         )
         answers = watch(health_pb2.HealthCheckRequest(service=SERVICE))
         assert await anext(aiter(answers)) == health_pb2.HealthCheckResponse(status=SERVING)
-        stopping = asyncio.ensure_future(server.stop())
+        server.stop()
         assert await anext(aiter(answers)) == health_pb2.HealthCheckResponse(status=NOT_SERVING)
         answers.cancel()
-        assert not stopping.done()
+        assert not running.done()
         await node.acknowledges(number)
         assert await publisher.is_answered() == 1
         assert (await publisher.ended())[0] is grpc.StatusCode.UNAVAILABLE
         assert (await node.ended())[0] is grpc.StatusCode.UNAVAILABLE
-        await stopping
+        await running
 
 
 async def test_reflection_names_the_service_and_finds_its_methods() -> None:
@@ -87,10 +87,3 @@ async def test_the_chosen_port_is_visible_and_names_the_replica() -> None:
         assert server.listen.startswith("127.0.0.1:")
         assert not server.listen.endswith(":0")
         assert server.replica.replica_id == server.listen
-
-
-def test_the_clock_is_steady_and_tells_the_time_since_1970() -> None:
-    now_ms = steady_clock_ms()
-    readings = [now_ms() for _ in range(1000)]
-    assert readings == sorted(readings)
-    assert readings[0] > 1_700_000_000_000

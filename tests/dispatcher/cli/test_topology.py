@@ -180,7 +180,7 @@ async def test_tail_follows_all_replicas() -> None:
         away = gone.listen
     async with RunningReplica() as server:
         tail = await topology_process("tail", "--count", "3", "--json", dispatchers=f"{server.listen},{away}")
-        await eventually(lambda: len(server.replica.events) > 0, timeout_s=60)
+        await eventually(lambda: len(server.replica.watchers) > 0, timeout_s=60)
         async with NodePeer(server.listen) as node:
             await node.hello()
             out, _ = await tail.communicate()

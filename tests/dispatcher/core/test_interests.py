@@ -1,10 +1,13 @@
-"""dispatcher/core/interests.py: the two maps agree, whatever is joined, left, counted and told."""
+"""dispatcher/core/interests.py: the two maps agree, whatever is joined, left, counted and sent."""
 
+from dataclasses import FrozenInstanceError
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from dispatcher.core.interests import Interests
+from dispatcher.core.interests import Interests, VideoView
 from dispatcher.core.seating import rank
 
 VIDEOS = ("a", "b", "c")
@@ -19,13 +22,13 @@ def interests() -> Interests:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Against a model of one dict: (session, video) -> viewers. A node that adds up what it is told knows all sums."""
+    """Against a model of one dict: (session, video) -> viewers. A node that adds up what it is sent knows all sums."""
 
     def __init__(self) -> None:
         super().__init__()
         self.interests = interests()
         self.model: dict[tuple[int, str], int] = {}
-        self.told: dict[int, dict[str, int]] = {session: {} for session in NODES}
+        self.sent: dict[int, dict[str, int]] = {session: {} for session in NODES}
 
     sessions = st.sampled_from(sorted(NODES))
     videos = st.sampled_from(VIDEOS)
@@ -39,7 +42,7 @@ class AnyOrder(RuleBasedStateMachine):
     def leaves(self, session: int, video: str) -> None:
         self.interests.leave(session, video)
         self.model.pop((session, video), None)
-        self.told[session].pop(video, None)
+        self.sent[session].pop(video, None)
 
     @rule(session=sessions, viewers=st.dictionaries(videos, st.integers(0, 5)))
     def counts(self, session: int, viewers: dict[str, int]) -> None:
@@ -52,17 +55,17 @@ class AnyOrder(RuleBasedStateMachine):
         assert not self.interests.videos_of(session)
         assert self.interests.sums(session, 10) == {}
         self.interests.add(session, NODES[session])
-        self.told[session] = {}
+        self.sent[session] = {}
         self.model = {pair: viewers for pair, viewers in self.model.items() if pair[0] != session}
 
     @rule(at_once=st.integers(1, 3))
-    def all_are_told(self, at_once: int) -> None:
+    def all_are_sent(self, at_once: int) -> None:
         self.interests.spread()
         for session in NODES:
             while sums := self.interests.sums(session, at_once):
                 assert len(sums) <= at_once
-                self.told[session].update(sums)
-            assert self.told[session] == {
+                self.sent[session].update(sums)
+            assert self.sent[session] == {
                 video: self.interests.viewers(video) for video in self.interests.videos_of(session)
             }
 
@@ -97,7 +100,7 @@ def test_the_most_watched_videos_come_first() -> None:
     assert made.most_watched(1)[0].node_ids == ("rms-1", "rms-2")
 
 
-def test_a_sum_is_told_once_and_as_it_was_at_the_last_spread() -> None:
+def test_a_sum_is_sent_once_and_as_it_was_at_the_last_spread() -> None:
     made = interests()
     made.join(1, "a")
     assert made.sums(1, 10) == {"a": 0}
@@ -109,3 +112,9 @@ def test_a_sum_is_told_once_and_as_it_was_at_the_last_spread() -> None:
     assert made.sums(1, 10) == {"a": 3}
     assert made.sums(1, 10) == {}
     assert made.sums(99, 10) == {}, "the session is over"
+
+
+def test_views_are_frozen() -> None:
+    view = VideoView("demo", 3, ("rms-1",))
+    with pytest.raises(FrozenInstanceError):
+        view.viewers = 4  # type: ignore[misc]

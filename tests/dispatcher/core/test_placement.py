@@ -207,5 +207,5 @@ def test_an_ended_session_leaves_no_promise() -> None:
     promises.promise(0, "demo", serves=False)
     promises.beat(0)
     promises.promise(0, "demo", serves=False)
-    promises.forget(0)
+    promises.remove(0)
     assert (seats[0].promised, promises.of_video("demo"), list(promises.expected("demo"))) == (0, 0, [])

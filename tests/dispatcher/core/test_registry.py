@@ -1,6 +1,6 @@
 """dispatcher/core/registry.py: whatever the order of events, the maps agree, and a route is who lives and serves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import settings
@@ -9,15 +9,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dispatcher.core.errors import Aborted, LimitReached
 from dispatcher.core.life import State
+from dispatcher.core.node import Hello
 from dispatcher.core.placement import PlacementPolicy
-from dispatcher.core.registry import Policy, Registry
+from dispatcher.core.registry import Registry, RegistryLimits
 from dispatcher.core.seating import rank
-from dispatcher.core.views import Hello
 
 START_MS = 1_700_000_000_000
 BEAT_MS = 500
 LEASE_MS = 2000
-POLICY = Policy(
+LIMITS = RegistryLimits(
     lease_ms=LEASE_MS,
     beat_ms=BEAT_MS,
     nodes_max=3,
@@ -37,13 +37,21 @@ def hello(node_id: str = "rms-1", incarnation: int = 1, videos: dict[str, int] |
         capacity_viewers=more.get("capacity_viewers", 10),
         viewers=more.get("viewers", 0),
         videos=videos or {},
-        silent_ms=more.get("silent_ms", 0),
+        silent_ms=more.get("silent_ms"),
         draining=bool(more.get("draining", 0)),
     )
 
 
 def registry() -> Registry:
-    return Registry(POLICY, START_MS)
+    return Registry(LIMITS, START_MS)
+
+
+def after_a_beat(nodes: Registry, now_ms: int) -> tuple[int, ...]:
+    """What a replica does every `beat_ms`. Returns the sessions that have expired."""
+    expired = nodes.expired(now_ms)
+    assert all(nodes.expire(session, now_ms) for session in expired)
+    nodes.housekeep(now_ms)
+    return expired
 
 
 @dataclass
@@ -82,7 +90,7 @@ class AnyOrder(RuleBasedStateMachine):
         if before is not None and self.live[before].incarnation > incarnation:
             with pytest.raises(Aborted):
                 self.registry.hello(self.sessions, message, self.now_ms)
-        elif len(videos) > POLICY.videos_per_node_max or (before is None and len(self.live) == POLICY.nodes_max):
+        elif len(videos) > LIMITS.videos_per_node_max or (before is None and len(self.live) == LIMITS.nodes_max):
             with pytest.raises(LimitReached):
                 self.registry.hello(self.sessions, message, self.now_ms)
         else:
@@ -108,7 +116,7 @@ class AnyOrder(RuleBasedStateMachine):
         known.heard_ms = self.now_ms
         kept = {video: count for video, count in known.videos.items() if video not in left or video in joined}
         after = dict.fromkeys(joined, 0) | kept
-        if len(after) > POLICY.videos_per_node_max:
+        if len(after) > LIMITS.videos_per_node_max:
             with pytest.raises(LimitReached):
                 self.registry.interest(session, joined, left, self.now_ms)
         else:
@@ -135,14 +143,14 @@ class AnyOrder(RuleBasedStateMachine):
             for session, known in self.live.items()
             if max(known.heard_ms, self.awake_ms) < self.now_ms - LEASE_MS
         }
-        assert set(self.registry.expire(self.now_ms)) == silent
+        assert set(after_a_beat(self.registry, self.now_ms)) == silent
         for session in silent:
             del self.live[session]
 
     @rule(passes_ms=st.integers(2 * BEAT_MS + 1, 3 * LEASE_MS))
     def was_stopped_itself(self, passes_ms: int) -> None:
         self.now_ms = self.awake_ms = self.looked_ms = self.looked_ms + max(passes_ms, self.now_ms - self.looked_ms)
-        assert self.registry.expire(self.now_ms) == ()
+        assert after_a_beat(self.registry, self.now_ms) == ()
 
     @rule(video_id=st.sampled_from(VIDEOS), excluded=st.sets(st.sampled_from(NODES), max_size=2))
     def is_asked_for_a_place(self, video_id: str, excluded: set[str]) -> None:
@@ -198,7 +206,7 @@ AnyOrder.TestCase.settings = settings(max_examples=80, stateful_step_count=30, d
 test_any_order = AnyOrder.TestCase
 
 
-def test_a_younger_life_replaces_an_older_one_and_never_the_reverse() -> None:
+def test_a_newer_incarnation_replaces_an_older_one_and_never_the_reverse() -> None:
     nodes = registry()
     assert nodes.hello(1, hello(incarnation=5, videos={"a": 1}), START_MS) is None
     with pytest.raises(Aborted, match="incarnation 5, yours is 4"):
@@ -228,10 +236,10 @@ def test_routes_are_in_an_order_of_the_videos_own_whoever_came_first() -> None:
     assert len(orders) == 1
 
 
-def come_back(nodes: Registry, now_ms: int, silent_ms: int = 0) -> int:
-    """The same node says hello on a new stream; from which id on must it catch up?"""
+def come_back(nodes: Registry, now_ms: int, silent_ms: int | None = None) -> int | None:
+    """The same node says hello on a new stream. Returns the id from which it must catch up."""
     session = now_ms
-    nodes.hello(session, hello(videos={"a": 1}, silent_ms=silent_ms), now_ms)
+    nodes.hello(session, replace(hello(videos={"a": 1}), silent_ms=silent_ms), now_ms)
     return nodes.catch_up_from(session, now_ms)
 
 
@@ -239,7 +247,7 @@ def test_a_node_without_videos_has_missed_nothing() -> None:
     nodes = registry()
     nodes.published(7, START_MS)
     nodes.hello(1, hello(silent_ms=10_000), START_MS + 1000)
-    assert nodes.catch_up_from(1, START_MS + 1000) == 0
+    assert nodes.catch_up_from(1, START_MS + 1000) is None
 
 
 def test_a_node_that_is_new_here_may_have_missed_all_since_the_start() -> None:
@@ -254,13 +262,13 @@ def test_a_node_that_was_here_has_missed_what_came_since() -> None:
     nodes.hello(1, hello(videos={"a": 1}), START_MS)
     nodes.published(7, START_MS + 1000)
     nodes.end(1, START_MS + 5000)
-    assert come_back(nodes, START_MS + 10_000, silent_ms=5000) == 0
+    assert come_back(nodes, START_MS + 10_000, silent_ms=5000) is None
     nodes.end(START_MS + 10_000, START_MS + 11_000)
     nodes.published(8, START_MS + 15_000)
     assert come_back(nodes, START_MS + 20_000, silent_ms=9000) == 8
 
 
-def test_a_node_that_was_stopped_and_thinks_that_it_heard_everything_is_told_better() -> None:
+def test_a_node_that_was_stopped_and_believes_that_it_heard_everything_is_corrected() -> None:
     nodes = registry()
     nodes.hello(1, hello(videos={"a": 1}), START_MS)
     nodes.end(1, START_MS + 2000)
@@ -277,12 +285,12 @@ def test_what_a_link_did_not_deliver_counts_as_published_when_it_ends() -> None:
     assert come_back(nodes, START_MS + 21_000, silent_ms=900) == 7
 
 
-def test_a_new_life_of_a_node_does_not_inherit_what_the_old_one_has() -> None:
+def test_a_new_incarnation_of_a_node_does_not_inherit_what_the_old_one_has() -> None:
     nodes = registry()
     nodes.published(7, START_MS)
     nodes.hello(1, hello(videos={"a": 1}), START_MS)
     nodes.end(1, START_MS + 5000)
-    assert come_back(nodes, START_MS + 10_000, silent_ms=1) == 0
+    assert come_back(nodes, START_MS + 10_000, silent_ms=1) is None
     nodes.hello(2, hello(incarnation=2, videos={"a": 1}), START_MS + 11_000)
     assert nodes.catch_up_from(2, START_MS + 11_000) == 7
 
@@ -295,21 +303,23 @@ def test_a_node_that_was_silent_for_longer_than_known_reads_from_its_silence() -
     assert come_back(nodes, START_MS + 21_000, silent_ms=11_000) == 7
 
 
-def test_those_who_went_long_ago_are_forgotten() -> None:
+def test_those_who_went_long_ago_are_purged() -> None:
     nodes = registry()
     nodes.hello(1, hello(videos={"a": 1}), START_MS)
     nodes.end(1, START_MS)
-    later_ms = START_MS + POLICY.recent_s * 1000 + 1
-    nodes.expire(later_ms)
+    later_ms = START_MS + LIMITS.recent_s * 1000 + 1
+    after_a_beat(nodes, later_ms)
     nodes.published(7, later_ms)
     assert len(nodes._missed) == 0
-    assert come_back(nodes, later_ms, silent_ms=later_ms - START_MS) < START_MS << 16
+    from_id = come_back(nodes, later_ms, silent_ms=later_ms - START_MS)
+    assert from_id is not None
+    assert from_id < START_MS << 16
 
 
 # Placement, as far as the registry's own
 
 
-def test_promised_viewers_fill_a_node_until_the_beats_tell() -> None:
+def test_promised_viewers_fill_a_node_until_its_beats_count_them() -> None:
     nodes = registry()
     nodes.hello(1, hello(capacity_viewers=2), START_MS)
     assert nodes.place("a") is not None
@@ -370,17 +380,17 @@ def test_asking_where_a_viewer_would_go_promises_nothing() -> None:
 # Viewers on all nodes together
 
 
-def test_each_node_is_told_the_viewers_on_all_nodes_and_only_what_has_changed() -> None:
+def test_each_node_gets_the_viewers_on_all_nodes_and_only_what_has_changed() -> None:
     nodes = registry()
     nodes.hello(1, hello(videos={"a": 2, "b": 1}), START_MS)
     nodes.hello(2, hello("rms-2", videos={"a": 3}), START_MS)
-    nodes.expire(START_MS)
+    after_a_beat(nodes, START_MS)
     assert nodes.interests.sums(1, 10) == {"a": 5, "b": 1}
     assert nodes.interests.sums(2, 10) == {"a": 5}
     assert nodes.interests.sums(1, 10) == {}
     nodes.beat(2, 4, {"a": 4}, START_MS)
-    nodes.expire(START_MS)
+    after_a_beat(nodes, START_MS)
     assert (nodes.interests.sums(1, 10), nodes.interests.sums(2, 10)) == ({"a": 6}, {"a": 6})
     nodes.end(2, START_MS)
-    nodes.expire(START_MS)
+    after_a_beat(nodes, START_MS)
     assert (nodes.interests.sums(1, 10), nodes.interests.sums(2, 10)) == ({"a": 2}, {})

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dispatcher.config import LinkLimits
 from dispatcher.core.errors import Aborted, InvalidRequest
 from dispatcher.streams import wire
-from dispatcher.streams.link import ACK_MS_BOUNDS, AckLatency, Link, LinkLimits
+from dispatcher.streams.link import ACK_MS_BOUNDS, AckLatency, Link
 from dispatcher.streams.publisher import Batch, Publisher
 from dispatcher.streams.wire import Part
 from proto.dispatch_pb2 import BeatAck, DispatcherMessage, InterestAck, Welcome
@@ -25,10 +26,10 @@ class Counted(Publisher):
 
     def __init__(self) -> None:
         super().__init__("peer", unanswered_max=1000, now_ms=lambda: NOW_MS)
-        self.done: list[int] = []
+        self.seqs: list[int] = []
 
-    def answered(self, seq: int) -> None:
-        self.done.append(seq)
+    def done(self, seq: int) -> None:
+        self.seqs.append(seq)
 
     def one(self, seq: int, smallest_id: int | None = None) -> Batch:
         return self.batch(seq, smallest_id or seq)
@@ -90,10 +91,10 @@ async def test_acknowledgements_are_cumulative() -> None:
         queue(to, publisher, first, first + 1, first + 2)
     sent(to)
     to.delivered(2, NOW_MS)
-    assert publisher.done == [1, 4]
+    assert publisher.seqs == [1, 4]
     assert to.statistics().unacked_comments == 3
     to.delivered(3, NOW_MS)
-    assert publisher.done == [1, 4, 7]
+    assert publisher.seqs == [1, 4, 7]
     assert to.statistics().delivered_comments == 9
 
 
@@ -130,9 +131,9 @@ async def test_the_end_answers_everything_and_names_the_smallest_id_that_may_be_
     queue(to, publisher, 80)
     reason = Aborted("the lease has expired")
     assert to.end(reason) == 60
-    assert sorted(publisher.done) == [50, 60, 70, 80]
+    assert sorted(publisher.seqs) == [50, 60, 70, 80]
     assert to.ended.result() is reason
-    assert to.end(None) == 0
+    assert to.end(None) is None
     assert to.ended.result() is reason
 
 
@@ -146,7 +147,7 @@ async def test_catch_ups_share_the_numbers_of_deliveries() -> None:
     (message,) = sent(to)
     assert (message.catch_up.number, message.catch_up.from_id) == (2, 99)
     to.delivered(2, NOW_MS)
-    assert publisher.done == [1, 2]
+    assert publisher.seqs == [1, 2]
 
 
 async def test_a_delivery_or_a_catch_up_without_an_acknowledgement_is_overdue() -> None:
@@ -231,11 +232,11 @@ def test_every_batch_is_answered_once_whatever_happens(todo: list[str | int], en
                 to.delivered(step, NOW_MS)
         if ends:
             to.end(None)
-            assert sorted(publisher.done) == list(range(1, queued + 1))
+            assert sorted(publisher.seqs) == list(range(1, queued + 1))
         statistics = to.statistics()
         assert statistics.delivered_comments + statistics.outbox_comments + statistics.unacked_comments == (
             statistics.delivered_comments if ends else queued
         )
-        assert len(publisher.done) == len(set(publisher.done))
+        assert len(publisher.seqs) == len(set(publisher.seqs))
 
     asyncio.run(story())

@@ -65,7 +65,7 @@ class World:
         until_ms = self.clock.now_ms + ms
         while self.clock.now_ms < until_ms:
             self.clock.now_ms = min(until_ms, self.clock.now_ms + self.replica.config.beat_ms)
-            self.replica.expire()
+            self.replica.check_leases()
 
 
 async def test_the_welcome_says_how_often_to_beat() -> None:
@@ -84,7 +84,7 @@ async def test_a_silent_node_is_expired_after_its_lease_and_not_before() -> None
     assert publisher.unanswered == 1
     world.pass_ms(500)
     assert isinstance(link.ended.result(), Aborted)
-    assert await publisher.answers() == [1]
+    assert await publisher.done_batches() == [1]
 
 
 async def test_what_an_expired_node_did_not_acknowledge_it_reads_when_it_is_back() -> None:
@@ -105,7 +105,7 @@ async def test_a_node_that_connects_anew_reads_what_its_older_stream_had_not_del
     world.clock.now_ms += 1500
     _, welcome = world.node("rms-1", "a")
     assert welcome.catch_up_from_id == 7
-    assert await publisher.answers() == [1]
+    assert await publisher.done_batches() == [1]
 
 
 async def test_beats_and_acknowledgements_keep_the_lease() -> None:
@@ -123,7 +123,7 @@ async def test_a_replica_that_was_stopped_itself_blames_nobody() -> None:
     link, _ = world.node("rms-1", "a")
     world.pass_ms(1000)
     world.clock.now_ms += 60_000
-    world.replica.expire()
+    world.replica.check_leases()
     assert not link.ended.done()
     world.pass_ms(2500)
     assert link.ended.done()
@@ -167,7 +167,7 @@ async def test_an_overflowing_link_ends_and_the_others_go_on() -> None:
     world.publish(publisher, 2, 3)
     assert slow.ended.done()
     assert not good.ended.done()
-    assert await publisher.answers() == [1]
+    assert await publisher.done_batches() == [1]
 
 
 async def test_a_stopping_replica_answers_no_batch_that_it_has_not_delivered() -> None:
@@ -193,7 +193,7 @@ async def test_a_stopping_replica_waits_for_batches_that_are_under_way() -> None
     world.publish(publisher, 1, 7)
     world.replica.stop_publishers()
     link.delivered(world.sent(link)[0].deliver.number, world.clock.now_ms)
-    publisher.written(len(await publisher.answers()))
+    publisher.written(len(await publisher.done_batches()))
     assert isinstance(publisher.ended.result(), Stopping)
 
 

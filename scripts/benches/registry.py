@@ -1,4 +1,4 @@
-"""python -m dispatcher.simulation: what the registry costs with a million videos, and where placement puts viewers.
+"""python -m scripts.benches.registry: what the registry costs with a million videos, and where placement puts viewers.
 
 Three workloads over 40 nodes, beside what others do: plain consistent hashing (each video has one node) and round robin
 (each viewer goes to the next node). "pushes" is what a comment costs: the nodes that serve its video, weighed by the
@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from dispatcher.config import Config
+from dispatcher.core.node import Hello
 from dispatcher.core.registry import Registry
 from dispatcher.core.seating import points
-from dispatcher.core.views import Hello
 
 NODES = 1300
 SIMULATED_NODES = 40
@@ -42,7 +42,7 @@ def registry_costs(videos: int) -> Iterator[str]:
     """Memory of an interest, time of all hellos, p50 and p99 of the calls that run for each comment and viewer"""
     config = Config.model_validate({})
     gc.set_threshold(config.gc_objects)  # as a replica does
-    registry = Registry(config.policy(), START_MS)
+    registry = Registry(config.registry_limits(), START_MS)
     names = [f"video-{number}" for number in range(videos)]
     gc.collect()
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -87,7 +87,7 @@ def one_giant(viewers: int) -> Iterator[str]:
 
 def ours() -> Placement:
     """With beats: after every 1,000 viewers each node tells its load."""
-    registry = Registry(Config.model_validate({}).policy(), START_MS)
+    registry = Registry(Config.model_validate({}).registry_limits(), START_MS)
     arrived: dict[str, Counter[str]] = {}
     for number in range(SIMULATED_NODES):
         registry.hello(number, hello(number, ()), START_MS)
@@ -150,11 +150,11 @@ def placements(share: float) -> Iterator[str]:
 
 def _print(lines: Iterator[str]) -> None:
     for line in lines:
-        print(line, flush=True)  # noqa: T201 # it is the answer
+        print(line, flush=True)  # it is the answer
 
 
 def main() -> int:
-    options = argparse.ArgumentParser(prog="python -m dispatcher.simulation", description=__doc__)
+    options = argparse.ArgumentParser(prog="python -m scripts.benches.registry", description=__doc__)
     options.add_argument("--only", choices=("registry", "placement"), help="both if not given")
     options.add_argument("--videos", type=int, default=1_000_000, help="videos in the registry")
     options.add_argument("--share", type=float, default=1.0, help="of the simulated viewers; less for a try-out")

@@ -1,6 +1,6 @@
-"""dispatcher/simulation.py: ours needs few pushes and fills no node over its seats."""
+"""scripts/benches/registry.py: ours needs few pushes and fills no node over its seats."""
 
-from dispatcher.simulation import (
+from scripts.benches.registry import (
     consistent_hashing,
     one_giant,
     ours,

@@ -1,25 +1,33 @@
-"""What is asked of a replica on behalf of viewers and operators: one question, one answer. Nothing in here waits."""
+"""Answers what viewers and operators ask a replica: place, drain, topology, explain. Nothing in here waits."""
 
 from dispatcher import checks
 from dispatcher.core.errors import NoRoom, NotConnected
-from dispatcher.core.views import NodeView, VideoView
-from dispatcher.operators import reports
+from dispatcher.core.interests import VideoView
+from dispatcher.core.node import NodeView
+from dispatcher.streams.link import LinkStatistics
+from dispatcher.streams.publisher import PublisherStatistics
 from dispatcher.streams.replica import Replica
+from dispatcher.streams.watchers import Kind
 from proto.dispatch_pb2 import (
     DispatcherMessage,
     Drain,
     DrainRequest,
+    DrainResponse,
     ExplainRequest,
     ExplainResponse,
     NodeState,
     PlaceRequest,
     PlaceResponse,
+    PublisherState,
     TopologyRequest,
     TopologyResponse,
+    VideoState,
 )
 
 
-class Answers:
+class Queries:
+    """A method for each unary call of proto/dispatch.proto. Responses have ages instead of times."""
+
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._registry = replica.registry
@@ -36,18 +44,19 @@ class Answers:
         counts.placements += 1
         if placed.spilled:
             counts.spills += 1
-            self._replica.happened("spill", placed.node.node_id, video_id=request.video_id)
-        return _place(placed.node)
+            self._replica.announce(Kind.SPILL, placed.node.node_id, video_id=request.video_id)
+        return _place_response(placed.node)
 
-    def drain(self, request: DrainRequest) -> None:
-        """Passes the word on; the node's next beat says what it has made of it. Raises InvalidRequest, LimitReached or
+    def drain(self, request: DrainRequest) -> DrainResponse:
+        """Queues the request for the node, whose next beat confirms it. Raises InvalidRequest, LimitReached or
         NotConnected."""
         checks.check_drain(request, self._config)
         session = self._registry.session(request.node_id)
         if session is None:
             raise NotConnected(request.node_id)
-        word = Drain(draining=request.draining, over_ms=request.over_ms)
-        self._replica.links[session].send_nowait(DispatcherMessage(drain=word))
+        drain = Drain(draining=request.draining, over_ms=request.over_ms)
+        self._replica.links[session].send_nowait(DispatcherMessage(drain=drain))
+        return DrainResponse()
 
     def topology(self, request: TopologyRequest, wall_ms: int) -> TopologyResponse:
         """What this replica knows. With `video_id`, only that video and the nodes that serve it."""
@@ -66,7 +75,7 @@ class Answers:
             now_ms=wall_ms,
             uptime_ms=now_ms - self._replica.started_ms,
             nodes=self._states(nodes, now_ms),
-            videos=[reports.video_state(video) for video in videos],
+            videos=[_video_state(video) for video in videos],
             videos_total=interests.videos,
         )
 
@@ -79,10 +88,10 @@ class Answers:
         return ExplainResponse(
             replica_id=self._replica.replica_id,
             uptime_ms=now_ms - self._replica.started_ms,
-            video=None if video is None else reports.video_state(video),
+            video=None if video is None else _video_state(video),
             nodes=self._states(self._serving(video), now_ms),
-            publishers=[reports.publisher_state(each.statistics(), now_ms) for each in self._replica.publishers],
-            next=None if following is None else _place(following),
+            publishers=[publisher_state(each.statistics(), now_ms) for each in self._replica.publishers],
+            next=None if following is None else _place_response(following),
         )
 
     def _serving(self, video: VideoView | None) -> tuple[NodeView, ...]:
@@ -91,8 +100,47 @@ class Answers:
 
     def _states(self, nodes: tuple[NodeView, ...], now_ms: int) -> list[NodeState]:
         links = self._replica.links
-        return [reports.node_state(node, links[node.session].statistics(), now_ms) for node in nodes]
+        return [node_state(node, links[node.session].statistics(), now_ms) for node in nodes]
 
 
-def _place(node: NodeView) -> PlaceResponse:
+def node_state(node: NodeView, link: LinkStatistics, now_ms: int) -> NodeState:
+    return NodeState(
+        node_id=node.node_id,
+        incarnation=node.incarnation,
+        public_url=node.public_url,
+        state=node.state.value,
+        capacity_viewers=node.capacity_viewers,
+        viewers=node.viewers,
+        promised_viewers=node.promised_viewers,
+        videos=node.videos,
+        connected_ms=now_ms - node.connected_ms,
+        heard_ms_ago=now_ms - node.heard_ms,
+        outbox_comments=link.outbox_comments,
+        unacked_comments=link.unacked_comments,
+        delivered_comments=link.delivered_comments,
+        acked_ms_ago=_age_ms(link.acked_ms, now_ms),
+        waiting_ms=_age_ms(link.waiting_since_ms, now_ms),
+    )
+
+
+def publisher_state(publisher: PublisherStatistics, now_ms: int) -> PublisherState:
+    return PublisherState(
+        peer=publisher.peer,
+        connected_ms=now_ms - publisher.connected_ms,
+        batches=publisher.batches,
+        unanswered_batches=publisher.unanswered,
+        batch_ms_ago=_age_ms(publisher.batch_ms, now_ms),
+        answer_ms_ago=_age_ms(publisher.answer_ms, now_ms),
+    )
+
+
+def _video_state(video: VideoView) -> VideoState:
+    return VideoState(video_id=video.video_id, viewers=video.viewers, node_ids=video.node_ids)
+
+
+def _place_response(node: NodeView) -> PlaceResponse:
     return PlaceResponse(node_id=node.node_id, public_url=node.public_url)
+
+
+def _age_ms(then_ms: int | None, now_ms: int) -> int | None:
+    return None if then_ms is None else now_ms - then_ms

@@ -1,13 +1,13 @@
-"""dispatcher/cli/operate.py: a node hears the word once; the rest is tested in test_topology.py."""
+"""dispatcher/cli/drain.py: a node gets the request once; the rest is tested in test_topology.py."""
 
 import asyncio
 
-from dispatcher.cli.operate import drain
+from dispatcher.cli.drain import drain
 from proto.dispatch_pb2 import DrainRequest
 from tests.dispatcher.peers import NodePeer, RunningReplica
 
 
-async def test_a_node_of_two_replicas_hears_the_word_once() -> None:
+async def test_a_node_of_two_replicas_gets_the_request_once() -> None:
     async with (
         RunningReplica() as one,
         RunningReplica() as two,

@@ -13,9 +13,10 @@ import uvicorn
 from comment_service.config import Config
 from comment_service.core.outbox import Outbox
 from comment_service.core.rights import Rights
-from comment_service.erase.eraser import Eraser, ErasingApi
+from comment_service.erase.eraser import Eraser
 from comment_service.erase.forgetting import forget_for_ever
 from comment_service.http.app import Api, make_app
+from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import ErrorAnswers
 from comment_service.http.http_protocol import http_protocol
 from comment_service.http.kept_pages import KeptPages

@@ -30,6 +30,7 @@ from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher
 from comment_service.publish.replicas import Replicas
 from comment_service.publish.watermark import Watermark
+from comment_service.videos.catalogue import Catalogue
 from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import FirstAnswers
 from comment_service.write.intake import Intake
@@ -180,7 +181,7 @@ class Service:
             ),
             publisher=self.publisher,
             replicas=self.replicas,
-            videos=VideosApi(self._opened, self.store, gate, rights, config.video_limits()),
+            videos=VideosApi(Catalogue(self._opened, gate), self.store, rights, config.video_limits()),
             erasing=ErasingApi(eraser, rights),
             limits=config.http_limits(),
         )

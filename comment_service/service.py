@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import socket
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 import uvicorn
 
+from comment_service.clocks import monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.outbox import Outbox
 from comment_service.core.rights import Rights
@@ -114,9 +114,9 @@ class Service:
         )
 
     async def _append(self, comments: Sequence[Comment]) -> None:
-        begin_s = time.monotonic()
+        begin_s = monotonic_s()
         await self.store.append(comments)
-        self._tally.durable(len(comments), (time.monotonic() - begin_s) * 1000)
+        self._tally.durable(len(comments), (monotonic_s() - begin_s) * 1000)
 
     def _is_whole(self) -> bool:
         return not self.spooled.is_away
@@ -137,7 +137,7 @@ class Service:
     def _outbox(self, ids: IdSource) -> Outbox:
         """An outbox that owes what the last process left. The ids go on above that process's, also when the clock
         has stepped back."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         last = self._watermark.read()
         first_id = ids.next(now_ms if last is None else max(now_ms, time_of(last.low_id) + 1))
         outbox = Outbox(

@@ -6,11 +6,11 @@ answered: the order is sent again, and everything in it can be done twice.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from comment_service.clocks import wall_ms
 from history.core.ids import IdSource, first_id_at
 from history.core.model import Erasure
 from history.store import History, StoreUnavailable
@@ -64,7 +64,7 @@ class Eraser:
         await self._history().erase(video_id, ids)
         await self._copies.forget(video_id, ids)
         for erased_id in ids:
-            erasure = Erasure(self._ids.next(_now_ms()), video_id, erased_id)
+            erasure = Erasure(self._ids.next(wall_ms()), video_id, erased_id)
             self._publisher.begin(erasure.id)
             self._publisher.put(erasure)
 
@@ -74,7 +74,7 @@ class Eraser:
         Looks twice: what another node had accepted and not yet stored when the first look began is stored by the
         second, or waits in a spool, and is then barred from the store.
         """
-        up_to_id = first_id_at(_now_ms() + 1) - 1
+        up_to_id = first_id_at(wall_ms() + 1) - 1
         await self._wait_spool_empty()
         await self._history().bar_author(author_id, video_id, up_to_id)
         found = await self._erase_found(author_id, video_id, up_to_id)
@@ -97,7 +97,3 @@ class Eraser:
             # Thousands of erasures must not push the live comments out of the publisher's backlog.
             await asyncio.sleep(self._settings.pause_ms / 1000)
         return found
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

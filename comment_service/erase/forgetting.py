@@ -2,12 +2,12 @@
 another process's spool: each process asks the store now and then."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
+from comment_service.clocks import wall_ms
 from history.store import History, StoreUnavailable, Stretch
 
 Item = TypeVar("Item")
@@ -46,12 +46,12 @@ class News(Generic[Item]):
         """told: since when, until when; raises StoreUnavailable."""
         self._told = told
         self._overlap_ms = overlap_ms
-        self._asked_ms = _now_ms()
+        self._asked_ms = wall_ms()
         self._known: set[Item] = set()
 
     async def ask(self) -> set[Item]:
         """What was told since it could last be asked; nothing while the store is away."""
-        now_ms = _now_ms()
+        now_ms = wall_ms()
         try:
             told = set(await self._told(self._asked_ms - self._overlap_ms, now_ms))
         except StoreUnavailable:
@@ -69,7 +69,3 @@ def one_for_each_video(found: Iterable[Stretch]) -> list[Stretch]:
         known = around.setdefault(each.video_id, each)
         around[each.video_id] = Stretch(each.video_id, min(known.low_id, each.low_id), max(known.high_id, each.high_id))
     return list(around.values())
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,12 +1,12 @@
 """The HTTP face of live videos: create, start, end, show, and replay the talk beside a recording."""
 
-import time
 import uuid
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from comment_service.clocks import wall_ms
 from comment_service.core.admission import valid_video_id
 from comment_service.core.errors import VideoNotStarted
 from comment_service.core.identity import AuthorLimits
@@ -44,7 +44,7 @@ class VideosApi:
         require_json(request)
         limits = self.limits
         body = await read_body(request, bytes_max=limits.body_bytes_max, timeout_ms=limits.body_timeout_ms)
-        video = parse_video(body, uuid.uuid4().hex, _now_ms(), limits.title_characters_max, limits.author)
+        video = parse_video(body, uuid.uuid4().hex, wall_ms(), limits.title_characters_max, limits.author)
         return _answer(await self.catalogue.create(video))
 
     async def start(self, request: Request) -> Response:
@@ -79,12 +79,8 @@ class VideosApi:
     async def _order(self, request: Request, order: Order) -> Response:
         self.rights.require_to_lead_videos(request.headers.get("authorization"))
         video_id = valid_video_id(request.path_params["video_id"])
-        return _answer(await self.catalogue.order(video_id, order, _now_ms()))
+        return _answer(await self.catalogue.order(video_id, order, wall_ms()))
 
 
 def _answer(video: Video) -> Response:
     return Response(video_json(video), media_type="application/json", headers={"cache-control": "no-cache"})
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -21,13 +21,13 @@ import os
 import random
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from comment_service.clocks import wall_ms
 from history.core.ids import NODES
 from history.store import History, Records, StoreUnavailable
 
@@ -82,7 +82,7 @@ async def free_node(records: Records, state_dir: Path, lease_ms: int) -> int:
     """A number that is now ours: the last one if it can be had. Raises NoNodeFree, StoreUnavailable, OSError."""
     holder, words = holder_of(state_dir), words_of_this_process()
     for node in _candidates(last_node(state_dir)):
-        if await records.claim_node(node, holder, words, _now_ms(), lease_ms) is None:
+        if await records.claim_node(node, holder, words, wall_ms(), lease_ms) is None:
             remember_node(state_dir, node)
             return node
     raise NoNodeFree
@@ -137,14 +137,14 @@ class NodeClaim:
         self._settings = settings
         self._decided = asyncio.Event()
         self._is_ours = True
-        if is_leased(state_dir, node, _now_ms()):
+        if is_leased(state_dir, node, wall_ms()):
             self._decided.set()
 
     async def keep(self) -> None:
         """For ever. Raises NodeTaken."""
         words = words_of_this_process()
         while True:
-            pause_ms, now_ms = self._settings.renew_ms, _now_ms()
+            pause_ms, now_ms = self._settings.renew_ms, wall_ms()
             try:
                 theirs = await self._history().claim_node(
                     self._node, self._holder, words, now_ms, self._settings.lease_ms
@@ -181,7 +181,3 @@ class NodeClaim:
         """Before the number can be anybody else's"""
         with contextlib.suppress(OSError):
             self._lease_file.unlink(missing_ok=True)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,10 +1,10 @@
 """From `--node auto` to a number, before the service is built: ids hang on it, so it never changes."""
 
 import random
-import time
 
 import structlog
 
+from comment_service.clocks import wall_ms
 from comment_service.config import Config
 from comment_service.node.claim import free_node, is_leased, last_node, remember_node
 from history.core.ids import NODES
@@ -24,7 +24,7 @@ async def with_node(config: Config) -> Config:
     if config.node != "auto":
         return config
     last = last_node(config.state_dir)
-    if last is not None and is_leased(config.state_dir, last, time.time_ns() // 1_000_000):
+    if last is not None and is_leased(config.state_dir, last, wall_ms()):
         return config.model_copy(update={"node": last})
     try:
         history = await open_store(config.store, config.store_settings())

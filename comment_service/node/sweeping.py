@@ -1,11 +1,11 @@
 """Takes away what has expired, now and then, in a store that doesn't do so by itself."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import structlog
 
+from comment_service.clocks import wall_ms
 from history.store import Records, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
@@ -16,7 +16,7 @@ async def sweep_for_ever(records: Callable[[], Records], every_s: float) -> None
     while True:
         await asyncio.sleep(every_s)
         try:
-            dropped = await records().sweep(time.time_ns() // 1_000_000)
+            dropped = await records().sweep(wall_ms())
         except StoreUnavailable:
             continue
         if dropped:

@@ -12,7 +12,6 @@ replicas, only between rounds in which all of them failed.
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import grpc
 import structlog
 
+from comment_service.clocks import monotonic_ms
 from comment_service.core.outbox import Batch, Outbox, Publishable
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
@@ -207,7 +207,7 @@ class Publisher:
 
     async def _send(self, call: PublishCall) -> None:
         while True:
-            batch = self._outbox.next_batch(_now_ms())
+            batch = self._outbox.next_batch(monotonic_ms())
             if batch is None:
                 self._work.clear()
                 await self._work.wait()
@@ -237,7 +237,7 @@ class Publisher:
     async def _watch_overdue(self) -> None:
         timeout_ms = self._settings.ack_timeout_ms
         while True:
-            now_ms = _now_ms()
+            now_ms = monotonic_ms()
             oldest_ms = self._outbox.oldest_sent_ms()
             if oldest_ms is not None and now_ms - oldest_ms >= timeout_ms:
                 raise AnswerOverdue(f"a batch has no answer after {timeout_ms} ms")
@@ -265,11 +265,6 @@ def _reason(group: BaseExceptionGroup[Exception]) -> Exception:
     """Of several errors the one that says most: a gRPC status"""
     reasons = [error for error in group.exceptions if isinstance(error, Exception)]
     return next((error for error in reasons if isinstance(error, grpc.aio.AioRpcError)), reasons[0])
-
-
-def _now_ms() -> int:
-    """A clock for waits: it never steps back."""
-    return int(time.monotonic() * 1000)
 
 
 def _request(batch: Batch) -> PublishRequest:

@@ -8,11 +8,11 @@ When the store is away or slow, comments come in: people go on talking. `now` is
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from comment_service.clocks import monotonic_ms
 from comment_service.core.errors import VideoEnded, VideoUnknown
 from history.core.video import State, Video
 from history.store import StoreUnavailable
@@ -62,7 +62,7 @@ class VideoGate:
         if self._is_open:
             return True
         look = self._looks.get(video_id)
-        if look is None or (age_ms := _now_ms() - look.at_ms) >= self._settings.stale_ms:
+        if look is None or (age_ms := monotonic_ms() - look.at_ms) >= self._settings.stale_ms:
             return False
         if age_ms >= self._settings.fresh_ms:
             self._begin_look(video_id)
@@ -87,7 +87,7 @@ class VideoGate:
         except (StoreUnavailable, TimeoutError):
             # As it was seen last; of a video that was never seen nothing speaks against its comments.
             last = self._looks.get(video_id)
-            look = _Look(None if last is None else last.refusal, _now_ms())
+            look = _Look(None if last is None else last.refusal, monotonic_ms())
         finally:
             del self._looking[video_id]
         self._keep(video_id, look)
@@ -99,14 +99,10 @@ class VideoGate:
             refusal = VideoUnknown
         elif video is not None and video.state is State.ENDED and self._settings.ended == "refuse":
             refusal = VideoEnded
-        return _Look(refusal, _now_ms())
+        return _Look(refusal, monotonic_ms())
 
     def _keep(self, video_id: str, look: _Look) -> None:
         self._looks.pop(video_id, None)
         self._looks[video_id] = look
         if len(self._looks) > self._settings.videos_max:
             del self._looks[next(iter(self._looks))]
-
-
-def _now_ms() -> int:
-    return int(time.monotonic() * 1000)

@@ -1,10 +1,10 @@
 """The write path: an accepted draft gets its id, becomes durable, is acknowledged, and is handed to the publisher."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.admission import Draft
 from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import FirstAnswers, Key
@@ -53,7 +53,7 @@ class Intake:
             return await self._write(draft, None)
         key = Key(draft.author.id, draft.video_id, idempotency_key)
         write = partial(self._write, draft, key)
-        return await self._first_answers.once(key, draft, write, int(time.monotonic() * 1000))
+        return await self._first_answers.once(key, draft, write, monotonic_ms())
 
     def begin(self, draft: Draft, answered: Callable[[Comment | Exception], None]) -> bool:
         """`accept` of a draft without a key, for whoever doesn't wait: `answered` gets what `accept` returns or raises.
@@ -83,7 +83,7 @@ class Intake:
             answered(outcome)
 
     def _comment(self, draft: Draft) -> Comment:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         return Comment(self._ids.next(now_ms), draft.video_id, draft.author, draft.message, now_ms)
 
     async def _write(self, draft: Draft, key: Key | None) -> Comment:

@@ -20,13 +20,13 @@ While the store is away nobody can be asked, and people go on talking: the key t
 
 import asyncio
 import hashlib
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
+from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.errors import IdempotencyKeyReused
 from comment_service.write.idempotency import Key
 from history.core.model import Comment
@@ -110,13 +110,13 @@ class KeyClaims:
         if self._is_away():  # since these began to wait
             raise StoreUnavailable("the store is away")
         claims = [each.claim for each in claiming]
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = wall_ms()
         try:
             async with asyncio.timeout(self._settings.timeout_ms / 1000):
                 firsts = await self._history().claim_keys(claims, now_ms, self._settings.keep_ms)
         except (StoreUnavailable, TimeoutError) as error:
             # The next authors need not wait for it as well; nor need these, when their comments are written.
-            self._rests_until_ms = _now_ms() + self._settings.rest_ms
+            self._rests_until_ms = monotonic_ms() + self._settings.rest_ms
             away = StoreUnavailable(str(error) or f"no claim within {self._settings.timeout_ms} ms")
             self._store.gone(away)
             raise away from error
@@ -124,7 +124,7 @@ class KeyClaims:
             each.first = first
 
     def _is_away(self) -> bool:
-        return self._store.is_away or _now_ms() < self._rests_until_ms
+        return self._store.is_away or monotonic_ms() < self._rests_until_ms
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""
@@ -135,7 +135,3 @@ class KeyClaims:
 def _digest(comment: Comment) -> bytes:
     """Of all that the author chose. The name can't contain the separator."""
     return hashlib.blake2b(f"{comment.author.name}\n{comment.message}".encode(), digest_size=16).digest()
-
-
-def _now_ms() -> int:
-    return int(time.monotonic() * 1000)

@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(video_gate, "_now_ms", lambda: clock.now_ms)
+    monkeypatch.setattr(video_gate, "monotonic_ms", lambda: clock.now_ms)
     return clock
 
 

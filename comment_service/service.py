@@ -13,8 +13,8 @@ from comment_service.clocks import monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.outbox import Outbox
 from comment_service.core.rights import Rights
+from comment_service.erase.copies import forget_for_ever
 from comment_service.erase.eraser import Eraser
-from comment_service.erase.forgetting import forget_for_ever
 from comment_service.http.app import Api, make_app
 from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import ErrorAnswers
@@ -24,7 +24,7 @@ from comment_service.http.pages import Pages
 from comment_service.http.videos import VideosApi
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
 from comment_service.node.claim import NodeClaim
-from comment_service.node.late_store import LateStore
+from comment_service.node.lazy_store import LateStore
 from comment_service.node.sweeping import sweep_for_ever
 from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from comment_service.erase.forgetting import forget_for_ever, one_for_each_video
+from comment_service.erase.copies import forget_for_ever, one_for_each_video
 from history.core.ids import first_id_at
 from history.opening import open_store
 from history.store import History, StoreUnavailable, Stretch

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from comment_service.node.late_store import LateStore
+from comment_service.node.lazy_store import LateStore
 from history.opening import InvalidStoreUrl, open_store
 from history.store import Store, StoreUnavailable
 from tests.comment_service.parts import comment

@@ -9,15 +9,17 @@ from pydantic_settings import SettingsConfigDict
 
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
+from comment_service.core.outbox import OutboxLimits
 from comment_service.erase.eraser import EraseSettings
 from comment_service.http.app import HttpLimits
 from comment_service.http.http_protocol import ConnectionLimits
 from comment_service.http.pages import PageSettings
+from comment_service.http.server import ServerSettings
 from comment_service.http.videos import VideoLimits
 from comment_service.node.claim import LeaseSettings
 from comment_service.publish.publisher import PublishSettings
 from comment_service.publish.replicas import Keepalive
-from comment_service.videos.gate import GateSettings, Policy
+from comment_service.videos.gate import GateSettings, Verdict
 from comment_service.write.key_claims import ClaimSettings
 from history.cache.store import CacheSettings
 from history.config import StoreSettings
@@ -66,10 +68,10 @@ class Config(DispatcherSettings):
     )
 
     # Videos
-    ended_videos: Policy = Field(
+    ended_videos: Verdict = Field(
         "refuse", description="comments on a video that has ended: refuse (409) or accept, as talk below a recording"
     )
-    unknown_videos: Policy = Field(
+    unknown_videos: Verdict = Field(
         "accept", description="comments on a video that nobody has created: accept, for a try-out, or refuse (404)"
     )
     video_fresh_ms: int = Field(
@@ -314,8 +316,10 @@ class Config(DispatcherSettings):
         return self
 
     def admission(self) -> Admission:
-        author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
-        return Admission(self.message_characters_max, self.message_bytes_max, author_limits)
+        return Admission(self.message_characters_max, self.message_bytes_max, self.author_limits())
+
+    def author_limits(self) -> AuthorLimits:
+        return AuthorLimits(self.author_characters_max, self.author_bytes_max)
 
     def http_limits(self) -> HttpLimits:
         return HttpLimits(self.body_bytes_max, self.body_timeout_ms)
@@ -325,12 +329,11 @@ class Config(DispatcherSettings):
         return PageSettings(self.pagesize_default, self.pagesize_max, late_ms, self.cache_closed_ms)
 
     def video_limits(self) -> VideoLimits:
-        author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
         return VideoLimits(
             body_bytes_max=self.body_bytes_max,
             body_timeout_ms=self.body_timeout_ms,
             title_characters_max=self.title_characters_max,
-            author=author_limits,
+            author=self.author_limits(),
             pagesize_default=self.pagesize_default,
             pagesize_max=self.pagesize_max,
         )
@@ -357,8 +360,16 @@ class Config(DispatcherSettings):
     def store_settings(self) -> StoreSettings:
         return StoreSettings(comments_keep_s=self.comments_keep_s)
 
-    def connection_limits(self) -> ConnectionLimits:
-        return ConnectionLimits(self.head_timeout_s * 1000, self.head_bytes_max, self.connections_max)
+    def server_settings(self) -> ServerSettings:
+        return ServerSettings(
+            connections=ConnectionLimits(self.head_timeout_s * 1000, self.head_bytes_max, self.connections_max),
+            cors_origins=tuple(self.cors_origins.split(",")),
+            retry_after_min_s=self.retry_after_min_s,
+            retry_after_max_s=self.retry_after_max_s,
+            listen_backlog=self.listen_backlog,
+            keep_alive_s=self.keep_alive_s,
+            stop_requests_s=self.stop_requests_s,
+        )
 
     def keepalive(self) -> Keepalive:
         return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)
@@ -382,9 +393,12 @@ class Config(DispatcherSettings):
             closed_ms=self.cache_closed_ms,
         )
 
-    def spool_folder(self) -> Path:
-        """Of this process: two that share a folder have different node numbers."""
-        return (self.spool_dir or self.state_dir / "spool") / f"node{self.node}"
+    def spool_folder(self, node: int) -> Path:
+        """Each node number has its own: two processes that share --spool-dir have different ones."""
+        return (self.spool_dir or self.state_dir / "spool") / f"node{node}"
+
+    def outbox_limits(self) -> OutboxLimits:
+        return OutboxLimits(self.publish_batch_max, self.publish_in_flight_max, self.publish_backlog_max)
 
     def publish_settings(self) -> PublishSettings:
         return PublishSettings(

@@ -13,11 +13,12 @@ from comment_service.config import Config
 from comment_service.core.rights import Rights
 from comment_service.erase.copies import CopiesUpkeep, NodeCopies
 from comment_service.erase.eraser import Eraser
-from comment_service.http.app import Api
+from comment_service.http.app import Api, make_app
 from comment_service.http.erasing import ErasingApi
+from comment_service.http.error_responses import ErrorAnswers
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import Pages
-from comment_service.http.server import address_of, listen, make_server
+from comment_service.http.server import address_of, build_server, listen
 from comment_service.http.videos import VideosApi
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
 from comment_service.node.claim import NodeClaim, NodeTaken, choose_node
@@ -41,6 +42,7 @@ from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
+from proto.http.responses import HttpServer
 from proto.tasks import Supervisor, first_ended, shared
 
 log = structlog.stdlib.get_logger()
@@ -101,7 +103,7 @@ class Service:
         self._upkeep = CopiesUpkeep(
             self._opened, self._copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
         )
-        self.server = make_server(self._api(ids), config.server_settings(), self._tally.refused)
+        self.server = self._server(self._api(ids))
 
     def _api(self, ids: IdSource) -> Api:
         """What HTTP requests reach"""
@@ -127,6 +129,23 @@ class Service:
             videos=VideosApi(Catalogue(self._opened, gate), self.store, rights, config.video_limits()),
             erasing=ErasingApi(eraser, rights),
             limits=config.http_limits(),
+        )
+
+    def _server(self, api: Api) -> HttpServer:
+        config = self.config
+        errors = ErrorAnswers(
+            retry_after_min_s=config.retry_after_min_s,
+            retry_after_max_s=config.retry_after_max_s,
+            refused=self._tally.refused,
+        )
+        app, take = make_app(api, errors, config.cors_origins.split(","))
+        return build_server(
+            app,
+            config.connection_limits(),
+            backlog=config.listen_backlog,
+            keep_alive_s=config.keep_alive_s,
+            stop_s=config.stop_requests_s,
+            take=take,
         )
 
     def statistics(self) -> ServiceStatistics:

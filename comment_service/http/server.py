@@ -1,29 +1,13 @@
 """Makes the HTTP server: its listening socket, and uvicorn with the limits of this service."""
 
 import socket
-from collections import Counter
-from dataclasses import dataclass
 
 import uvicorn
+from starlette.types import ASGIApp
 
-from comment_service.http.app import Api, make_app
-from comment_service.http.error_responses import ErrorAnswers
-from comment_service.http.http_protocol import ConnectionLimits, http_protocol
+from comment_service.http.http_protocol import ConnectionLimits, Take, http_protocol
 from proto.http.responses import HttpServer
 from proto.settings import split_address
-
-
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
-    """What config.py says; its descriptions give the reasons."""
-
-    connections: ConnectionLimits
-    cors_origins: tuple[str, ...]
-    retry_after_min_s: int
-    retry_after_max_s: int
-    listen_backlog: int
-    keep_alive_s: int
-    stop_requests_s: int
 
 
 def listen(address: str, backlog: int) -> socket.socket:
@@ -45,24 +29,23 @@ def address_of(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def make_server(api: Api, settings: ServerSettings, refused: Counter[str]) -> HttpServer:
-    """refused: counts the refusals by their code."""
-    errors = ErrorAnswers(
-        retry_after_min_s=settings.retry_after_min_s, retry_after_max_s=settings.retry_after_max_s, refused=refused
-    )
-    app, take = make_app(api, errors, list(settings.cors_origins))
+def build_server(
+    app: ASGIApp, limits: ConnectionLimits, *, backlog: int, keep_alive_s: int, stop_s: int, take: Take
+) -> HttpServer:
+    """backlog: connections that wait to be accepted. stop_s: for requests under way to end. take: the short way past
+    the app."""
     return HttpServer(
         uvicorn.Config(
             app,
-            http=http_protocol(settings.connections, take),
+            http=http_protocol(limits, take),
             ws="none",
             lifespan="off",
             access_log=False,
             server_header=False,
             proxy_headers=False,  # nothing here depends on who the sender says that it is
             log_config=None,
-            backlog=settings.listen_backlog,
-            timeout_keep_alive=settings.keep_alive_s,
-            timeout_graceful_shutdown=settings.stop_requests_s,
+            backlog=backlog,
+            timeout_keep_alive=keep_alive_s,
+            timeout_graceful_shutdown=stop_s,
         )
     )

@@ -1,4 +1,4 @@
-"""The service's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs little."""
+"""Exports the service's statistics to Prometheus. They are read at each scrape, so counting costs little."""
 
 import itertools
 from bisect import bisect_left
@@ -23,7 +23,7 @@ Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
 
 class Tally:
-    """What happened to requests, counted where it happens. Codes are those of errors.py: strangers can't add any."""
+    """Counts what happens to requests. Codes are those of core/errors.py, so strangers can't add any."""
 
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
@@ -31,7 +31,7 @@ class Tally:
         self.durable_ms_sum = 0.0
 
     def durable(self, comments: int, ms: float) -> None:
-        """So many comments became durable by a write that took so long."""
+        """`comments` became durable by one write that took `ms`."""
         self.durable_ms[bisect_left(DURABLE_MS_BOUNDS, ms)] += comments
         self.durable_ms_sum += comments * ms
 

@@ -59,7 +59,9 @@ class Outbox:
 
     def __init__(self, first_id: int, limits: OutboxLimits) -> None:
         """first_id: every id that will begin is larger."""
-        self._limits = limits
+        self._batch_comments_max = limits.batch_comments_max
+        self._batches_in_flight_max = limits.batches_in_flight_max
+        self._comments_max = limits.comments_max
         self._newest_id = first_id
         self._open: dict[int, None] = {}  # begun, and not yet answered, abandoned or owed; in the order of ids
         self._backlog: deque[Publishable] = deque()
@@ -81,7 +83,7 @@ class Outbox:
     @property
     def has_full_batch(self) -> bool:
         """The backlog fills a batch."""
-        return len(self._backlog) >= self._limits.batch_comments_max
+        return len(self._backlog) >= self._batch_comments_max
 
     @property
     def batches_in_flight(self) -> int:
@@ -128,7 +130,7 @@ class Outbox:
     def put(self, comment: Publishable) -> None:
         """The comment is durable and must reach the viewers. Its id has begun."""
         self._backlog.append(comment)
-        while len(self._backlog) + self._comments_in_flight > self._limits.comments_max and self._backlog:
+        while len(self._backlog) + self._comments_in_flight > self._comments_max and self._backlog:
             self.dropped += 1
             self._owe_comment(self._backlog.popleft())
 
@@ -148,7 +150,7 @@ class Outbox:
     def next_batch(self, monotonic_ms: int) -> Batch | None:
         """What to send now: a catch-up first, one at a time; then what waits, up to a batch. None: nothing, or enough
         is in flight."""
-        if len(self._in_flight) >= self._limits.batches_in_flight_max:
+        if len(self._in_flight) >= self._batches_in_flight_max:
             return None
         if self._owed_from_id is not None and self._catch_up_in_flight is None:
             from_id, self._owed_from_id = self._owed_from_id, None
@@ -156,7 +158,7 @@ class Outbox:
             return batch
         if not self._backlog:
             return None
-        size = min(len(self._backlog), self._limits.batch_comments_max)
+        size = min(len(self._backlog), self._batch_comments_max)
         return self._sent(tuple(self._backlog.popleft() for _ in range(size)), None, monotonic_ms)
 
     def answered(self, seq: int) -> None:

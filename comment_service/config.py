@@ -12,7 +12,6 @@ from comment_service.core.identity import AuthorLimits
 from comment_service.core.outbox import OutboxLimits
 from comment_service.erase.eraser import EraseSettings
 from comment_service.http.app import HttpLimits
-from comment_service.http.http_protocol import ConnectionLimits
 from comment_service.http.pages import PageSettings
 from comment_service.http.videos import VideoLimits
 from comment_service.node.claim import LeaseSettings
@@ -24,6 +23,7 @@ from history.cache.store import CacheSettings
 from history.config import StoreSettings
 from history.core.ids import NODES
 from history.spool.store import SpoolSettings
+from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address
 
@@ -36,7 +36,7 @@ def _node(value: object) -> int | str:
     raise ValueError(f"0 to {NODES - 1}, or auto")
 
 
-class Config(DispatcherSettings):
+class Config(HttpSettings, DispatcherSettings):
     """One comment_service: accepts comments, serves pages of them, and sends viewers to their RMS node."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")
@@ -102,15 +102,6 @@ class Config(DispatcherSettings):
     body_timeout_ms: int = Field(
         10_000, ge=100, description="ms until a body must be complete: 2 KB in 10 s is slower than any phone"
     )
-    head_timeout_s: int = Field(10, ge=1, description="s until a request's head must be complete, then it is closed")
-    head_bytes_max: int = Field(
-        65_536, ge=4096, description="bytes in an unfinished head: 8 times what nginx and Apache take"
-    )
-    keep_alive_s: int = Field(15, ge=1, description="s an idle connection is kept: a person writes again in that time")
-    connections_max: int = Field(
-        10_000, ge=1, description="connections; beyond, each gets one 503: half of the files a process may open here"
-    )
-    listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
     pagesize_default: int = Field(10, ge=1, description="comments in a page if the request doesn't say")
     pagesize_max: int = Field(100, ge=1, description="comments in a page at most: about 50 KB")
     retry_after_min_s: int = Field(1, ge=0, description="s, least Retry-After of a 503: a dispatcher is back in 2")
@@ -350,9 +341,6 @@ class Config(DispatcherSettings):
 
     def store_settings(self) -> StoreSettings:
         return StoreSettings(comments_keep_s=self.comments_keep_s)
-
-    def connection_limits(self) -> ConnectionLimits:
-        return ConnectionLimits(self.head_timeout_s * 1000, self.head_bytes_max, self.connections_max)
 
     def keepalive(self) -> Keepalive:
         return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)

@@ -18,7 +18,6 @@ from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import ErrorAnswers
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import Pages
-from comment_service.http.server import address_of, build_server, listen
 from comment_service.http.videos import VideosApi
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
 from comment_service.node.claim import NodeClaim, NodeTaken, choose_node
@@ -42,7 +41,7 @@ from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
-from proto.http.responses import HttpServer
+from proto.http.server import HttpServer, address_of, build_server, listen
 from proto.tasks import Supervisor, first_ended, shared
 
 log = structlog.stdlib.get_logger()
@@ -139,14 +138,7 @@ class Service:
             refused=self._tally.refused,
         )
         app, take = make_app(api, errors, config.cors_origins.split(","))
-        return build_server(
-            app,
-            config.connection_limits(),
-            backlog=config.listen_backlog,
-            keep_alive_s=config.keep_alive_s,
-            stop_s=config.stop_requests_s,
-            take=take,
-        )
+        return build_server(app, config.connection_limits(), stop_s=config.stop_requests_s, take=take)
 
     def statistics(self) -> ServiceStatistics:
         return ServiceStatistics(

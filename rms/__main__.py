@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from proto.http.server import build_server, listen
+from proto.http.server import address_of, build_server, listen
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
@@ -20,7 +20,7 @@ from rms.upstream.replicas import Upstream
 from rms.videos.drain import Drain
 from rms.videos.housekeeping import Housekeeper
 from rms.videos.past import Past
-from rms.videos.served import Feeds
+from rms.videos.served import ServedVideos
 
 log = structlog.stdlib.get_logger()
 
@@ -34,32 +34,34 @@ class Node:
     def __init__(self, settings: RmsSettings) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
-        self._listener = listen(settings.listen)
-        host, port = self._listener.getsockname()[:2]
-        self.address = f"{host}:{port}"
+        self._listener = listen(settings.listen, settings.listen_backlog)
+        self.address = address_of(self._listener)
         public_url = settings.public_url or f"http://{self.address}"
         node_id = settings.node_id or urlsplit(public_url).netloc
         self.identity = Identity(node_id, time.time_ns(), public_url, settings.capacity)
         self.past = Past(settings)
         self.sweeper = Sweeper(settings, loop)
-        self.feeds = Feeds(settings, self.past, self.sweeper)
-        self.drain = Drain(settings, self.feeds, self.sweeper)
-        self.upstream = Upstream(settings, self.identity, self.feeds, self.drain)
-        self.feeds.use(self.upstream)
-        self.housekeeper = Housekeeper(settings, self.feeds, self.sweeper)
-        self.viewers = Viewers(settings, self.feeds, self.sweeper, self.drain)
+        self.served = ServedVideos(settings, self.past, self.sweeper)
+        self.drain = Drain(settings, self.served, self.sweeper)
+        self.upstream = Upstream(settings, self.identity, self.served, self.drain)
+        self.served.use(self.upstream)
+        self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
+        self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
         self.doorway = Doorway(settings, self.viewers) if settings.door_socket else None
         self.server = build_server(
-            build_app(settings, self.viewers, self.statistics), settings.head_timeout_s, settings.stop_ms
+            build_app(settings, self.viewers, self.statistics),
+            settings.connection_limits(),
+            stop_s=settings.stop_ms / 1000,
+            offers_socket=True,
         )
 
     def statistics(self) -> NodeStatistics:
         return NodeStatistics(
             viewers=len(self.viewers),
             capacity=self.settings.capacity,
-            videos=len(self.feeds),
-            useless=self.feeds.useless,
-            late=self.feeds.late,
+            videos=len(self.served),
+            useless=self.served.useless,
+            late=self.served.late,
             history_reads=self.past.reads,
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),
@@ -81,7 +83,7 @@ class Node:
             self.drain.close()
             house.cancel()
             await asyncio.gather(house, return_exceptions=True)
-            await self.feeds.close()
+            await self.served.close()
             await self.past.close()
             self.sweeper.close()
             log.info("rms stopped", node=self.identity.node_id)

@@ -3,12 +3,13 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address
 from rms.feed.feed import FeedLimits
 
 
-class RmsSettings(DispatcherSettings):
+class RmsSettings(HttpSettings, DispatcherSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")
@@ -121,7 +122,16 @@ class RmsSettings(DispatcherSettings):
         4_000, gt=0, description="viewers a second sent elsewhere when the node ends: what the others can take in"
     )
     drain_ms_max: int = Field(10_000, ge=0, description="longest ms for that")
-    head_timeout_s: float = Field(10.0, gt=0, description="s to send a whole request head: ends slow-loris connections")
+    connections_max: int = Field(
+        19_000,
+        ge=1,
+        description="connections beside the viewers that are in; beyond, each gets one 503: all may come at once",
+    )
+    listen_backlog: int = Field(
+        65_535,
+        ge=1,
+        description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
+    )
 
     interest_ack_ms: int = Field(
         1_000, gt=0, description="ms a dispatcher has to acknowledge an interest; then its link is taken for broken"
@@ -148,7 +158,7 @@ class RmsSettings(DispatcherSettings):
         )
 
 
-class DoorSettings(DispatcherSettings):
+class DoorSettings(HttpSettings, DispatcherSettings):
     """A host's door: one port for viewers, whose sockets go to the RMS processes beside it."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
@@ -167,5 +177,14 @@ class DoorSettings(DispatcherSettings):
     retry_after_s: int = Field(
         5, gt=0, description="s in Retry-After when nobody takes a viewer; each gets 1 to 2 times this"
     )
-    head_timeout_s: float = Field(10.0, gt=0, description="s to send a whole request head: ends slow-loris connections")
+    connections_max: int = Field(
+        19_000,
+        ge=1,
+        description="connections beside the viewers that are in; beyond, each gets one 503: all may come at once",
+    )
+    listen_backlog: int = Field(
+        65_535,
+        ge=1,
+        description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
+    )
     stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end")

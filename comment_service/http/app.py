@@ -19,7 +19,6 @@ from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import Cors, ErrorAnswers, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
-from comment_service.http.http_protocol import Take
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
@@ -32,13 +31,14 @@ from comment_service.http.request_parts import (
     wants_event_stream,
 )
 from comment_service.http.videos import VideosApi
-from comment_service.http.whole_responses import WholeAnswers
+from comment_service.http.whole_responses import WholeResponses
 from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher
 from comment_service.publish.replicas import Replicas
 from comment_service.write.intake import Intake
 from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
+from proto.http.connection import Take
 from proto.http.responses import health_response
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -132,7 +132,7 @@ class Methods:
     def __init__(self, **handlers: Handler) -> None:
         self._apps = {method: request_response(handler) for method, handler in handlers.items()}
         if "GET" in self._apps:
-            self._apps["HEAD"] = self._apps["GET"]  # uvicorn leaves the body out
+            self._apps["HEAD"] = self._apps["GET"]  # the exchange leaves the body out
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._apps.get(scope["method"])
@@ -180,7 +180,7 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> tuple[
         },
     )
     app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
-    whole = WholeAnswers(Cors(app, **cors_rules))
+    whole = WholeResponses(Cors(app, **cors_rules))
     page = FastPage(whole, api.kept_pages)
     create = FastCreate(app, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)
-    return app, lambda cycle, run: page.take(cycle, run) or create.take(cycle, run)
+    return app, lambda exchange, run: page.take(exchange, run) or create.take(exchange, run)

@@ -5,22 +5,22 @@ right at first sight is read, admitted, written and answered by itself. Whatever
 whatever fails does too, with its error in the scope, so that every refusal has one form and one place. Both ways give
 the same answers: tests/comment_service/http/test_fast_create.py holds them side by side.
 
-Right at first sight: JSON as it is, arrived whole (http_protocol.py), and a video of which is known that it takes
+Right at first sight: JSON as it is, arrived whole (proto/http/exchange.py), and a video of which is known that it takes
 comments. One with an Idempotency-Key needs a task, for its key has to be claimed first.
 """
 
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from comment_service.core.admission import Admission, Draft
 from comment_service.core.errors import BodyTooLarge
-from comment_service.http.http_protocol import Run
 from comment_service.http.request_parts import is_idempotency_key
-from comment_service.http.whole_responses import Head, WholeAnswers
+from comment_service.http.whole_responses import Head, WholeResponses
 from comment_service.write.intake import Intake
 from history.core.model import Comment, comment_json
+from proto.http.connection import Run
+from proto.http.exchange import Exchange
 
 PATH = "/comment/create"
 HEAD = Head(200, [(b"content-type", b"application/json")])
@@ -34,18 +34,18 @@ CREATE_ERROR = "comment_service.create_error"
 
 class FastCreate:
     def __init__(
-        self, app: ASGIApp, answers: WholeAnswers, admission: Admission, intake: Intake, *, body_bytes_max: int
+        self, app: ASGIApp, responses: WholeResponses, admission: Admission, intake: Intake, *, body_bytes_max: int
     ) -> None:
         """app: tells refusals."""
         self._app = app
-        self._answers = answers
+        self._responses = responses
         self._admission = admission
         self._intake = intake
         self._body_bytes_max = body_bytes_max
 
-    def take(self, cycle: RequestResponseCycle, run: Run) -> bool:
-        """See http_protocol.Take."""
-        scope = cycle.scope
+    def take(self, exchange: Exchange, run: Run) -> bool:
+        """See proto/http/connection.py, `Take`."""
+        scope = exchange.scope
         if scope["path"] != PATH or scope["method"] != "POST":
             return False
         is_json, origin, key = False, None, None
@@ -64,12 +64,12 @@ class FastCreate:
         if not is_json:
             return False
         try:
-            if len(cycle.body) > self._body_bytes_max:
+            if len(exchange.body) > self._body_bytes_max:
                 raise BodyTooLarge(self._body_bytes_max)
-            draft = self._admission.admit(bytes(cycle.body))
+            draft = self._admission.admit(bytes(exchange.body))
             if key is None:
-                return self._intake.begin(draft, partial(self._answer, cycle, run, origin))
-            run(partial(self._create, cycle, draft, key, origin))
+                return self._intake.begin(draft, partial(self._answer, exchange, run, origin))
+            run(partial(self._create, exchange, draft, key, origin))
             return True
         except Exception as error:
             self._refuse(run, error)
@@ -77,7 +77,7 @@ class FastCreate:
 
     async def _create(
         self,
-        cycle: RequestResponseCycle,
+        exchange: Exchange,
         draft: Draft,
         key: str,
         origin: bytes | None,
@@ -91,13 +91,11 @@ class FastCreate:
         except Exception as error:
             await self._tell_error(error, scope, receive, send)
         else:
-            await self._answers.send(cycle, send, origin, HEAD, comment_json(comment))
+            await self._responses.send(exchange, send, origin, HEAD, comment_json(comment))
 
-    def _answer(
-        self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, outcome: Comment | Exception
-    ) -> None:
+    def _answer(self, exchange: Exchange, run: Run, origin: bytes | None, outcome: Comment | Exception) -> None:
         if isinstance(outcome, Comment):
-            self._answers.give(cycle, run, origin, HEAD, comment_json(outcome))
+            self._responses.give(exchange, run, origin, HEAD, comment_json(outcome))
         else:
             self._refuse(run, outcome)
 

@@ -5,25 +5,24 @@ such a page is answered without a task, routing, parsing, reading or encoding. W
 ways give the same answers: tests/comment_service/http/test_fast_page.py holds them side by side.
 """
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from comment_service.clocks import monotonic_s
-from comment_service.http.http_protocol import Run
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import names
-from comment_service.http.whole_responses import WholeAnswers
+from comment_service.http.whole_responses import WholeResponses
+from proto.http.connection import Run
+from proto.http.exchange import Exchange
 
 EVENT_STREAM = b"text/event-stream"
 
 
 class FastPage:
-    def __init__(self, answers: WholeAnswers, kept: KeptPages) -> None:
-        self._answers = answers
+    def __init__(self, responses: WholeResponses, kept: KeptPages) -> None:
+        self._responses = responses
         self._kept = kept
 
-    def take(self, cycle: RequestResponseCycle, run: Run) -> bool:
-        """See http_protocol.Take."""
-        scope = cycle.scope
+    def take(self, exchange: Exchange, run: Run) -> bool:
+        """See proto/http/connection.py, `Take`."""
+        scope = exchange.scope
         if scope["method"] != "GET":
             return False
         page = self._kept.find((scope["path"], scope["query_string"]), monotonic_s())
@@ -39,7 +38,7 @@ class FastPage:
             elif name == b"origin":
                 origin = value if origin is None else origin
         if known is not None and names(known.decode("latin-1"), page.etag):
-            self._answers.give(cycle, run, origin, page.unchanged, b"")
+            self._responses.give(exchange, run, origin, page.unchanged, b"")
         else:
-            self._answers.give(cycle, run, origin, page.head, page.body)
+            self._responses.give(exchange, run, origin, page.head, page.body)
         return True

@@ -2,7 +2,7 @@
 
 uvicorn takes an answer in two messages, looks at every character of each header, and asks CORS anew for each request.
 For answers whose heads hardly differ that is more work than finding the answer. What is written here is the same, byte
-for byte; where it can't be written at once (http_protocol.py says when), it goes the usual way.
+for byte; where it can't be written at once (proto/http/exchange.py says when), it goes the usual way.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from comment_service.http.error_responses import Cors
-from comment_service.http.http_protocol import Run, write_whole
+from proto.http.connection import Run
+from proto.http.exchange import Exchange
 
 ORIGINS_MAX = 256
 """Origins whose headers are remembered. Browsers send their page's origin, and these are few; strangers send any."""
@@ -34,7 +34,7 @@ class Head:
         self.lines = b"".join(b"%b: %b\r\n" % header for header in headers)
 
 
-class WholeAnswers:
+class WholeResponses:
     """Belongs to one event loop."""
 
     def __init__(self, cors: Cors) -> None:
@@ -42,22 +42,20 @@ class WholeAnswers:
         self._cors = cors
         self._origins: dict[bytes | None, Head] = {}
 
-    def give(self, cycle: RequestResponseCycle, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
+    def give(self, exchange: Exchange, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
         """Answers a request that has no task. origin: its header."""
-        if not self._write(cycle, origin, head, body):
+        if not self._write(exchange, origin, head, body):
             run(partial(self._tell, origin, head, body))
 
-    async def send(
-        self, cycle: RequestResponseCycle, send: Send, origin: bytes | None, head: Head, body: bytes
-    ) -> None:
+    async def send(self, exchange: Exchange, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
         """Answers a request in its task. origin: its header."""
-        if not self._write(cycle, origin, head, body):
+        if not self._write(exchange, origin, head, body):
             await self._send(send, origin, head, body)
 
-    def _write(self, cycle: RequestResponseCycle, origin: bytes | None, head: Head, body: bytes) -> bool:
+    def _write(self, exchange: Exchange, origin: bytes | None, head: Head, body: bytes) -> bool:
         if (added := self._origins.get(origin)) is None:
             return False
-        return write_whole(cycle, head.status_line, _length(head, body) + head.lines + added.lines, body)
+        return exchange.respond_whole(head.status_line, _length(head, body) + head.lines + added.lines, body)
 
     async def _tell(
         self, origin: bytes | None, head: Head, body: bytes, _scope: Scope, _receive: Receive, send: Send

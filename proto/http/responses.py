@@ -1,12 +1,9 @@
-"""What the HTTP faces have agreed on: the form of an error and of a health answer, and how a server runs and ends."""
+"""The form of an error and of a health answer, the same in every service."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import uvicorn
 from starlette.responses import JSONResponse
-
-from proto.signals import on_stop_signals as on_stop_signals  # the services with an HTTP face find it here
+from starlette.types import Receive, Scope, Send
 
 
 def error_response(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -23,12 +20,8 @@ def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
     )
 
 
-class HttpServer(uvicorn.Server):
-    """uvicorn, but signals belong to the service: `stop()` ends `serve()`, and nothing is raised again afterwards."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def stop(self) -> None:
-        self.should_exit = True
+async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app of a connection over the limit: one response, and the connection ends."""
+    headers = {"retry-after": "2", "connection": "close"}
+    answer = error_response(503, "too_many_connections", "this server has as many connections as it can hold", headers)
+    await answer(scope, receive, send)

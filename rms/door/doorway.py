@@ -16,7 +16,7 @@ import structlog
 
 from rms.config import RmsSettings
 from rms.http.admission import Viewers, refusal_headers
-from rms.videos.request import Refused, understand
+from rms.videos.request import Refused, parse_stream_request
 
 log = structlog.stdlib.get_logger()
 
@@ -111,7 +111,7 @@ class Doorway:
             return fd
 
         try:
-            asked = understand(
+            asked = parse_stream_request(
                 handover.video_id, handover.query, handover.headers, settings.backfill, settings.backfill_max
             )
             await self._viewers.enter(asked, take)

@@ -14,9 +14,9 @@ from rms.sending.audience import Audience, Viewer
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain
-from rms.videos.request import Asked, Refused
-from rms.videos.served import Feeds, TooManyVideos
-from rms.videos.video import Room
+from rms.videos.request import Refused, StreamRequest
+from rms.videos.served import ServedVideos, TooManyVideos
+from rms.videos.video import ServedVideo
 
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -31,9 +31,9 @@ TakeSocket = Callable[[], Awaitable[int | None]]
 
 
 class Viewers:
-    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper, drain: Drain) -> None:
+    def __init__(self, settings: RmsSettings, served: ServedVideos, sweeper: Sweeper, drain: Drain) -> None:
         self._settings = settings
-        self._feeds = feeds
+        self._served = served
         self._sweeper = sweeper
         self._drain = drain
         self._entering = 0
@@ -47,7 +47,7 @@ class Viewers:
     def takes_more(self) -> bool:
         return not self._drain.draining and len(self) < self._settings.capacity
 
-    async def enter(self, asked: Asked, take: TakeSocket) -> AsyncIterator[bytes] | None:
+    async def enter(self, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
         """None: the viewer is in, on the socket that was taken, which is ours from now on. If `take` gave none: the
         body of a streamed response. Raises Refused; then no socket was taken."""
         if self._drain.draining:
@@ -56,30 +56,30 @@ class Viewers:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
         self._entering += 1
         try:
-            room = await self._feeds.enter(asked.video_id)
+            video = await self._served.enter(asked.video_id)
             try:
-                return await self._let_in(room, asked, take)
+                return await self._let_in(video, asked, take)
             finally:
-                self._feeds.let_go(room)
+                self._served.release(video)
         except TooManyVideos:
             raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
         finally:
             self._entering -= 1
 
-    async def _let_in(self, room: Room, asked: Asked, take: TakeSocket) -> AsyncIterator[bytes] | None:
+    async def _let_in(self, video: ServedVideo, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
         history, read = None, True
         if asked.position is not None:
             try:
-                history = await self._feeds.placing.history_for(room, asked.position, asked.backfill)
+                history = await self._served.entering.history_for(video, asked.position, asked.backfill)
             except StoreUnavailable:
                 read = False
-        find = partial(self._feeds.placing.attach, room, asked.position, asked.backfill, history, read)
+        find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
-            audience = self._feeds.audience(room, asked.wish._replace(gzip=False))
-            return self._streamed_body(room, audience, audience.edition.attach(find(), wall_ms()))
+            audience = self._served.audience(video, asked.form._replace(gzip=False))
+            return self._streamed_body(video, audience, audience.edition.attach(find(), wall_ms()))
         try:
-            audience = self._feeds.audience(room, asked.wish)
+            audience = self._served.audience(video, asked.form)
             private, offset = audience.edition.attach(find(), wall_ms())
             head = STREAM_HEADS[audience.edition.encoding] + audience.edition.begin(self._retry())
             viewer = Viewer(fd, audience, head + private, offset)
@@ -94,15 +94,15 @@ class Viewers:
         retry_ms = self._settings.retry_ms
         return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
 
-    async def _streamed_body(self, room: Room, audience: Audience, attach: Attach) -> AsyncIterator[bytes]:
+    async def _streamed_body(self, video: ServedVideo, audience: Audience, attach: Attach) -> AsyncIterator[bytes]:
         settings = self._settings
-        room.holds += 1
+        video.holds += 1
         self._streamed += 1
         body = stream_from(
             audience,
             self._retry() + attach.private,
             attach.offset,
-            partial(self._feeds.placing.resume, room),
+            partial(self._served.entering.resume, video),
             settings.chunk_bytes,
             settings.heartbeat_ms / 1000,
         )
@@ -110,7 +110,7 @@ class Viewers:
             async for chunk in body:
                 yield chunk
         finally:
-            room.holds -= 1
+            video.holds -= 1
             self._streamed -= 1
             await body.aclose()
 

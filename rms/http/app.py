@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
-from rms.http.handoff import take_over
 from rms.metrics import NodeStatistics, build_registry
-from rms.videos.request import Refused, understand
+from rms.videos.request import Refused, parse_stream_request
 
 Statistics = Callable[[], NodeStatistics]
 
@@ -38,7 +38,7 @@ class Face:
     async def stream(self, request: Request) -> Response:
         settings = self._settings
         try:
-            asked = understand(
+            asked = parse_stream_request(
                 request.path_params["video_id"],
                 request.query_params,
                 request.headers,
@@ -47,7 +47,7 @@ class Face:
             )
             if request.method == "HEAD":
                 return Response(headers=STREAM_HEADERS)
-            body = await self._viewers.enter(asked, partial(take_over, request))
+            body = await self._viewers.enter(asked, partial(take_socket_of, request.scope))
         except Refused as refused:
             headers = refusal_headers(refused, settings.retry_after_s)
             return error_response(refused.status, refused.code, refused.message, headers)

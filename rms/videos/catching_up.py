@@ -1,4 +1,4 @@
-"""What a room may have missed is read from history, for as long as that takes: a dispatcher was away, or history was.
+"""What a video may have missed is read from history, for as long as that takes: a dispatcher was away, or history was.
 
 Where the feed can't tell any more what it has had, its viewers are told of a gap.
 """
@@ -13,7 +13,7 @@ from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.videos.background import Background
 from rms.videos.past import Past
-from rms.videos.video import Room
+from rms.videos.video import ServedVideo
 
 CATCH_UP_PAGE = 500
 """comments in one read"""
@@ -26,21 +26,21 @@ class CatchingUp:
         self._background = background
         self._reads = asyncio.Semaphore(settings.catch_up_reads)
 
-    def fill(self, room: Room) -> None:
-        """Reads what the room lacks. One task a room, however often and for however long it is behind."""
-        if room.is_behind and not room.catching_up:
-            room.catching_up = True
-            self._background.begin(self._catch_up(room))
+    def fill(self, video: ServedVideo) -> None:
+        """Reads what the video lacks. One task a video, however often and for however long it is behind."""
+        if video.is_behind and not video.catching_up:
+            video.catching_up = True
+            self._background.begin(self._catch_up(video))
 
-    def hold(self, room: Room) -> None:
-        """Lets live comments wait until the room has caught up, so that they come behind what was said before them; but
-        not for long. To be called while the room is behind."""
-        if room.is_open and room.pending is None:
-            room.hold()
+    def hold(self, video: ServedVideo) -> None:
+        """Lets live comments wait for the catch-up, so that they come behind what was said before them, but not for
+        long. To be called while the video is behind."""
+        if video.is_open and video.pending is None:
+            video.hold()
             # It may find a later hold, which is then a shorter one.
-            asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, room.go_on)
+            asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, video.go_on)
 
-    async def _catch_up(self, room: Room) -> None:
+    async def _catch_up(self, video: ServedVideo) -> None:
         """Tries until nothing is missing, or nobody is left to miss it."""
         try:
             async for attempt in AsyncRetrying(
@@ -48,53 +48,53 @@ class CatchingUp:
                 wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
             ):
                 with attempt:
-                    await asyncio.shield(room.opened)
-                    while room.is_behind and room.served:
-                        await self._read_all(room)
+                    await asyncio.shield(video.opened)
+                    while video.is_behind and video.served:
+                        await self._read_all(video)
         finally:
-            room.catching_up = False
+            video.catching_up = False
 
-    async def _read_all(self, room: Room) -> None:
-        """Raises StoreUnavailable; then the room is still behind. In any case live comments wait no longer."""
+    async def _read_all(self, video: ServedVideo) -> None:
+        """Raises StoreUnavailable; then the video is still behind. In any case live comments wait no longer."""
         try:
-            while room.is_behind and room.served:
+            while video.is_behind and video.served:
                 async with self._reads:
-                    if not room.served:
+                    if not video.served:
                         return  # no longer, when its turn came
-                    if room.lacks_past:
-                        await self._read_past(room)
+                    if video.lacks_past:
+                        await self._read_past(video)
                     else:
-                        await self._read_missed(room)
+                        await self._read_missed(video)
         finally:
-            room.go_on()
+            video.go_on()
 
-    async def _read_past(self, room: Room) -> None:
-        seed, _ = await self._past.seed(room.video_id, self._settings.backfill, wall_ms())
-        room.lacks_past = False
+    async def _read_past(self, video: ServedVideo) -> None:
+        seed, _ = await self._past.seed(video.video_id, self._settings.backfill, wall_ms())
+        video.lacks_past = False
         for comment in seed:
-            room.append(comment)
+            video.append(comment)
 
-    async def _read_missed(self, room: Room) -> None:
+    async def _read_missed(self, video: ServedVideo) -> None:
         # What was said before this feed began isn't new to anybody who came since.
-        rest_from, room.missed_from = max(room.missed_from, room.feed.complete_from), 0
+        rest_from, video.missed_from = max(video.missed_from, video.feed.complete_from), 0
         try:
-            rest_from = await self._read_page(room, rest_from)
+            rest_from = await self._read_page(video, rest_from)
         finally:
-            room.miss(rest_from)  # beside what has been missed meanwhile
+            video.miss(rest_from)  # beside what has been missed meanwhile
 
-    async def _read_page(self, room: Room, from_id: int) -> int:
+    async def _read_page(self, video: ServedVideo, from_id: int) -> int:
         """Returns the id from which on there is more to read; 0: there isn't."""
         remembered_id = first_id_at(wall_ms() - self._settings.dedupe_ms)
-        forgotten = from_id < remembered_id and await self._has_comments(room, from_id, remembered_id)
-        page = await self._past.since(room.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
+        forgotten = from_id < remembered_id and await self._has_comments(video, from_id, remembered_id)
+        page = await self._past.since(video.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
         if forgotten:
             # So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap,
             # and may fill it from pages, rather than get all of that time a second time.
-            room.forgo(from_id, remembered_id)
+            video.forgo(from_id, remembered_id)
         for comment in page:
-            room.append(comment)
+            video.append(comment)
         return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else 0
 
-    async def _has_comments(self, room: Room, from_id: int, to_id: int) -> bool:
-        first = await self._past.since(room.video_id, from_id, 1)
+    async def _has_comments(self, video: ServedVideo, from_id: int, to_id: int) -> bool:
+        first = await self._past.since(video.video_id, from_id, 1)
         return bool(first) and first[0].id < to_id

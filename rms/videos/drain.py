@@ -10,7 +10,7 @@ from rms.clocks import monotonic_ms
 from rms.config import RmsSettings
 from rms.feed.sse import event_frame
 from rms.sending.sweep import Sweeper
-from rms.videos.served import Feeds
+from rms.videos.served import ServedVideos
 
 log = structlog.stdlib.get_logger()
 
@@ -21,9 +21,9 @@ DELAY_MS_MAX = 250
 
 
 class Drain:
-    def __init__(self, settings: RmsSettings, feeds: Feeds, sweeper: Sweeper) -> None:
+    def __init__(self, settings: RmsSettings, served: ServedVideos, sweeper: Sweeper) -> None:
         self._settings = settings
-        self._feeds = feeds
+        self._served = served
         self._sweeper = sweeper
         self._task: asyncio.Task[None] | None = None
         self._finishing = False
@@ -75,8 +75,8 @@ class Drain:
         self._send_away(len(self._sweeper))
 
     def _send_away(self, count: int) -> None:
-        for room in self._feeds.rooms:
-            for audience in room.audiences.values():
+        for video in self._served.videos:
+            for audience in video.audiences.values():
                 if count <= 0:
                     return
                 words = event_frame("reconnect", {"delay_ms": random.randint(0, DELAY_MS_MAX)})

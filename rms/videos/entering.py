@@ -14,10 +14,10 @@ from rms.sending.audience import Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.background import Background
 from rms.videos.past import Past
-from rms.videos.video import Room
+from rms.videos.video import ServedVideo
 
 
-class Placing:
+class Entering:
     def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper, background: Background) -> None:
         self._settings = settings
         self._past = past
@@ -25,52 +25,57 @@ class Placing:
         self._background = background
         self._reads = asyncio.Semaphore(settings.catch_up_reads)  # its own: a viewer waits for no video's catch-up
 
-    async def history_for(self, room: Room, position: Position, backfill: int) -> list[Comment] | None:
+    async def history_for(self, video: ServedVideo, position: Position, backfill: int) -> list[Comment] | None:
         """What must be read before `attach` can place a viewer; None if nothing must. Raises StoreUnavailable."""
-        needs = room.resuming.resume(position, backfill, wall_ms())
+        needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
-            return await self._past.since(room.video_id, needs.from_id, self._settings.resume_comments_max + 1)
+            return await self._past.since(video.video_id, needs.from_id, self._settings.resume_comments_max + 1)
         return None
 
     def attach(
-        self, room: Room, position: Position | None, backfill: int, history: list[Comment] | None, read: bool = True
+        self,
+        video: ServedVideo,
+        position: Position | None,
+        backfill: int,
+        history: list[Comment] | None,
+        read: bool = True,
     ) -> Attach:
         """Where a viewer enters the log, as it is now. read: False if history could not be read."""
         if position is None:
-            return room.feed.join(backfill)
-        attach = room.resuming.resume(position, backfill, wall_ms(), history)
+            return video.feed.join(backfill)
+        attach = video.resuming.resume(position, backfill, wall_ms(), history)
         if isinstance(attach, NeedsHistory):
-            return room.resuming.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
+            return video.resuming.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
         if history:
-            room.publish()  # what was read may be new to all
+            video.publish()  # what was read may be new to all
         return attach
 
-    async def resume(self, room: Room, position: Position | None) -> Attach:
+    async def resume(self, video: ServedVideo, position: Position | None) -> Attach:
         """For a viewer that has fallen off the log: from where it stood, at its own pace. Before it would miss a
         heartbeat it goes on, if need be with a gap."""
         backfill, history, read = self._settings.backfill, None, True
         if position is None:
-            return room.resuming.gap(None, backfill, "too_far_behind")
+            return video.resuming.gap(None, backfill, "too_far_behind")
         try:
             async with asyncio.timeout(self._settings.heartbeat_ms / 1000), self._reads:
-                history = await self.history_for(room, position, backfill)
+                history = await self.history_for(video, position, backfill)
         except (StoreUnavailable, TimeoutError):
             read = False
-        return self.attach(room, position, backfill, history, read)
+        return self.attach(video, position, backfill, history, read)
 
-    def fallen(self, room: Room, viewer: Viewer) -> None:
+    def fallen(self, video: ServedVideo, viewer: Viewer) -> None:
         """A slow viewer has fallen off its log: it goes on from where it stood, out of history; but not for ever."""
-        self._background.begin(self._place_again(room, viewer))
+        self._background.begin(self._place_again(video, viewer))
 
-    async def _place_again(self, room: Room, viewer: Viewer) -> None:
+    async def _place_again(self, video: ServedVideo, viewer: Viewer) -> None:
         viewer.falls += 1
         if viewer.falls > self._settings.falls_max:
             words = event_frame("closed", {"reason": "too_slow"})
             self._sweeper.let_go(viewer, "too_slow", viewer.audience.edition.aside(words))
             return
-        room.holds += 1
+        video.holds += 1
         try:
-            attach = await self.resume(room, viewer.stood_at)
+            attach = await self.resume(video, viewer.stood_at)
             private, viewer.offset = viewer.audience.edition.attach(attach, wall_ms())
         except BaseException:
             viewer.close()
@@ -79,4 +84,4 @@ class Placing:
             viewer.head += private
             self._sweeper.add(viewer)
         finally:
-            room.holds -= 1
+            video.holds -= 1

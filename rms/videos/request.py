@@ -13,7 +13,7 @@ RATES = (1, 2, 5, 10, 20, 50, 100)
 """comments a second; one edition each, whatever is asked for. A person reads 5."""
 
 
-class Wish(NamedTuple):
+class Form(NamedTuple):
     """In which form a viewer wants the stream"""
 
     rate: int | None = None
@@ -21,13 +21,13 @@ class Wish(NamedTuple):
     gzip: bool = False
 
 
-class Asked(NamedTuple):
+class StreamRequest(NamedTuple):
     """What a viewer wants"""
 
     video_id: str
     position: Position | None
     backfill: int
-    wish: Wish
+    form: Form
 
 
 class Refused(Exception):
@@ -38,9 +38,9 @@ class Refused(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-def understand(
+def parse_stream_request(
     video_id: str, query: Mapping[str, str], headers: Mapping[str, str], backfill: int, backfill_max: int
-) -> Asked:
+) -> StreamRequest:
     """headers: by lower-case names. backfill: for who doesn't ask for a number. Raises Refused."""
     accept = headers.get("accept", "*/*")
     if "text/event-stream" not in accept and "*/*" not in accept:
@@ -62,7 +62,7 @@ def understand(
     max_rate = _number("max_rate", query.get("max_rate"), 1, 1_000_000, 0)
     # The largest tier that isn't more than was asked for; above all tiers, the stream as it is.
     tier = None if max_rate > RATES[-1] else next((rate for rate in RATES[::-1] if rate <= max_rate), None)
-    return Asked(video_id, position, wanted, Wish(tier, takes_gzip(headers.get("accept-encoding", ""))))
+    return StreamRequest(video_id, position, wanted, Form(tier, takes_gzip(headers.get("accept-encoding", ""))))
 
 
 def _number(name: str, text: str | None, least: int, most: int, default: int) -> int:

@@ -23,10 +23,10 @@ from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
 from rms.videos.background import Background
 from rms.videos.catching_up import CatchingUp
-from rms.videos.entering import Placing
+from rms.videos.entering import Entering
 from rms.videos.past import Past
-from rms.videos.request import Wish
-from rms.videos.video import Room
+from rms.videos.request import Form
+from rms.videos.video import ServedVideo
 
 log = structlog.stdlib.get_logger()
 
@@ -44,17 +44,17 @@ class Interest(Protocol):
     def leave(self, video_id: str) -> None: ...
 
 
-class Feeds:
+class ServedVideos:
     def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper) -> None:
         self._settings = settings
         self._past = past
         self._sweeper = sweeper
         self._interest: Interest
-        self._rooms: dict[str, Room] = {}
+        self._videos: dict[str, ServedVideo] = {}
         self._background = Background()
         self._catching_up = CatchingUp(settings, past, self._background)
-        self.placing = Placing(settings, past, sweeper, self._background)
-        """of viewers in these rooms"""
+        self.entering = Entering(settings, past, sweeper, self._background)
+        """of viewers in these videos"""
         self._told: dict[str, int] = {}  # viewers of each video, as last told to the dispatchers
         self.useless = 0
         """comments that came for videos not served here"""
@@ -67,89 +67,89 @@ class Feeds:
 
     def __len__(self) -> int:
         """videos served"""
-        return len(self._rooms)
+        return len(self._videos)
 
     # Viewers
 
-    async def enter(self, video_id: str) -> Room:
-        """The video's room, open; opened now if need be, once however many wait. The caller has a hold on it: a viewer
-        on its way in, or a streamed one. Give it back with `let_go`. Raises TooManyVideos."""
-        room = self._rooms.get(video_id)
-        if room is None:
-            if len(self._rooms) >= self._settings.videos_max:
+    async def enter(self, video_id: str) -> ServedVideo:
+        """The video's video, open; opened now if need be, once however many wait. The caller has a hold on it: a viewer
+        on its way in, or a streamed one. Give it back with `release`. Raises TooManyVideos."""
+        video = self._videos.get(video_id)
+        if video is None:
+            if len(self._videos) >= self._settings.videos_max:
                 raise TooManyVideos
-            room = self._rooms[video_id] = Room(video_id, self._sweeper, self.placing.fallen)
-            room.opened = asyncio.create_task(self._open(room))
-        room.holds += 1
+            video = self._videos[video_id] = ServedVideo(video_id, self._sweeper, self.entering.fallen)
+            video.opened = asyncio.create_task(self._open(video))
+        video.holds += 1
         try:
-            await asyncio.shield(room.opened)
+            await asyncio.shield(video.opened)
         except BaseException:
-            room.holds -= 1
+            video.holds -= 1
             raise
-        return room
+        return video
 
-    def let_go(self, room: Room) -> None:
-        room.holds -= 1
+    def release(self, video: ServedVideo) -> None:
+        video.holds -= 1
 
-    async def _open(self, room: Room) -> None:
-        await self._interest.join(room.video_id)
+    async def _open(self, video: ServedVideo) -> None:
+        await self._interest.join(video.video_id)
         now_ms = wall_ms()
         try:
-            seed, complete_from = await self._past.seed(room.video_id, self._settings.backfill_max, now_ms)
+            seed, complete_from = await self._past.seed(video.video_id, self._settings.backfill_max, now_ms)
         except StoreUnavailable as away:
             # People go on talking: the live comments come, and the past follows when it can be read.
-            log.warning("feed opened without its past", video=room.video_id, reason=str(away))
+            log.warning("feed opened without its past", video=video.video_id, reason=str(away))
             seed, complete_from = [], first_id_at(now_ms)
-            room.lacks_past = True
-        room.open(Feed(self._settings.feed_limits(), seed, complete_from, now_ms))
-        self._catching_up.fill(room)
+            video.lacks_past = True
+        video.open(Feed(self._settings.feed_limits(), seed, complete_from, now_ms))
+        self._catching_up.fill(video)
 
-    def audience(self, room: Room, wish: Wish) -> Audience:
-        """Those in the room who want it like this"""
-        return room.audience(wish, self._settings.backfill_max)
+    def audience(self, video: ServedVideo, form: Form) -> Audience:
+        """Those here who want it like this"""
+        return video.audience(form, self._settings.backfill_max)
 
     # Comments
 
     def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
         """Live comments, as they come, and the word that some are erased; doubles are dropped."""
-        late: dict[Room, list[int]] = {}
+        late: dict[ServedVideo, list[int]] = {}
         for comment in comments:
-            room = self._rooms.get(comment.video_id)
-            if room is None:
+            video = self._videos.get(comment.video_id)
+            if video is None:
                 self.useless += 1
-            elif room.is_open and room.is_too_late(comment):
-                late.setdefault(room, []).append(comment.id)
-            elif room.pending is None:
-                room.append(comment)
-            elif len(room.pending) < self._settings.opening_comments_max:
-                room.pending.append(comment)
+            elif video.is_open and video.is_too_late(comment):
+                late.setdefault(video, []).append(comment.id)
+            elif video.pending is None:
+                video.append(comment)
+            elif len(video.pending) < self._settings.opening_comments_max:
+                video.pending.append(comment)
             else:
-                room.overflow_id = min(room.overflow_id or comment.id, comment.id)
-        for room, ids in late.items():  # they are in history, as all is that is published
+                video.overflow_id = min(video.overflow_id or comment.id, comment.id)
+        for video, ids in late.items():  # they are in history, as all is that is published
             self.late += len(ids)
-            room.forgo(min(ids), max(ids) + 1)
+            video.forgo(min(ids), max(ids) + 1)
 
     def catch_up(self, from_id: int, live_waits: bool) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away.
 
         live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`.
         """
-        for room in list(self._rooms.values()):
-            room.miss(from_id)
+        for video in list(self._videos.values()):
+            video.miss(from_id)
             if live_waits:
-                self._catching_up.hold(room)
-            self._catching_up.fill(room)
+                self._catching_up.hold(video)
+            self._catching_up.fill(video)
 
     # What the dispatchers are told
 
     def serving(self) -> dict[str, int]:
         """Viewers of every video served here. What `changed_viewers` says next is told against this."""
-        self._told = {room.video_id: room.viewers for room in self._rooms.values()}
+        self._told = {video.video_id: video.viewers for video in self._videos.values()}
         return dict(self._told)
 
     def changed_viewers(self) -> tuple[dict[str, int], int]:
         """The videos whose number of viewers has changed since last asked, and the viewers of all videos together"""
-        now = {room.video_id: room.viewers for room in self._rooms.values()}
+        now = {video.video_id: video.viewers for video in self._videos.values()}
         changed = {video_id: viewers for video_id, viewers in now.items() if viewers != self._told.get(video_id)}
         self._told = now
         return changed, sum(now.values())
@@ -157,26 +157,26 @@ class Feeds:
     def count(self, viewers: Mapping[str, int]) -> None:
         """How many watch these videos on all nodes together, says a dispatcher."""
         for video_id, total in viewers.items():
-            room = self._rooms.get(video_id)
-            if room is not None:
-                room.total_viewers = total
+            video = self._videos.get(video_id)
+            if video is not None:
+                video.total_viewers = total
 
     # What time brings about
 
     @property
-    def rooms(self) -> Collection[Room]:
-        return self._rooms.values()
+    def videos(self) -> Collection[ServedVideo]:
+        return self._videos.values()
 
-    def drop(self, room: Room) -> None:
+    def drop(self, video: ServedVideo) -> None:
         """The video is served no longer."""
-        if room.served:
-            room.served = False
-            del self._rooms[room.video_id]
-            self._told.pop(room.video_id, None)
-            self._interest.leave(room.video_id)
+        if video.served:
+            video.served = False
+            del self._videos[video.video_id]
+            self._told.pop(video.video_id, None)
+            self._interest.leave(video.video_id)
 
     async def close(self) -> None:
-        opening = [room.opened for room in self._rooms.values()]
+        opening = [video.opened for video in self._videos.values()]
         for task in opening:
             task.cancel()
         await asyncio.gather(self._background.close(), *opening, return_exceptions=True)

@@ -10,10 +10,10 @@ from rms.feed.feed import Feed
 from rms.feed.resuming import Resuming
 from rms.sending.audience import Audience, Viewer
 from rms.sending.sweep import Sweeper
-from rms.videos.request import Wish
+from rms.videos.request import Form
 
 
-class Room:
+class ServedVideo:
     """`feed` and `resuming` are there once `opened` is done."""
 
     __slots__ = (
@@ -26,12 +26,12 @@ class Room:
     resuming: Resuming
     opened: asyncio.Task[None]
 
-    def __init__(self, video_id: str, sweeper: Sweeper, on_behind: Callable[["Room", Viewer], None]) -> None:
+    def __init__(self, video_id: str, sweeper: Sweeper, on_behind: Callable[["ServedVideo", Viewer], None]) -> None:
         """on_behind: called with a viewer that has fallen off its log; its socket is open and registered nowhere."""
         self.video_id = video_id
         self._sweeper = sweeper
         self.served = True  # until it is dropped
-        self.audiences: dict[Wish, Audience] = {}
+        self.audiences: dict[Form, Audience] = {}
         self.is_open = False
         self.pending: list[Comment | Erasure] | None = []  # came while history was read; None: nothing has to wait
         self.overflow_id = 0  # the smallest id that did not fit there
@@ -103,24 +103,24 @@ class Room:
         if from_id:
             self.missed_from = min(self.missed_from or from_id, from_id)
 
-    def audience(self, wish: Wish, backfill_max: int) -> Audience:
-        """Those in the room who want it like this"""
-        audience = self.audiences.get(wish)
+    def audience(self, form: Form, backfill_max: int) -> Audience:
+        """Those here who want it like this"""
+        audience = self.audiences.get(form)
         if audience is None:
             edition: Edition
-            if wish.gzip:
-                edition = GzipEdition(self.audience(Wish(wish.rate), backfill_max).edition, wall_ms())
-            elif wish.rate:
-                edition = RateEdition(self.feed, wish.rate, wall_ms(), backfill_max)
+            if form.gzip:
+                edition = GzipEdition(self.audience(Form(form.rate), backfill_max).edition, wall_ms())
+            elif form.rate:
+                edition = RateEdition(self.feed, form.rate, wall_ms(), backfill_max)
             else:
                 edition = PlainEdition(self.feed)
             audience = Audience(edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
-            self.audiences[wish] = audience
+            self.audiences[form] = audience
         return audience
 
     def drop_unused_audiences(self) -> None:
         """Nobody wants it like that any more."""
-        for wish, audience in list(self.audiences.items()):
-            is_source = not wish.gzip and Wish(wish.rate, True) in self.audiences
+        for form, audience in list(self.audiences.items()):
+            is_source = not form.gzip and Form(form.rate, True) in self.audiences
             if not audience.viewers and not audience.waiters and not is_source:
-                del self.audiences[wish]
+                del self.audiences[form]

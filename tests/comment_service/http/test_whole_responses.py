@@ -5,15 +5,15 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from comment_service.http.error_responses import Cors
-from comment_service.http.whole_responses import ORIGINS_MAX, Head, WholeAnswers
+from comment_service.http.whole_responses import ORIGINS_MAX, Head, WholeResponses
 
 
 async def nothing(*_: Any) -> None:
     """An app that is never asked"""
 
 
-def answers(**rules: Any) -> WholeAnswers:
-    return WholeAnswers(Cors(nothing, **rules))
+def answers(**rules: Any) -> WholeResponses:
+    return WholeResponses(Cors(nothing, **rules))
 
 
 async def never() -> Any:
@@ -21,12 +21,13 @@ async def never() -> Any:
 
 
 class Ending:
-    """A request whose connection ends with the answer: uvicorn has to send it"""
+    """A request whose connection ends with the response: it has to be sent in the usual way"""
 
-    keep_alive = False
+    def respond_whole(self, *_: bytes) -> bool:
+        return False
 
 
-async def sent(whole: WholeAnswers, origin: bytes | None, head: Head, body: bytes) -> list[Any]:
+async def sent(whole: WholeResponses, origin: bytes | None, head: Head, body: bytes) -> list[Any]:
     messages: list[Any] = []
     apps: list[ASGIApp] = []
 

@@ -20,7 +20,8 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from proto.http.responses import HttpServer, error_response
+from proto.http.responses import error_response
+from proto.http.server import HttpServer
 
 PAGE = Path(__file__).resolve().parents[3] / "comment_service" / "page"
 POLICY = (

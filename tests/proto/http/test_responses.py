@@ -1,12 +1,8 @@
-"""proto/http.py: the form of errors and health answers"""
+"""proto/http/responses.py: the form of errors and health answers"""
 
-import asyncio
 import json
 
-import uvicorn
-
-from proto.http.responses import HttpServer, error_response, health_response
-from tests.waiting import eventually
+from proto.http.responses import error_response, health_response
 
 
 def test_an_error_says_what_and_what_would_be_right() -> None:
@@ -20,12 +16,3 @@ def test_health_is_never_cached() -> None:
     assert (well.status_code, json.loads(bytes(well.body))) == (200, {"status": "ok", "a": 1})
     assert (ill.status_code, json.loads(bytes(ill.body))) == (503, {"status": "unavailable"})
     assert well.headers["cache-control"] == "no-store"
-
-
-async def test_the_server_leaves_signals_alone_and_ends_when_told() -> None:
-    server = HttpServer(uvicorn.Config(error_response(404, "x", "y"), port=0, lifespan="off", log_config=None))
-    serving = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    server.stop()
-    async with asyncio.timeout(10):
-        await serving

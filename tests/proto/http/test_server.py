@@ -1,26 +1,45 @@
-"""rms/http/server.py"""
+"""proto/http/server.py: listening, and ending when told"""
 
+import asyncio
 import socket
 
 import pytest
-from starlette.applications import Starlette
 
-from proto.http.server import build_server, listen
+from proto.http.responses import error_response
+from proto.http.server import address_of, build_server, listen
+from proto.http_settings import HttpSettings
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(("address", "family"), [("127.0.0.1:0", socket.AF_INET), ("[::1]:0", socket.AF_INET6)])
 def test_it_listens_without_delay(address: str, family: socket.AddressFamily) -> None:
-    with listen(address) as listener:
+    with listen(address, 10) as listener:
         assert listener.family == family
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_port_that_is_taken() -> None:
-    with listen("127.0.0.1:0") as listener, pytest.raises(OSError, match="in use"):
-        listen(f"127.0.0.1:{listener.getsockname()[1]}")
+    with listen("127.0.0.1:0", 10) as listener, pytest.raises(OSError, match="in use"):
+        listen(f"127.0.0.1:{listener.getsockname()[1]}", 10)
 
 
-def test_the_protocol_hands_over() -> None:
-    server = build_server(Starlette(), head_timeout_s=3.0, stop_ms=2_000)
-    assert server.config.http.head_timeout_s == 3.0  # type: ignore[union-attr]
+@pytest.mark.parametrize(("asked", "host"), [("127.0.0.1:0", "127.0.0.1:"), ("[::1]:0", "[::1]:")])
+def test_an_address_can_be_given_to_others(asked: str, host: str) -> None:
+    with listen(asked, 10) as listener:
+        assert address_of(listener) == f"{host}{listener.getsockname()[1]}"
+
+
+def test_a_port_that_cannot_be() -> None:
+    with pytest.raises(OSError, match="ports end at 65535"):
+        listen("127.0.0.1:70000", 10)
+
+
+async def test_the_server_leaves_signals_alone_and_ends_when_told() -> None:
+    limits = HttpSettings.parse([]).connection_limits()
+    server = build_server(error_response(404, "x", "y"), limits, stop_s=2.0)
     assert server.config.timeout_graceful_shutdown == 2
+    serving = asyncio.create_task(server.serve(sockets=[listen("127.0.0.1:0", 10)]))
+    await eventually(lambda: server.started)
+    server.stop()
+    async with asyncio.timeout(10):
+        await serving

@@ -6,10 +6,10 @@ import socket
 import pytest
 
 from rms.http.admission import refusal_headers
-from rms.videos.request import Asked, Refused, Wish
+from rms.videos.request import Form, Refused, StreamRequest
 from tests.rms.conftest import StartNode
 
-ASKED = Asked("v", None, 50, Wish())
+ASKED = StreamRequest("v", None, 50, Form())
 
 
 async def test_those_on_their_way_in_count(start_node: StartNode) -> None:

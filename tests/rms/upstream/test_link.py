@@ -120,17 +120,17 @@ async def test_a_replica_that_never_acknowledges_is_tried_ever_more_rarely(
     node.dispatcher.acknowledges_interest = False
     link = node.node.upstream.statistics
     for times in range(1, 7):
-        await node.node.feeds.enter(f"v{times}")
+        await node.node.served.enter(f"v{times}")
         await eventually(lambda times=times: len(node.dispatcher.hellos) == times + 1 and link()[0].connected)  # type: ignore[misc]
         assert waits_ms == [50, 100, 200, 400, 800, 1_000][:times]
     node.dispatcher.acknowledges_interest = True
-    await node.node.feeds.enter("w")
+    await node.node.served.enter("w")
     assert node.dispatcher.interest["w"]
     node.dispatcher.cut()
     await eventually(lambda: len(node.dispatcher.hellos) == 8 and node.dispatcher.connected)
     assert len(waits_ms) == 6, "a stream that was of use is made again at once"
     node.dispatcher.acknowledges_interest = False
-    await node.node.feeds.enter("x")
+    await node.node.served.enter("x")
     await eventually(lambda: len(node.dispatcher.hellos) == 9)
     assert waits_ms[6:] == [50]
 

@@ -12,7 +12,7 @@ from rms.upstream.registration import Identity, Registration
 Down = dispatch_pb2.DispatcherMessage
 
 
-class Feeds:
+class FakeServed:
     """What a test gives out as served, and what came"""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class Drained:
 
 
 @pytest.fixture
-def feeds() -> Feeds:
-    return Feeds()
+def served() -> FakeServed:
+    return FakeServed()
 
 
-def registration(feeds: Feeds, unrouted_from_id: int = 0, drained: Drained | None = None) -> Registration:
+def registration(served: FakeServed, unrouted_from_id: int = 0, drained: Drained | None = None) -> Registration:
     identity = Identity("rms-1", 7, "http://rms-1.example", 100)
-    return Registration("127.0.0.1:1", identity, feeds, drained or Drained(), unrouted_from_id)
+    return Registration("127.0.0.1:1", identity, served, drained or Drained(), unrouted_from_id)
 
 
 def welcome(catch_up_from_id: int = 0) -> dispatch_pb2.Welcome:
@@ -67,8 +67,8 @@ async def said(by: Registration) -> list[dispatch_pb2.NodeMessage]:
         return await by.to_say()
 
 
-async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(feeds: Feeds) -> None:
-    node = registration(feeds)
+async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(served: FakeServed) -> None:
+    node = registration(served)
     hello = node.hello(silent_ms=5).hello
     assert [(video.video_id, video.viewers) for video in hello.videos] == [("served", 3)]
     assert (hello.node_id, hello.incarnation, hello.load.viewers, hello.silent_ms) == ("rms-1", 7, 3, 5)
@@ -91,54 +91,54 @@ async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(
     assert not node.owes_acknowledgement
 
 
-async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(feeds: Feeds) -> None:
-    node = registration(feeds)
+async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(served: FakeServed) -> None:
+    node = registration(served)
     node.welcome(welcome())
     comments = [comment_pb2.Comment(id=1, video_id="v"), comment_pb2.Comment(id=2, video_id="v", erased_id=1)]
     assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, comments=comments))) == 2
     assert node.take(Down(catch_up=dispatch_pb2.CatchUp(number=2, from_id=9))) == 0
-    assert [type(each) for each in feeds.came] == [Comment, Erasure]
-    assert feeds.read_from == [9]
+    assert [type(each) for each in served.came] == [Comment, Erasure]
+    assert served.read_from == [9]
     (delivered,) = await said(node)
     assert delivered.delivered.number == 2
 
 
-async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(feeds: Feeds) -> None:
-    node = registration(feeds)
+async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(served: FakeServed) -> None:
+    node = registration(served)
     assert node.announce("early", True) is None
     assert node.unrouted_from_id
     from_id = node.unrouted_from_id
     node.welcome(welcome())
-    assert feeds.read_from == []
+    assert served.read_from == []
     await said(node)
     node.take(Down(interest_ack=dispatch_pb2.InterestAck(number=1)))
-    assert feeds.read_from == [from_id]
+    assert served.read_from == [from_id]
     assert node.unrouted_from_id == 0
 
 
-async def test_what_the_registration_before_had_left_is_read_with_the_welcome(feeds: Feeds) -> None:
-    node = registration(feeds, unrouted_from_id=5)
+async def test_what_the_registration_before_had_left_is_read_with_the_welcome(served: FakeServed) -> None:
+    node = registration(served, unrouted_from_id=5)
     node.welcome(welcome(catch_up_from_id=8))
-    assert feeds.read_from == [8, 5]
+    assert served.read_from == [8, 5]
     assert node.unrouted_from_id == 0
 
 
-async def test_the_numbers_of_viewers_are_told_by_the_replica_that_counts(feeds: Feeds) -> None:
-    node = registration(feeds)
+async def test_the_numbers_of_viewers_are_told_by_the_replica_that_counts(served: FakeServed) -> None:
+    node = registration(served)
     node.welcome(welcome())
     totals = [dispatch_pb2.VideoViewers(video_id="v", viewers=9)]
     node.take(Down(beat_ack=dispatch_pb2.BeatAck(videos=totals)))
-    assert feeds.told == []
+    assert served.told == []
     node.count(True)
     node.count(True)
-    assert feeds.told == [{"v": 9}], "what it has said before counts now"
+    assert served.told == [{"v": 9}], "what it has said before counts now"
     node.take(Down(beat_ack=dispatch_pb2.BeatAck(videos=totals)))
-    assert feeds.told == [{"v": 9}] * 2
+    assert served.told == [{"v": 9}] * 2
 
 
-async def test_an_operators_word_is_carried_out(feeds: Feeds) -> None:
+async def test_an_operators_word_is_carried_out(served: FakeServed) -> None:
     drained = Drained()
-    node = registration(feeds, drained=drained)
+    node = registration(served, drained=drained)
     node.welcome(welcome())
     node.take(Down(drain=dispatch_pb2.Drain(draining=True, over_ms=5)))
     assert drained.draining
@@ -146,8 +146,8 @@ async def test_an_operators_word_is_carried_out(feeds: Feeds) -> None:
     assert not drained.draining
 
 
-async def test_nobody_waits_for_a_registration_that_has_ended(feeds: Feeds) -> None:
-    node = registration(feeds)
+async def test_nobody_waits_for_a_registration_that_has_ended(served: FakeServed) -> None:
+    node = registration(served)
     node.welcome(welcome())
     told = node.announce("a", True)
     await said(node)

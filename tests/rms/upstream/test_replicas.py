@@ -40,14 +40,14 @@ async def test_the_first_connected_replica_counts(start_node: StartNode) -> None
         await eventually(lambda: one.connected and two.connected)
         async with viewer(node.port, "/comments/v"):
             one.totals, two.totals = {"v": 10}, {"v": 20}
-            (room,) = node.node.feeds.rooms
-            await eventually(lambda: room.total_viewers == 10)
+            (video,) = node.node.served.videos
+            await eventually(lambda: video.total_viewers == 10)
             beats = len(two.beats)
             await eventually(lambda: len(two.beats) > beats + 2)
             two.totals = {}  # told once is enough: it is remembered until it counts
             one.refuses = True
             one.cut()
-            await eventually(lambda: room.total_viewers == 20)
+            await eventually(lambda: video.total_viewers == 20)
 
 
 async def test_a_name_is_looked_up_again_and_a_living_link_is_kept(

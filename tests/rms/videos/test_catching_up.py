@@ -35,7 +35,7 @@ async def test_one_task_a_room_catches_up_however_often_it_is_told(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await start_node(catch_up_retry_ms_max=10)
-    feeds, since, tries = node.node.feeds, Past.since, 0
+    served, since, tries = node.node.served, Past.since, 0
 
     async def away(*args: object) -> object:
         nonlocal tries
@@ -47,14 +47,14 @@ async def test_one_task_a_room_catches_up_however_often_it_is_told(
         talk = [comment(n, wall_ms()) for n in range(1_200)]
         await node.store.append(talk)
         for late in (talk[700], talk[0], talk[900]):
-            feeds.catch_up(late.id, live_waits=False)
+            served.catch_up(late.id, live_waits=False)
             before = tries
             await eventually(lambda before=before: tries > before + 2)  # type: ignore[misc]
-        assert len(feeds._background) == 2
+        assert len(served._background) == 2
         monkeypatch.setattr(Past, "since", since)
         assert ids(await raw.read_until(1_200)) == [each.id for each in talk]
-        await eventually(lambda: not feeds._background)
-        assert not any(room.is_behind or room.catching_up for room in feeds.rooms)
+        await eventually(lambda: not served._background)
+        assert not any(video.is_behind or video.catching_up for video in served.videos)
 
 
 async def test_what_is_missed_while_history_is_read_is_read_as_well(
@@ -73,10 +73,10 @@ async def test_what_is_missed_while_history_is_read_is_read_as_well(
     async with viewer(node.port, "/comments/v") as raw:
         first, second = comment(1, wall_ms()), comment(2, wall_ms())
         await node.store.append([first])
-        node.node.feeds.catch_up(first.id, live_waits=False)
+        node.node.served.catch_up(first.id, live_waits=False)
         await reading.wait()
         await node.store.append([second])
-        node.node.feeds.catch_up(second.id, live_waits=False)
+        node.node.served.catch_up(second.id, live_waits=False)
         go_on.set()
         assert ids(await raw.read_until(2)) == [first.id, second.id]
 
@@ -98,7 +98,7 @@ async def test_a_gap_is_told_once_however_often_the_read_behind_it_fails(
     async with viewer(node.port, "/comments/v") as raw:
         old, new = comment(1, wall_ms() - 120_000), comment(2, wall_ms())
         await node.store.append([old, new])
-        node.node.feeds.catch_up(old.id, live_waits=False)
+        node.node.served.catch_up(old.id, live_waits=False)
         assert ids(await raw.read_until(1)) == [new.id]
         assert (fails, raw.body.count(b"event: gap\n")) == (3, 1)
 
@@ -174,7 +174,7 @@ async def test_nothing_waits_while_a_lost_replicas_comments_are_looked_for(
     node = await start_node(catch_up_hold_ms=60_000)
     async with viewer(node.port, "/comments/v") as raw:
         past = SlowPast(monkeypatch)
-        node.node.feeds.catch_up(comment(1, wall_ms()).id, live_waits=False)
+        node.node.served.catch_up(comment(1, wall_ms()).id, live_waits=False)
         await past.reading.wait()
         live = comment(2, wall_ms())
         node.dispatcher.deliver([live])

@@ -73,21 +73,21 @@ async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartb
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await start_node(catch_up_reads=1, heartbeat_ms=50)
-    feeds, reading = node.node.feeds, asyncio.Event()
-    room = await feeds.enter("v")
+    served, reading = node.node.served, asyncio.Event()
+    video = await served.enter("v")
     now = comment(1, wall_ms())
     for each in (comment(0), now):
-        feeds.deliver([each])
+        served.deliver([each])
 
     async def hanging(*args: object) -> object:
         reading.set()
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(Past, "since", hanging)
-    feeds.catch_up(now.id, live_waits=False)
+    served.catch_up(now.id, live_waits=False)
     await reading.wait()
-    placed = await asyncio.gather(*(feeds.placing.resume(room, Position(now.id, 0, 0)) for _ in range(3)))
+    placed = await asyncio.gather(*(served.entering.resume(video, Position(now.id, 0, 0)) for _ in range(3)))
     assert [b'"reason":"history_unavailable"' in attach.private for attach in placed] == [True] * 3
     monkeypatch.undo()
-    assert b"gap" not in (await feeds.placing.resume(room, Position(now.id, 0, 0))).private
-    feeds.let_go(room)
+    assert b"gap" not in (await served.entering.resume(video, Position(now.id, 0, 0))).private
+    served.release(video)

@@ -22,41 +22,41 @@ async def test_viewers_are_told_how_many_they_are(start_node: StartNode, monkeyp
 async def test_the_count_is_told_once_a_second_and_less_often_to_many(start_node: StartNode) -> None:
     node = await start_node(count_sends_per_s=1)
     async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"):
-        room = await node.node.feeds.enter("v")
+        video = await node.node.served.enter("v")
         keeper = node.node.housekeeper
-        room.total_viewers, room.counted_ms = 5, 10_000
-        keeper.look_after(room, 12_000)
-        assert room.told_viewers == 0, "three here, one send a second: every three seconds"
-        keeper.look_after(room, 13_000)
-        assert room.told_viewers == 5
-        node.node.feeds.let_go(room)
+        video.total_viewers, video.counted_ms = 5, 10_000
+        keeper.look_after(video, 12_000)
+        assert video.told_viewers == 0, "three here, one send a second: every three seconds"
+        keeper.look_after(video, 13_000)
+        assert video.told_viewers == 5
+        node.node.served.release(video)
 
 
 async def test_a_change_that_nobody_sees_is_told_later(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v"):
-        room = await node.node.feeds.enter("v")
+        video = await node.node.served.enter("v")
         keeper = node.node.housekeeper
-        room.told_viewers, room.total_viewers, room.counted_ms = 10_000, 10_099, 10_000
-        keeper.look_after(room, 15_000)
-        assert room.told_viewers == 10_000
-        keeper.look_after(room, 20_000)
-        assert room.told_viewers == 10_099
-        room.total_viewers = 9_900
-        keeper.look_after(room, 21_000)
-        assert room.told_viewers == 9_900
-        node.node.feeds.let_go(room)
+        video.told_viewers, video.total_viewers, video.counted_ms = 10_000, 10_099, 10_000
+        keeper.look_after(video, 15_000)
+        assert video.told_viewers == 10_000
+        keeper.look_after(video, 20_000)
+        assert video.told_viewers == 10_099
+        video.total_viewers = 9_900
+        keeper.look_after(video, 21_000)
+        assert video.told_viewers == 9_900
+        node.node.served.release(video)
 
 
 async def test_a_heartbeat_is_told_only_where_nothing_else_is_due(start_node: StartNode) -> None:
     node = await start_node(heartbeat_ms=1_000)
     async with viewer(node.port, "/comments/v"):
-        room = await node.node.feeds.enter("v")
-        (audience,) = room.audiences.values()
+        video = await node.node.served.enter("v")
+        (audience,) = video.audiences.values()
         for _ in range(2):
-            node.node.housekeeper.look_after(room, audience.sent_ms + 1_000)
+            node.node.housekeeper.look_after(video, audience.sent_ms + 1_000)
         assert audience.due == HEARTBEAT
-        node.node.feeds.let_go(room)
+        node.node.served.release(video)
 
 
 async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNode) -> None:
@@ -71,6 +71,6 @@ async def test_an_edition_that_nobody_wants_is_dropped(start_node: StartNode) ->
     node = await start_node()
     async with viewer(node.port, "/comments/v"):
         async with viewer(node.port, "/comments/v?max_rate=1", "Accept-Encoding: gzip\r\n"):
-            (room,) = node.node.feeds.rooms
-            assert len(room.audiences) == 3
-        await eventually(lambda: len(room.audiences) == 1)
+            (video,) = node.node.served.videos
+            assert len(video.audiences) == 3
+        await eventually(lambda: len(video.audiences) == 1)

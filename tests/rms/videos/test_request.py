@@ -4,22 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rms.videos.request import RATES, Asked, Refused, Wish, takes_gzip, understand
+from rms.videos.request import RATES, Form, Refused, StreamRequest, parse_stream_request, takes_gzip
 
 
-def asked(query: dict[str, str] | None = None, headers: dict[str, str] | None = None, video_id: str = "v") -> Asked:
-    return understand(video_id, query or {}, headers or {}, 50, 200)
+def asked(
+    query: dict[str, str] | None = None, headers: dict[str, str] | None = None, video_id: str = "v"
+) -> StreamRequest:
+    return parse_stream_request(video_id, query or {}, headers or {}, 50, 200)
 
 
 def test_who_asks_for_nothing_gets_the_usual() -> None:
-    assert asked() == Asked("v", None, 50, Wish())
+    assert asked() == StreamRequest("v", None, 50, Form())
 
 
 @pytest.mark.parametrize(
     ("max_rate", "tier"), [("1", 1), ("4", 2), ("5", 5), ("99", 50), ("100", 100), ("101", None), ("999999", None)]
 )
 def test_the_tier_is_never_more_than_was_asked_for(max_rate: str, tier: int | None) -> None:
-    assert asked({"max_rate": max_rate}).wish.rate == tier
+    assert asked({"max_rate": max_rate}).form.rate == tier
     assert tier is None or tier in RATES
 
 

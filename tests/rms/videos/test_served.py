@@ -19,14 +19,14 @@ async def test_the_past_is_read_only_after_the_interest_is_acknowledged(
 ) -> None:
     node = await start_node(interest_ack_ms=60_000)
     node.dispatcher.acknowledges_interest = False
-    joining = asyncio.create_task(node.node.feeds.enter("v"))
+    joining = asyncio.create_task(node.node.served.enter("v"))
     await eventually(lambda: node.dispatcher.interest == {"v": True})
     # Published before the node counted here: durable, and pushed to nobody.
     await node.store.append([comment(1)])
     assert not joining.done()
     node.dispatcher.cut()  # an ended stream acknowledges everything: after it history is read anyway
-    room = await joining
-    assert ids(room.feed.log.read(0, 1 << 20)) == [comment(1).id]
+    video = await joining
+    assert ids(video.feed.log.read(0, 1 << 20)) == [comment(1).id]
 
 
 async def test_what_comes_while_history_is_read_is_appended_once(
@@ -43,13 +43,13 @@ async def test_what_comes_while_history_is_read_is_appended_once(
         return await seed(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Past, "seed", slow_seed)
-    joining = asyncio.create_task(node.node.feeds.enter("v"))
+    joining = asyncio.create_task(node.node.served.enter("v"))
     await reading.wait()
     number = node.dispatcher.deliver([comment(2), comment(3)])
     await eventually(lambda: node.dispatcher.delivered == number)
     go_on.set()
-    room = await joining
-    assert ids(room.feed.log.read(0, 1 << 20)) == [comment(n).id for n in (1, 2, 3)]
+    video = await joining
+    assert ids(video.feed.log.read(0, 1 << 20)) == [comment(n).id for n in (1, 2, 3)]
 
 
 async def test_many_joiners_read_the_past_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ async def test_many_joiners_read_the_past_once(start_node: StartNode, monkeypatc
         return await seed(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Past, "seed", counted)
-    await asyncio.gather(*(node.node.feeds.enter("v") for _ in range(1_000)))
+    await asyncio.gather(*(node.node.served.enter("v") for _ in range(1_000)))
     assert reads == 1
 
 
@@ -72,9 +72,9 @@ async def test_a_video_is_dropped_a_while_after_its_last_viewer(start_node: Star
     async with viewer(node.port, "/comments/v"):
         await eventually(lambda: node.dispatcher.interest == {"v": True})
     await eventually(lambda: node.dispatcher.interest == {"v": False})
-    assert len(node.node.feeds) == 0
+    assert len(node.node.served) == 0
     node.dispatcher.deliver([comment(1)])
-    await eventually(lambda: node.node.feeds.useless == 1)
+    await eventually(lambda: node.node.served.useless == 1)
 
 
 async def test_the_numbers_of_viewers_are_told_with_the_beats(start_node: StartNode) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.applications import Starlette
 
-from proto.http.responses import HttpServer
+from proto.http.server import HttpServer
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""rms/http/handoff.py: sockets leave uvicorn quietly, and leave no file behind."""
+"""Viewers' sockets leave the HTTP server quietly, and leave no seat and no file behind."""
 
 import asyncio
 import logging
@@ -62,3 +62,51 @@ async def test_a_request_head_that_does_not_come_is_not_waited_for(start_node: S
     async with asyncio.timeout(10):
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_streams_in_one_packet_take_one_seat_and_give_it_back(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v"):
+        pass  # opens the history
+    await eventually(lambda: len(node.node.viewers) == 0)
+    before = files()
+    streams = []
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(b"GET /comments/v HTTP/1.1\r\nHost: x\r\n\r\n" * 3)
+        streams.append((reader, writer))
+    for reader, _ in streams:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    assert len(node.node.viewers) == 20
+    for _, writer in streams:
+        writer.close()
+        await writer.wait_closed()
+    await eventually(lambda: len(node.node.viewers) == 0 and files() == before)
+    assert [video.viewers for video in node.node.served.videos] == [0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [(b"x: " + b"y" * 100_000 + b"\r\n", b"head_too_large"), (b"x: y\r\n" * 300, b"too_many_headers")],
+)
+async def test_a_head_has_a_limit(start_node: StartNode, lines: bytes, code: bytes) -> None:
+    node = await start_node()
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(b"GET /comments/v HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n")
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert code in answer
+    writer.close()
+
+
+async def test_a_stream_behind_an_answered_request_gets_the_socket(start_node: StartNode) -> None:
+    node = await start_node()
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    writer.write(b"GET /health/live HTTP/1.1\r\n\r\n" + b"GET /comments/v HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        assert b"text/event-stream" in await reader.readuntil(b"\r\n\r\n")
+    assert len(node.node.sweeper) == 1
+    writer.close()
+    await eventually(lambda: len(node.node.viewers) == 0)

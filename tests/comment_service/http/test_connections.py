@@ -1,4 +1,4 @@
-"""HttpProtocol: heads have an end, in time and in bytes, and whatever is no HTTP gets its 400"""
+"""The service's connections: heads have an end, in time and in bytes, and whatever is no HTTP gets its 400"""
 
 import asyncio
 import gc
@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from uvicorn.protocols.http import httptools_impl
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from comment_service.http.http_protocol import write_whole
+from proto.http import connection as connections
+from proto.http.exchange import Exchange
 from tests.comment_service.conftest import RunningService, StartService
 from tests.waiting import eventually
 
@@ -148,69 +147,23 @@ async def test_an_answered_request_needs_no_collector(
 ) -> None:
     """Its body goes with it at once; the collector comes rarely."""
     running = await start_service()
-    cycles: list[weakref.ref[Any]] = []
+    exchanges: list[weakref.ref[Any]] = []
 
-    class Noted(RequestResponseCycle):
-        def __init__(self, **facts: Any) -> None:
-            super().__init__(**facts)
-            cycles.append(weakref.ref(self))
+    class Noted(Exchange):
+        def __init__(self, *args: Any, **facts: Any) -> None:
+            super().__init__(*args, **facts)
+            exchanges.append(weakref.ref(self))
 
-    monkeypatch.setattr(httptools_impl, "RequestResponseCycle", Noted)
+    monkeypatch.setattr(connections, "Exchange", Noted)
     gc.disable()
     try:
         for _ in range(4):  # the second page is kept, and by the third one the origin's headers are known
             async with connection(running) as (reader, writer):
                 writer.write(sent)
                 assert (await reader.readline()).split()[1] == status
-        await eventually(lambda: len(cycles) == 4 and not any(cycle() for cycle in cycles))
+        await eventually(lambda: len(exchanges) == 4 and not any(exchange() for exchange in exchanges))
     finally:
         gc.enable()
-
-
-class Written:
-    """What write_whole needs of uvicorn's cycle, its transport and its flow control"""
-
-    def __init__(self, **facts: Any) -> None:
-        self.keep_alive, self.response_started, self.response_complete, self.disconnected = True, False, False, False
-        self.waiting_for_100_continue = True
-        self.write_paused = False
-        self.scope = {"method": "GET"}
-        self.default_headers = [(b"date", b"now")]
-        self.flow = self.transport = self
-        self.message_event = asyncio.Event()
-        self.written: list[bytes] = []
-        self.responses = 0
-        for name, value in facts.items():
-            setattr(self, name, value)
-
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def on_response(self) -> None:
-        self.responses += 1
-
-
-def write(cycle: Written) -> bool:
-    return write_whole(cycle, b"HTTP/1.1 200 OK\r\n", b"etag: x\r\n", b"body")  # type: ignore[arg-type]
-
-
-async def test_a_whole_answer_is_one_write() -> None:
-    cycle = Written()
-    assert write(cycle)
-    assert cycle.written == [b"HTTP/1.1 200 OK\r\ndate: now\r\netag: x\r\n\r\nbody"]
-    assert (cycle.response_started, cycle.response_complete, cycle.responses) == (True, True, 1)
-    assert cycle.message_event.is_set()
-    assert not cycle.waiting_for_100_continue
-    assert not write(cycle)  # it has its answer
-
-
-@pytest.mark.parametrize(
-    "facts", [{"keep_alive": False}, {"write_paused": True}, {"response_started": True}, {"scope": {"method": "HEAD"}}]
-)
-async def test_what_is_unusual_is_left_to_uvicorn(facts: dict[str, Any]) -> None:
-    cycle = Written(**facts)
-    assert not write(cycle)
-    assert (cycle.written, cycle.responses) == ([], 0)
 
 
 async def answers(reader: asyncio.StreamReader, count: int) -> list[tuple[int, Any]]:
@@ -302,8 +255,8 @@ async def test_a_post_under_way_is_answered_when_the_service_ends(start_service:
         writer.write(said("the last"))
         await eventually(lambda: running.service.commit.statistics().writes_under_way == 1)
         running.service.stop()
-        (serving,) = [each for each in connections if each.cycle]
-        await eventually(lambda: not serving.cycle.keep_alive)  # uvicorn has told it to end with its answer
+        (serving,) = [each for each in connections if each.exchange]
+        await eventually(lambda: not serving.exchange.keep_alive)  # the server has told it to end with its answer
         go.set()
         ((status, words),) = await answers(reader, 1)
         assert (status, words["message"]) == (200, "the last")
@@ -324,9 +277,3 @@ async def test_who_leaves_before_his_answer_has_said_it(start_service: StartServ
         writer.write(said("gone"))
         await writer.drain()
     await eventually(is_there)
-
-
-async def test_nobody_is_written_to_who_has_gone() -> None:
-    cycle = Written(disconnected=True)
-    assert write(cycle)
-    assert (cycle.written, cycle.responses) == ([], 0)

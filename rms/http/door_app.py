@@ -1,0 +1,78 @@
+"""The door's HTTP face: GET /comments/{liveVideoId}, whose socket goes to a node, and health."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from proto.http.exchange import take_socket_of
+from proto.http.responses import error_response, health_response
+from rms.http.admission import STREAM_HEADERS, TakeSocket, refusal_headers
+from rms.http.app import Gone, http_error
+from rms.videos.request import Refused, parse_stream_request
+
+HEADERS = ("accept", "accept-encoding", "last-event-id")
+"""What a node wants to know of a request's head"""
+
+
+class HandsOver(Protocol):
+    """What the door does with a viewer"""
+
+    async def hand_over(
+        self, video_id: str, query: Mapping[str, str], headers: Mapping[str, str], take: TakeSocket
+    ) -> None:
+        """Gives the viewer's socket to a node. Raises Refused; then it was not taken."""
+
+    async def trouble(self) -> str:
+        """Why no viewer can be placed now; empty: one can"""
+
+
+class DoorFace:
+    def __init__(self, door: HandsOver, retry_after_s: int) -> None:
+        self._door = door
+        self._retry_after_s = retry_after_s
+
+    async def stream(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
+        try:
+            # The node looks again, with its own limits; what is plainly wrong isn't placed at all.
+            video_id = parse_stream_request(
+                request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
+            ).video_id
+            if request.method == "HEAD":
+                return Response(headers=STREAM_HEADERS)
+            await self._door.hand_over(video_id, query, headers, partial(take_socket_of, request.scope))
+        except Refused as refused:
+            more = refusal_headers(refused, self._retry_after_s)
+            return error_response(refused.status, refused.code, refused.message, more)
+        return Gone()
+
+    async def live(self, request: Request) -> Response:
+        return health_response(True, {})
+
+    async def ready(self, request: Request) -> Response:
+        trouble = await self._door.trouble()
+        return health_response(not trouble, {"reason": trouble} if trouble else {})
+
+
+def build_door_app(door: HandsOver, retry_after_s: int) -> Starlette:
+    """retry_after_s: in Retry-After when nobody takes a viewer; each gets 1 to 2 times this."""
+    face = DoorFace(door, retry_after_s)
+    route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
+    return Starlette(
+        routes=[
+            route("/comments/{video_id}", face.stream),
+            route("/health/live", face.live),
+            route("/health/ready", face.ready),
+        ],
+        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        exception_handlers={HTTPException: http_error},
+    )

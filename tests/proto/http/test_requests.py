@@ -1,0 +1,160 @@
+"""proto/http/requests.py: however the bytes are cut, the same requests come out; what is none is told with a status."""
+
+import contextlib
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proto.http.requests import BadRequest, Head, RequestReader
+
+
+@dataclass
+class Read:
+    """A request as a whole"""
+
+    method: str
+    path: str
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    keep_alive: bool
+
+
+def read_all(pieces: list[bytes]) -> list[Read]:
+    """The complete requests in these pieces, which arrive one after the other"""
+    reader = RequestReader(head_bytes_max=4096, headers_max=50)
+    found: list[Read] = []
+    head: Head | None = None
+    body = b""
+    for piece in pieces:
+        data = piece
+        while data:
+            if head is None:
+                head, data = reader.read_head(data)
+                complete, body = head is not None and head.is_whole, b""
+            else:
+                part, complete, data = reader.read_body(data)
+                body += part
+            if head is not None and complete:
+                found.append(Read(head.method, head.path, head.query, head.headers, body, head.keep_alive))
+                head = None
+    reader.close()
+    return found
+
+
+BODIES = st.binary(max_size=30)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[bytes, Read]:
+    path = draw(st.sampled_from([b"/", b"/comments/v", b"/a%20b"]))
+    query = draw(st.sampled_from([b"", b"a=1&b=%20"]))
+    headers = [(b"host", b"x"), *draw(st.lists(st.sampled_from([(b"accept", b"*/*"), (b"x-a", b"")]), max_size=3))]
+    body, lines = b"", b""
+    method = draw(st.sampled_from([b"GET", b"POST"]))
+    if method == b"POST":
+        body = draw(BODIES)
+        headers.append((b"content-length", b"%d" % len(body)))
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    empty_lines = draw(st.sampled_from([b"", b"\r\n", b"\r\n\r\n"]))
+    target = path + (b"?" + query if query else b"")
+    data = empty_lines + b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, target, lines, body)
+    return data, Read(method.decode(), path.decode().replace("%20", " "), query, headers, body, True)
+
+
+@given(st.lists(requests(), max_size=5), st.data())
+def test_cuts_change_nothing(sent: list[tuple[bytes, Read]], data: st.DataObject) -> None:
+    whole = b"".join(each for each, _ in sent)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=20)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert read_all(pieces) == [read for _, read in sent]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=10), min_size=1, max_size=5), st.data())
+def test_chunks_are_put_together(chunks: list[bytes], data: st.DataObject) -> None:
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\nx-trailer: 1\r\n\r\n"
+    whole = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" + framed
+    cut = data.draw(st.integers(0, len(whole)))
+    (read,) = read_all([whole[:cut], whole[cut:]])
+    assert read.body == b"".join(chunks)
+    assert read.headers == [(b"transfer-encoding", b"chunked")]
+
+
+def test_what_stands_behind_a_chunked_body_is_reported_as_lost() -> None:
+    reader = RequestReader(4096, 50)
+    head, rest = reader.read_head(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /b HTTP/1.1\r\n")
+    assert head is not None
+    assert reader.read_body(rest) == (b"", True, b"")
+    assert reader.overrun
+    reader = RequestReader(4096, 50)
+    _, rest = reader.read_head(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n\x00\x00")
+    assert reader.read_body(rest) == (b"a", True, b""), "what comes behind is no part of this request"
+    assert reader.overrun
+
+
+@pytest.mark.parametrize(
+    ("offer", "body"),
+    [
+        (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n", b"{}"),
+        (b"connection: upgrade\r\nUPGRADE: websocket\r\n", b"{}"),
+        (b"connection: upgrade\r\nupgrade: TLS/1.3\r\n", b""),
+    ],
+)
+def test_an_upgrade_is_ignored_and_the_body_read(offer: bytes, body: bytes) -> None:
+    more = b"GET /next HTTP/1.1\r\nhost: x\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\n" + offer + b"content-length: %d\r\n\r\n" % len(body)
+    first, second = read_all([head + body + more])
+    assert (first.body, second.path) == (body, "/next")
+
+
+@pytest.mark.parametrize(
+    ("sent", "keep_alive"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", True),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", False),
+    ],
+)
+def test_whether_another_one_may_follow(sent: bytes, keep_alive: bool) -> None:
+    (read,) = read_all([sent])
+    assert read.keep_alive is keep_alive
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x16\x03\x01", 400),
+        (b"GET\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\nhost: x\n\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nx: " + b"y" * 4096, 431),
+        (b"GET /" + b"y" * 4096 + b" HTTP/1.1\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 51 + b"\r\n", 431),
+    ],
+)
+def test_what_is_no_request(sent: bytes, status: int) -> None:
+    with pytest.raises(BadRequest) as refused:
+        read_all([sent])
+    assert refused.value.status == status
+
+
+@given(st.binary(max_size=200), st.integers(0, 200))
+def test_any_bytes_are_a_request_or_refused(data: bytes, cut: int) -> None:
+    with contextlib.suppress(BadRequest):
+        read_all([data[:cut], data[cut:]])
+
+
+def test_a_line_end_begins_nothing_and_takes_no_room() -> None:
+    reader = RequestReader(4096, 50)
+    for _ in range(5_000):
+        assert reader.read_head(b"\r\n") == (None, b"")
+    head, _ = reader.read_head(b"GET / HTTP/1.1\r\n\r\n")
+    assert head is not None

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
+from comment_service.core.outbox import OutboxLimits
 from comment_service.erase.eraser import EraseSettings
 from comment_service.http.app import HttpLimits
 from comment_service.http.pages import PageSettings
@@ -16,7 +17,7 @@ from comment_service.http.videos import VideoLimits
 from comment_service.node.claim import LeaseSettings
 from comment_service.publish.publisher import PublishSettings
 from comment_service.publish.replicas import Keepalive
-from comment_service.videos.gate import GateSettings, Policy
+from comment_service.videos.gate import GateSettings, Verdict
 from comment_service.write.key_claims import ClaimSettings
 from history.cache.store import CacheSettings
 from history.config import StoreSettings
@@ -43,62 +44,60 @@ class Config(HttpSettings, DispatcherSettings):
     listen: Address = Field("127.0.0.1:8000", description="host:port for HTTP; port 0 takes a free one and logs it")
     node: Annotated[int | Literal["auto"], BeforeValidator(_node)] = Field(
         0,
-        description="number of this process, 0 to 1023, unique among all that share a history: it is a part of each "
-        "comment's id, and two with the same number would give one id to two comments. auto takes a free one, and "
-        "needs a state folder of its own",
+        description="number of this process, 0 to 1023, unique among all that share a store: it is a part of each "
+        "comment's id, so two processes with the same number could give one id to two comments. auto takes a free "
+        "number, and needs a --state-dir of its own",
     )
     store: str = Field(
-        "sqlite:.data/comments.db", description="history: sqlite:PATH or cassandra://HOST[,HOST...][:PORT]/KEYSPACE"
+        "sqlite:.data/comments.db", description="store: sqlite:PATH or cassandra://HOST[,HOST...][:PORT]/KEYSPACE"
     )
     state_dir: Path = Field(
         Path(".data/comment_service"),
-        description="folder for the watermark, a few bytes: from which comment on a process that was killed may have "
-        "left some unpublished",
+        description="folder for the watermark, a few bytes that say from which comment on a killed process may have "
+        "left some unpublished; also for the node number's lease, and the spool",
     )
     cors_origins: str = Field(
-        "*", description="origins whose pages may use the API, with commas between; *: all, for it knows no cookies"
+        "*",
+        description="origins whose pages may use the API, with commas between; *: all, which is safe without cookies",
     )
-
     admin_token: str = Field(
         "",
         description="operator's token, for `Authorization: Bearer`; without one erasing is off, and anybody may "
-        "create, start and end videos. Better given by the environment: flags are seen by all users of a machine",
+        "create, start and end videos. Better set it in the environment: all users of a machine can see its flags",
     )
 
     # Videos
-    ended_videos: Policy = Field(
-        "refuse", description="comments on a video that has ended: refuse (409) or accept, as talk below a recording"
+    ended_videos: Verdict = Field(
+        "refuse", description="comments on a video that has ended: refuse (409), or accept as comments on a recording"
     )
-    unknown_videos: Policy = Field(
+    unknown_videos: Verdict = Field(
         "accept", description="comments on a video that nobody has created: accept, for a try-out, or refuse (404)"
     )
     video_fresh_ms: int = Field(
-        1_000, ge=0, description="ms a look at a video's state serves: a busy video costs one read in that time"
+        1_000, ge=0, description="ms until a video's state is read again: a busy video costs one read in that time"
     )
     video_stale_ms: int = Field(
         5_000,
         ge=1,
-        description="ms after which a look counts no more: how long other processes take comments after an end",
+        description="ms after which a read state no longer counts: other processes take comments so long after an end",
     )
     video_look_ms: int = Field(
-        250, ge=1, description="ms an author waits for a look, which takes 1; then his comment comes in"
+        250, ge=1, description="ms an author waits for a video's state, which takes 1; then the comment is accepted"
     )
     videos_known_max: int = Field(10_000, ge=1, description="videos whose state is remembered, 300 bytes each")
     title_characters_max: int = Field(200, ge=1, description="characters in a video's title: two lines on a phone")
 
     # What a comment may be
     message_characters_max: int = Field(500, ge=1, description="characters in a message: what a viewer reads in 5 s")
-    message_bytes_max: int = Field(
-        2_000, ge=1, description="bytes of UTF-8 in a message: 500 of the longest characters"
-    )
+    message_bytes_max: int = Field(2_000, ge=1, description="bytes of UTF-8 in a message: 500 longest characters")
     author_characters_max: int = Field(64, ge=1, le=128, description="characters in an author's id or name")
     author_bytes_max: int = Field(
-        128, ge=64, le=128, description="bytes of UTF-8 in an author's id or name; the wire's limit is 128"
+        128, ge=64, le=128, description="bytes of UTF-8 in an author's id or name; dispatchers take 128 at most"
     )
 
     # Requests
     body_bytes_max: int = Field(
-        16_384, ge=1024, description="bytes in a body: a longest comment with every character escaped is 7 KB"
+        16_384, ge=1024, description="bytes in a body: the longest comment with every character escaped has 7 KB"
     )
     body_timeout_ms: int = Field(
         10_000, ge=100, description="ms until a body must be complete: 2 KB in 10 s is slower than any phone"
@@ -106,23 +105,23 @@ class Config(HttpSettings, DispatcherSettings):
     pagesize_default: int = Field(10, ge=1, description="comments in a page if the request doesn't say")
     pagesize_max: int = Field(100, ge=1, description="comments in a page at most: about 50 KB")
     retry_after_min_s: int = Field(1, ge=0, description="s, least Retry-After of a 503: a dispatcher is back in 2")
-    retry_after_max_s: int = Field(5, ge=0, description="s, greatest Retry-After: those who wait come back spread out")
+    retry_after_max_s: int = Field(5, ge=0, description="s, greatest Retry-After: clients that wait return spread out")
     idempotency_entries_max: int = Field(
-        50_000, ge=1, description="first answers kept for retries; 1 KB each, 50 s of 1,000 comments/s"
+        50_000, ge=1, description="Idempotency-Keys kept in memory, 1 KB each: 50 s of 1,000 comments/s"
     )
     idempotency_keep_s: int = Field(
-        86_400, ge=1, description="s a first answer is kept: a day; a phone may send again after a night offline"
+        86_400, ge=1, description="s an Idempotency-Key is kept: a phone may send again after a night offline"
     )
     idempotency_claim_ms: int = Field(
         700,
         ge=1,
-        description="ms for the store to decide whose key it is, which takes 1 to 10; then memory decides, and the "
-        "store counts as away: an author waits for it once, not for the claim and then for the write",
+        description="ms for the store to decide about a key, which takes 1 to 10; after that the key holds in memory "
+        "only, and the store counts as away, so that an author doesn't wait for the write as well",
     )
     idempotency_rest_ms: int = Field(
         1_000,
         ge=0,
-        description="ms after such a failure without asking: authors don't each wait for a store that is away",
+        description="ms after such a failure without asking: not each author waits for a store that is away",
     )
 
     # Writing
@@ -130,89 +129,90 @@ class Config(HttpSettings, DispatcherSettings):
         500, ge=1, description="comments in one write: an fsync costs as much as writing some hundred of them"
     )
     commit_pending_max: int = Field(
-        10_000, ge=1, description="comments waiting for a write; beyond, 503: at 5,000/s they already wait 2 s"
+        10_000, ge=1, description="comments waiting for a write, then 503: at 5,000/s they already wait 2 s"
     )
     commit_writes_max: int = Field(
-        4, ge=1, description="writes at a time: beside one that is slow, or when a full one waits; one by one otherwise"
+        4,
+        ge=1,
+        description="writes at the same time; a second one begins only if the first is slow, or a full one waits",
     )
     commit_patience_ms: int = Field(
         20,
         ge=0,
-        description="ms that a write may last until another begins beside it: some times what a healthy store needs: "
-        "one large write costs less than two small ones",
+        description="ms until a write counts as slow and another begins beside it: several times what a healthy store "
+        "needs, for one large write costs less than two small ones",
     )
     store_retry_max_ms: int = Field(5_000, ge=100, description="ms between two attempts to open a store that is away")
 
     # While the store is away
     spool_dir: Path | None = Field(
-        None, description="folder for accepted comments while the store is away; none given: spool in the state folder"
+        None, description="folder for comments accepted while the store is away; default: spool in --state-dir"
     )
     spool_bytes_max: int = Field(
         67_108_864,
         ge=0,
-        description="bytes in the spool, then 503: 5 minutes of 1,000 comments/s; memory takes three times as much; "
+        description="bytes in the spool, then 503: 5 minutes of 1,000 comments/s; takes three times as much memory; "
         "0: no spool",
     )
     spool_segment_bytes_max: int = Field(
-        4_194_304, ge=65_536, description="bytes in one of its files, removed as a whole: half a second of draining"
+        4_194_304, ge=65_536, description="bytes in one file of the spool, removed as a whole: drained in half a second"
     )
     store_slow_ms: int = Field(
-        700, ge=10, description="ms an author waits for the store, then the spool: no pause is longer than 1 s"
+        700,
+        ge=10,
+        description="ms an author waits for the store before the spool takes the comment: it stays below 1 s",
     )
     store_check_ms: int = Field(
-        200,
-        ge=0,
-        description="ms that one look at the store serves /health: anybody may ask, and gets the store asked 5 times a "
-        "second at most",
+        200, ge=0, description="ms /health repeats what it knows of the store: its requests ask it 5 times/s at most"
     )
     drain_retry_min_ms: int = Field(
         100, ge=1, description="ms before a store that is away is tried again, doubling with each failure"
     )
-    drain_retry_max_ms: int = Field(2_000, ge=1, description="ms, greatest wait: how late a returned store is used")
+    drain_retry_max_ms: int = Field(2_000, ge=1, description="ms at most between tries: until a returned store is used")
     drain_quick_writes: int = Field(
         3,
         ge=1,
-        description="writes of the drain in a row that took less than half of --store-slow-ms, until authors wait for "
-        "the store again: one that has just been started is slow at first",
+        description="writes from the spool in a row that took less than half of --store-slow-ms, until authors wait "
+        "for the store again: a store is slow just after its start",
     )
     drain_batch: int = Field(
-        500, ge=1, description="comments in one write of the drain: as many as authors write together at most"
+        500, ge=1, description="comments in one write from the spool: as many as in the largest write of authors"
     )
-
     comments_keep_s: int = Field(
         0,
         ge=0,
-        description="s a comment is kept; 0: for ever. Cassandra takes it as a time to live when a comment is written; "
-        "SQLite is swept",
+        description="s a comment is kept; 0: for ever. In Cassandra it is the time to live of what is written from now "
+        "on; SQLite is swept",
     )
     sweep_s: int = Field(600, ge=1, description="s between two sweeps of what has expired in SQLite; takes ms")
+
+    # Node number
     node_lease_ms: int = Field(
-        30_000, ge=1_000, description="ms the node number is ours without a renewal: three may fail"
+        30_000, ge=1_000, description="ms a claim on the number lasts: three times --node-renew-ms"
     )
     node_renew_ms: int = Field(10_000, ge=100, description="ms between renewals; each is one small write")
-    node_retry_ms: int = Field(500, ge=10, description="ms until the claim is tried again when the store is away")
+    node_retry_ms: int = Field(500, ge=10, description="ms between tries to claim the number while the store is away")
     node_wait_ms: int = Field(
-        3_000,
-        ge=0,
-        description="ms a start waits for its claim, then it accepts without: a store that answers takes 50",
+        3_000, ge=0, description="ms a start waits for its claim, which takes 50; then it accepts comments without one"
     )
 
     # Erasing
     erase_pause_ms: int = Field(
-        50, ge=0, description="ms of rest after each 500 erased comments: 10,000/s at most, so live ones keep their way"
+        50,
+        ge=0,
+        description="ms of pause after each 500 erased comments: 10,000/s at most, so live ones aren't held up",
     )
     erase_look_again_ms: int = Field(
-        2_000, ge=0, description="ms between the two looks for an author's comments: a write under way takes less"
-    )
-
-    forget_ms: int = Field(
-        1_000, ge=1, description="ms between two looks for what other processes erased: so long a copy may be read here"
-    )
-    forget_overlap_ms: int = Field(
-        30_000, ge=0, description="ms such a look goes back: more than clocks of nodes differ; costs one small read"
+        2_000, ge=0, description="ms between the two searches for an author's comments: longer than a write takes"
     )
     erase_drained_ms: int = Field(
-        5_000, ge=0, description="ms erasing an author waits for this process's spool to be empty; then 503"
+        5_000, ge=0, description="ms the erasing of an author waits for this process's spool to be empty; then 503"
+    )
+    forget_ms: int = Field(
+        1_000, ge=1, description="ms between two queries for what others erased: so long it may still be read here"
+    )
+    forget_overlap_ms: int = Field(
+        30_000, ge=0, description="ms such a query goes back further: more than nodes' clocks differ; a small read"
     )
 
     # Reading
@@ -220,22 +220,22 @@ class Config(HttpSettings, DispatcherSettings):
         67_108_864, ge=1_048_576, description="bytes of comments cached for readers: about 100,000 of them"
     )
     cache_pages_bytes_max: int = Field(
-        16_777_216, ge=0, description="bytes of pages kept as they were sent, beside that: about 4,000 of 10 comments"
+        16_777_216, ge=0, description="bytes of whole pages kept beside that: about 4,000 pages of 10 comments"
     )
     cache_read_comments: int = Field(
-        200, ge=1, description="comments in one read of the store: twenty pages of 10, for most who scroll go on"
+        200, ge=1, description="comments in one read of the store: 20 pages of 10, for most readers who scroll go on"
     )
     cache_late_ms: int = Field(
         15_000,
         ge=0,
-        description="ms until a comment of another node is surely readable: the longest write, and clocks that differ; "
-        "only pages older than that are closed. Not below 10,000: what comes later is told, what comes earlier isn't",
+        description="ms until a comment of another node is readable: the longest write, and clocks that differ. Only "
+        "older pages are closed. Not below 10,000, from which on stores report late comments",
     )
-    cache_tip_ms: int = Field(2_000, ge=1, description="ms a newer page may lack what other nodes accepted")
+    cache_tip_ms: int = Field(2_000, ge=1, description="ms the newest page may lack what other nodes accepted")
     cache_closed_ms: int = Field(
         600_000,
         ge=1,
-        description="ms a closed page is kept, here and by a CDN: an erased one may last there as long",
+        description="ms a closed page is kept, here and by a CDN: an erased comment may last so long there",
     )
 
     # Dispatchers
@@ -243,55 +243,48 @@ class Config(HttpSettings, DispatcherSettings):
         1_000, ge=1, le=1_000, description="comments in one publish; a dispatcher refuses more than 1,000 (3 MiB)"
     )
     publish_in_flight_max: int = Field(
-        64,
-        ge=1,
-        description="unanswered batches: as many as a dispatcher works on at once, more would only queue there",
+        64, ge=1, description="unanswered batches: as many as a dispatcher works on; more would only wait there"
     )
     publish_pace_after: int = Field(
-        8, ge=0, description="unanswered batches from which on the next waits: a well dispatcher seldom has more than 3"
+        8, ge=0, description="unanswered batches above which the next one waits: a healthy dispatcher has 3 at most"
     )
     publish_pace_ms: int = Field(
         2,
         ge=0,
         description="ms to wait for each unanswered batch, unless the batch is full: 64 batches then last 4 s, "
-        "longer than the lease (2 s) of a node that fell silent, so healthy ones don't wait for it",
+        "longer than the lease (2 s) of a node that fell silent, so healthy nodes don't wait for it",
     )
     publish_ack_timeout_ms: int = Field(
         12_000,
         ge=100,
-        description="ms until a batch must be answered, or its replica is left: longer than a "
-        "dispatcher waits for a node (10 s); a dead replica is found by keepalive long before",
+        description="ms for an answer to a batch, then its replica is left: longer than a dispatcher waits for a node "
+        "(10 s); keepalive finds a dead replica long before",
     )
     publish_backlog_max: int = Field(
-        100_000, ge=1, description="comments not yet answered, 100 s of 1,000/s, 60 MB; beyond, nodes read history"
+        100_000, ge=1, description="unanswered comments, 60 MB: 100 s of 1,000/s; beyond, nodes read history instead"
     )
-    connect_timeout_ms: int = Field(
-        1_000, ge=50, description="ms for a connection to a replica, then the next is tried"
-    )
+    connect_timeout_ms: int = Field(1_000, ge=50, description="ms to connect to a replica, then the next one is tried")
     backoff_min_ms: int = Field(
-        100, ge=1, description="ms before all replicas are tried again, doubling; a restarting one takes about 500"
+        100, ge=1, description="ms before all replicas are tried again, doubling; a restart takes about 500"
     )
-    backoff_max_ms: int = Field(2_000, ge=1, description="ms, greatest back-off: how late a returned replica is found")
-    keepalive_ms: int = Field(1_000, ge=100, description="ms between pings to a replica: with the next, dead in 2 s")
-    keepalive_timeout_ms: int = Field(1_000, ge=100, description="ms until a ping must be answered")
+    backoff_max_ms: int = Field(2_000, ge=1, description="ms at most between tries: until a returned replica is found")
+    keepalive_ms: int = Field(1_000, ge=100, description="ms between pings to a replica: a dead one is left after 2 s")
+    keepalive_timeout_ms: int = Field(1_000, ge=100, description="ms for the answer to a ping")
     watermark_ms: int = Field(
-        100, ge=1, description="ms between two saves of the watermark: what a kill makes nodes read once more"
+        100, ge=1, description="ms between two saves of the watermark: nodes read so much again after a kill"
     )
     lookback_s: int = Field(
         60,
         ge=0,
-        description="s of history that nodes read when there is no watermark, as after a lost disk; a "
-        "restart takes less",
+        description="s of history that nodes read if there is no watermark (a new disk): longer than a restart",
     )
-    place_try_timeout_ms: int = Field(500, ge=10, description="ms for one replica to place a viewer; it takes 1")
-    place_timeout_ms: int = Field(2_000, ge=10, description="ms for a placement by any replica: a person still waits")
+    place_try_timeout_ms: int = Field(500, ge=10, description="ms for one replica to place a viewer, which takes 1")
+    place_timeout_ms: int = Field(2_000, ge=10, description="ms for a placement by any replica: a person is waiting")
 
     # Ending
     stop_requests_s: int = Field(5, ge=1, description="s after SIGTERM for requests under way")
     stop_backlog_ms: int = Field(
-        3_000,
-        ge=0,
-        description="ms after that for the backlog to be published; the rest is the next process's catch-up",
+        3_000, ge=0, description="ms after that to publish the backlog; the next process's catch-up covers the rest"
     )
 
     @model_validator(mode="after")
@@ -300,28 +293,29 @@ class Config(HttpSettings, DispatcherSettings):
             raise ValueError("--retry-after-max-s is below --retry-after-min-s")
         if self.pagesize_max < self.pagesize_default:
             raise ValueError("--pagesize-max is below --pagesize-default")
-        if self.cache_late_ms < (told_ms := self.store_settings().late_ms):
-            raise ValueError(f"--cache-late-ms is below {told_ms}, from which on the store tells what came late")
+        if self.cache_late_ms < (late_ms := self.store_settings().late_ms):
+            raise ValueError(f"--cache-late-ms is below {late_ms}, from which on stores report late comments")
         return self
 
     def admission(self) -> Admission:
-        author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
-        return Admission(self.message_characters_max, self.message_bytes_max, author_limits)
+        return Admission(self.message_characters_max, self.message_bytes_max, self.author_limits())
+
+    def author_limits(self) -> AuthorLimits:
+        return AuthorLimits(self.author_characters_max, self.author_bytes_max)
 
     def http_limits(self) -> HttpLimits:
         return HttpLimits(self.body_bytes_max, self.body_timeout_ms)
 
     def page_settings(self) -> PageSettings:
-        late_ms = self.cache_late_ms + self.cache_tip_ms  # a page may be cut from a copy that is so old
+        late_ms = self.cache_late_ms + self.cache_tip_ms  # a page may come from a copy that is so old
         return PageSettings(self.pagesize_default, self.pagesize_max, late_ms, self.cache_closed_ms)
 
     def video_limits(self) -> VideoLimits:
-        author_limits = AuthorLimits(self.author_characters_max, self.author_bytes_max)
         return VideoLimits(
             body_bytes_max=self.body_bytes_max,
             body_timeout_ms=self.body_timeout_ms,
             title_characters_max=self.title_characters_max,
-            author=author_limits,
+            author=self.author_limits(),
             pagesize_default=self.pagesize_default,
             pagesize_max=self.pagesize_max,
         )
@@ -370,9 +364,12 @@ class Config(HttpSettings, DispatcherSettings):
             closed_ms=self.cache_closed_ms,
         )
 
-    def spool_folder(self) -> Path:
-        """Of this process: two that share a folder have different node numbers."""
-        return (self.spool_dir or self.state_dir / "spool") / f"node{self.node}"
+    def spool_folder(self, node: int) -> Path:
+        """Each node number has its own: two processes that share --spool-dir have different ones."""
+        return (self.spool_dir or self.state_dir / "spool") / f"node{node}"
+
+    def outbox_limits(self) -> OutboxLimits:
+        return OutboxLimits(self.publish_batch_max, self.publish_in_flight_max, self.publish_backlog_max)
 
     def publish_settings(self) -> PublishSettings:
         return PublishSettings(

@@ -1,7 +1,6 @@
-"""The service's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs little."""
+"""Exports the service's statistics to Prometheus. They are read at each scrape, so counting costs little."""
 
 import itertools
-import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from comment_service.clocks import wall_ms
 from comment_service.http.kept_pages import KeptPagesStatistics
 from comment_service.publish.publisher import PublisherStatistics
 from history.cache.store import CacheStatistics
@@ -23,7 +23,7 @@ Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
 
 class Tally:
-    """What happened to requests, counted where it happens. Codes are those of errors.py: strangers can't add any."""
+    """Counts what happens to requests. Codes are those of core/errors.py, so strangers can't add any."""
 
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
@@ -31,7 +31,7 @@ class Tally:
         self.durable_ms_sum = 0.0
 
     def durable(self, comments: int, ms: float) -> None:
-        """So many comments became durable by a write that took so long."""
+        """`comments` became durable by one write that took `ms`."""
         self.durable_ms[bisect_left(DURABLE_MS_BOUNDS, ms)] += comments
         self.durable_ms_sum += comments * ms
 
@@ -56,7 +56,7 @@ class ServiceCollector(Collector):
         now = self._statistics()
         spool, cache, publisher = now.spooled.spool, now.cache, now.publisher
         oldest_ms = spool.oldest_created_at_ms
-        age_s = 0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+        age_s = 0.0 if oldest_ms is None else max(0.0, (wall_ms() - oldest_ms) / 1000)
         for name, words, value in (
             ("pending_comments", "comments waiting to be durable", now.commit.pending),
             ("pending_keys", "Idempotency-Keys waiting to be claimed", now.claims.pending),

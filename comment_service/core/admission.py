@@ -1,9 +1,9 @@
-"""May this comment in? From the bytes of a request's body to an accepted draft, or to the error that says why not.
+"""Decides whether a comment is admitted: from the bytes of a request's body to a draft, or to the error.
 
-Rule 1: no clock, no store, no HTTP. What it takes is bytes, what it gives is a `Draft` or a ServiceError.
-Rule 2: an accepted message keeps its characters as they are: no trimming, no normalising, no escaping. Making a text
-harmless is the business of whoever shows it.
-Rule 3: what is refused here never gets an id, so nothing of it is stored or published.
+Rule 1: no clock, no store, no HTTP. It takes bytes, and returns a `Draft` or raises a ServiceError.
+Rule 2: an admitted message keeps its characters as they are: no trimming, no normalising, no escaping. Whoever shows a
+text has to escape it.
+Rule 3: a refused comment never gets an id, so nothing of it is stored or published.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from history.core.model import Author, InvalidVideoId, check_video_id
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
-    """A comment that may be written: all but its id and its time. Equal drafts say the same."""
+    """An admitted comment without its id and its time. Equal drafts have the same content."""
 
     video_id: str
     author: Author
@@ -28,14 +28,14 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The limits, and the decision"""
+    """The limits, and the decision by them"""
 
     message_characters_max: int
     message_bytes_max: int
     author_limits: AuthorLimits
 
     def admit(self, body: bytes) -> Draft:
-        """Raises a ServiceError whose sentence names the field, the limit and what was seen."""
+        """Raises a ServiceError whose sentence names the field, the limit and what was sent."""
         fields = parse(body)
         video_id = _video_id(fields)
         author = author_of(None if fields.author is UNSET else fields.author, self.author_limits)

@@ -1,7 +1,7 @@
-"""The body of `POST /comment/create`: from its bytes to its fields, or to the error that says what is wrong.
+"""Parses the body of `POST /comment/create`: from its bytes to its fields, or to the error that says what is wrong.
 
-A right body costs one strict decoding by msgspec. Only a wrong one is looked at again, step by step, for the sentence
-that helps its sender: msgspec's own messages are for the programmer of a schema. No clock and no I/O in here.
+A right body costs one strict decoding by msgspec. Only a wrong one is looked at again, step by step, for a sentence
+that helps its sender: msgspec's own messages are written for the programmer of a schema.
 """
 
 import re
@@ -23,14 +23,14 @@ from comment_service.core.errors import (
 
 
 class AuthorFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """What the sender says of itself"""
+    """Who the sender claims to be"""
 
     id: str | UnsetType = UNSET
     name: str | UnsetType = UNSET
 
 
 class CommentFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename="camel"):
-    """What the sender may write; whether it may mean it, admission.py decides"""
+    """The fields that a comment may have; admission.py checks what is in them"""
 
     message: str
     live_video_id: str | UnsetType = UNSET
@@ -62,8 +62,8 @@ def parse(body: bytes) -> CommentFields:
 
 
 def _colons(fields: CommentFields) -> int:
-    """How many colons the fields' body has: one behind each name, and those in the texts. A field that was given
-    twice leaves more, so most bodies need no second look."""
+    """How many colons a body with these fields has: one behind each name, and those in the texts. A body with more may
+    have a field twice; all others need no second look."""
     count = 1 + fields.message.count(":")
     if fields.live_video_id is not UNSET:
         count += 1 + fields.live_video_id.count(":")
@@ -79,8 +79,8 @@ def _colons_of_author(author: AuthorFields) -> int:
 
 
 def _check_each_once(body: bytes) -> None:
-    """JSON readers differ in which of two equal keys they take, so none is. No name is both a comment's and an
-    author's field, so the object in which a name stands does not matter."""
+    """Raises DuplicateField: JSON readers differ in which of two equal keys they take. No name is both a comment's and
+    an author's field, so it doesn't matter in which object a name stands."""
     seen = set()
     for text, colon in _KEY.findall(body):
         if colon:
@@ -91,7 +91,7 @@ def _check_each_once(body: bytes) -> None:
 
 
 def _diagnose(body: bytes) -> Exception:
-    """What is wrong with a body that could not be decoded: first its bytes, then its form, then its fields."""
+    """The error for a body that could not be decoded: first of its bytes, then of its form, then of its fields."""
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -130,12 +130,12 @@ def _wrong_field(fields: dict[str, msgspec.Raw]) -> Exception:
 
 
 def _kind(value: bytes | msgspec.Raw) -> str:
-    """What a JSON value is, by its first character"""
+    """The type of a JSON value, by its first character"""
     return _KINDS.get(bytes(value).lstrip()[:1].decode("ascii", "replace"), "a number")
 
 
 def _lone_surrogate(body: bytes) -> str | None:
-    """The first \\uD800-\\uDFFF escape that has no other half beside it"""
+    """The first \\uD800-\\uDFFF escape without its other half beside it"""
     high: re.Match[bytes] | None = None
     for escape in _ESCAPE.finditer(body):
         unit = int(escape[1], 16) if escape[1] else 0

@@ -1,36 +1,36 @@
-"""What can be wrong, and the one table from error to HTTP status.
+"""Every error that a caller can get, and the one table from error to HTTP status.
 
     ServiceError
     ├── Fault of the request
     │   ├── in its form: InvalidUtf8, MalformedJson, LoneSurrogate, TooDeep, DuplicateField, NotAnObject
     │   ├── in its fields: UnknownField, WrongType, MissingField, VideoIdsDiffer, InvalidVideo,
-    │   │   MessageEmpty, MessageTooLong, AuthorEmpty, AuthorTooLong, AuthorUnprintable
+    │   │   MessageEmpty, MessageTooLong, AuthorEmpty, AuthorTooLong, AuthorUnprintable, InvalidVideoFields
     │   ├── in its query or headers: UnknownParameter, RepeatedParameter, MissingParameter, InvalidCursor,
     │   │   InvalidPagesize, InvalidOffset, InvalidCommentId, InvalidIdempotencyKey, IdempotencyKeyReused,
     │   │   UnsupportedMediaType
-    │   ├── in its time: VideoUnknown, VideoEnded, VideoExists, VideoNotStarted, InvalidVideoFields
-    │   ├── in its right: ErasingOff, NotAuthorized
-    │   └── in its way here: UnknownPath, WrongMethod, BodyTooLarge, BodyTooSlow
+    │   ├── in the state of its video: VideoUnknown, VideoEnded, VideoExists, VideoNotStarted
+    │   ├── in its authorization: ErasingOff, NotAuthorized
+    │   └── in its path, method or size: UnknownPath, WrongMethod, BodyTooLarge, BodyTooSlow
     └── Fault of the service: NoPlace, NoDispatcher, StoreAway
 
-Each error is built from facts and makes its own sentence, which says what is wrong and what would be right. Its code
-on the wire is its class's name in snake_case. No clock, no HTTP library: the face makes the response.
+Each error is built from facts and writes its own sentence, which says what is wrong and what would be right. Its code
+on the wire is its class's name in snake_case. The HTTP response is made in comment_service/http.
 """
 
 import re
 from collections.abc import Sequence
 
 SHOWN_CHARACTERS_MAX = 40
-"""How much of a wrong value an answer repeats: enough to recognise it, too little to be used as an echo."""
+"""Characters of a wrong value that a response repeats: enough to recognise it, too few to misuse it as an echo"""
 
 
 def shown(value: str) -> str:
-    """The value as it may stand in a sentence: quoted, escaped, and shortened."""
+    """The value quoted, escaped and shortened, to be used in a sentence"""
     return repr(value) if len(value) <= SHOWN_CHARACTERS_MAX else f"{value[:SHOWN_CHARACTERS_MAX]!r}…"
 
 
 class ServiceError(Exception):
-    """Something that the caller is told. `str()` is the sentence."""
+    """An error for the caller. `str()` is its sentence."""
 
     @property
     def code(self) -> str:
@@ -279,7 +279,7 @@ HTTP_STATUS: dict[type[ServiceError], int] = {
     VideoExists: 409,
     VideoNotStarted: 409,
     UnsupportedMediaType: 415,
-    # It is understood, but it is no comment.
+    # The request is understood, but it contains no valid comment or video.
     DuplicateField: 422,
     NotAnObject: 422,
     UnknownField: 422,
@@ -293,7 +293,7 @@ HTTP_STATUS: dict[type[ServiceError], int] = {
     AuthorUnprintable: 422,
     IdempotencyKeyReused: 422,
     InvalidVideoFields: 422,
-    # The request was right; the answer carries Retry-After.
+    # The request was right; the response carries Retry-After.
     NoDispatcher: 503,
     NoPlace: 503,
     StoreAway: 503,

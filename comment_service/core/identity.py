@@ -1,7 +1,7 @@
-"""Who the author of a comment is: the one place that says so.
+"""Decides who the author of a comment is.
 
-For now a try-out name that the sender chooses and anybody can choose too. A verified token will take its place here,
-and nothing else will change: everybody else takes an `Author`.
+For now it is a name that the sender chooses, for a try-out: anybody can choose the same. A verified token will take its
+place here, and nothing else will change: all other code takes an `Author`.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def _checked(field: str, text: str, limits: AuthorLimits) -> str:
 
 
 def _guest_id(name: str, limits: AuthorLimits) -> str:
-    """The same name is the same guest. A name that leaves no room for the prefix is told apart by its hash."""
+    """The same name is the same guest. A name that leaves no room for the prefix is replaced by its hash."""
     guest_id = "guest:" + name
     if len(guest_id.encode()) <= limits.bytes_max:
         return guest_id

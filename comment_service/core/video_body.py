@@ -1,4 +1,4 @@
-"""The body of `POST /videos`: from its bytes to a video, or to the error that says what is wrong. No clock, no I/O."""
+"""Parses the body of `POST /videos`: from its bytes to a video, or to the error that says what is wrong."""
 
 import re
 from typing import Literal
@@ -27,8 +27,8 @@ _decode = msgspec.json.Decoder(VideoFields).decode
 
 
 def parse_video(body: bytes, new_id: str, now_ms: int, title_characters_max: int, limits: AuthorLimits) -> Video:
-    """new_id: for a video whose sender leaves the choice to us. Raises InvalidVideoFields, InvalidVideo, and what
-    `author_of` raises."""
+    """new_id: for a video whose sender gives none. Raises InvalidVideoFields, InvalidVideo, and what `author_of`
+    raises."""
     try:
         fields = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

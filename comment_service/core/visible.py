@@ -1,16 +1,16 @@
-"""Whether a text shows anything at all. White space is not the only way to write nothing."""
+"""Decides whether a text shows anything at all: white space is not the only text that looks empty."""
 
 import unicodedata
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Unicode calls them letters and symbols; every font draws nothing: Hangul fillers and the blank Braille pattern"""
+"""Letters and symbols for Unicode, and blank in every font: Hangul fillers and the blank Braille pattern"""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"})
 """Controls, formats (zero-width space, joiners), unassigned and private ones, marks without a base, separators"""
 
 
 def has_visible_character(text: str) -> bool:
-    """Stops at the first one that is seen, so the usual text costs one look."""
+    """Stops at the first visible one, which is usually the first of all."""
     if "!" <= text[:1] <= "~":
         return True
     return any(

@@ -1,0 +1,1 @@
+"""Erases comments on an operator's order, and evicts what other processes have erased."""

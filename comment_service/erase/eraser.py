@@ -1,45 +1,28 @@
-"""Erasing: from an operator's order to comments that are gone for readers, and viewers who are told.
+"""Erases comments on an operator's order: from the store, from this node's copies, and from the viewers' screens.
 
-The order of things: durable in the store first (from then on no read and no late append brings them back), then this
-node's own copies, then the word to the viewers, published as a comment is. A process that is killed in between has not
-answered: the order is sent again, and everything in it can be done twice.
+In this order: durably in the store (from then on no read and no later append brings them back), then in this node's
+copies, then by a message to the viewers, which is published as a comment is. A process that is killed in between has
+not responded, so the operator repeats the order; all of it is safe to repeat.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
-from comment_service.core.admission import valid_video_id
-from comment_service.core.errors import InvalidCommentId
-from comment_service.core.rights import Rights
-from comment_service.http.request_parts import author_query
-from history.core.ids import IdSource, InvalidId, first_id_at, format_id, parse_id
+from comment_service.clocks import wall_ms
+from comment_service.erase.copies import Copies
+from history.core.ids import IdSource, first_id_at
 from history.core.model import Erasure
 from history.store import History, StoreUnavailable
 
-log = structlog.stdlib.get_logger()
 
-
-class Publishing(Protocol):
+class ErasurePublisher(Protocol):
     """What erasing needs of a Publisher"""
 
     def begin(self, comment_id: int) -> None: ...
 
     def put(self, comment: Erasure) -> None: ...
-
-
-class Forgetting(Protocol):
-    """This node's copies: a spool, a cache"""
-
-    async def forget(self, video_id: str, ids: Sequence[int]) -> None: ...
-
-    async def wait_drained(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +40,8 @@ class Eraser:
     def __init__(
         self,
         history: Callable[[], History],
-        copies: Forgetting,
-        publisher: Publishing,
+        copies: Copies,
+        publisher: ErasurePublisher,
         ids: IdSource,
         settings: EraseSettings,
     ) -> None:
@@ -70,21 +53,21 @@ class Eraser:
         self._settings = settings
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
-        """Gone, durably, and the viewers are being told. Raises StoreUnavailable."""
+        """Returns when they are durably gone; the message to the viewers is on its way. Raises StoreUnavailable."""
         await self._history().erase(video_id, ids)
-        await self._copies.forget(video_id, ids)
+        await self._copies.evict(video_id, ids)
         for erased_id in ids:
-            erasure = Erasure(self._ids.next(_now_ms()), video_id, erased_id)
+            erasure = Erasure(self._ids.next(wall_ms()), video_id, erased_id)
             self._publisher.begin(erasure.id)
             self._publisher.put(erasure)
 
     async def erase_author(self, author_id: str, video_id: str | None) -> int:
-        """All that the author has said until now, in the video or everywhere; how many comments were found.
+        """Erases what the author has written until now, in that video or in all. Returns how many comments were found.
 
-        Looks twice: what another node had accepted and not yet stored when the first look began is stored by the
-        second, or waits in a spool, and is then barred from the store.
+        Looks twice: what another node had accepted but not stored at the first look is stored by the second, or waits
+        in a spool and is barred from the store. Raises StoreUnavailable.
         """
-        up_to_id = first_id_at(_now_ms() + 1) - 1
+        up_to_id = first_id_at(wall_ms() + 1) - 1
         await self._wait_spool_empty()
         await self._history().bar_author(author_id, video_id, up_to_id)
         found = await self._erase_found(author_id, video_id, up_to_id)
@@ -92,7 +75,7 @@ class Eraser:
         return found + await self._erase_found(author_id, video_id, up_to_id)
 
     async def _wait_spool_empty(self) -> None:
-        """What waits here has been shown to viewers, so it must be found, not only barred. Raises StoreUnavailable."""
+        """What is in the spool was sent to viewers, so it has to be found, not only barred. Raises StoreUnavailable."""
         try:
             async with asyncio.timeout(self._settings.drained_ms / 1000):
                 await self._copies.wait_drained()
@@ -104,46 +87,6 @@ class Eraser:
         async for of_video, ids in self._history().comments_of(author_id, video_id, up_to_id):
             await self.erase(of_video, ids)
             found += len(ids)
-            # Thousands of erasures must not push the live comments out of the publisher's backlog.
+            # Thousands of erasures must not push live comments out of the publisher's backlog.
             await asyncio.sleep(self._settings.pause_ms / 1000)
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class ErasingApi:
-    """The HTTP face. Each answer is `{"erased": how many}`; nothing to erase is 0, and no error."""
-
-    eraser: Eraser
-    rights: Rights
-
-    async def comment(self, request: Request) -> Response:
-        """DELETE /comments/{video_id}/{comment_id}: always 1, for a comment that isn't stored yet is erased, too"""
-        self.rights.require_to_erase(request.headers.get("authorization"))
-        video_id = valid_video_id(request.path_params["video_id"])
-        try:
-            comment_id = parse_id(request.path_params["comment_id"])
-        except InvalidId:
-            raise InvalidCommentId(request.path_params["comment_id"]) from None
-        await self.eraser.erase(video_id, [comment_id])
-        log.info("comment erased", video=video_id, comment=format_id(comment_id))
-        return JSONResponse({"erased": 1})
-
-    async def author_in_video(self, request: Request) -> Response:
-        """DELETE /comments/{video_id}?author=ID"""
-        self.rights.require_to_erase(request.headers.get("authorization"))
-        video_id = valid_video_id(request.path_params["video_id"])
-        return await self._author(author_query(request), video_id)
-
-    async def author(self, request: Request) -> Response:
-        """DELETE /authors/{author_id}/comments"""
-        self.rights.require_to_erase(request.headers.get("authorization"))
-        return await self._author(request.path_params["author_id"], None)
-
-    async def _author(self, author_id: str, video_id: str | None) -> Response:
-        erased = await self.eraser.erase_author(author_id, video_id)
-        log.info("author erased", video=video_id or "all", comments=erased)  # not who: that would be kept in the log
-        return JSONResponse({"erased": erased})
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

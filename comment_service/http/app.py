@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
-from comment_service.erase.eraser import ErasingApi
+from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import Cors, ErrorAnswers, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage

@@ -5,8 +5,7 @@ such a page is answered without a task, routing, parsing, reading or encoding. W
 ways give the same answers: tests/comment_service/http/test_fast_page.py holds them side by side.
 """
 
-import time
-
+from comment_service.clocks import monotonic_s
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import names
 from comment_service.http.whole_responses import WholeResponses
@@ -26,7 +25,7 @@ class FastPage:
         scope = exchange.scope
         if scope["method"] != "GET":
             return False
-        page = self._kept.find((scope["path"], scope["query_string"]), time.monotonic())
+        page = self._kept.find((scope["path"], scope["query_string"]), monotonic_s())
         if page is None:
             return False
         origin = known = None

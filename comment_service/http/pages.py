@@ -10,7 +10,6 @@ an error or somebody else's data.
 """
 
 import hashlib
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
+from comment_service.clocks import monotonic_s, wall_ms
 from comment_service.core.admission import valid_video_id
 from comment_service.http.kept_pages import KeptPages, MadePage
 from comment_service.http.request_parts import has_parameter, newer_query, page_query
@@ -51,7 +51,7 @@ class Pages:
             made = _made(await self._newer(request, video_id), "no-cache", ())
         else:
             made = await self._older(request, video_id)
-            self._kept.keep((request.scope["path"], request.scope["query_string"]), made, time.monotonic())
+            self._kept.keep((request.scope["path"], request.scope["query_string"]), made, monotonic_s())
         known = request.headers.get("if-none-match")
         if known is not None and names(known, made.etag):
             response = Response(status_code=made.unchanged.status)
@@ -66,7 +66,7 @@ class Pages:
         before, size = page_query(
             request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
         )
-        old = before is not None and time_of(before) < _now_ms() - settings.late_ms
+        old = before is not None and time_of(before) < wall_ms() - settings.late_ms
         # One more tells whether there is a next page.
         comments, validities = await self._history.older_valid(video_id, before, size + 1)
         next_cursor = comments[size - 1].id if len(comments) > size else None
@@ -95,7 +95,3 @@ def _made(page: Page, keep: str, validities: Sequence[Validity]) -> MadePage:
     headers = [(b"etag", etag.encode()), (b"cache-control", keep.encode())]
     head = Head(HTTPStatus.OK, [*headers, (b"content-type", b"application/json")])
     return MadePage(body, etag, head, Head(HTTPStatus.NOT_MODIFIED, headers), validities)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,23 +1,22 @@
 """The HTTP face of live videos: create, start, end, show, and replay the talk beside a recording."""
 
-import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from comment_service.clocks import wall_ms
 from comment_service.core.admission import valid_video_id
-from comment_service.core.errors import VideoEnded, VideoExists, VideoNotStarted, VideoUnknown
+from comment_service.core.errors import VideoNotStarted
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.rights import Rights
 from comment_service.core.video_body import parse_video
 from comment_service.http.request_parts import read_body, replay_query, require_json
-from comment_service.videos.gate import VideoGate
+from comment_service.videos.catalogue import Catalogue
 from history.core.ids import first_id_at
-from history.core.video import Order, Video, VideoOver, obey, replay_json, video_json
-from history.store import History, Reader
+from history.core.video import Order, Video, replay_json, video_json
+from history.store import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +33,8 @@ class VideoLimits:
 
 @dataclass(frozen=True, slots=True)
 class VideosApi:
-    records: Callable[[], History]
-    """the open store; raises StoreUnavailable until there is one"""
+    catalogue: Catalogue
     comments: Reader
-    gate: VideoGate
     rights: Rights
     limits: VideoLimits
 
@@ -47,13 +44,8 @@ class VideosApi:
         require_json(request)
         limits = self.limits
         body = await read_body(request, bytes_max=limits.body_bytes_max, timeout_ms=limits.body_timeout_ms)
-        video = parse_video(body, uuid.uuid4().hex, _now_ms(), limits.title_characters_max, limits.author)
-        if not await self.records().add_video(video):
-            there = await self._video(video.id)
-            if (there.title, there.owner) != (video.title, video.owner):
-                raise VideoExists(video.id)
-            video = there
-        return self._answer(video)
+        video = parse_video(body, uuid.uuid4().hex, wall_ms(), limits.title_characters_max, limits.author)
+        return _answer(await self.catalogue.create(video))
 
     async def start(self, request: Request) -> Response:
         """POST /videos/{video_id}/start"""
@@ -65,7 +57,7 @@ class VideosApi:
 
     async def show(self, request: Request) -> Response:
         """GET /videos/{video_id}"""
-        return self._answer(await self._video(valid_video_id(request.path_params["video_id"])))
+        return _answer(await self.catalogue.get(valid_video_id(request.path_params["video_id"])))
 
     async def replay(self, request: Request) -> Response:
         """GET /comments/{video_id}?from_offset_ms=N: the talk from N ms after the start on, oldest first. The next ones
@@ -75,7 +67,7 @@ class VideosApi:
         offset_ms, after, pagesize = replay_query(
             request, pagesize_default=limits.pagesize_default, pagesize_max=limits.pagesize_max
         )
-        video = await self._video(video_id)
+        video = await self.catalogue.get(video_id)
         if video.started_at_ms is None:
             raise VideoNotStarted(video_id)
         before_offset = first_id_at(video.started_at_ms + offset_ms) - 1
@@ -87,25 +79,8 @@ class VideosApi:
     async def _order(self, request: Request, order: Order) -> Response:
         self.rights.require_to_lead_videos(request.headers.get("authorization"))
         video_id = valid_video_id(request.path_params["video_id"])
-        while True:  # until nobody else has changed it in between; an ended one doesn't change
-            before = await self._video(video_id)
-            try:
-                after = obey(before, order, _now_ms())
-            except VideoOver:
-                raise VideoEnded(video_id) from None
-            if after is before or await self.records().change_video(before, after):
-                return self._answer(after)
-
-    async def _video(self, video_id: str) -> Video:
-        video = await self.records().video(video_id)
-        if video is None:
-            raise VideoUnknown(video_id)
-        return video
-
-    def _answer(self, video: Video) -> Response:
-        self.gate.learn(video)
-        return Response(video_json(video), media_type="application/json", headers={"cache-control": "no-cache"})
+        return _answer(await self.catalogue.order(video_id, order, wall_ms()))
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+def _answer(video: Video) -> Response:
+    return Response(video_json(video), media_type="application/json", headers={"cache-control": "no-cache"})

@@ -1,0 +1,1 @@
+"""Sends durable comments to a dispatcher, and asks the dispatchers where a viewer goes."""

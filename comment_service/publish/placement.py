@@ -1,4 +1,4 @@
-"""Asks the dispatchers where the next viewer of a video goes."""
+"""Asks the dispatchers which RMS node takes the next viewer of a video."""
 
 import asyncio
 
@@ -13,16 +13,16 @@ class Placement:
     """Belongs to one event loop."""
 
     def __init__(self, replicas: Replicas, *, try_timeout_ms: int, timeout_ms: int) -> None:
-        """try_timeout_ms: for one replica. timeout_ms: for the whole answer, whatever the replicas do."""
+        """try_timeout_ms: for one replica. timeout_ms: for all tries together."""
         self._replicas = replicas
         self._try_timeout_ms = try_timeout_ms
         self._timeout_ms = timeout_ms
 
     async def place(self, video_id: str) -> str:
-        """The public URL (scheme://host:port) of the RMS node that any replica names; the first that answers counts.
+        """The public URL (scheme://host:port) of the RMS node that a replica chooses; the first answer counts.
 
-        A replica that knows no node is asked no further than the others: it may have started a moment ago. Raises
-        NoPlace when a replica answered and none knows a node with room, NoDispatcher when none answered.
+        A replica that knows no node is passed over, for it may have started a moment ago. Raises NoPlace when a replica
+        answered and none knows a node with room, NoDispatcher when none answered.
         """
         answered = False
         try:
@@ -31,7 +31,7 @@ class Placement:
                     try:
                         return await self._ask(address, video_id)
                     except grpc.aio.AioRpcError:
-                        # UNAVAILABLE is said by a replica without room, and by gRPC for one that can't be reached.
+                        # UNAVAILABLE comes from a replica that knows no room, and from gRPC if it can't reach one.
                         answered = answered or self._replicas.is_connected(address)
         except TimeoutError:
             pass

@@ -1,18 +1,17 @@
-"""Brings what is durable to a dispatcher, any one, and never lets an author wait for it.
+"""Sends durable comments to a dispatcher, whichever can be reached; no author waits for it.
 
-Guarantee: each comment that was `put`, and each that a killed process had acknowledged but not published, is answered
-by a dispatcher, or is covered by a catch-up that is (see outbox.py and watermark.py). At least once: RMS nodes drop
-the ids that they know.
+Guarantee: a dispatcher answers each comment that was `put`, and each that a killed process had accepted and not
+published, or it answers a catch-up that covers the comment (see core/outbox.py and watermark.py). At least once: RMS
+nodes drop the ids that they know.
 
-One replica is served at a time, by one stream. The stream is left when it ends, when keepalive finds the peer silent,
-or when a batch stays unanswered; all that is unanswered then goes to the next replica. There is no waiting between
-replicas, only between rounds in which all of them failed.
+Comments go to one replica at a time, on one stream. The stream is left when it ends, when keepalive finds the peer
+silent, or when a batch gets no answer in time; what is unanswered then goes to the next replica. There is no pause
+between replicas, only between rounds in which all of them failed.
 """
 
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import grpc
 import structlog
 
+from comment_service.clocks import monotonic_ms
 from comment_service.core.outbox import Batch, Outbox, Publishable
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
@@ -27,18 +27,19 @@ from history.core.model import Erasure
 from proto.comment_pb2 import Author as AuthorMessage
 from proto.comment_pb2 import Comment as CommentMessage
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
+from proto.tasks import Supervisor
 
 log = structlog.stdlib.get_logger()
 
 REASON_CHARACTERS_MAX = 200
-"""of a peer's words in the log"""
+"""Characters of a peer's error that are logged"""
 
 PublishCall = grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]
 
 
 @dataclass(frozen=True, slots=True)
 class PublishSettings:
-    """What config.py says about publishing; its descriptions give the reasons."""
+    """What config.py says; its descriptions give the reasons."""
 
     connect_timeout_ms: int
     ack_timeout_ms: int
@@ -64,11 +65,11 @@ class PublisherStatistics:
     catching_up: bool
     """a catch-up is due, or sent and not yet answered"""
     connected: str | None
-    """the address of the replica that is served now"""
+    """the address of the replica to which comments are sent now"""
 
 
 class AnswerOverdue(Exception):
-    """The replica's connection lives, but a batch has no answer."""
+    """The connection to the replica is fine, but a batch got no answer in time."""
 
 
 class StreamEnded(Exception):
@@ -76,7 +77,7 @@ class StreamEnded(Exception):
 
 
 class Publisher:
-    """Belongs to one event loop. `begin`, `forget` and `put` never wait and never raise."""
+    """Belongs to one event loop. `begin`, `abandon` and `put` never wait and never raise."""
 
     def __init__(self, replicas: Replicas, outbox: Outbox, watermark: Watermark, settings: PublishSettings) -> None:
         self._replicas = replicas
@@ -85,29 +86,28 @@ class Publisher:
         self._settings = settings
         self._work = asyncio.Event()  # something to send, or room to send it
         self._emptied = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._working: list[asyncio.Task[None]] = []
         self._connected: str | None = None
         self._answered_on_stream = False
         self._closing = False
 
-    def start(self) -> "list[asyncio.Task[None]]":
-        """Returns the tasks that work from now on; one that ends before `close` has failed."""
-        self._tasks = [asyncio.create_task(self._publish()), asyncio.create_task(self._save_watermark())]
-        return self._tasks
+    def start(self, tasks: Supervisor) -> None:
+        """Publishes and saves the watermark from now on, until `close`."""
+        self._working = [tasks.keep("publish", self._publish), tasks.keep("save watermark", self._save_watermark)]
 
     def begin(self, comment_id: int) -> None:
         """Before the comment with that id goes to the store"""
         self._outbox.begin(comment_id)
 
-    def forget(self, comment_id: int) -> None:
+    def abandon(self, comment_id: int) -> None:
         """Instead of `put`, when the comment wasn't accepted"""
-        self._outbox.forget(comment_id)
+        self._outbox.abandon(comment_id)
 
     def put(self, comment: Publishable) -> None:
         """The comment is durable."""
-        owed_before = self._outbox.catch_up_from_id
+        was_catching_up = self._outbox.is_catching_up
         self._outbox.put(comment)
-        if self._outbox.catch_up_from_id and not owed_before:
+        if self._outbox.is_catching_up and not was_catching_up:
             log.warning("publish backlog full, nodes will read history", comments=self._outbox.backlog)
         self._work.set()
 
@@ -116,21 +116,21 @@ class Publisher:
         self._outbox.hide(from_id)
 
     def show(self) -> None:
-        """They are in the store. The nodes read it once more: see history/spool/store.py."""
+        """They are in the store now, and the nodes will read it once more: see history/spool/store.py."""
         self._outbox.show()
         self._work.set()
 
     async def close(self, timeout_ms: int) -> None:
-        """Waits for the backlog to empty, at most so long, and ends. What is left is the next process's catch-up."""
+        """Ends once the backlog is empty, or after timeout_ms. What is left is the next process's catch-up."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_ms / 1000):
                 while not self._outbox.is_empty:
                     self._emptied.clear()
                     await self._emptied.wait()
         self._closing = True
-        for task in self._tasks:
+        for task in self._working:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._working, return_exceptions=True)
         with contextlib.suppress(OSError):
             self._watermark.write(self._outbox.low_id(), clean=self._outbox.is_empty)
         if not self._outbox.is_empty:
@@ -145,13 +145,14 @@ class Publisher:
             published=outbox.published,
             resent=outbox.resent,
             dropped=outbox.dropped,
-            catching_up=outbox.catch_up_from_id != 0,
+            catching_up=outbox.is_catching_up,
             connected=self._connected,
         )
 
     async def _publish(self) -> None:
         """From replica to replica, until `close`"""
-        failures = 0  # in a row; a stream on which something was answered is none
+        self._outbox.take_back()  # in case that this task has failed, and is begun again
+        failures = 0  # in a row; a stream on which a batch was answered is none
         reason = ""
         # Cancelling alone doesn't end this: a TaskGroup that fails in the same moment raises its error instead.
         while not self._closing:
@@ -169,20 +170,20 @@ class Publisher:
                 await asyncio.sleep(self._backoff_s(rounds))
 
     async def _serve(self, address: str) -> None:
-        """Publishes to one replica until it has to be left; always raises the reasons, as an exception group."""
-        await self._alone(self._replicas.wait_connected(address, self._settings.connect_timeout_ms))
+        """Publishes to one replica until it has to be left. Always raises why, as an exception group."""
+        await self._together(self._replicas.wait_connected(address, self._settings.connect_timeout_ms))
         call: PublishCall = self._replicas.stub(address).Publish()
         self._connected = address
         log.info("publishing", dispatcher=address)
         try:
             gone = self._replicas.wait_gone(address)
-            await self._alone(self._send(call), self._receive(call), self._watch_overdue(), gone)
+            await self._together(self._send(call), self._receive(call), self._watch_overdue(), gone)
         finally:
             self._connected = None
             call.cancel()
 
-    async def _alone(self, *parts: Coroutine[Any, Any, None]) -> None:
-        """Runs them side by side; the first that raises ends them all."""
+    async def _together(self, *parts: Coroutine[Any, Any, None]) -> None:
+        """Runs the parts side by side until one raises."""
         async with asyncio.TaskGroup() as group:
             for part in parts:
                 group.create_task(part)
@@ -207,7 +208,7 @@ class Publisher:
 
     async def _send(self, call: PublishCall) -> None:
         while True:
-            batch = self._outbox.next_batch(_now_ms())
+            batch = self._outbox.next_batch(monotonic_ms())
             if batch is None:
                 self._work.clear()
                 await self._work.wait()
@@ -219,8 +220,9 @@ class Publisher:
             await self._pace()
 
     async def _pace(self) -> None:
-        """When answers are late, fewer and larger batches: so the window lasts until a silent node's lease has ended,
-        and the viewers of all other nodes need not wait for it. A full batch is large enough."""
+        """Makes fewer and larger batches while a dispatcher is slow to answer. The window of unanswered batches then
+        lasts until a silent node's lease has ended, so viewers of other nodes don't wait for that node. A full batch
+        needs no pause."""
         in_flight = self._outbox.batches_in_flight
         if in_flight > self._settings.pace_after and not self._outbox.has_full_batch:
             await asyncio.sleep(in_flight * self._settings.pace_ms / 1000)
@@ -237,15 +239,17 @@ class Publisher:
     async def _watch_overdue(self) -> None:
         timeout_ms = self._settings.ack_timeout_ms
         while True:
-            now_ms = _now_ms()
+            now_ms = monotonic_ms()
             oldest_ms = self._outbox.oldest_sent_ms()
             if oldest_ms is not None and now_ms - oldest_ms >= timeout_ms:
                 raise AnswerOverdue(f"a batch has no answer after {timeout_ms} ms")
             await asyncio.sleep((timeout_ms if oldest_ms is None else oldest_ms + timeout_ms - now_ms) / 1000)
 
     async def _save_watermark(self) -> None:
-        """Rewrites the file when it has changed, and rests in between. A full disk is said once, and tried again."""
-        saved, failing = 0, False
+        """Rewrites the file when the watermark has changed, and rests in between. Goes on trying while that fails, as
+        on a full disk, and logs it once."""
+        saved: int | None = None
+        failing = False
         while True:
             await asyncio.sleep(self._settings.watermark_ms / 1000)
             low_id = self._outbox.low_id()
@@ -262,20 +266,16 @@ class Publisher:
 
 
 def _reason(group: BaseExceptionGroup[Exception]) -> Exception:
-    """Of several errors the one that says most: a gRPC status"""
+    """The most informative of several errors: a gRPC status, if there is one"""
     reasons = [error for error in group.exceptions if isinstance(error, Exception)]
     return next((error for error in reasons if isinstance(error, grpc.aio.AioRpcError)), reasons[0])
 
 
-def _now_ms() -> int:
-    """A clock for waits: it never steps back."""
-    return int(time.monotonic() * 1000)
-
-
 def _request(batch: Batch) -> PublishRequest:
+    from_id = batch.catch_up_from_id
     return PublishRequest(
         seq=batch.seq,
-        catch_up_from_id=batch.catch_up_from_id,
+        catch_up_from_id=0 if from_id is None else max(1, from_id),  # on the wire 0 means that there is none
         comments=[_message(comment) for comment in batch.comments],
     )
 

@@ -1,6 +1,6 @@
-"""The dispatcher replicas as publishing and placing use them: which one to try first, and which are connected.
+"""The channels to the dispatcher replicas: which one to try first, and which are connected.
 
-A connected replica goes before all others; among them one that failed lately goes last.
+Connected replicas come first; among equals one that failed recently comes last.
 """
 
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class ReplicaAway(Exception):
-    """No connection to the replica came about, or it is no replica any more. Says why."""
+    """The replica can't be connected, or it is no replica any more. Says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """How soon a replica that has fallen silent is left: at most interval_ms + timeout_ms"""
+    """A replica that has fallen silent is left after interval_ms + timeout_ms at most."""
 
     interval_ms: int
     timeout_ms: int
 
 
 class Replicas:
-    """Make it, use it and close it in one running event loop; `follow` beside that."""
+    """Belongs to one event loop; `follow` has to run while it is used."""
 
     def __init__(self, whereabouts: Whereabouts, keepalive: Keepalive, tls: Tls | None = None) -> None:
         options = [
@@ -49,23 +49,23 @@ class Replicas:
         return len(self._channels.order)
 
     async def best(self) -> str:
-        """The replica to try first. Waits until one is known, if they are given by a name."""
+        """The replica to try first. Waits until one is known."""
         await self._channels.wait_any()
         return self.in_order()[0]
 
     def in_order(self) -> list[str]:
-        """All of them: connected ones first, and those that failed lately last"""
+        """All of them: connected ones first; among equals those that failed recently last"""
         return sorted(self._channels.order, key=lambda address: not self.is_connected(address))
 
     def stub(self, address: str) -> "DispatcherAsyncStub":
         return DispatcherStub(self._channels[address])
 
     def failed(self, address: str) -> None:
-        """Others are tried before it next time."""
+        """Puts it behind the others."""
         self._channels.failed(address)
 
     def is_connected(self, address: str) -> bool:
-        """Asking also starts a connection where there is none, which keeps all of them warm for a failover."""
+        """Asking also begins a connection if there is none, so that all of them are ready for a failover."""
         return (
             address in self._channels
             and self._channels[address].get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
@@ -77,11 +77,11 @@ class Replicas:
 
     @property
     def troubles(self) -> list[str]:
-        """Why replicas could not be connected when they were last tried, in words that name no address"""
+        """Why replicas could not be connected at the last try, without their addresses"""
         return sorted({words for address, words in self._troubles.items() if not self.is_connected(address)})
 
     async def wait_connected(self, address: str, timeout_ms: int) -> None:
-        """Raises ReplicaAway when a connection is refused or hasn't come about in time."""
+        """Raises ReplicaAway when the connection is refused, or isn't there in time."""
         try:
             await wait_connected(self._channels[address], timeout_ms)
         except Unreachable as unreachable:
@@ -96,7 +96,7 @@ class Replicas:
         raise ReplicaAway("its name has another address now")
 
     async def follow(self) -> None:
-        """Looks for replicas that come and go; for ever, if they are given by a name."""
+        """Keeps the replicas of a DNS name up to date, for ever. Returns at once if they are given as a list."""
         await self._channels.follow()
 
     async def close(self) -> None:

@@ -1,14 +1,14 @@
-"""The outbox's watermark in a file, so that kill -9 at any moment loses no comment that an author was told is safe.
+"""Saves the outbox's watermark to a file, so that kill -9 at any moment loses no comment whose author got a 200.
 
 What the file must say. A comment passes these moments: (a) its id is given, (b) it is durable in the store, (c) its
-author has his 200, (d) a dispatcher has answered its publish. A process that is killed between (b) and (d) leaves a
-comment that nobody will publish: only history knows it. The next process doesn't know which ones these are, and it
-needs not: it sends one `catch_up_from_id`, and every RMS node reads its videos' history from there, dropping the ids
-that it has. So one number is enough: a bound W such that each comment below W has passed (d), or will never pass (c).
+author gets a 200, (d) a dispatcher answers its publish. A process that is killed between (b) and (d) leaves a comment
+that nobody will publish: only history knows it. The next process doesn't know which comments these are, and it needn't:
+it sends one `catch_up_from_id`, and every RMS node reads its videos' history from there and drops the ids that it has.
+So one number is enough: a bound W such that each comment below W has passed (d), or will never pass (c).
 
-Why an old W is still right. W is the smallest id that has passed (a) but not (d), or the next id if there is none.
-All later ids are larger. So the file need not be current at the kill: a W from 100 ms before covers whatever happened
-in between, and the catch-up only reads a little more. Nothing waits for this file, neither (b) nor (c).
+Why an old W still holds. W is the smallest id that has passed (a) but not (d), or the next id if there is none. All
+later ids are larger. So the file need not be current at the kill: a W from 100 ms before covers whatever happened in
+between, and the catch-up only reads a little more. Nothing waits for this file, neither (b) nor (c).
 
     killed …                                  what covers the comment
     before (b)                                nothing has to: no 200 was sent
@@ -17,14 +17,14 @@ in between, and the catch-up only reads a little more. Nothing waits for this fi
     after (d)                                 the viewers have it; W may still be below it: read twice, dropped by id
     during the start's own catch-up           W stays at the old process's W until that catch-up is answered
 
-After a clean end nothing is owed, and the file says `clean` behind W. The next process takes the word away before it
-gives its first id (service.py): from then on a kill must find a W that counts.
+After a clean end nothing is owed, and the file says `clean` behind W. The next process rewrites the file without that
+word before it gives its first id: from then on a kill must find a W that counts.
 
-Without a file (a first start, or a new disk) the caller looks back by a time that it chooses.
+Without a file (a first start, or a new disk) the next process looks back by a configured time.
 
-The file is replaced by one rename, so a reader sees the old or the new one, never half of one. There is no fsync: the
-bytes are the kernel's once they are written, and kill -9 doesn't take them from it. After a power loss the file may
-be older, empty or gone; older is right, and the others count as no file.
+The file is replaced by one rename, so a reader sees the old or the new one, never half of one. There is no fsync: once
+written, the bytes are in the kernel, and kill -9 doesn't remove them. After a power loss the file may be older, empty
+or gone; an older one holds, and the others count as no file.
 """
 
 import fcntl
@@ -32,13 +32,18 @@ import os
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from history.core.ids import InvalidId, format_id, parse_id
+import structlog
+
+from comment_service.core.outbox import Outbox, OutboxLimits
+from history.core.ids import IdSource, InvalidId, first_id_at, format_id, parse_id, time_of
+
+log = structlog.stdlib.get_logger()
 
 _CLEAN = "clean"
 
 
 class StateDirInUse(Exception):
-    """Another process works with the same node number and the same folder."""
+    """Another process has the same node number and the same folder."""
 
     def __init__(self, path: Path, node: int) -> None:
         super().__init__(
@@ -50,19 +55,19 @@ class StateDirInUse(Exception):
 class Saved(NamedTuple):
     low_id: int
     clean: bool
-    """the process had nothing left to publish, and ended"""
+    """the process ended with nothing left to publish"""
 
 
 class Watermark:
-    """One file a node, and a lock on it for as long as the process lives"""
+    """One file for each node number, and a lock on it for as long as the process lives"""
 
     def __init__(self, state_dir: Path, node: int) -> None:
         self._path = state_dir / f"published-node{node}"
         self._node = node
-        self._lock_fd = -1
+        self._lock_fd: int | None = None
 
     def hold(self) -> Self:
-        """Makes the folder and takes the lock; the kernel gives it back however the process ends.
+        """Makes the folder and takes the lock; the kernel releases it however the process ends.
 
         Raises StateDirInUse, and OSError if the folder can't be written.
         """
@@ -77,7 +82,10 @@ class Watermark:
         return self
 
     def release(self) -> None:
-        os.close(self._lock_fd)
+        """Does nothing unless it is held."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
 
     def read(self) -> Saved | None:
         """What the last process saved; None if there is no file, or none that can be read"""
@@ -88,8 +96,32 @@ class Watermark:
             return None
 
     def write(self, low_id: int, *, clean: bool = False) -> None:
-        """Raises OSError, and the file stays as it was."""
+        """Raises OSError; then the file is unchanged."""
         words = [format_id(low_id), _CLEAN] if clean else [format_id(low_id)]
         new = self._path.with_suffix(".new")
         new.write_text(" ".join(words) + "\n")
         new.replace(self._path)
+
+
+def resumed_outbox(
+    watermark: Watermark, ids: IdSource, *, now_ms: int, lookback_ms: int, limits: OutboxLimits
+) -> Outbox:
+    """An outbox that owes what the last process left, and the watermark saved. Ids go on above that process's, even if
+    the clock has stepped back. lookback_ms: what nodes read again if there is no file.
+
+    Raises OSError if the watermark can't be saved and the last process's doesn't cover a kill of this one.
+    """
+    last = watermark.read()
+    outbox = Outbox(ids.next(now_ms if last is None else max(now_ms, time_of(last.low_id) + 1)), limits)
+    if last is None:
+        outbox.owe(first_id_at(now_ms - lookback_ms))
+    elif not last.clean:
+        log.info("the last process was killed, nodes will read history", behind_ms=now_ms - time_of(last.low_id))
+        outbox.owe(last.low_id)
+    try:
+        watermark.write(outbox.low_id())
+    except OSError as error:
+        if last is None or last.clean:
+            raise
+        log.warning("watermark can't be saved, the last process's holds", reason=str(error))
+    return outbox

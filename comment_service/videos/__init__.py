@@ -1,0 +1,1 @@
+"""Keeps the records of live videos, and decides whether a video takes comments."""

@@ -1,31 +1,37 @@
-"""May comments of a video come in now? Asked for every comment, answered from memory.
+"""Decides from memory whether a video takes comments now: asked for every comment.
 
-A look into the store is shared by all who wait for it, and serves for a while: fresh for `fresh_ms`; after that it
-still answers at once, and one new look is taken behind; after `stale_ms` it counts no more. So a busy video costs one
-read in `fresh_ms`, and an end that another process was told of is known here after `stale_ms` at the latest.
+A look is one read of the video's state in the store; all who need it at the same time share it. It is fresh for
+`fresh_ms`. After that it still decides, and a new look begins in the background; after `stale_ms` it no longer counts.
+So a busy video costs one read in `fresh_ms`, and an end that another process stored holds here after `stale_ms` at the
+latest.
 
-When the store is away or slow, comments come in: people go on talking. `now` is a clock that doesn't step back.
+While the store is away or slow, comments are accepted.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
+
+from comment_service.clocks import monotonic_ms
 from comment_service.core.errors import VideoEnded, VideoUnknown
 from history.core.video import State, Video
 from history.store import StoreUnavailable
+from proto.tasks import shared
 
-Policy = Literal["refuse", "accept"]
+log = structlog.stdlib.get_logger()
+
+Verdict = Literal["refuse", "accept"]
 
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
     """What config.py says; its descriptions give the reasons."""
 
-    ended: Policy
-    unknown: Policy
+    ended: Verdict
+    unknown: Verdict
     fresh_ms: int
     stale_ms: int
     look_ms: int
@@ -46,11 +52,11 @@ class VideoGate:
         self._read = read
         self._settings = settings
         self._is_open = settings.ended == settings.unknown == "accept"
-        self._looks: dict[str, _Look] = {}  # the one looked at longest ago first
+        self._looks: dict[str, _Look] = {}  # the oldest first
         self._looking: dict[str, asyncio.Task[_Look]] = {}
 
     async def check(self, video_id: str) -> None:
-        """Raises VideoEnded, VideoUnknown. Waits only for the first look, or after a long silence; look_ms at most."""
+        """Raises VideoEnded, VideoUnknown. Waits, look_ms at most, only if there is no look that counts."""
         if self.is_checked(video_id):
             return
         look = await asyncio.shield(self._begin_look(video_id))
@@ -58,11 +64,11 @@ class VideoGate:
             raise look.refusal(video_id)
 
     def is_checked(self, video_id: str) -> bool:
-        """Whether `check` would return at once. Raises VideoEnded, VideoUnknown."""
+        """Whether `check` needn't wait. Raises VideoEnded, VideoUnknown if it needn't and would."""
         if self._is_open:
             return True
         look = self._looks.get(video_id)
-        if look is None or (age_ms := _now_ms() - look.at_ms) >= self._settings.stale_ms:
+        if look is None or (age_ms := monotonic_ms() - look.at_ms) >= self._settings.stale_ms:
             return False
         if age_ms >= self._settings.fresh_ms:
             self._begin_look(video_id)
@@ -71,26 +77,28 @@ class VideoGate:
         return True
 
     def learn(self, video: Video) -> None:
-        """What this process has just stored needs no look."""
-        self._keep(video.id, self._judge(video))
+        """Takes the place of a look: the video as it was just stored or read."""
+        self._remember(video.id, self._judge(video))
 
     def _begin_look(self, video_id: str) -> "asyncio.Task[_Look]":
         looking = self._looking.get(video_id)
         if looking is None:
-            looking = self._looking[video_id] = asyncio.create_task(self._look(video_id))
+            looking = self._looking[video_id] = shared(self._look(video_id))
         return looking
 
     async def _look(self, video_id: str) -> _Look:
         try:
             async with asyncio.timeout(self._settings.look_ms / 1000):
                 look = self._judge(await self._read(video_id))
-        except (StoreUnavailable, TimeoutError):
-            # As it was seen last; of a video that was never seen nothing speaks against its comments.
+        except Exception as error:
+            if not isinstance(error, StoreUnavailable | TimeoutError):
+                log.exception("look at a video failed", video=video_id, reason=repr(error))
+            # What the last look said counts on. A video without one takes comments.
             last = self._looks.get(video_id)
-            look = _Look(None if last is None else last.refusal, _now_ms())
+            look = _Look(None if last is None else last.refusal, monotonic_ms())
         finally:
             del self._looking[video_id]
-        self._keep(video_id, look)
+        self._remember(video_id, look)
         return look
 
     def _judge(self, video: Video | None) -> _Look:
@@ -99,14 +107,10 @@ class VideoGate:
             refusal = VideoUnknown
         elif video is not None and video.state is State.ENDED and self._settings.ended == "refuse":
             refusal = VideoEnded
-        return _Look(refusal, _now_ms())
+        return _Look(refusal, monotonic_ms())
 
-    def _keep(self, video_id: str, look: _Look) -> None:
+    def _remember(self, video_id: str, look: _Look) -> None:
         self._looks.pop(video_id, None)
         self._looks[video_id] = look
         if len(self._looks) > self._settings.videos_max:
             del self._looks[next(iter(self._looks))]
-
-
-def _now_ms() -> int:
-    return int(time.monotonic() * 1000)

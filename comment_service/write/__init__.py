@@ -1,0 +1,1 @@
+"""Makes an admitted comment durable, once for each Idempotency-Key."""

@@ -1,7 +1,7 @@
-"""The first answer again: a retry with the same Idempotency-Key doesn't write a second comment.
+"""Writes a comment once for each Idempotency-Key: a retry with the same key gets the first comment again.
 
-In memory and bounded: a retry that comes to the same process, as most do, costs nothing, and two sends at once share
-one write. What holds between processes and after a restart is key_claims.py.
+In memory and bounded. A retry that reaches the same process, as most do, costs nothing, and two requests at the same
+time share one write. What holds between processes and after a restart is in key_claims.py.
 """
 
 import asyncio
@@ -9,13 +9,19 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import structlog
+
 from comment_service.core.admission import Draft
-from comment_service.core.errors import IdempotencyKeyReused
+from comment_service.core.errors import IdempotencyKeyReused, ServiceError
 from history.core.model import Comment
+from history.store import StoreError
+from proto.tasks import shared
+
+log = structlog.stdlib.get_logger()
 
 
 class Key(NamedTuple):
-    """One author's keys in one video are his own: nobody else's can meet them."""
+    """Each author has keys of his own in each video: they never collide with anybody else's."""
 
     author_id: str
     video_id: str
@@ -23,49 +29,54 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _First:
+class _Entry:
     draft: Draft
     writing: "asyncio.Task[Comment]"
     begun_ms: int
 
 
-class FirstAnswers:
-    """Belongs to one event loop. `now_ms` is any clock that doesn't step back."""
+class IdempotentWrites:
+    """Belongs to one event loop. `monotonic_ms` is any clock that doesn't step back."""
 
     def __init__(self, *, entries_max: int, keep_ms: int) -> None:
         self._entries_max = entries_max
         self._keep_ms = keep_ms
-        self._firsts: dict[Key, _First] = {}  # oldest first
+        self._entries: dict[Key, _Entry] = {}  # oldest first
 
     def __len__(self) -> int:
-        return len(self._firsts)
+        return len(self._entries)
 
     async def once(
-        self, key: Key, draft: Draft, write: Callable[[], Coroutine[Any, Any, Comment]], now_ms: int
+        self, key: Key, draft: Draft, write: Callable[[], Coroutine[Any, Any, Comment]], monotonic_ms: int
     ) -> Comment:
-        """What `write` returned for the first of these calls; they share it while it is under way.
+        """What `write` returned for the first call with this key; calls during that write share it.
 
-        A write that fails is forgotten, so the next try writes. It goes on when its caller is cancelled. Raises what
-        `write` raises, and IdempotencyKeyReused if the key came with another draft.
+        If the write fails the key is dropped, so the next try writes again. The write goes on when its caller is
+        cancelled. Raises what `write` raises, and IdempotencyKeyReused if the key came with another draft.
         """
-        self._forget_old(now_ms)
-        first = self._firsts.get(key)
-        if first is None:
-            first = self._firsts[key] = _First(draft, asyncio.create_task(write()), now_ms)
-            first.writing.add_done_callback(lambda writing: self._forget_failed(key, writing))
-        elif first.draft != draft:
+        self._drop_old(monotonic_ms)
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = _Entry(draft, shared(write()), monotonic_ms)
+            entry.writing.add_done_callback(lambda writing: self._drop_failed(key, writing))
+        elif entry.draft != draft:
             raise IdempotencyKeyReused
-        return await asyncio.shield(first.writing)
+        return await asyncio.shield(entry.writing)
 
-    def _forget_old(self, now_ms: int) -> None:
-        while self._firsts:
-            oldest = next(iter(self._firsts))
-            fresh = now_ms - self._firsts[oldest].begun_ms < self._keep_ms
-            if fresh and len(self._firsts) < self._entries_max:
+    def _drop_old(self, monotonic_ms: int) -> None:
+        while self._entries:
+            oldest = next(iter(self._entries))
+            fresh = monotonic_ms - self._entries[oldest].begun_ms < self._keep_ms
+            if fresh and len(self._entries) < self._entries_max:
                 return
-            del self._firsts[oldest]
+            del self._entries[oldest]
 
-    def _forget_failed(self, key: Key, writing: "asyncio.Task[Comment]") -> None:
-        failed = writing.cancelled() or writing.exception() is not None
-        if failed and key in self._firsts and self._firsts[key].writing is writing:
-            del self._firsts[key]
+    def _drop_failed(self, key: Key, writing: "asyncio.Task[Comment]") -> None:
+        error = None if writing.cancelled() else writing.exception()
+        if error is None and not writing.cancelled():
+            return
+        if key in self._entries and self._entries[key].writing is writing:
+            del self._entries[key]
+        # Logged here, for its caller may have gone. What strangers or a store that is away bring about is no fault.
+        if error is not None and not isinstance(error, ServiceError | StoreError):
+            log.error("write with a key failed", reason=repr(error), exc_info=error)

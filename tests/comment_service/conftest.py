@@ -61,7 +61,7 @@ async def start_service(tmp_path: Path, nowhere: str) -> AsyncIterator[StartServ
     async with AsyncExitStack() as stack:
 
         async def start(*, wait: bool = True, dispatchers: str = nowhere, **settings: Any) -> RunningService:
-            service = build(config(tmp_path, dispatchers, **settings))
+            service = await build(config(tmp_path, dispatchers, **settings))
             running = asyncio.create_task(service.run())
 
             async def stop() -> None:

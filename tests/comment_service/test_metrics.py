@@ -53,7 +53,7 @@ async def test_the_spool_shows(start_service: StartService) -> None:
     async def away(*_: object) -> None:
         raise StoreUnavailable("cut off by the test")
 
-    running.service.late_store.append = away  # type: ignore[method-assign, assignment]
+    running.service.lazy_store.append = away  # type: ignore[method-assign, assignment]
     async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
         assert answer.status == 200
     now = await scrape(running)

@@ -61,7 +61,7 @@ async def test_a_full_disk_stops_a_start_only_if_a_kill_would_be_forgotten(
     watermark = tmp_path / "state" / "published-node0"
     watermark.write_text(f"{first_id_at(1_000):016x} clean\n")
     with pytest.raises(OSError, match="published-node0"):
-        build(config(tmp_path, dispatcher.address))
+        await build(config(tmp_path, dispatcher.address))
     watermark.write_text(f"{first_id_at(1_000):016x}\n")
     await start_service(dispatchers=dispatcher.address)
     await eventually(lambda: dispatcher.catch_ups == [first_id_at(1_000)])
@@ -78,10 +78,23 @@ async def test_ids_go_on_above_the_last_process_when_the_clock_steps_back(
         assert int((await answer.json())["id"], 16) > future
 
 
+async def test_a_node_number_that_is_given_needs_no_store(tmp_path: Path) -> None:
+    service = await build(config(tmp_path, "127.0.0.1:1", node=5))
+    assert service.node == 5
+    assert not (tmp_path / "comments.db").exists()
+    service.stop()
+    await service.run()
+
+
+async def test_auto_is_another_number_for_each(tmp_path: Path, start_service: StartService) -> None:
+    nodes = {(await start_service(node="auto", state_dir=tmp_path / f"state-{n}")).service.node for n in range(3)}
+    assert len(nodes) == 3
+
+
 async def test_a_clean_end_publishes_what_waits(dispatcher: FakeDispatcher, tmp_path: Path) -> None:
-    service = build(config(tmp_path, dispatcher.address, stop_backlog_ms=20_000))
+    service = await build(config(tmp_path, dispatcher.address, stop_backlog_ms=20_000))
     running = asyncio.create_task(service.run())
-    await eventually(lambda: service.late_store._store is not None)
+    await eventually(lambda: service.lazy_store._store is not None)
     service.stop()
     await running
     saved = watermark_in(tmp_path).read()
@@ -92,23 +105,23 @@ async def test_a_clean_end_publishes_what_waits(dispatcher: FakeDispatcher, tmp_
 async def test_what_can_not_start(start_service: StartService, tmp_path: Path) -> None:
     running = await start_service()
     with pytest.raises(InvalidStoreUrl):
-        build(config(tmp_path, "127.0.0.1:1", store="paper:notebook", node=1))
+        await build(config(tmp_path, "127.0.0.1:1", store="paper:notebook", node=1))
     with pytest.raises(StateDirInUse):
-        build(config(tmp_path, "127.0.0.1:1"))
+        await build(config(tmp_path, "127.0.0.1:1"))
     taken = config(tmp_path, "127.0.0.1:1", listen=running.service.address, node=1)
     for _ in range(2):  # a failed start leaves no lock behind
         with pytest.raises(OSError, match="in use"):
-            build(taken)
+            await build(taken)
     with pytest.raises(OSError, match="port"):
-        build(config(tmp_path, "127.0.0.1:1", listen="127.0.0.1:99999", node=1))
+        await build(config(tmp_path, "127.0.0.1:1", listen="127.0.0.1:99999", node=1))
 
 
 async def test_a_store_that_can_never_open_ends_the_service(tmp_path: Path) -> None:
-    service = build(config(tmp_path, "127.0.0.1:1"))
+    service = await build(config(tmp_path, "127.0.0.1:1"))
 
     async def broken() -> None:
         raise ZeroDivisionError("broken by the test")
 
-    service.late_store._open_store = broken  # type: ignore[assignment]
+    service.lazy_store._open_store = broken  # type: ignore[assignment]
     with pytest.raises(ZeroDivisionError):
         await service.run()

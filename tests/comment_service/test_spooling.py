@@ -37,7 +37,7 @@ def cut_off_writes(running: RunningService) -> None:
     async def away(*_: object) -> None:
         raise StoreUnavailable("cut off by the test")
 
-    running.service.late_store.append = away  # type: ignore[method-assign, assignment]
+    running.service.lazy_store.append = away  # type: ignore[method-assign, assignment]
 
 
 async def test_pages_and_the_replay_have_what_is_spooled(start_service: StartService) -> None:

@@ -4,12 +4,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
 
-from comment_service.core.outbox import Batch, Outbox
+from comment_service.core.outbox import Batch, Outbox, OutboxLimits
 from tests.comment_service.parts import comment
 
 
 def outbox(*, batch: int = 10, in_flight: int = 10, comments: int = 100, first_id: int = 0) -> Outbox:
-    return Outbox(first_id=first_id, batch_comments_max=batch, batches_in_flight_max=in_flight, comments_max=comments)
+    return Outbox(first_id, OutboxLimits(batch, in_flight, comments))
 
 
 def put(box: Outbox, *ids: int) -> None:
@@ -71,7 +71,7 @@ def test_a_full_backlog_is_left_to_a_catch_up_from_its_oldest() -> None:
     assert ids(take(box)) == [3, 4]
     assert box.low_id() == 1
     box.answered(catch_up.seq)
-    assert (box.catch_up_from_id, box.low_id()) == (0, 3)
+    assert (box.catch_up_from_id, box.low_id()) == (None, 3)
 
 
 def test_one_catch_up_at_a_time() -> None:
@@ -121,7 +121,7 @@ def test_the_watermark_counts_an_id_before_it_is_durable() -> None:
     box.begin(12)
     assert (box.low_id(), box.is_empty) == (12, False)
     box.begin(13)
-    box.forget(12)
+    box.abandon(12)
     assert box.low_id() == 13
     box.put(comment(13))
     box.answered(take(box).seq)
@@ -152,8 +152,8 @@ class OutboxMachine(RuleBasedStateMachine):
         return self.id
 
     @rule(comment_id=consumes(begun))
-    def forget(self, comment_id: int) -> None:
-        self.box.forget(comment_id)
+    def abandon(self, comment_id: int) -> None:
+        self.box.abandon(comment_id)
         self.unpublished.remove(comment_id)
 
     @rule(comment_id=consumes(begun))
@@ -230,7 +230,7 @@ def test_what_history_hides_is_owed_once_it_can_be_read() -> None:
     box.answered(take(box).seq)
     box.hide(6)
     box.hide(5)
-    assert (box.low_id(), box.catch_up_from_id, box.is_empty) == (5, 0, False)
+    assert (box.low_id(), box.catch_up_from_id, box.is_empty) == (5, None, False)
     assert box.next_batch(0) is None  # asking now would be too early
     box.show()
     catch_up = take(box)

@@ -243,7 +243,7 @@ async def test_a_store_that_is_away_is_no_reason_to_be_silent(
 
     with monkeypatch.context() as cut_off:
         for method in ("append", "check"):
-            cut_off.setattr(running.service.late_store, method, away)
+            cut_off.setattr(running.service.lazy_store, method, away)
         created = await post(running)
         await eventually(lambda: dispatcher.published == [int(created["id"], 16)])
         async with running.http.get("/comments/demo") as answer:
@@ -252,7 +252,7 @@ async def test_a_store_that_is_away_is_no_reason_to_be_silent(
             assert ready.status == 200
         assert len(dispatcher.catch_ups) == 1
     await eventually(lambda: dispatcher.catch_ups[1:] == [int(created["id"], 16)])
-    assert [format_id(each.id) for each in await running.service.late_store.older("demo", None, 9)] == [created["id"]]
+    assert [format_id(each.id) for each in await running.service.lazy_store.older("demo", None, 9)] == [created["id"]]
 
 
 async def test_a_fault_of_ours_is_logged_once(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:

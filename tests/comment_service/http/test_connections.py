@@ -200,13 +200,13 @@ async def test_a_request_behind_an_answered_one_may_take_longer_than_a_connectio
         for _ in range(3):  # until it is kept
             writer.write(page)
             assert (await answers(reader, 1))[0][0] == 200
-        go, append = asyncio.Event(), running.service.late_store.append
+        go, append = asyncio.Event(), running.service.lazy_store.append
 
         async def late(comments: Any) -> None:
             await go.wait()
             await append(comments)
 
-        running.service.late_store.append = late  # type: ignore[method-assign]
+        running.service.lazy_store.append = late  # type: ignore[method-assign]
         writer.write(page + said("behind"))
         assert (await answers(reader, 1))[0][0] == 200
         timer = asyncio.get_running_loop().call_later(2, go.set)
@@ -241,13 +241,13 @@ async def test_a_post_under_way_is_answered_when_the_service_ends(start_service:
     running = await start_service()
     async with running.http.post("/comment/create", json={"videoId": "demo", "message": "warm"}) as answer:
         assert answer.status == 200
-    go, append = asyncio.Event(), running.service.late_store.append
+    go, append = asyncio.Event(), running.service.lazy_store.append
 
     async def late(comments: Any) -> None:
         await go.wait()
         await append(comments)
 
-    running.service.late_store.append = late  # type: ignore[method-assign]
+    running.service.lazy_store.append = late  # type: ignore[method-assign]
     await running.http.close()
     connections: set[Any] = running.service.server.server_state.connections
     await eventually(lambda: not connections)

@@ -65,7 +65,7 @@ async def test_a_failing_store_is_answered_alike(start_service: StartService, mo
     async def away(*_: object) -> None:
         raise StoreUnavailable("cut off by the test")
 
-    monkeypatch.setattr(running.service.late_store, "append", away)
+    monkeypatch.setattr(running.service.lazy_store, "append", away)
     status, words, headers = await answer(running, BODIES[0], JSON)
     assert (status, words["error"]["code"], headers["retry-after"]) == (503, "store_unavailable", "3")
     assert (status, words, headers) == await answer(running, BODIES[0], {**JSON, **SLOW})

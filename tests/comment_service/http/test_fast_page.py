@@ -111,7 +111,7 @@ async def test_what_others_write_shows_after_the_tips_time(start_service: StartS
     await warm(running)
     now_ms = time.time_ns() // 1_000_000
     new = Comment(first_id_at(now_ms), "demo", Author("guest:Ann", "Ann"), "hi", now_ms)
-    await running.service.late_store.append([new])
+    await running.service.lazy_store.append([new])
 
     async def is_seen() -> bool:
         return format_id(new.id) in (await get(running))[1].decode()
@@ -126,12 +126,12 @@ async def test_what_comes_late_from_another_node_shows_in_closed_pages(start_ser
     def said(at_ms: int) -> Comment:
         return Comment(first_id_at(at_ms), "demo", Author("guest:Ann", "Ann"), "hi", at_ms)
 
-    await running.service.late_store.append([said(old_ms), said(old_ms + 2_000)])
+    await running.service.lazy_store.append([said(old_ms), said(old_ms + 2_000)])
     path = f"{PATH}?cursor={format_id(first_id_at(old_ms + 3_000))}"
     await warm(running, path)
     assert "max-age" in (await get(running, path))[2]["cache-control"]
     late = said(old_ms + 1_000)
-    await running.service.late_store.append([late])  # as another node does that drains its spool
+    await running.service.lazy_store.append([late])  # as another node does that drains its spool
 
     async def is_seen() -> Any:
         return format_id(late.id) in (await get(running, path))[1].decode()

@@ -17,7 +17,7 @@ async def store_old(running: RunningService, count: int) -> list[str]:
         Comment(first_id_at(OLD_MS + n), "demo", Author("guest:Ann", "Ann"), f"comment {n}", OLD_MS + n)
         for n in range(count)
     ]
-    await running.service.late_store.append(comments)
+    await running.service.lazy_store.append(comments)
     return [format_id(each.id) for each in comments]
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,12 @@ from comment_service.node.claim import (
     NodeClaim,
     NodeTaken,
     NoNodeFree,
+    choose_node,
     free_node,
     is_leased,
     last_node,
     lease_file,
+    remember_node,
     surely_until_ms,
 )
 from history.opening import open_store
@@ -204,3 +207,25 @@ def test_a_spoilt_file_names_no_number(tmp_path: Path, text: str) -> None:
     (tmp_path / "node").write_text(text)
     assert last_node(tmp_path) is None
     assert last_node(tmp_path / "nowhere") is None
+
+
+def opening(tmp_path: Path) -> Callable[[], Awaitable[History]]:
+    return partial(open_store, f"sqlite:{tmp_path}/comments.db")
+
+
+async def test_without_a_store_it_is_the_last_one_or_any(tmp_path: Path) -> None:
+    (tmp_path / "comments.db").mkdir()  # no file can be opened there
+    state_dir = tmp_path / "state"
+    first = await choose_node(state_dir, 60_000, opening(tmp_path))
+    assert await choose_node(state_dir, 60_000, opening(tmp_path)) == first  # whose spool is there
+    (state_dir / "node").write_text("77\n")
+    assert await choose_node(state_dir, 60_000, opening(tmp_path)) == 77
+
+
+async def test_a_lease_that_lasts_is_taken_without_asking(tmp_path: Path) -> None:
+    state_dir = tmp_path / "state"
+    remember_node(state_dir, 9)
+    lease_file(state_dir, 9).write_text(f"{2**60}\n")
+    lease_file(state_dir, 8).write_text(f"{2**60}\n")  # of a process beside it
+    assert await choose_node(state_dir, 60_000, opening(tmp_path)) == 9
+    assert not (tmp_path / "comments.db").exists()

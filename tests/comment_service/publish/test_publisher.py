@@ -10,11 +10,12 @@ from typing import Any
 import grpc
 import pytest
 
-from comment_service.core.outbox import Outbox
+from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from comment_service.publish.watermark import Saved, Watermark
 from proto.replicas import Whereabouts
+from proto.tasks import Supervisor
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
 from tests.comment_service.parts import comment
 from tests.waiting import eventually
@@ -51,14 +52,16 @@ Start = Callable[..., Running]
 @pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     async with AsyncExitStack() as stack:
+        tasks = Supervisor()
+        stack.push_async_callback(tasks.close)
 
         def start_publisher(*addresses: str, batch: int = 10, comments: int = 1000, **settings: Any) -> Running:
             replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
-            outbox = Outbox(first_id=0, batch_comments_max=batch, batches_in_flight_max=64, comments_max=comments)
+            outbox = Outbox(0, OutboxLimits(batch, 64, comments))
             watermark = Watermark(tmp_path, 0)
             publisher = Publisher(replicas, outbox, watermark, replace(SETTINGS, **settings))
-            publisher.start()
+            publisher.start(tasks)
             stack.push_async_callback(publisher.close, timeout_ms=0)
             return Running(publisher, outbox, watermark)
 
@@ -184,7 +187,7 @@ async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -
     dispatcher.answers = True
     dispatcher.cut()
     await eventually(lambda: running.watermark.read() == Saved(9, clean=False))
-    running.publisher.forget(9)
+    running.publisher.abandon(9)
     await eventually(lambda: running.watermark.read() == Saved(10, clean=False))
 
 

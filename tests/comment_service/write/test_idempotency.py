@@ -1,22 +1,24 @@
-"""FirstAnswers: one write for one key"""
+"""IdempotentWrites: one write for one key, whatever goes wrong beside it"""
 
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
-from comment_service.write.idempotency import FirstAnswers, Key
+from comment_service.write.idempotency import IdempotentWrites, Key
 from history.core.model import Comment
 from history.store import StoreUnavailable
 from tests.comment_service.parts import ANN, comment
+from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
 KEY = Key(ANN.id, "demo", "k")
 
 
 class Writes:
-    """Counts them; each waits until it is let go."""
+    """Counts them; each waits until the test sets `go`."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.count = 0
@@ -33,73 +35,88 @@ class Writes:
 
 
 @pytest.fixture
-def firsts() -> FirstAnswers:
-    return FirstAnswers(entries_max=3, keep_ms=1000)
+def writes() -> IdempotentWrites:
+    return IdempotentWrites(entries_max=3, keep_ms=1000)
 
 
-async def test_retries_get_the_first_answer(firsts: FirstAnswers) -> None:
+async def test_retries_get_the_first_comment(writes: IdempotentWrites) -> None:
     write = Writes()
     write.go.set()
-    answers = [await firsts.once(KEY, DRAFT, write, now_ms) for now_ms in (0, 1, 999)]
-    assert answers == [comment(1)] * 3
+    comments = [await writes.once(KEY, DRAFT, write, now_ms) for now_ms in (0, 1, 999)]
+    assert comments == [comment(1)] * 3
     assert write.count == 1
 
 
-async def test_simultaneous_ones_share_a_write(firsts: FirstAnswers) -> None:
+async def test_simultaneous_ones_share_a_write(writes: IdempotentWrites) -> None:
     write = Writes()
-    both = asyncio.gather(*(firsts.once(KEY, DRAFT, write, 0) for _ in range(5)))
+    both = asyncio.gather(*(writes.once(KEY, DRAFT, write, 0) for _ in range(5)))
     await asyncio.sleep(0)
     write.go.set()
     assert await both == [comment(1)] * 5
     assert write.count == 1
 
 
-async def test_another_draft_under_the_same_key_is_refused(firsts: FirstAnswers) -> None:
+async def test_another_draft_under_the_same_key_is_refused(writes: IdempotentWrites) -> None:
     write = Writes()
     write.go.set()
-    await firsts.once(KEY, DRAFT, write, 0)
+    await writes.once(KEY, DRAFT, write, 0)
     with pytest.raises(IdempotencyKeyReused):
-        await firsts.once(KEY, Draft("demo", ANN, "something else"), write, 0)
+        await writes.once(KEY, Draft("demo", ANN, "something else"), write, 0)
 
 
-async def test_keys_of_others_do_not_meet(firsts: FirstAnswers) -> None:
+async def test_keys_of_others_do_not_collide(writes: IdempotentWrites) -> None:
     write = Writes()
     write.go.set()
     for key in (KEY, KEY._replace(author_id="other"), KEY._replace(video_id="other")):
-        await firsts.once(key, DRAFT, write, 0)
+        await writes.once(key, DRAFT, write, 0)
     assert write.count == 3
 
 
-async def test_a_failed_write_is_tried_again(firsts: FirstAnswers) -> None:
+async def test_a_failed_write_is_tried_again(writes: IdempotentWrites) -> None:
     failing = Writes(StoreUnavailable("away"))
     failing.go.set()
     with pytest.raises(StoreUnavailable):
-        await firsts.once(KEY, DRAFT, failing, 0)
+        await writes.once(KEY, DRAFT, failing, 0)
     write = Writes()
     write.go.set()
-    assert await firsts.once(KEY, DRAFT, write, 0) == comment(1)
+    assert await writes.once(KEY, DRAFT, write, 0) == comment(1)
 
 
-async def test_a_caller_who_gives_up_does_not_stop_the_write(firsts: FirstAnswers) -> None:
+async def test_a_caller_who_gives_up_does_not_stop_the_write(writes: IdempotentWrites) -> None:
     write = Writes()
-    caller = asyncio.create_task(firsts.once(KEY, DRAFT, write, 0))
+    caller = asyncio.create_task(writes.once(KEY, DRAFT, write, 0))
     await asyncio.sleep(0)
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
     write.go.set()
-    assert await firsts.once(KEY, DRAFT, write, 0) == comment(1)
+    assert await writes.once(KEY, DRAFT, write, 0) == comment(1)
     assert write.count == 1
 
 
-async def test_old_and_too_many_are_forgotten(firsts: FirstAnswers) -> None:
+async def test_old_and_too_many_are_dropped(writes: IdempotentWrites) -> None:
     write = Writes()
     write.go.set()
     for number in range(5):
-        await firsts.once(KEY._replace(key=str(number)), DRAFT, write, 0)
-    assert len(firsts) == 3
-    await firsts.once(KEY._replace(key="4"), DRAFT, write, 999)
+        await writes.once(KEY._replace(key=str(number)), DRAFT, write, 0)
+    assert len(writes) == 3
+    await writes.once(KEY._replace(key="4"), DRAFT, write, 999)
     assert write.count == 5
-    await firsts.once(KEY._replace(key="4"), DRAFT, write, 1000)
+    await writes.once(KEY._replace(key="4"), DRAFT, write, 1000)
     assert write.count == 6
-    assert len(firsts) == 1
+    assert len(writes) == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), IdempotencyKeyReused(), ZeroDivisionError("a fault")])
+async def test_a_write_that_fails_behind_a_caller_who_has_gone_is_logged_if_it_is_a_fault(
+    writes: IdempotentWrites, error: Exception
+) -> None:
+    write = Writes(error)
+    caller = asyncio.create_task(writes.once(KEY, DRAFT, write, 0))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with capture_logs() as lines:
+        write.go.set()
+        await eventually(lambda: len(writes) == 0)
+    expected = ["ZeroDivisionError('a fault')"] if isinstance(error, ZeroDivisionError) else []
+    assert [line["reason"] for line in lines] == expected

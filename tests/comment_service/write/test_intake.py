@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from comment_service.core.admission import Draft
-from comment_service.core.outbox import Outbox
+from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.videos.gate import GateSettings, VideoGate
-from comment_service.write.idempotency import FirstAnswers
+from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, ClaimSettings, KeyClaims
 from history.core.ids import IdSource
@@ -43,14 +43,14 @@ def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit
 class Parts:
     def __init__(self, gate: VideoGate | None = None) -> None:
         self.store = Store()
-        self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
+        self.outbox = Outbox(0, OutboxLimits(10, 1, 100))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         # The outbox has the publisher's three methods; a stream is not needed here.
         self.intake = Intake(
             IdSource(5),
             self.commit,
             self.outbox,
-            FirstAnswers(entries_max=9, keep_ms=60_000),
+            IdempotentWrites(entries_max=9, keep_ms=60_000),
             KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0), group),
             gate or VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
         )
@@ -72,7 +72,7 @@ async def no_video(_: str) -> Video | None:
     return None
 
 
-async def test_a_comment_is_answered_once_it_is_durable_and_then_published() -> None:
+async def test_a_comment_is_acknowledged_once_it_is_durable_and_then_published() -> None:
     parts = Parts()
     accepting = asyncio.create_task(parts.intake.accept(DRAFT, None))
     await asyncio.sleep(0)
@@ -109,22 +109,22 @@ async def test_a_retry_is_not_written_again() -> None:
     assert parts.outbox.backlog == 2
 
 
-async def test_whoever_does_not_wait_is_told_alike() -> None:
+async def test_a_caller_that_does_not_wait_gets_the_same() -> None:
     parts = Parts()
-    told: asyncio.Queue[Comment | Exception] = asyncio.Queue()
-    assert parts.intake.begin(DRAFT, told.put_nowait)
+    outcomes: asyncio.Queue[Comment | Exception] = asyncio.Queue()
+    assert parts.intake.begin(DRAFT, outcomes.put_nowait)
     assert not parts.outbox.is_empty
     parts.store.go.set()
-    assert parts.store.stored == [await told.get()]
+    assert parts.store.stored == [await outcomes.get()]
     assert parts.outbox.backlog == 1
     parts.store.error = StoreUnavailable("away")
-    assert parts.intake.begin(DRAFT, told.put_nowait)
-    assert isinstance(await told.get(), StoreUnavailable)
+    assert parts.intake.begin(DRAFT, outcomes.put_nowait)
+    assert isinstance(await outcomes.get(), StoreUnavailable)
     assert parts.outbox.backlog == 1
     await parts.commit.close()
     with pytest.raises(StoreUnavailable):
-        parts.intake.begin(DRAFT, told.put_nowait)
-    assert told.empty()
+        parts.intake.begin(DRAFT, outcomes.put_nowait)
+    assert outcomes.empty()
     assert parts.outbox.low_id() == parts.store.stored[0].id  # nothing else is open
 
 

@@ -1,4 +1,4 @@
-"""Idempotency-Keys between processes and after a restart: at most one comment, the first answer again"""
+"""Idempotency-Keys between processes and after a restart: at most one comment, which every retry gets"""
 
 import asyncio
 import time
@@ -10,9 +10,9 @@ import pytest
 
 from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
-from comment_service.core.outbox import Outbox
+from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.videos.gate import GateSettings, VideoGate
-from comment_service.write.idempotency import FirstAnswers, Key
+from comment_service.write.idempotency import IdempotentWrites, Key
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, ClaimSettings, KeyClaims
 from history.core.ids import IdSource, first_id_at
@@ -26,8 +26,8 @@ DRAFT = Draft("demo", ANN, "hi")
 SETTINGS = ClaimSettings(keep_ms=60_000, timeout_ms=5_000, rest_ms=60_000)
 
 
-class Answering:
-    """What is known of the store's going and coming"""
+class Availability:
+    """Counts how often the store was found to be away"""
 
     def __init__(self, is_away: bool = False) -> None:
         self.is_away = is_away
@@ -45,12 +45,12 @@ class Process:
     """The write path of one comment_service, on a history that it shares"""
 
     def __init__(self, node: int, history: History) -> None:
-        self.outbox = Outbox(first_id=0, batch_comments_max=10, batches_in_flight_max=1, comments_max=100)
+        self.outbox = Outbox(0, OutboxLimits(10, 1, 100))
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
-        self.claims = KeyClaims(lambda: history, Answering(), SETTINGS, group)
+        self.claims = KeyClaims(lambda: history, Availability(), SETTINGS, group)
         gate = VideoGate(self._no_video, GateSettings("accept", "accept", 1, 1, 1, 1))
-        firsts = FirstAnswers(entries_max=9, keep_ms=60_000)
-        self.intake = Intake(IdSource(node), self.commit, self.outbox, firsts, self.claims, gate)
+        idempotent = IdempotentWrites(entries_max=9, keep_ms=60_000)
+        self.intake = Intake(IdSource(node), self.commit, self.outbox, idempotent, self.claims, gate)
 
     async def _no_video(self, _: str) -> Video | None:
         return None
@@ -65,13 +65,13 @@ async def history(tmp_path: Path) -> AsyncIterator[History]:
 
 async def test_two_processes_that_get_it_at_once_make_one_comment(history: History) -> None:
     processes = [Process(node, history) for node in range(6)]
-    answers = await asyncio.gather(*(process.intake.accept(DRAFT, "key") for process in processes))
-    assert len(set(answers)) == 1
-    assert await history.newer("demo", 0, 10) == [answers[0]]
+    comments = await asyncio.gather(*(process.intake.accept(DRAFT, "key") for process in processes))
+    assert len(set(comments)) == 1
+    assert await history.newer("demo", 0, 10) == [comments[0]]
     assert sum(process.outbox.backlog for process in processes) >= 1
 
 
-async def test_after_a_restart_the_first_answer_comes_again(history: History) -> None:
+async def test_after_a_restart_the_first_comment_comes_again(history: History) -> None:
     first = await Process(0, history).intake.accept(DRAFT, "key")
     restarted = Process(0, history)
     assert await restarted.intake.accept(DRAFT, "key") == first
@@ -121,13 +121,13 @@ async def test_while_the_store_is_away_nobody_waits_twice() -> None:
         calls += 1
         raise StoreUnavailable("away")
 
-    store = Answering()
+    store = Availability()
     claims = KeyClaims(away, store, SETTINGS, group)
     for n in range(5):
         assert await claims.first(Key("a", "demo", "key"), comment(n)) == comment(n)
     assert calls == 1
     assert store.reasons == ["away"]
-    known = KeyClaims(away, Answering(is_away=True), SETTINGS, group)
+    known = KeyClaims(away, Availability(is_away=True), SETTINGS, group)
     assert await known.first(Key("a", "demo", "key"), comment(9)) == comment(9)
     assert calls == 1
 
@@ -159,7 +159,7 @@ async def test_more_claims_than_may_wait_are_refused_and_the_store_is_not_blamed
         return await claim_keys(claims, now_ms, keep_ms)
 
     monkeypatch.setattr(history, "claim_keys", late)
-    store = Answering()
+    store = Availability()
     claims = KeyClaims(lambda: history, store, SETTINGS, group)
     waiting = [asyncio.create_task(claims.first(Key("a", "demo", str(n)), comment(n))) for n in range(11)]
     done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -185,7 +185,7 @@ async def test_waiting_long_for_a_store_that_answers_is_no_outage(
     def one_by_one(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
         return GroupCommit(write, batch_max=10, pending_max=100)
 
-    store = Answering()
+    store = Availability()
     claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 500, 60_000), one_by_one)
     await asyncio.gather(*(claims.first(Key("a", "demo", str(n)), comment(n)) for n in range(40)))
     assert store.reasons == []
@@ -212,7 +212,7 @@ async def test_what_the_store_cannot_say_of_one_key_is_no_outage(
 
 
 async def test_closing_is_no_outage(history: History) -> None:
-    store = Answering()
+    store = Availability()
     claims = KeyClaims(lambda: history, store, SETTINGS, group)
     await claims.close()
     assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
@@ -225,7 +225,7 @@ async def test_a_slow_claim_is_not_waited_for(history: History, monkeypatch: pyt
         return list(claims)
 
     monkeypatch.setattr(history, "claim_keys", hang)
-    store = Answering()
+    store = Availability()
     claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 10, 0), group)
     assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
     assert store.reasons == ["no claim within 10 ms"]

@@ -1,4 +1,4 @@
-"""LateStore: unavailable until it is open, and opened as soon as it can be"""
+"""LazyStore: unavailable until it is open, and opened as soon as it can be"""
 
 from functools import partial
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from comment_service.node.late_store import LateStore
+from comment_service.node.lazy_store import LazyStore
 from history.opening import InvalidStoreUrl, open_store
 from history.store import Store, StoreUnavailable
+from proto.tasks import Supervisor
 from tests.comment_service.parts import comment
 
 
@@ -27,11 +28,11 @@ class Opening:
 
 
 async def test_it_is_tried_until_it_opens(tmp_path: Path) -> None:
-    store = LateStore(Opening(tmp_path, failures=2), retry_max_ms=10)
+    store = LazyStore(Opening(tmp_path, failures=2), retry_max_ms=10)
     for call in (store.check(), store.append([comment(1)]), store.older("demo", None, 1), store.newer("demo", 0, 1)):
         with pytest.raises(StoreUnavailable, match="not been opened"):
             await call
-    await store.start()
+    await store.open()
     await store.check()
     await store.append([comment(1)])
     assert await store.older("demo", None, 1) == await store.newer("demo", 0, 1) == [comment(1)]
@@ -39,8 +40,8 @@ async def test_it_is_tried_until_it_opens(tmp_path: Path) -> None:
 
 
 async def test_its_going_and_coming_are_each_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = LateStore(Opening(tmp_path, failures=0), retry_max_ms=10)
-    await store.start()
+    store = LazyStore(Opening(tmp_path, failures=0), retry_max_ms=10)
+    await store.open()
 
     async def away() -> None:
         raise StoreUnavailable("cut off by the test")
@@ -58,14 +59,17 @@ async def test_its_going_and_coming_are_each_said_once(tmp_path: Path, monkeypat
 
 
 async def test_what_can_never_open_is_said() -> None:
-    store = LateStore(partial(open_store, "nonsense"), retry_max_ms=10)
+    store = LazyStore(partial(open_store, "nonsense"), retry_max_ms=10)
     with pytest.raises(InvalidStoreUrl):
-        await store.start()
+        await store.open()
     await store.close()
 
 
 async def test_it_ends_while_it_is_still_trying(tmp_path: Path) -> None:
-    store = LateStore(Opening(tmp_path, failures=10**9), retry_max_ms=10_000)
-    opening = store.start()
+    store = LazyStore(Opening(tmp_path, failures=10**9), retry_max_ms=10_000)
+    tasks = Supervisor()
+    opening = tasks.keep("open store", store.open)
+    await store.tried.wait()
+    await tasks.close()
     await store.close()
     assert opening.done()

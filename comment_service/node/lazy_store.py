@@ -1,7 +1,9 @@
-"""A store that may be away: at the start it is opened in the background, and later its going and coming is logged."""
+"""A store that is opened in the background, so that the service can start while it is away.
+
+Logs once when the store goes away and once when it is back, however many calls fail in between.
+"""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -13,26 +15,33 @@ from history.store import Store, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
-class LateStore:
-    """A history.store.Store. Belongs to one event loop."""
+class LazyStore:
+    """A history.store.Store. Belongs to one event loop. Until `open` has returned, each call raises
+    StoreUnavailable."""
 
     def __init__(self, open_store: Callable[[], Awaitable[Store]], *, retry_max_ms: int) -> None:
         """open_store is called until it doesn't raise StoreUnavailable, with jittered waits up to retry_max_ms."""
         self._open_store = open_store
         self._retry_max_ms = retry_max_ms
         self._store: Store | None = None
-        self._opening: asyncio.Task[None] | None = None
         self._away = False
         self.tried = asyncio.Event()
         """opened, or known to be away"""
 
-    def start(self) -> "asyncio.Task[None]":
-        """Begins to open the store. The task ends when it is open, or raises what is no StoreUnavailable."""
-        self._opening = asyncio.create_task(self._open())
-        return self._opening
+    async def open(self) -> None:
+        """Returns when the store is open. Raises what `open_store` raises, but for StoreUnavailable."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.2, max=self._retry_max_ms / 1000),
+            before_sleep=self._log_failure,
+        ):
+            with attempt:
+                self._store = await self._open_store()
+        self.tried.set()
+        log.info("store open")
 
     async def append(self, comments: Sequence[Comment]) -> None:
         await self._watched(self._opened().append(comments))
@@ -47,10 +56,7 @@ class LateStore:
         await self._watched(self._opened().check())
 
     async def close(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):  # `start`'s caller has seen the exception
-                await self._opening
+        """`open` must have ended, or been cancelled."""
         if self._store is not None:
             await self._store.close()
 
@@ -59,10 +65,10 @@ class LateStore:
             raise StoreUnavailable("the store has not been opened yet")
         return self._store
 
-    async def _watched(self, call: Awaitable[Answer]) -> Answer:
-        """One log line when the store goes and one when it is back, however many calls fail in between"""
+    async def _watched(self, call: Awaitable[T]) -> T:
+        """Logs when the store goes away and when it is back."""
         try:
-            answer = await call
+            result = await call
         except StoreUnavailable as error:
             if not self._away:
                 log.warning("store away", reason=str(error))
@@ -71,21 +77,10 @@ class LateStore:
         if self._away:
             log.info("store back")
         self._away = False
-        return answer
+        return result
 
-    async def _open(self) -> None:
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=0.2, max=self._retry_max_ms / 1000),
-            before_sleep=self._say_away,
-        ):
-            with attempt:
-                self._store = await self._open_store()
-        self.tried.set()
-        log.info("store open")
-
-    def _say_away(self, attempt: RetryCallState) -> None:
-        """The first failure, and every tenth after it"""
+    def _log_failure(self, attempt: RetryCallState) -> None:
+        """Logs the first failure, and every tenth after it."""
         self.tried.set()
         if attempt.attempt_number % 10 == 1 and attempt.outcome is not None:
             log.warning(

@@ -1,0 +1,56 @@
+"""Creates, starts, ends and looks up videos, and tells the gate at once what it has stored."""
+
+from collections.abc import Callable
+
+from comment_service.core.errors import VideoEnded, VideoExists, VideoUnknown
+from comment_service.videos.gate import VideoGate
+from history.core.video import Order, Video, VideoOver, obey
+from history.store import History
+
+
+class Catalogue:
+    """Belongs to one event loop. Everything in it raises StoreUnavailable."""
+
+    def __init__(self, history: Callable[[], History], gate: VideoGate) -> None:
+        """history: the open store; raises StoreUnavailable until there is one."""
+        self._history = history
+        self._gate = gate
+
+    async def create(self, video: Video) -> Video:
+        """Returns the stored video. Idempotent: if there is one with that id, title and owner, returns that one.
+
+        Raises VideoExists if the id belongs to another video.
+        """
+        if not await self._history().add_video(video):
+            stored = await self._stored(video.id)
+            if (stored.title, stored.owner) != (video.title, video.owner):
+                raise VideoExists(video.id)
+            video = stored
+        self._gate.learn(video)
+        return video
+
+    async def order(self, video_id: str, order: Order, now_ms: int) -> Video:
+        """Starts or ends the video and returns it. Idempotent. Raises VideoUnknown, VideoEnded."""
+        # Compare and set: once more whenever somebody else has changed the video since it was read. That ends, for a
+        # video changes twice at most.
+        while True:
+            before = await self._stored(video_id)
+            try:
+                after = obey(before, order, now_ms)
+            except VideoOver:
+                raise VideoEnded(video_id) from None
+            if after is before or await self._history().change_video(before, after):
+                self._gate.learn(after)
+                return after
+
+    async def get(self, video_id: str) -> Video:
+        """Raises VideoUnknown."""
+        video = await self._stored(video_id)
+        self._gate.learn(video)
+        return video
+
+    async def _stored(self, video_id: str) -> Video:
+        video = await self._history().video(video_id)
+        if video is None:
+            raise VideoUnknown(video_id)
+        return video

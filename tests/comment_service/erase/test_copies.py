@@ -1,0 +1,133 @@
+"""CopiesUpkeep: evicts what others erased, reads again what came late; each once, also after the store was away"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from comment_service.erase.copies import CopiesUpkeep, one_for_each_video
+from history.core.ids import first_id_at
+from history.core.late import Stretch
+from history.opening import open_store
+from history.store import History, StoreUnavailable
+from proto.tasks import Supervisor
+from tests.comment_service.parts import comment
+from tests.waiting import eventually
+
+
+class Node:
+    """A process's copies, and the store that it asks"""
+
+    def __init__(self, store: History) -> None:
+        self.store = store
+        self.away = False
+        self.late_away = False
+        self.looks = 0
+        self.evicted: list[tuple[str, int]] = []
+        self.late: list[tuple[str, int, int]] = []
+        self.failing: set[str] = set()
+        self.failures = 0
+
+    def history(self) -> History:
+        self.looks += 1
+        if self.away:
+            raise StoreUnavailable("away")
+        return self  # type: ignore[return-value]  # only what is asked for here
+
+    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
+        return await self.store.erased_since(since_ms, now_ms)
+
+    async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
+        if self.late_away:
+            raise StoreUnavailable("too much to read")
+        return await self.store.late_since(since_ms, now_ms)
+
+    async def evict(self, video_id: str, ids: Sequence[int]) -> None:
+        self._fail_for(video_id)
+        self.evicted.extend((video_id, each) for each in ids)
+
+    async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:
+        self._fail_for(video_id)
+        self.late.append((video_id, low_id, high_id))
+
+    async def wait_drained(self) -> None:
+        raise AssertionError("not needed here")
+
+    def _fail_for(self, video_id: str) -> None:
+        if video_id in self.failing:
+            self.failures += 1
+            raise ZeroDivisionError(f"a fault in the copies of {video_id}")
+
+    async def some_looks(self) -> None:
+        self.looks = 0
+        await eventually(lambda: self.looks >= 5)
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    node = Node(await open_store(f"sqlite:{tmp_path}/comments.db"))
+    tasks = Supervisor()
+    tasks.keep("evict", CopiesUpkeep(node.history, node, every_ms=1, overlap_ms=30_000).run)
+    yield node
+    await tasks.close()
+    await node.store.close()
+
+
+async def test_what_others_erase_is_evicted_once(node: Node) -> None:
+    node.away = True
+    await node.some_looks()
+    await node.store.erase("a", [1, 2])
+    node.away = False
+    await eventually(lambda: node.evicted == [("a", 1), ("a", 2)])
+    await node.store.erase("b", [3])
+    await eventually(lambda: len(node.evicted) == 3)
+    await node.some_looks()
+    assert node.evicted == [("a", 1), ("a", 2), ("b", 3)]
+
+
+async def test_what_came_late_is_read_again_once(node: Node) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    live, old, older = (comment(first_id_at(now_ms - age_ms)) for age_ms in (0, 60_000, 90_000))
+    await node.store.append([live])
+    await node.store.append([older, old, live])
+    await eventually(lambda: node.late == [("demo", older.id, old.id)])
+    await node.some_looks()
+    assert len(node.late) == 1
+
+
+async def test_what_is_erased_waits_for_nothing_that_came_late(node: Node) -> None:
+    node.late_away = True
+    old = comment(first_id_at(time.time_ns() // 1_000_000 - 60_000))
+    await node.store.append([old])
+    await node.store.erase("a", [1])
+    await eventually(lambda: node.evicted == [("a", 1)])
+    await node.some_looks()
+    node.late_away = False
+    await eventually(lambda: node.late == [("demo", old.id, old.id)])
+    assert node.evicted == [("a", 1)]
+
+
+async def test_a_video_whose_copies_fail_is_tried_again_and_holds_up_no_other(node: Node) -> None:
+    node.failing = {"a", "b"}
+    now_ms = time.time_ns() // 1_000_000
+    with capture_logs() as lines:
+        await node.store.append([comment(first_id_at(now_ms - 60_000), video) for video in ("b", "c")])
+        await node.store.erase("a", [1])
+        await node.store.erase("c", [2])
+        await eventually(lambda: node.evicted == [("c", 2)] and [each[0] for each in node.late] == ["c"])
+        await eventually(lambda: node.failures >= 5)
+        node.failing = set()
+        await eventually(lambda: len(node.evicted) == 2 and len(node.late) == 2)
+    assert {(line["event"], line["video"]) for line in lines} == {
+        ("erased comments not evicted", "a"),
+        ("late comments not read", "b"),
+    }
+    await node.some_looks()
+    assert (node.evicted, [each[0] for each in node.late]) == ([("c", 2), ("a", 1)], ["c", "b"])
+
+
+def test_a_video_is_read_again_once_for_all_that_was_reported() -> None:
+    reported = {Stretch("a", 5, 9), Stretch("b", 1, 2), Stretch("a", 7, 12), Stretch("a", 2, 3)}
+    assert set(one_for_each_video(reported)) == {Stretch("a", 2, 12), Stretch("b", 1, 2)}

@@ -1,4 +1,4 @@
-"""The node's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs nothing."""
+"""Gives the node's statistics in Prometheus' form. They are read when they are scraped, and cost nothing else."""
 
 import itertools
 import os
@@ -20,8 +20,8 @@ class NodeStatistics:
     videos: int
     useless: int
     """comments that came for videos not served here"""
-    late: int
-    """comments that weren't sent, because nobody could tell any more whether they had been"""
+    too_old: int
+    """comments that weren't sent, because they came so late that they may have been sent before"""
     history_reads: int
     draining: bool
     sweep: SweepStatistics
@@ -59,7 +59,7 @@ class NodeCollector(Collector):
             ("sent_bytes", "bytes written to viewers", now.sweep.bytes),
             ("sends", "writes to viewers' sockets", now.sweep.sends),
             ("useless_comments", "comments that came for videos not served here", now.useless),
-            ("late_comments", "comments told as gaps: too old to tell whether they had been sent", now.late),
+            ("late_comments", "comments replaced by gaps: so old that they may have been sent before", now.too_old),
             (
                 "history_reads",
                 "reads of the store: of a video's last comments, and of what was missed",
@@ -67,7 +67,7 @@ class NodeCollector(Collector):
             ),
         ):
             yield CounterMetricFamily(f"rms_{name}", words, value)
-        closes = CounterMetricFamily("rms_closes", "viewers let go", labels=["reason"])
+        closes = CounterMetricFamily("rms_closes", "viewers closed", labels=["reason"])
         for reason, count in now.sweep.closes.items():
             closes.add_metric([reason], count)
         yield closes

@@ -31,7 +31,7 @@ async def test_without_history_the_live_comments_come_and_the_past_follows(
         assert ids(await raw.read_until(2)) == [comment(2).id, comment(1).id]
 
 
-async def test_one_task_a_room_catches_up_however_often_it_is_told(
+async def test_one_task_a_video_catches_up_however_often_it_is_told(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await start_node(catch_up_retry_ms_max=10)
@@ -50,11 +50,11 @@ async def test_one_task_a_room_catches_up_however_often_it_is_told(
             served.catch_up(late.id, live_waits=False)
             before = tries
             await eventually(lambda before=before: tries > before + 2)  # type: ignore[misc]
-        assert len(served._background) == 2
+        assert len(served.catching_up) == 2
         monkeypatch.setattr(Past, "since", since)
         assert ids(await raw.read_until(1_200)) == [each.id for each in talk]
-        await eventually(lambda: not served._background)
-        assert not any(video.is_behind or video.catching_up for video in served.videos)
+        await eventually(lambda: not len(served.catching_up))
+        assert not any(video.is_behind for video in served.videos)
 
 
 async def test_what_is_missed_while_history_is_read_is_read_as_well(

@@ -24,11 +24,11 @@ async def test_the_count_is_told_once_a_second_and_less_often_to_many(start_node
     async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/v"):
         video = await node.node.served.enter("v")
         keeper = node.node.housekeeper
-        video.total_viewers, video.counted_ms = 5, 10_000
+        video.total_viewers, video.announced_ms = 5, 10_000
         keeper.look_after(video, 12_000)
-        assert video.told_viewers == 0, "three here, one send a second: every three seconds"
+        assert video.announced_viewers == 0, "three here, one send a second: every three seconds"
         keeper.look_after(video, 13_000)
-        assert video.told_viewers == 5
+        assert video.announced_viewers == 5
         node.node.served.release(video)
 
 
@@ -37,14 +37,14 @@ async def test_a_change_that_nobody_sees_is_told_later(start_node: StartNode) ->
     async with viewer(node.port, "/comments/v"):
         video = await node.node.served.enter("v")
         keeper = node.node.housekeeper
-        video.told_viewers, video.total_viewers, video.counted_ms = 10_000, 10_099, 10_000
+        video.announced_viewers, video.total_viewers, video.announced_ms = 10_000, 10_099, 10_000
         keeper.look_after(video, 15_000)
-        assert video.told_viewers == 10_000
+        assert video.announced_viewers == 10_000
         keeper.look_after(video, 20_000)
-        assert video.told_viewers == 10_099
+        assert video.announced_viewers == 10_099
         video.total_viewers = 9_900
         keeper.look_after(video, 21_000)
-        assert video.told_viewers == 9_900
+        assert video.announced_viewers == 9_900
         node.node.served.release(video)
 
 

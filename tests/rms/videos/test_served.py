@@ -104,7 +104,7 @@ async def test_what_comes_later_than_ids_are_remembered_is_told_as_a_gap_and_not
         assert ids(await raw.read_until(2)) == [new.id, last.id]
         (gap,) = [json.loads(event["data"]) for event in events(raw.body) if event.get("event") == "gap"]
         assert gap == {"from": format_id(old[1].id - 1), "to": format_id(old[3].id + 1), "reason": "too_long_ago"}
-        assert node.node.statistics().late == 3
+        assert node.node.statistics().too_old == 3
 
 
 async def test_what_comes_late_and_is_known_is_dropped_quietly(start_node: StartNode) -> None:

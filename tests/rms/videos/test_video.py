@@ -1,4 +1,4 @@
-"""rms/videos/video.py: who is in a video, what it lacks, and which forms of its feed there are."""
+"""rms/videos/video.py: who watches it, what it lacks, and which forms of its feed there are."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,14 +18,14 @@ from tests.rms.parts import T0, comment, ids
 async def video() -> AsyncIterator[ServedVideo]:
     sweeper = Sweeper(RmsSettings.parse([]), asyncio.get_running_loop())
     video = ServedVideo("v", sweeper, lambda video, viewer: None)
-    video.pending = [comment(0, T0 - 2 * LIMITS.dedupe_ms), comment(1), comment(2)]
-    video.overflow_id = comment(3).id
+    for each in (comment(0, T0 - 2 * LIMITS.dedupe_ms), comment(1), comment(2), comment(4), comment(3)):
+        video.buffer(each, 3)
     video.open(Feed(LIMITS, [comment(1)], 0, T0))
     yield video
     sweeper.close()
 
 
-async def test_an_audience_for_each_wish_made_once(video: ServedVideo) -> None:
+async def test_an_audience_for_each_form_made_once(video: ServedVideo) -> None:
     plain = video.audience(Form(), 5)
     assert video.audience(Form(), 5) is plain
     assert plain.log is video.feed.log
@@ -52,10 +52,10 @@ async def test_what_came_before_it_opened_is_there_once_or_missed_or_too_old(vid
     assert video.missed_from == comment(3).id
 
 
-async def test_a_room_is_behind_from_the_first_comment_that_it_misses(video: ServedVideo) -> None:
-    video.missed_from = 0
-    video.miss(0)
-    assert not video.is_behind
-    for from_id in (7, 5, 9, 0):
-        video.miss(from_id)
-    assert (video.is_behind, video.missed_from) == (True, 5)
+async def test_a_video_is_behind_from_the_first_comment_that_it_misses(video: ServedVideo) -> None:
+    other = ServedVideo("w", video._sweeper, lambda video, viewer: None)
+    behind = [(other.is_behind, other.missed_from)]
+    for from_id in (7, 5, 9):
+        other.miss(from_id)
+        behind.append((other.is_behind, other.missed_from))
+    assert behind == [(False, None), (True, 7), (True, 5), (True, 5)]

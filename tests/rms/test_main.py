@@ -19,9 +19,13 @@ MODULES = ("rms", "rms.door")
 
 
 @asynccontextmanager
-async def process(*arguments: str, module: str = "rms") -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    *arguments: str, module: str = "rms", program: str | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """program: Python's text, in place of the module"""
+    what = ("-m", module) if program is None else ("-c", program)
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, "--log-format", "json", *arguments), stderr=asyncio.subprocess.PIPE
+        *(sys.executable, *what, "--log-format", "json", *arguments), stderr=asyncio.subprocess.PIPE
     )
     try:
         yield running
@@ -110,3 +114,26 @@ async def test_what_it_cannot_go_on_with_ends_it(tmp_path: Path) -> None:
     async with process("--listen", "127.0.0.1:0", "--door-socket", door_socket) as running:
         assert "FileExistsError" in (await log_line(running, "ended"))["reason"]
         assert await running.wait() == 1
+
+
+WITHOUT_GOODBYE = """
+from proto.process import run_process
+from rms.__main__ import RmsSettings, Upstream, build
+
+async def broken(upstream):
+    raise ValueError("no goodbye")
+
+Upstream.close = broken
+run_process("rms", RmsSettings.parse(), build)
+"""
+
+
+async def test_a_stop_that_fails_is_logged_and_ends_the_process(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'none.db'}"
+    arguments = ("--listen", "127.0.0.1:0", "--dispatchers", "127.0.0.1:1", "--store", store)
+    async with process(*arguments, program=WITHOUT_GOODBYE) as running:
+        await log_line(running, "rms ready")
+        running.send_signal(signal.SIGTERM)
+        line = await log_line(running, "task failed")
+        assert (line["task"], line["reason"]) == ("stop", "ValueError('no goodbye')")
+        assert await running.wait() == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from history.core.model import Comment
 from history.opening import open_reader, open_store
@@ -115,4 +116,24 @@ async def test_a_store_that_comes_late_is_opened(
     monkeypatch.setattr("rms.videos.past.open_reader", late)
     past = await opened(Past(settings(tmp_path, catch_up_retry_ms_max=10), tasks))
     assert tries == 3
+    await past.close()
+
+
+async def test_an_opening_that_fails_is_logged_and_begun_again(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    async def broken_once(url: str) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise LookupError("says the test")
+        return await open_reader(url)
+
+    monkeypatch.setattr("rms.videos.past.open_reader", broken_once)
+    with capture_logs() as lines:
+        past = await opened(Past(settings(tmp_path), tasks))
+    failed = [(line["task"], line["reason"]) for line in lines if "reason" in line]
+    assert failed == [("opening of history", "LookupError('says the test')")]
     await past.close()

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from rms.config import RmsSettings
 from rms.feed.feed import Feed
 from rms.sending.sweep import Sweeper
 from rms.videos.request import Form
-from rms.videos.video import ServedVideo
+from rms.videos.video import ServedVideo, State
 from tests.rms.feed.test_feed import LIMITS
 from tests.rms.parts import T0, comment, ids
 
@@ -59,3 +60,21 @@ async def test_a_video_is_behind_from_the_first_comment_that_it_misses(video: Se
         other.miss(from_id)
         behind.append((other.is_behind, other.missed_from))
     assert behind == [(False, None), (True, 7), (True, 5), (True, 5)]
+
+
+async def test_what_cannot_be_appended_is_missed_and_logged_once(
+    video: ServedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(video: ServedVideo, each: object) -> None:
+        raise ValueError("says the test")
+
+    monkeypatch.setattr(ServedVideo, "append", broken)
+    other = ServedVideo("w", video._sweeper, lambda video, viewer: None)
+    other.open(Feed(LIMITS, [], 0, T0))
+    other.hold_live()
+    for number in (9, 7, 8):
+        other.buffer(comment(number), 3)
+    with capture_logs() as lines:
+        other.flush()
+    assert [(line["id"], line["reason"]) for line in lines] == [(comment(9).id, "ValueError('says the test')")]
+    assert (other.state, other.missed_from) == (State.LIVE, comment(7).id)

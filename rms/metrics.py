@@ -15,7 +15,7 @@ from rms.upstream.link import LinkStatistics
 @dataclass(frozen=True, slots=True)
 class NodeStatistics:
     viewers: int
-    """all of them: taken over, streamed, and on their way in"""
+    """taken over, streamed, or entering"""
     capacity: int
     videos: int
     useless: int
@@ -29,7 +29,7 @@ class NodeStatistics:
 
 
 def open_files() -> int:
-    """as the kernel counts them"""
+    """This process's open file descriptors, as the kernel counts them"""
     return len(os.listdir("/proc/self/fd")) - 1  # the one that lists them
 
 
@@ -40,22 +40,22 @@ class NodeCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
         now = self._statistics()
         for name, words, value in (
-            ("viewers", "viewers that are here or on their way in", now.viewers),
+            ("viewers", "viewers that are here or entering", now.viewers),
             ("capacity_viewers", "viewers that may be here", now.capacity),
             ("videos", "videos served", now.videos),
-            ("draining", "1 while no viewer is let in", int(now.draining)),
+            ("draining", "1 while the node lets no viewer in", int(now.draining)),
             ("open_files", "open file descriptors", open_files()),
             ("stalled_viewers", "viewers whose sockets are full", now.sweep.stalled),
-            ("lag_bytes", "how far the slowest viewer is behind", now.sweep.lag_bytes_max),
+            ("lag_bytes", "bytes that the slowest viewer is behind", now.sweep.lag_bytes_max),
             (
                 "longest_slice_seconds",
-                "longest time that a sweep has held the event loop",
+                "longest time for which a sweep has held the event loop",
                 now.sweep.slice_ms_longest / 1_000,
             ),
         ):
             yield GaugeMetricFamily(f"rms_{name}", words, value)
         for name, words, value in (
-            ("deliveries", "frames given to viewers by sweeps", now.sweep.deliveries),
+            ("deliveries", "frames sent to viewers by sweeps", now.sweep.deliveries),
             ("sent_bytes", "bytes written to viewers", now.sweep.bytes),
             ("sends", "writes to viewers' sockets", now.sweep.sends),
             ("useless_comments", "comments that came for videos not served here", now.useless),
@@ -74,23 +74,25 @@ class NodeCollector(Collector):
         yield from self._links(now.links)
         yield _histogram(
             "rms_slice_seconds",
-            "how long a sweep's slice held the event loop",
+            "time for which a slice of a sweep held the event loop",
             [bound / 1_000 for bound in SLICE_MS_BOUNDS],
             now.sweep.slice_ms,
             now.sweep.slice_ms_sum / 1_000,
         )
         yield _histogram(
             "rms_slice_viewers",
-            "viewers that a slice came by",
+            "viewers visited by a slice of a sweep",
             SLICE_SENDS_BOUNDS,
             now.sweep.slice_sends,
             now.sweep.slice_sends_sum,
         )
 
     def _links(self, links: Sequence[LinkStatistics]) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        connected = GaugeMetricFamily("rms_dispatcher_connected", "1 if this replica knows us", labels=["dispatcher"])
+        connected = GaugeMetricFamily(
+            "rms_dispatcher_connected", "1 if this replica has welcomed the node", labels=["dispatcher"]
+        )
         comments = CounterMetricFamily("rms_dispatcher_comments", "comments that came from it", labels=["dispatcher"])
-        tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were begun", labels=["dispatcher"])
+        tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were tried", labels=["dispatcher"])
         connects = CounterMetricFamily("rms_dispatcher_connects", "streams made to it", labels=["dispatcher"])
         for link in links:
             connected.add_metric([link.address], int(link.connected))

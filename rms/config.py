@@ -26,7 +26,7 @@ class RmsSettings(DispatcherSettings):
     )
     door_socket: str = Field(
         "",
-        description="path of the Unix socket on which the host's door, python -m rms.door, hands over viewers; empty: no door",
+        description="path of the Unix socket on which the host's door, python -m rms.door, hands over viewers; empty: none",
     )
     store: str = Field(
         "sqlite:.data/comments.db", description="history to read: sqlite:PATH or cassandra://HOST/KEYSPACE"
@@ -142,7 +142,7 @@ class RmsSettings(DispatcherSettings):
     partial_read_ms_max: int = Field(
         30_000,
         gt=0,
-        description="longest ms between reads of history for comments that are published through a replica out of reach",
+        description="longest ms between reads of history for what is published through a replica out of reach",
     )
     reconnect_ms_min: int = Field(
         50, gt=0, description="ms before a dispatcher is tried again, jittered; doubled with each failure in a row"
@@ -176,8 +176,8 @@ class DoorSettings(DispatcherSettings):
     place_timeout_ms: int = Field(
         1_000,
         gt=0,
-        description="ms a dispatcher has to place a viewer; then the next one is asked. Also ms between two tries to connect to "
-        "one that is away",
+        description="ms a dispatcher has to place a viewer, then the next one is asked; and ms between two tries to "
+        "connect to one that is away",
     )
     handover_timeout_ms: int = Field(
         1_000, gt=0, description="ms a node's socket may be full before another node is taken"

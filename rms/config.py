@@ -26,7 +26,7 @@ class RmsSettings(DispatcherSettings):
     )
     door_socket: str = Field(
         "",
-        description="path of the Unix socket on which the host's door, python -m rms.door, hands over viewers; empty: none",
+        description="path of the Unix socket on which the host's door (rms.door) hands over viewers; empty: none",
     )
     store: str = Field(
         "sqlite:.data/comments.db", description="history to read: sqlite:PATH or cassandra://HOST/KEYSPACE"

@@ -26,7 +26,7 @@ class Entering:
         self._reads = asyncio.Semaphore(settings.catch_up_reads)  # its own: a viewer waits for no video's catch-up
 
     async def history_for(self, video: ServedVideo, position: Position, backfill: int) -> list[Comment] | None:
-        """What must be read before `attach` can place a viewer; None if nothing must. Raises StoreUnavailable."""
+        """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable."""
         needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
             return await self._past.since(video.video_id, needs.from_id, self._settings.resume_comments_max + 1)
@@ -40,7 +40,8 @@ class Entering:
         history: list[Comment] | None,
         read: bool = True,
     ) -> Attach:
-        """Where a viewer enters the log, as it is now. read: False if history could not be read."""
+        """Where a viewer enters the log, as it is now. position: None for a new viewer. history: from `history_for`.
+        read: False if that has failed."""
         if position is None:
             return video.feed.join(backfill)
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
@@ -51,8 +52,8 @@ class Entering:
         return attach
 
     async def resume(self, video: ServedVideo, position: Position | None) -> Attach:
-        """For a viewer that has fallen off the log: from where it stood, at its own pace. Before it would miss a
-        heartbeat it goes on, if need be with a gap."""
+        """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the
+        read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap."""
         backfill, history, read = self._settings.backfill, None, True
         if position is None:
             return video.resuming.gap(None, backfill, "too_far_behind")
@@ -64,8 +65,8 @@ class Entering:
         return self.attach(video, position, backfill, history, read)
 
     def fallen(self, video: ServedVideo, viewer: Viewer) -> None:
-        """Takes a slow viewer that has fallen off its log: it goes on from where it stood, out of history; but only
-        `falls_max` times."""
+        """Takes a slow viewer that has fallen off its log: it goes on from where it stood, out of history. After
+        `falls_max` times it is closed."""
         self._tasks.spawn("viewer entering again", self._enter_again(video, viewer))
 
     async def _enter_again(self, video: ServedVideo, viewer: Viewer) -> None:

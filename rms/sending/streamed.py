@@ -21,7 +21,7 @@ async def stream_from(
 ) -> AsyncGenerator[bytes, None]:
     """The stream's body, without end, from this offset of the audience's log on, after `head`.
 
-    resume: asked when this viewer has fallen off the log.
+    resume: asked when this viewer has fallen off the log; says where it goes on in the feed's log.
     """
     log, edition = audience.log, audience.edition
     grown = asyncio.Event()
@@ -34,7 +34,7 @@ async def stream_from(
             stood_at = edition.position_at(offset)
             while offset < log.end:
                 if offset < log.base:
-                    private, offset = await resume(stood_at)
+                    private, offset = edition.attach(await resume(stood_at), wall_ms())
                     if private:
                         yield private
                     continue

@@ -1,8 +1,9 @@
 """The forms in which a feed reaches viewers: plain, at most so many comments a second, and either of them gzipped.
 
 Each edition is a byte log of its own, made once for all of its viewers, and follows its source: `update` brings it up
-to date, `attach` translates a place in the source into a place in the edition. Rule: no clock, no socket; `now_ms`
-comes in.
+to date, `attach` translates an offset of the feed's log into one of the edition's. These are three types for mypy: an
+offset of the feed's log, of an edition's own log, and of the log that it is made from. Rule: no clock, no socket;
+`now_ms` comes in.
 
 How one gzip stream serves viewers who came at different times, without state for any of them: what has come since the
 last sweep is compressed on its own, with the bytes just before it as a preset dictionary (RFC 1951 lets a block refer
@@ -14,9 +15,10 @@ some 50 us a block.
 
 import zlib
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, NewType, Protocol, TypeVar, cast
 
-from rms.feed.byte_log import ByteLog
+from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.feed import Attach, Feed
 from rms.feed.position import Position
 from rms.feed.sse import event_frame
@@ -28,8 +30,14 @@ GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """RFC 1952: deflate, no time, unknown system. The trailer never comes: an event stream has no end."""
 
 
+SourceOffset = NewType("SourceOffset", int)
+"""In the log of the edition that another edition is made from: what is an EditionOffset there"""
+
+SourceT = TypeVar("SourceT", bound=int)
+
+
 class Edition(Protocol):
-    log: ByteLog
+    log: ByteLog[EditionOffset]
     encoding: str
     """HTTP's Content-Encoding; empty: none"""
 
@@ -41,11 +49,11 @@ class Edition(Protocol):
         """Takes over what the source has got since."""
         ...
 
-    def attach(self, attach: Attach, now_ms: int) -> Attach:
+    def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         """From a place in the feed to the same place here. Updates first."""
         ...
 
-    def position_at(self, offset: int) -> Position | None:
+    def position_at(self, offset: EditionOffset) -> Position | None:
         """What a viewer has that has read this log up to a frame's end; None if that is no longer known."""
         ...
 
@@ -64,8 +72,9 @@ class PlainEdition:
     encoding = ""
 
     def __init__(self, feed: Feed) -> None:
-        self.log = feed.log
-        self.position_at = feed.position_at
+        # The two logs are one here, and only here: their offsets are the same.
+        self.log = cast("ByteLog[EditionOffset]", feed.log)
+        self.position_at = cast("Callable[[EditionOffset], Position | None]", feed.position_at)
 
     def begin(self, data: bytes) -> bytes:
         return data
@@ -73,8 +82,8 @@ class PlainEdition:
     def update(self, now_ms: int) -> None:
         pass
 
-    def attach(self, attach: Attach, now_ms: int) -> Attach:
-        return attach
+    def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
+        return cast("Attach[EditionOffset]", attach)
 
     def forget(self) -> None:
         pass
@@ -83,28 +92,28 @@ class PlainEdition:
         return data
 
 
-class _Stop(NamedTuple):
+class _Stop(NamedTuple, Generic[SourceT]):
     """An end of a frame here, and the end in the source up to which it stands for it"""
 
-    end: int
-    source_end: int
+    end: EditionOffset
+    source_end: SourceT
 
 
-class _Derived:
+class _Derived(Generic[SourceT]):
     """What editions with a log of their own share: the translation of offsets, and trimming along with the source."""
 
-    def __init__(self, source: ByteLog, start: int) -> None:
+    def __init__(self, source: ByteLog[SourceT], start: SourceT) -> None:
         """start: offset in the source from which this edition has everything"""
-        self.log = ByteLog()
+        self.log: ByteLog[EditionOffset] = ByteLog()
         self._source = source
-        self._stops = [_Stop(0, start)]
+        self._stops = [_Stop(self.log.end, start)]
 
     @property
-    def _taken(self) -> int:
+    def _taken(self) -> SourceT:
         """the source's offset up to which all is taken over"""
         return self._stops[-1].source_end
 
-    def _stop(self, source_end: int, frame: bytes) -> None:
+    def _stop(self, source_end: SourceT, frame: bytes) -> None:
         if frame:
             self.log.append(frame)
         self._stops.append(_Stop(self.log.end, source_end))
@@ -127,13 +136,13 @@ class _Derived:
         self.log.trim(self.log.end)
         del self._stops[:-1]
 
-    def _source_of(self, offset: int) -> int | None:
+    def _source_of(self, offset: EditionOffset) -> SourceT | None:
         """The last place in the source that this frame's end stands for"""
         index = bisect_right(self._stops, offset, key=_end) - 1
         return self._stops[index].source_end if index >= 0 and self._stops[index].end == offset else None
 
 
-class RateEdition(_Derived):
+class RateEdition(_Derived[FeedOffset]):
     """At most `rate` comments in each second; how many were passed over is said in an `event: skipped`."""
 
     encoding = ""
@@ -165,7 +174,7 @@ class RateEdition(_Derived):
                 self._stop(entry.end, b"")
         self._next_second(now_ms, self._taken)
 
-    def _next_second(self, now_ms: int, source_end: int) -> None:
+    def _next_second(self, now_ms: int, source_end: FeedOffset) -> None:
         """A second is over: its skipped comments are told, also when none follow."""
         if now_ms - self._second_ms < 1_000:
             return
@@ -175,12 +184,12 @@ class RateEdition(_Derived):
             self._skipped = 0
             self._stop(source_end, frame)
 
-    def attach(self, attach: Attach, now_ms: int) -> Attach:
+    def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         self.update(now_ms)
         index = bisect_right(self._stops, attach.offset, key=_source_end) - 1
         return Attach(attach.private, self._stops[max(0, index)].end)
 
-    def position_at(self, offset: int) -> Position | None:
+    def position_at(self, offset: EditionOffset) -> Position | None:
         source = self._source_of(offset)
         return None if source is None else self._feed.position_at(source)
 
@@ -188,17 +197,20 @@ class RateEdition(_Derived):
         return data
 
 
-class GzipEdition(_Derived):
+class GzipEdition(_Derived[SourceOffset]):
     """Another edition's log, compressed."""
 
     encoding = "gzip"
 
     def __init__(self, source: Edition, now_ms: int) -> None:
         source.update(now_ms)
-        super().__init__(source.log, source.log.end)
+        log = cast("ByteLog[SourceOffset]", source.log)
+        super().__init__(log, log.end)
         self._edition = source
-        self._shared_from = source.log.end  # every viewer has read the source from here on
-        self._last_private: tuple[int, int, bytes] = (-1, -1, b"")
+        self._source_attach = cast("Callable[[Attach[FeedOffset], int], Attach[SourceOffset]]", source.attach)
+        self._source_position_at = cast("Callable[[SourceOffset], Position | None]", source.position_at)
+        self._shared_from = log.end  # every viewer has read the source from here on
+        self._last_private: tuple[SourceOffset, SourceOffset, bytes] | None = None  # from where to where, compressed
 
     def begin(self, data: bytes) -> bytes:
         return GZIP_HEAD + stored(data)
@@ -208,35 +220,36 @@ class GzipEdition(_Derived):
         self._trim()
         taken, end = self._taken, self._source.end
         if taken < end:
-            start = min(taken, max(self._shared_from, taken - DICTIONARY_BYTES, self._source.base))
+            farthest: Any = taken - DICTIONARY_BYTES
+            start = min(taken, max(self._shared_from, farthest, self._source.base))
             dictionary = self._source.read(start, taken - start)
             self._stop(end, _deflate(self._source.read(taken, end - taken), dictionary))
 
-    def attach(self, attach: Attach, now_ms: int) -> Attach:
+    def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         """The viewer's own part, up to the end of the log, is compressed for it; those who join together share it."""
-        private, offset = self._edition.attach(attach, now_ms)
+        private, offset = self._source_attach(attach, now_ms)
         self.update(now_ms)
         end = self._source.end
         self._shared_from = max(self._shared_from, offset)
         if private:
             own = _deflate(private + self._source.read(offset, end - offset), b"")
-        elif (offset, end) == self._last_private[:2]:
+        elif self._last_private is not None and self._last_private[:2] == (offset, end):
             own = self._last_private[2]
         else:
             own = _deflate(self._source.read(offset, end - offset), b"")
             self._last_private = (offset, end, own)
         return Attach(own, self.log.end)
 
-    def position_at(self, offset: int) -> Position | None:
+    def position_at(self, offset: EditionOffset) -> Position | None:
         source = self._source_of(offset)
-        return None if source is None else self._edition.position_at(source)
+        return None if source is None else self._source_position_at(source)
 
     def forget(self) -> None:
         """The source isn't what the viewers have read any more: nobody looks back behind its end."""
         self._edition.forget()
         super().forget()
         self._shared_from = self._source.end
-        self._last_private = (-1, -1, b"")
+        self._last_private = None
 
     def aside(self, data: bytes) -> bytes:
         """What is written aside shifts what stands before it, for some viewers: nobody looks back behind it."""
@@ -261,9 +274,9 @@ def _deflate(data: bytes, dictionary: bytes) -> bytes:
     return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
 
 
-def _end(stop: _Stop) -> int:
+def _end(stop: _Stop[SourceT]) -> EditionOffset:
     return stop.end
 
 
-def _source_end(stop: _Stop) -> int:
+def _source_end(stop: _Stop[SourceT]) -> SourceT:
     return stop.source_end

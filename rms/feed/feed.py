@@ -10,11 +10,11 @@ Where somebody goes on who has been here or elsewhere before, rms/feed/resuming.
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple
 
 from history.core.ids import first_id_at, format_id, time_of
 from history.core.model import Comment, Erasure
-from rms.feed.byte_log import ByteLog
+from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
 from rms.feed.gaps import Gaps
 from rms.feed.position import Position, Window
 from rms.feed.seen_ids import SeenIds
@@ -39,24 +39,24 @@ class Entry(NamedTuple):
     id: int
     position: Position | None
     """None: no comment stood before it"""
-    start: int
-    end: int
+    start: FeedOffset
+    end: FeedOffset
     at_ms: int
     kind: Literal["comment", "erasure", "gap"] = "comment"
 
 
-class Attach(NamedTuple):
-    """Where a viewer enters: first the bytes that are only for it, then the log from the offset on."""
+class Attach(NamedTuple, Generic[OffsetT]):
+    """Where a viewer enters a log: first the bytes that are only for it, then the log from the offset on."""
 
     private: bytes
-    offset: int
+    offset: OffsetT
 
 
 class Feed:
     def __init__(self, limits: FeedLimits, seed: Sequence[Comment], complete_from: int, now_ms: int) -> None:
         """seed: the video's last comments from history, oldest first; all that there are from id `complete_from` on."""
         self.limits = limits
-        self.log = ByteLog()
+        self.log: ByteLog[FeedOffset] = ByteLog()
         self.entries: list[Entry] = []
         """in order of arrival, one for each frame of the log"""
         self.erased: set[int] = set()
@@ -152,7 +152,7 @@ class Feed:
                 self.held_from = max(self.held_from, entry.id + 1)
         del entries[:drop]
 
-    def join(self, backfill: int) -> Attach:
+    def join(self, backfill: int) -> Attach[FeedOffset]:
         """A new viewer: the last `backfill` comments, then what comes."""
         first = self.backfill_index(backfill)
         offset = self.start_of(first)
@@ -173,11 +173,11 @@ class Feed:
             backfill -= self.entries[index].kind != "gap"
         return index
 
-    def start_of(self, index: int) -> int:
+    def start_of(self, index: int) -> FeedOffset:
         """The offset of an entry, or the log's end behind the last one"""
         return self.entries[index].start if index < len(self.entries) else self.log.end
 
-    def entries_from(self, offset: int) -> Sequence[Entry]:
+    def entries_from(self, offset: FeedOffset) -> Sequence[Entry]:
         """The comments whose frames stand at or behind `offset`, which is a frame's end"""
         return self.entries[bisect_left(self.entries, offset, key=_start) :]
 
@@ -188,7 +188,7 @@ class Feed:
     def frame(self, entry: Entry) -> bytes:
         return self.log.read(entry.start, entry.end - entry.start)
 
-    def position_at(self, offset: int) -> Position | None:
+    def position_at(self, offset: FeedOffset) -> Position | None:
         """The position of a viewer that has read the log up to this frame's end; None if that isn't known."""
         index = bisect_left(self.entries, offset, key=_end)
         if index == len(self.entries) or self.entries[index].end != offset:
@@ -196,9 +196,9 @@ class Feed:
         return self.entries[index].position
 
 
-def _start(entry: Entry) -> int:
+def _start(entry: Entry) -> FeedOffset:
     return entry.start
 
 
-def _end(entry: Entry) -> int:
+def _end(entry: Entry) -> FeedOffset:
     return entry.end

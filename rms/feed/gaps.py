@@ -9,6 +9,7 @@ Rule: no clock, no socket.
 from typing import NamedTuple
 
 from history.core.ids import format_id
+from rms.feed.byte_log import FeedOffset
 from rms.feed.position import Position
 from rms.feed.sse import event_frame
 
@@ -24,7 +25,7 @@ class Gap(NamedTuple):
     """exclusive"""
     id: int
     """A viewer whose highest id is this or above has read on since, or came later."""
-    start: int
+    start: FeedOffset
     """of its frame in the log: who enters there or before reads it"""
 
     def frame(self, position: Position | None = None) -> bytes:
@@ -37,7 +38,7 @@ class Gaps:
     def __init__(self) -> None:
         self._gaps: list[Gap] = []  # oldest first
 
-    def add(self, from_id: int, to_id: int, position: Position | None, start: int) -> Gap:
+    def add(self, from_id: int, to_id: int, position: Position | None, start: FeedOffset) -> Gap:
         """position: of a viewer that has read the log up to `start`"""
         gap = Gap(from_id, to_id, max(to_id, position.high + 1 if position else 0), start)
         self._gaps.append(gap)
@@ -47,11 +48,11 @@ class Gaps:
             self._gaps[:2] = [Gap(*ids, newer.id, old.start)]
         return gap
 
-    def stands_from(self, offset: int) -> bool:
+    def stands_from(self, offset: FeedOffset) -> bool:
         """Is there one at this offset of the log or behind it?"""
         return bool(self._gaps) and self._gaps[-1].start >= offset
 
-    def untold(self, position: Position, offset: int) -> bytes:
+    def untold(self, position: Position, offset: FeedOffset) -> bytes:
         """For a viewer at this position that enters the log at this offset: what it may not know of, and won't read."""
         gaps = (gap for gap in self._gaps if position.high < gap.id and gap.start < offset)
         return b"".join(gap.frame() for gap in gaps)

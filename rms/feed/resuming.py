@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from history.core.ids import format_id
 from history.core.model import Comment
+from rms.feed.byte_log import FeedOffset
 from rms.feed.feed import Attach, Entry, Feed
 from rms.feed.position import Position, Window, in_window, missing, window_floor
 from rms.feed.sse import comment_data, comment_frame, event_frame, frame_data
@@ -30,12 +31,12 @@ class Resuming:
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._answers: dict[tuple[Position, int, bool], Attach | NeedsHistory] = {}
+        self._answers: dict[tuple[Position, int, bool], Attach[FeedOffset] | NeedsHistory] = {}
         self._answered_for = (0, 0)  # the log's base and end: the answers hold as long as it stays as it is
 
     def resume(
         self, position: Position, backfill: int, now_ms: int, history: Sequence[Comment] | None = None
-    ) -> Attach | NeedsHistory:
+    ) -> Attach[FeedOffset] | NeedsHistory:
         """NeedsHistory: call again with `history`, the comments from that id on, oldest first, at most
         `resume_comments_max` + 1 of them. What even then can't be filled is told in an `event: gap`, and the viewer
         goes on like a new one. What can't be told apart (see rms/feed/position.py) is sent again.
@@ -54,7 +55,7 @@ class Resuming:
             answer = self._answers[asked] = self._place(position, backfill, history)
         return answer
 
-    def gap(self, position: Position | None, backfill: int, reason: str) -> Attach:
+    def gap(self, position: Position | None, backfill: int, reason: str) -> Attach[FeedOffset]:
         """What the viewer lacks can't be filled: say from where to where, and go on with the last comments."""
         feed = self._feed
         index, attach = feed.backfill_index(backfill), feed.join(backfill)
@@ -67,7 +68,9 @@ class Resuming:
         told = Attach(event_frame("gap", payload, stands_at) + attach.private, attach.offset)
         return self._with_gaps(position, told) if position else told
 
-    def _place(self, position: Position, backfill: int, history: Sequence[Comment] | None) -> Attach | NeedsHistory:
+    def _place(
+        self, position: Position, backfill: int, history: Sequence[Comment] | None
+    ) -> Attach[FeedOffset] | NeedsHistory:
         here = self._find(position)
         if here is not None:
             return self._with_gaps(position, Attach(b"", here))
@@ -88,10 +91,10 @@ class Resuming:
             return self.gap(position, backfill, "too_far_behind")
         return self._fill(position, window, lacks, elsewhere, backfill)
 
-    def _with_gaps(self, position: Position, attach: Attach) -> Attach:
+    def _with_gaps(self, position: Position, attach: Attach[FeedOffset]) -> Attach[FeedOffset]:
         return Attach(self._feed.gaps.untold(position, attach.offset) + attach.private, attach.offset)
 
-    def _find(self, position: Position) -> int | None:
+    def _find(self, position: Position) -> FeedOffset | None:
         """The offset where a viewer enters that stands exactly at this position. Equal sets are equal wherever they
         met. An erasure or a gap moves no position, so that it may be told again."""
         if position.count == 0:
@@ -106,7 +109,7 @@ class Resuming:
 
     def _fill(
         self, position: Position, window: Sequence[int], lacks: list[int], elsewhere: dict[int, Comment], backfill: int
-    ) -> Attach:
+    ) -> Attach[FeedOffset]:
         """Enter the log right behind the last comment of the viewer's window; send what it lacks before that alone."""
         feed, known = self._feed, set(window)
         cut = 0

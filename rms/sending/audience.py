@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from rms.feed.byte_log import EditionOffset
 from rms.feed.editions import Edition
 from rms.feed.position import Position
 
@@ -20,7 +21,7 @@ class Viewer(socket.socket):
 
     __slots__ = ("audience", "falls", "head", "index", "offset", "stalled_ms", "stood_at")
 
-    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: int) -> None:
+    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: EditionOffset) -> None:
         """fd: of a connected non-blocking TCP socket, which is the viewer's from now on."""
         # All of it said, so that little is asked of the kernel. A wrong family (IPv6) would show in addresses only.
         super().__init__(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP, fd)

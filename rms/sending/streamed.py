@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from rms.clocks import wall_ms
+from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.feed import Attach
 from rms.feed.position import Position
 from rms.feed.sse import HEARTBEAT
@@ -14,8 +15,8 @@ from rms.sending.audience import Audience
 async def stream_from(
     audience: Audience,
     head: bytes,
-    offset: int,
-    resume: Callable[[Position | None], Awaitable[Attach]],
+    offset: EditionOffset,
+    resume: Callable[[Position | None], Awaitable[Attach[FeedOffset]]],
     chunk_bytes: int,
     heartbeat_s: float,
 ) -> AsyncGenerator[bytes, None]:
@@ -39,11 +40,9 @@ async def stream_from(
                         yield private
                     continue
                 chunk = log.read(offset, chunk_bytes)
-                end = log.frame_end(offset + len(chunk))
-                chunk += log.read(offset + len(chunk), end - offset - len(chunk))
-                offset = end
+                offset, rest = log.rest_of_frame(offset, len(chunk))
                 stood_at = edition.position_at(offset)
-                yield chunk
+                yield chunk + rest
             try:
                 await asyncio.wait_for(grown.wait(), heartbeat_s)
             except TimeoutError:

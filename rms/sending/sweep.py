@@ -25,6 +25,7 @@ from collections import Counter, deque
 
 from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
+from rms.feed.byte_log import EditionOffset
 from rms.sending.audience import WAITS, Audience, Viewer
 from rms.sending.sweep_counts import SweepCounts, SweepStatistics
 
@@ -122,11 +123,12 @@ class Sweeper:
             audience.swept_to = target
             audience.aside, audience.due = audience.due, b""
         aside = audience.edition.aside(audience.aside) if audience.aside else b""
-        chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
-        whole: Counter[int] = Counter()  # how many viewers took all that there was for them, by their offset
+        chunks: dict[EditionOffset, bytes] = {}  # made once for each distinct offset, not for each viewer
+        whole: Counter[EditionOffset] = Counter()  # how many viewers took all that there was for them, by their offset
         chunk_bytes, base, end = self._settings.chunk_bytes, log.base, target + len(aside)
-        # Nearly all viewers stand at the same place: what is to be known for them is looked up when the place changes.
-        place, chunk, takers, rest, bytes_sent, sends = -1, b"", 0, 0, 0, 0
+        # Nearly all viewers stand at the same offset: what holds for them is looked up when the offset changes.
+        common, chunk, rest = target, aside, len(aside)
+        takers = bytes_sent = sends = 0
         # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
         cursor = first = min(audience.cursor, len(viewers) - 1)
         stop = max(cursor - VIEWERS_AT_ONCE, -1)
@@ -136,15 +138,15 @@ class Sweeper:
             offset = viewer.offset
             if viewer.stalled_ms or (offset == target and not aside):
                 continue
-            if offset != place:
+            if offset != common:
                 if offset < base:
                     viewer.stood_at = (
                         None  # nobody can say it any more: what it was when the socket was full is long ago
                     )
                     self._behind(viewer)
                     continue
-                whole[place] += takers
-                place, takers, rest = offset, 0, end - offset
+                whole[common] += takers
+                common, takers, rest = offset, 0, end - offset
                 if offset not in chunks:
                     chunk = log.read(offset, chunk_bytes)
                     if offset + len(chunk) == target:
@@ -171,7 +173,7 @@ class Sweeper:
             else:
                 self._advance(viewer, sent, full=sent < len(chunk))
         audience.cursor = cursor
-        whole[place] += takers
+        whole[common] += takers
         self._counts.sends += sends
         self._counts.bytes += bytes_sent
         self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole.items() if count)
@@ -220,9 +222,7 @@ class Sweeper:
     def _advance(self, viewer: Viewer, sent: int, full: bool) -> None:
         """A write has ended anywhere: keep the rest of the frame that it cut, so that the offset stands at its end."""
         log = viewer.audience.log
-        offset = viewer.offset + sent
-        viewer.offset = log.frame_end(offset)
-        viewer.head = log.read(offset, viewer.offset - offset)
+        viewer.offset, viewer.head = log.rest_of_frame(viewer.offset, sent)
         if full:
             self._stall(viewer)
         elif viewer.head or viewer.offset < log.end:

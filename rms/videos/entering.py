@@ -6,6 +6,7 @@ from history.core.model import Comment
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
+from rms.feed.byte_log import FeedOffset
 from rms.feed.feed import Attach
 from rms.feed.position import Position
 from rms.feed.resuming import NeedsHistory
@@ -39,7 +40,7 @@ class Entering:
         backfill: int,
         history: list[Comment] | None,
         read: bool = True,
-    ) -> Attach:
+    ) -> Attach[FeedOffset]:
         """Where a viewer enters the log, as it is now. read: False if history could not be read."""
         if position is None:
             return video.feed.join(backfill)
@@ -50,7 +51,7 @@ class Entering:
             video.publish()  # what was read may be new to all
         return attach
 
-    async def resume(self, video: ServedVideo, position: Position | None) -> Attach:
+    async def resume(self, video: ServedVideo, position: Position | None) -> Attach[FeedOffset]:
         """For a viewer that has fallen off the log: from where it stood, at its own pace. Before it would miss a
         heartbeat it goes on, if need be with a gap."""
         backfill, history, read = self._settings.backfill, None, True

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history.core.model import Erasure
-from rms.feed.byte_log import ByteLog
+from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.editions import Edition, GzipEdition, PlainEdition, RateEdition, stored
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import parse_position
@@ -24,7 +24,7 @@ words = st.text(st.characters(codec="utf-8"), max_size=60)
 class Client:
     """Reads an edition's log as a socket would, in whole frames, and takes gzip apart as it flows."""
 
-    def __init__(self, edition: Edition, attach: Attach, now_ms: int) -> None:
+    def __init__(self, edition: Edition, attach: Attach[FeedOffset], now_ms: int) -> None:
         self.edition = edition
         self.gunzip = zlib.decompressobj(31) if edition.encoding == "gzip" else None
         self.body = b""
@@ -40,7 +40,7 @@ class Client:
         self._take(self.edition.log.read(self.offset, 1 << 30))
         self.offset = self.edition.log.end
 
-    def again(self, attach: Attach, now_ms: int) -> None:
+    def again(self, attach: Attach[FeedOffset], now_ms: int) -> None:
         """It had fallen off the log."""
         private, self.offset = self.edition.attach(attach, now_ms)
         self._take(private)
@@ -93,7 +93,7 @@ def test_gzip_saves_bytes_without_a_state_for_any_viewer() -> None:
         feed.append(comment(number, T0 + number, message=f"what a goal number {number * 7919} that was"), T0)
         client.read(T0)
     assert len(gzip.log) < 0.55 * len(feed.log)
-    assert client.body == b"retry: 5\n" + feed.log.read(0, 1 << 30)
+    assert client.body == b"retry: 5\n" + feed.log.read(FeedOffset(0), 1 << 30)
 
 
 def test_gzip_goes_on_behind_a_trimmed_log() -> None:
@@ -127,7 +127,7 @@ def test_positions_are_those_of_the_feed() -> None:
             feed.append(comment(number, T0 + number), T0)
             client.read(T0)
             assert edition.position_at(client.offset) == feed.position
-        assert edition.position_at(client.offset - 1) is None
+        assert edition.position_at(EditionOffset(client.offset - 1)) is None
 
 
 def test_a_rate_lets_so_many_through_each_second_and_tells_the_rest() -> None:
@@ -215,8 +215,8 @@ def test_a_stored_block_is_deflate(data: bytes) -> None:
 def test_plain_is_the_feed_itself() -> None:
     feed = new_feed(3)
     plain = PlainEdition(feed)
-    assert plain.log is feed.log
+    assert plain.log is feed.log  # type: ignore[comparison-overlap]
     assert isinstance(plain.log, ByteLog)
     assert plain.aside(b":\n") == b":\n"
-    attach = Attach(b"x", 0)
-    assert plain.attach(attach, T0) is attach
+    attach = Attach(b"x", FeedOffset(0))
+    assert plain.attach(attach, T0) is attach  # type: ignore[comparison-overlap]

@@ -6,6 +6,7 @@ import hypercorn.asyncio
 import hypercorn.config
 
 from rms.clocks import wall_ms
+from rms.feed.byte_log import FeedOffset
 from rms.feed.editions import RateEdition
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import Position
@@ -55,7 +56,7 @@ async def test_who_falls_off_an_editions_log_goes_on_in_that_log_not_at_the_feed
     edition = RateEdition(feed, 1, wall_ms(), 0)
     audience = Audience(edition, lambda viewer: None, 1)
 
-    async def resume(position: Position | None) -> Attach:
+    async def resume(position: Position | None) -> Attach[FeedOffset]:
         return Resuming(feed).gap(position, 2, "too_far_behind")
 
     _, start = edition.attach(feed.join(0), wall_ms())

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from rms.config import RmsSettings
-from rms.feed.byte_log import ByteLog
+from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.feed import Attach
 from rms.feed.position import Position
 from rms.sending.audience import Audience, Viewer
@@ -23,7 +23,7 @@ class Bytes:
     encoding = ""
 
     def __init__(self) -> None:
-        self.log = ByteLog()
+        self.log: ByteLog[EditionOffset] = ByteLog()
 
     def begin(self, data: bytes) -> bytes:
         return data
@@ -31,10 +31,10 @@ class Bytes:
     def update(self, now_ms: int) -> None:
         pass
 
-    def attach(self, attach: Attach, now_ms: int) -> Attach:
-        return attach
+    def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
+        return Attach(attach.private, EditionOffset(attach.offset))
 
-    def position_at(self, offset: int) -> Position | None:
+    def position_at(self, offset: EditionOffset) -> Position | None:
         return Position(offset, 1, 1)
 
     def forget(self) -> None:
@@ -121,7 +121,7 @@ async def test_who_falls_off_while_it_waits_is_known_to_have_what_it_has() -> No
     for _ in range(30):
         hall.frame(300)
     hall.sweeper._slice()
-    hall.log.trim(hall.log.frame_end(5_000))
+    hall.log.trim(hall.log.frame_end(EditionOffset(5_000)))
     await eventually(lambda: len(hall.behind) == 1)
     (viewer,) = hall.behind
     assert viewer.stood_at == Position(1_200, 1, 1)  # the frame that the chunk's end cut is whole with the head
@@ -137,7 +137,7 @@ async def test_of_who_falls_off_between_two_sweeps_nobody_says_what_it_has(hall:
     viewer.stood_at = Position(0, 1, 1)  # when its socket was full, long ago
     for _ in range(3):
         hall.frame()
-    hall.log.trim(hall.log.frame_end(150))
+    hall.log.trim(hall.log.frame_end(EditionOffset(150)))
     hall.sweeper._slice()
     assert hall.behind == [viewer]
     assert viewer.stood_at is None

@@ -72,7 +72,7 @@ class Entering:
         viewer.falls += 1
         if viewer.falls > self._settings.falls_max:
             words = event_frame("closed", {"reason": "too_slow"})
-            self._sweeper.let_go(viewer, "too_slow", viewer.audience.edition.aside(words))
+            self._sweeper.close_detached(viewer, "too_slow", viewer.audience.edition.aside(words))
             return
         video.holds += 1
         try:

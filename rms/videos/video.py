@@ -114,7 +114,7 @@ class ServedVideo:
                 edition = RateEdition(self.feed, form.rate, wall_ms(), backfill_max)
             else:
                 edition = PlainEdition(self.feed)
-            audience = Audience(edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
+            audience = Audience(self.video_id, edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
             self.audiences[form] = audience
         return audience
 

@@ -4,11 +4,11 @@ import socket
 
 from rms.feed.byte_log import EditionOffset
 from rms.sending.audience import Audience, Viewer
-from tests.rms.sending.test_sweep import Bytes
+from tests.rms.sending.conftest import Bytes
 
 
 def test_a_viewer_takes_the_socket_over() -> None:
-    audience = Audience(Bytes(), lambda viewer: None, 1)
+    audience = Audience("v", Bytes(), lambda viewer: None, 1)
     mine, theirs = socket.socketpair()
     fd = mine.detach()
     viewer = Viewer(fd, audience, b"", EditionOffset(0))

@@ -54,7 +54,7 @@ async def test_who_falls_off_an_editions_log_goes_on_in_that_log_not_at_the_feed
     """The feed's log is far longer than that of one comment a second: the feed's offset lies behind its end."""
     feed = Feed(FeedLimits(2_000, 3_600_000, 2, 100, 60_000), [], 0, wall_ms())
     edition = RateEdition(feed, 1, wall_ms(), 0)
-    audience = Audience(edition, lambda viewer: None, 1)
+    audience = Audience("v", edition, lambda viewer: None, 1)
 
     async def resume(position: Position | None) -> Attach[FeedOffset]:
         return Resuming(feed).gap(position, 2, "too_far_behind")

@@ -1,16 +1,16 @@
 """The forms in which a feed reaches viewers: plain, at most so many comments a second, and either of them gzipped.
 
 Each edition is a byte log of its own, made once for all of its viewers, and follows its source: `update` brings it up
-to date, `attach` translates an offset of the feed's log into one of the edition's. These are three types for mypy: an
-offset of the feed's log, of an edition's own log, and of the log that it is made from. Rule: no clock, no socket;
-`now_ms` comes in.
+to date, `attach` translates an offset of the feed's log into one of the edition's. mypy knows three types of offsets
+here: in the feed's log, in an edition's own log, and in the log that it is made from. Rule: no clock, no socket;
+`now_ms` (the wall clock) comes in.
 
-How one gzip stream serves viewers who came at different times, without state for any of them: what has come since the
-last sweep is compressed on its own, with the bytes just before it as a preset dictionary (RFC 1951 lets a block refer
-to 32 KB of earlier output; that it was another compressor that wrote it, no decoder can tell). A block may look back
-only so far as every viewer has read: to `_shared_from`, where the last one entered. Measured on a real chat log, 243
-bytes a comment, one comment a block: 75 % of the plain bytes without a dictionary, 33 % with 8 KB, 31 % with 16 KB, at
-some 50 us a block.
+One gzip stream serves viewers that came at different times, without state for any of them: what has come since the last
+sweep is compressed on its own, with the bytes just before it as a preset dictionary. (RFC 1951 lets a block refer to
+32 KB of earlier output, and a decoder can't tell that another compressor wrote it.) A block may refer only to what
+every viewer has read: to what stands behind `_shared_from`, where the last one entered. Measured on a real chat log,
+243 bytes a comment, one comment a block: 75 % of the plain bytes without a dictionary, 33 % with 8 KB, 31 % with 16 KB,
+at some 50 us a block.
 """
 
 import zlib
@@ -27,7 +27,7 @@ DICTIONARY_BYTES = 8_192
 """Twice as many save another 3 % of the bytes and cost a third more time."""
 
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""RFC 1952: deflate, no time, unknown system. The trailer never comes: an event stream has no end."""
+"""RFC 1952: deflate, no time, unknown system. There is no trailer, as an event stream has no end."""
 
 
 SourceOffset = NewType("SourceOffset", int)
@@ -37,32 +37,34 @@ SourceT = TypeVar("SourceT", bound=int)
 
 
 class Edition(Protocol):
+    """A form of a feed"""
+
     log: ByteLog[EditionOffset]
     encoding: str
     """HTTP's Content-Encoding; empty: none"""
 
     def begin(self, data: bytes) -> bytes:
-        """The first bytes of a viewer's body: some whole lines, for this viewer alone."""
+        """The first bytes of a viewer's body. data: whole lines for this viewer alone"""
         ...
 
     def update(self, now_ms: int) -> None:
-        """Takes over what the source has got since."""
+        """Takes over what the source has got since the last time."""
         ...
 
     def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
-        """From a place in the feed to the same place here. Updates first."""
+        """From where a viewer enters the feed's log to where it enters this one. Updates first."""
         ...
 
     def position_at(self, offset: EditionOffset) -> Position | None:
-        """What a viewer has that has read this log up to a frame's end; None if that is no longer known."""
+        """The position of a viewer that has read this log up to a frame's end; None if it is no longer known."""
         ...
 
-    def forget(self) -> None:
-        """What stands in the source has been overwritten: nothing that was taken from it may be sent any more."""
+    def purge(self) -> None:
+        """Drops what was taken from the source so far, as it has been overwritten there: it is not to be sent."""
         ...
 
     def aside(self, data: bytes) -> bytes:
-        """Bytes for the viewers that stand at the log's end now, as they are given to them without being in the log."""
+        """`data`, whole lines, in this edition's encoding: for viewers that stand at the log's end, beside the log"""
         ...
 
 
@@ -85,7 +87,7 @@ class PlainEdition:
     def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         return cast("Attach[EditionOffset]", attach)
 
-    def forget(self) -> None:
+    def purge(self) -> None:
         pass
 
     def aside(self, data: bytes) -> bytes:
@@ -93,14 +95,14 @@ class PlainEdition:
 
 
 class _Stop(NamedTuple, Generic[SourceT]):
-    """An end of a frame here, and the end in the source up to which it stands for it"""
+    """The end of a frame here, and the end in the source's log of what it was made from"""
 
     end: EditionOffset
     source_end: SourceT
 
 
 class _Derived(Generic[SourceT]):
-    """What editions with a log of their own share: the translation of offsets, and trimming along with the source."""
+    """What editions with a log of their own share: translates offsets, and trims its log along with the source's."""
 
     def __init__(self, source: ByteLog[SourceT], start: SourceT) -> None:
         """start: offset in the source from which this edition has everything"""
@@ -119,9 +121,9 @@ class _Derived(Generic[SourceT]):
         self._stops.append(_Stop(self.log.end, source_end))
 
     def _trim(self) -> None:
-        """Forgets what the source has forgotten."""
+        """Drops what the source has dropped."""
         if self._taken < self._source.base:
-            # It forgot what was never taken over: no offset leads on from here, every viewer has to be placed anew.
+            # It dropped what was never taken over: every viewer falls off this log, and resumes in the feed.
             self.log.append(b"\n")
             self.log.trim(self.log.end)
             self._stops = [_Stop(self.log.end, self._source.base)]
@@ -131,30 +133,30 @@ class _Derived(Generic[SourceT]):
             self.log.trim(self._stops[drop].end)
             del self._stops[:drop]
 
-    def forget(self) -> None:
-        """Viewers at the end go on from there; those behind it are placed anew."""
+    def purge(self) -> None:
+        """Viewers at the log's end go on there; those behind it fall off it, and resume in the feed."""
         self.log.trim(self.log.end)
         del self._stops[:-1]
 
     def _source_of(self, offset: EditionOffset) -> SourceT | None:
-        """The last place in the source that this frame's end stands for"""
+        """The last offset in the source that this frame's end stands for; None if it is no longer known"""
         index = bisect_right(self._stops, offset, key=_end) - 1
         return self._stops[index].source_end if index >= 0 and self._stops[index].end == offset else None
 
 
 class RateEdition(_Derived[FeedOffset]):
-    """At most `rate` comments in each second; how many were passed over is said in an `event: skipped`."""
+    """At most `rate` comments in each second; an `event: skipped` says how many were left out."""
 
     encoding = ""
 
     def __init__(self, feed: Feed, rate: int, now_ms: int, backfill: int) -> None:
-        """The feed's last `backfill` comments are taken over whole: a joiner's backfill is not what runs too fast."""
+        """The feed's last `backfill` comments are taken over whole: the rate is for what comes after a backfill."""
         super().__init__(feed.log, feed.join(backfill).offset)
         self._feed = feed
         self._rate = rate
         self._second_ms = now_ms
-        self._passed = 0
-        self._skipped = 0
+        self._passed = 0  # comments in this second
+        self._skipped = 0  # comments since the last `event: skipped`
         for entry in feed.entries_from(self._taken):
             self._stop(entry.end, feed.frame(entry))
 
@@ -175,7 +177,7 @@ class RateEdition(_Derived[FeedOffset]):
         self._next_second(now_ms, self._taken)
 
     def _next_second(self, now_ms: int, source_end: FeedOffset) -> None:
-        """A second is over: its skipped comments are told, also when none follow."""
+        """If a second is over, its skipped comments are counted in an event, also when no comment follows."""
         if now_ms - self._second_ms < 1_000:
             return
         self._second_ms, self._passed = now_ms, 0
@@ -226,7 +228,7 @@ class GzipEdition(_Derived[SourceOffset]):
             self._stop(end, _deflate(self._source.read(taken, end - taken), dictionary))
 
     def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
-        """The viewer's own part, up to the end of the log, is compressed for it; those who join together share it."""
+        """What a viewer gets up to the log's end is compressed for it; viewers that join together share that."""
         private, offset = self._source_attach(attach, now_ms)
         self.update(now_ms)
         end = self._source.end
@@ -244,15 +246,15 @@ class GzipEdition(_Derived[SourceOffset]):
         source = self._source_of(offset)
         return None if source is None else self._source_position_at(source)
 
-    def forget(self) -> None:
-        """The source isn't what the viewers have read any more: nobody looks back behind its end."""
-        self._edition.forget()
-        super().forget()
+    def purge(self) -> None:
+        """The source no longer is what the viewers have read: no block refers to what stands before its end."""
+        self._edition.purge()
+        super().purge()
         self._shared_from = self._source.end
         self._last_private = None
 
     def aside(self, data: bytes) -> bytes:
-        """What is written aside shifts what stands before it, for some viewers: nobody looks back behind it."""
+        """Some viewers get `data` between two blocks, which shifts what a reference hits: none goes back behind it."""
         self._shared_from = self._source.end
         return stored(self._edition.aside(data))
 
@@ -264,7 +266,7 @@ def stored(data: bytes) -> bytes:
 
 
 def _deflate(data: bytes, dictionary: bytes) -> bytes:
-    """Whole bytes that can stand alone, but for the dictionary that the reader has just read"""
+    """`data` as deflate blocks that end at a byte. dictionary: what the reader has read right before, or nothing"""
     if not data:
         return b""
     if dictionary:

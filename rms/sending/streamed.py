@@ -1,5 +1,5 @@
-"""A viewer as a plain streamed response, for servers that can't hand over their sockets: the same log and offsets, but
-a task for each viewer."""
+"""A viewer as a streamed response, for servers that can't hand over their sockets: the same log and offsets, but a task
+for each viewer."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -20,9 +20,9 @@ async def stream_from(
     chunk_bytes: int,
     heartbeat_s: float,
 ) -> AsyncGenerator[bytes, None]:
-    """The stream's body, without end, from this offset of the audience's log on, after `head`.
+    """The body of the response, without end: `head`, then the audience's log from `offset` on.
 
-    resume: asked when this viewer has fallen off the log; says where it goes on in the feed's log.
+    resume: finds where in the feed's log a viewer goes on that has fallen off its own.
     """
     log, edition = audience.log, audience.edition
     grown = asyncio.Event()

@@ -71,7 +71,7 @@ class ServedVideo:
 
     def forgo(self, from_id: int, to_id: int) -> None:
         """Tells all who are here that comments from the one id up to the other may be missing."""
-        self.feed.forgo(from_id, to_id, wall_ms())
+        self.feed.add_gap(from_id, to_id, wall_ms())
         self.publish()
 
     def append(self, comment: Comment | Erasure) -> None:
@@ -81,7 +81,7 @@ class ServedVideo:
                 self.publish()
         elif self.feed.erase(comment, wall_ms()):
             for audience in self.audiences.values():
-                audience.edition.forget()
+                audience.edition.purge()
             self.publish()
 
     def publish(self) -> None:

@@ -71,7 +71,7 @@ def test_gzip_is_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[s
                 for client in (client for pair in pairs for client in pair):
                     client.read(now)
                 feed.erase(Erasure(comment(900 + number, now).id, "v", feed.entries[0].id), now)
-                gzip.forget()
+                gzip.purge()
             case "aside":  # a sweep: all have read up to the end, then they get it
                 for client in (client for pair in pairs for client in pair):
                     client.read(now)
@@ -196,7 +196,7 @@ def test_a_gap_passes_whatever_the_rate_and_only_those_who_were_here(
     here = Client(edition, feed.join(backfill), T0)
     for number in (100, 101):
         feed.append(comment(number), T0)
-    feed.forgo(comment(1).id, comment(2).id, T0)
+    feed.add_gap(comment(1).id, comment(2).id, T0)
     here.read(T0)
     joiner = Client(edition, feed.join(backfill), T0)
     feed.append(comment(200, T0 + 2_000), T0 + 2_000)

@@ -165,7 +165,7 @@ A_GAP = [(format_id(comment(0, T0 - 9_000).id - 1), format_id(comment(0, T0 - 8_
 
 def feed_with_a_gap(before: int, behind: int) -> Feed:
     feed = new_feed([comment(n, T0 + n) for n in range(before)])
-    feed.forgo(comment(0, T0 - 9_000).id, comment(0, T0 - 8_000).id, T0)
+    feed.add_gap(comment(0, T0 - 9_000).id, comment(0, T0 - 8_000).id, T0)
     for n in range(before, before + behind):
         feed.append(comment(n, T0 + n), T0)
     return feed

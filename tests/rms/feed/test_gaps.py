@@ -17,7 +17,7 @@ def at(high: int) -> Position:
 
 
 def told(gaps: Gaps, high: int, offset: int) -> list[tuple[int, int]]:
-    data = [json.loads(event["data"]) for event in events(gaps.untold(at(high), FeedOffset(offset)))]
+    data = [json.loads(event["data"]) for event in events(gaps.unread(at(high), FeedOffset(offset)))]
     return [(int(each["from"], 16) + 1, int(each["to"], 16)) for each in data]
 
 

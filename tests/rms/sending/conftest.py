@@ -35,7 +35,7 @@ class Bytes:
     def position_at(self, offset: EditionOffset) -> Position | None:
         return Position(offset, 1, 1)
 
-    def forget(self) -> None:
+    def purge(self) -> None:
         pass
 
     def aside(self, data: bytes) -> bytes:

@@ -42,7 +42,7 @@ async def test_another_server_streams_the_same_feed(start_node: StartNode) -> No
         node.dispatcher.deliver([comment(n) for n in range(3, 30)])
         await raw.read_until(b"%016x" % comment(29).id)
         (video,) = node.node.served.videos
-        video.feed.forgo(comment(1).id, comment(2).id, wall_ms())
+        video.feed.add_gap(comment(1).id, comment(2).id, wall_ms())
         node.dispatcher.deliver([comment(30)])
         assert b"event: gap\n" in await raw.read_until(b"%016x" % comment(30).id)
     await eventually(lambda: len(node.node.viewers) == 0)

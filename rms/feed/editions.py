@@ -153,6 +153,7 @@ class RateEdition(_Derived[FeedOffset]):
         """The feed's last `backfill` comments are taken over whole: the rate is for what comes after a backfill."""
         super().__init__(feed.log, feed.join(backfill).offset)
         self._feed = feed
+        self._backfill = backfill
         self._rate = rate
         self._second_ms = now_ms
         self._passed = 0  # comments in this second
@@ -188,8 +189,26 @@ class RateEdition(_Derived[FeedOffset]):
 
     def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         self.update(now_ms)
+        first = self._stops[0]
+        if attach.offset < first.source_end:
+            return Attach(attach.private + self._before(attach.offset, first.source_end), first.end)
         index = bisect_right(self._stops, attach.offset, key=_source_end) - 1
-        return Attach(attach.private, self._stops[max(0, index)].end)
+        return Attach(attach.private, self._stops[index].end)
+
+    def _before(self, offset: FeedOffset, end: FeedOffset) -> bytes:
+        """For a viewer that enters where this log no longer or not yet reaches: what the feed has up to there, of the
+        comments the last `backfill` ones, and how many those before are."""
+        entries = [entry for entry in self._feed.entries_from(offset) if entry.end <= end]
+        skipped = max(0, sum(entry.kind == "comment" for entry in entries) - self._backfill)
+        frames, rest = [], skipped
+        for entry in entries:
+            if rest and entry.kind == "comment":
+                rest -= 1
+                if not rest:
+                    frames.append(event_frame("skipped", {"skipped": skipped}, entry.position))
+            else:
+                frames.append(self._feed.frame(entry))
+        return b"".join(frames)
 
     def position_at(self, offset: EditionOffset) -> Position | None:
         source = self._source_of(offset)

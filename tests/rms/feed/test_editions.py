@@ -220,3 +220,31 @@ def test_plain_is_the_feed_itself() -> None:
     assert plain.aside(b":\n") == b":\n"
     attach = Attach(b"x", FeedOffset(0))
     assert plain.attach(attach, T0) is attach  # type: ignore[comparison-overlap]
+
+
+@given(st.integers(0, 11), st.booleans(), st.booleans())
+def test_who_enters_before_a_limited_log_begins_gets_the_last_comments_and_the_number_of_the_others(
+    first: int, erased: bool, gzipped: bool
+) -> None:
+    """The edition is younger than the feed, or it was purged when a comment was erased."""
+    feed = new_feed(10)
+    limited = RateEdition(feed, 100, T0, backfill=3)
+    edition = GzipEdition(limited, T0) if gzipped else limited
+    for number in (100, 101):
+        feed.append(comment(number), T0)
+    edition.update(T0)
+    if erased:
+        feed.erase(Erasure(comment(900).id, "v", feed.entries[11].id), T0)
+        edition.purge()
+    client = Client(edition, Attach(b"", feed.entries[first].start), T0)
+    feed.append(comment(102), T0)
+    client.read(T0)
+    lacked = [entry.id for entry in feed.entries[first:] if entry.kind == "comment"]
+    skipped = sum(
+        json.loads(event["data"])["skipped"] for event in events(client.body) if event.get("event") == "skipped"
+    )
+    assert skipped == max(0, (9 if erased else 4) - first), "all but a backfill"
+    assert ids(client.body) == [each for each in lacked[skipped:] if each not in feed.erased]
+    assert client.body.count(b"event: deleted\n") == erased
+    highest = [parse_position(event["id"]).high for event in events(client.body) if "id" in event]
+    assert highest == sorted(highest)

@@ -11,3 +11,8 @@ def wall_ms() -> int:
 def monotonic_ms() -> int:
     """Milliseconds, for durations"""
     return time.monotonic_ns() // 1_000_000
+
+
+def monotonic_us() -> int:
+    """For durations below a millisecond"""
+    return time.monotonic_ns() // 1_000

@@ -1,54 +1,79 @@
-"""A log of ready-made frames: bytes with absolute offsets, held from `base` to `end`. Knows no sockets and no clock.
+"""An append-only log of whole frames: bytes with absolute offsets, held from `base` to `end`. Knows no socket and no
+clock.
 
-Offsets only ever grow and are never reused, so a reader is an offset. Readers stand at the ends of frames only (a frame
-that was written in part is finished from a copy), so trimming asks nobody.
+Offsets only grow and are never reused, so a reader is no more than an offset. A reader stands at a frame's end only
+(the rest of a frame that was written in part is copied), so trimming needs to ask no reader.
+
+An offset of one log means nothing in another. So a log is generic over the type of its offsets, and mypy reports where
+two are mixed up. At run time they are plain ints. Arithmetic makes a plain int of an offset for mypy, too; here a local
+annotated with `Any` makes it an offset again, which costs nothing.
 """
 
 from bisect import bisect_left
+from typing import Any, Generic, NewType, TypeVar
+
+FeedOffset = NewType("FeedOffset", int)
+"""In a feed's log"""
+
+EditionOffset = NewType("EditionOffset", int)
+"""In an edition's log, see rms/feed/editions.py: what a viewer's place is counted in"""
+
+OffsetT = TypeVar("OffsetT", bound=int)
 
 
-class ByteLog:
+class ByteLog(Generic[OffsetT]):
+    base: OffsetT
+    """absolute offset of the first byte that is held"""
+    end: OffsetT
+    """absolute offset behind the last byte"""
+
     def __init__(self) -> None:
-        self.base = 0
-        """absolute offset of the first byte that is held"""
-        self.end = 0
-        """absolute offset behind the last byte"""
+        zero: Any = 0
+        self.base = self.end = zero
         self._bytes = bytearray()
-        self._ends: list[int] = []
+        self._ends: list[OffsetT] = []
 
     def __len__(self) -> int:
         """bytes held"""
         return self.end - self.base
 
-    def append(self, frame: bytes) -> int:
+    def append(self, frame: bytes) -> OffsetT:
         """Returns the offset of the frame's end."""
         self._bytes += frame
-        self.end += len(frame)
-        self._ends.append(self.end)
+        end: Any = self.end + len(frame)
+        self.end = end
+        self._ends.append(end)
         return self.end
 
-    def read(self, offset: int, bytes_max: int) -> bytes:
+    def read(self, offset: OffsetT, bytes_max: int) -> bytes:
         """The bytes from `offset` on, at most `bytes_max` of them. offset: base <= offset <= end"""
         start = offset - self.base
         return bytes(self._bytes[start : start + bytes_max])
 
-    def frame_end(self, offset: int) -> int:
+    def frame_end(self, offset: OffsetT) -> OffsetT:
         """The first frame's end at or behind `offset`. offset: base <= offset <= end"""
         if offset == self.base:
             return offset
         return self._ends[bisect_left(self._ends, offset)]
 
-    def frames(self, offset: int, end: int) -> int:
+    def rest_of_frame(self, offset: OffsetT, taken: int) -> tuple[OffsetT, bytes]:
+        """For a reader that has taken so many bytes from `offset` on: the end of the frame that this has cut, and the
+        bytes up to there. base <= offset, offset + taken <= end"""
+        cut: Any = offset + taken
+        end = self.frame_end(cut)
+        return end, self.read(cut, end - cut)
+
+    def frames(self, offset: OffsetT, end: OffsetT) -> int:
         """How many frames stand between two frames' ends"""
         return bisect_left(self._ends, end) - bisect_left(self._ends, offset + 1) + 1 if offset < end else 0
 
-    def overwrite(self, offset: int, data: bytes) -> None:
-        """Puts other bytes in the place of those at `offset`, as many as there were. For erasing only."""
+    def overwrite(self, offset: OffsetT, data: bytes) -> None:
+        """Replaces the bytes at `offset` by as many others. For erasing only."""
         start = offset - self.base
         self._bytes[start : start + len(data)] = data
 
-    def trim(self, offset: int) -> None:
-        """Forgets everything before `offset`, which is a frame's end or `base`."""
+    def trim(self, offset: OffsetT) -> None:
+        """Drops everything before `offset`, which is a frame's end or `base`."""
         if offset > self.base:
             del self._bytes[: offset - self.base]
             del self._ends[: bisect_left(self._ends, offset + 1)]

@@ -1,20 +1,20 @@
 """One video's feed: every comment once, in the order of its arrival, as bytes that are the same for all viewers.
 
-Rule 1: no clock, no socket, no store in here; `now_ms` and what was read from history come in.
-Rule 2: there is no queue for a viewer. A viewer is an offset in the log; joining and resuming only find the offset.
-        What stands in the log already (the last comments, which are the backfill) costs a joiner nothing.
+Rule 1: no clock, no socket, no store in here; `now_ms` (the wall clock) and what was read from history come in.
+Rule 2: a viewer has no queue. A viewer is an offset in the log; joining and resuming only find the offset. The backfill
+        is the last comments in the log, so it costs nothing to give it to a new viewer.
 Rule 3: a comment is in the log once, however often and from wherever it comes.
-Where somebody goes on who has been here or elsewhere before, rms/feed/resuming.py finds out.
+rms/feed/resuming.py finds where a viewer goes on that was here, or at another node, before.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Generic, Literal, NamedTuple
 
 from history.core.ids import first_id_at, format_id, time_of
 from history.core.model import Comment, Erasure
-from rms.feed.byte_log import ByteLog
+from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
 from rms.feed.gaps import Gaps
 from rms.feed.position import Position, Window
 from rms.feed.seen_ids import SeenIds
@@ -26,46 +26,46 @@ class FeedLimits:
     log_bytes_max: int
     log_age_ms_max: int
     log_comments_min: int
-    """kept whatever their age: the backfill"""
+    """kept whatever their age and size: the backfill"""
     resume_comments_max: int
-    """what one resuming viewer may be sent on its own"""
+    """how many comments one resuming viewer may be sent beside the log"""
     dedupe_ms: int
     """how long an id is remembered, at least"""
 
 
 class Entry(NamedTuple):
-    """A comment in the log, an erasure or a gap, and the position of a viewer that has just read it"""
+    """One frame of the log: a comment, an erasure or a gap"""
 
     id: int
     position: Position | None
-    """None: no comment stood before it"""
-    start: int
-    end: int
+    """of a viewer that has read up to the frame's end; None: it has read no comment"""
+    start: FeedOffset
+    end: FeedOffset
     at_ms: int
     kind: Literal["comment", "erasure", "gap"] = "comment"
 
 
-class Attach(NamedTuple):
-    """Where a viewer enters: first the bytes that are only for it, then the log from the offset on."""
+class Attach(NamedTuple, Generic[OffsetT]):
+    """Where a viewer enters a log: it is sent `private`, which is for it alone, and then the log from `offset` on."""
 
     private: bytes
-    offset: int
+    offset: OffsetT
 
 
 class Feed:
     def __init__(self, limits: FeedLimits, seed: Sequence[Comment], complete_from: int, now_ms: int) -> None:
         """seed: the video's last comments from history, oldest first; all that there are from id `complete_from` on."""
         self.limits = limits
-        self.log = ByteLog()
+        self.log: ByteLog[FeedOffset] = ByteLog()
         self.entries: list[Entry] = []
         """in order of arrival, one for each frame of the log"""
         self.erased: set[int] = set()
-        """of the comments whose frames are blank"""
+        """ids of the comments whose frames are blank"""
         self.gaps = Gaps()
         self.held_from = complete_from
-        """every known comment from here on is in the log"""
+        """every known comment from this id on is in the log"""
         self.complete_from = complete_from
-        """Older comments never were in this feed, and nobody waits for them: who wants them reads pages."""
+        """Comments below this id never were in this feed, and no viewer waits for them: pages have them."""
         self._ids: list[int] = []  # of the comments in the log, sorted
         self._window = Window(complete_from)
         self._seen = SeenIds(limits.dedupe_ms, now_ms)
@@ -73,7 +73,7 @@ class Feed:
             self.append(comment, now_ms)
 
     def __len__(self) -> int:
-        """comments in the log"""
+        """entries in the log"""
         return len(self.entries)
 
     @property
@@ -82,18 +82,19 @@ class Feed:
         return self._window.position()
 
     def may_have_forgotten(self, comment_id: int, now_ms: int) -> bool:
-        """Is it unknown here, but so much older than what came since that it may have been here, and be forgotten?
+        """True if the id is unknown, and so old that it may have been here and have been forgotten since.
 
-        Then nobody can tell whether to send it. Old by this clock as well as beside the newest id: so no single wrong
-        clock, and no outage after which all goes on in its order, makes everything look old.
+        Whether such a comment is to be sent can't be told. Old means: by this clock as well as beside the newest id.
+        So one wrong clock makes nothing look old, nor does an outage after which comments come in their order.
         """
         return comment_id < self._old_below(now_ms) and comment_id not in self._seen
 
     def _old_below(self, now_ms: int) -> int:
-        return first_id_at(min(now_ms, time_of(self._window.high)) - self.limits.dedupe_ms)
+        high = self._window.high
+        return 0 if high is None else first_id_at(min(now_ms, time_of(high)) - self.limits.dedupe_ms)
 
     def append(self, comment: Comment, now_ms: int) -> bool:
-        """False, and nothing happens, if the comment is here already."""
+        """Returns False, and changes nothing, if the comment has been here."""
         if comment.id in self._seen:
             return False
         self._seen.add(comment.id, now_ms, self._old_below(now_ms))
@@ -108,7 +109,8 @@ class Feed:
         return True
 
     def erase(self, erasure: Erasure, now_ms: int) -> bool:
-        """Blanks the comment in the log and tells the viewers; a later arrival of it is dropped. False if known."""
+        """Blanks the comment in the log and appends an `event: deleted`. If the comment comes after its erasure, it is
+        dropped. Returns False, and changes nothing, if the erasure has been here."""
         if erasure.id in self._seen:
             return False
         for known_id in (erasure.id, erasure.erased_id):
@@ -123,9 +125,9 @@ class Feed:
         self.trim(now_ms)
         return True
 
-    def forgo(self, from_id: int, to_id: int, now_ms: int) -> None:
-        """Tells the viewers that comments from the one id up to the other may be missing, and won't come here. Who
-        resumes from before this word gets it, too, also when the log has forgotten it; who joins doesn't."""
+    def add_gap(self, from_id: int, to_id: int, now_ms: int) -> None:
+        """Appends an `event: gap`: comments from `from_id` up to `to_id` (exclusive) may be missing, and won't come. A
+        viewer that resumes from before the gap gets it, also when the log holds it no longer; a new viewer doesn't."""
         position, start = self._window.position(), self.log.end
         gap = self.gaps.add(from_id, to_id, position, start)
         end = self.log.append(gap.frame(position))
@@ -133,7 +135,7 @@ class Feed:
         self.trim(now_ms)
 
     def trim(self, now_ms: int) -> None:
-        """Forgets what is too old or too much, but for the last comments."""
+        """Drops what is too old or too much, but for the last entries."""
         limits, entries = self.limits, self.entries
         spare = len(entries) - limits.log_comments_min
         drop = 0
@@ -152,19 +154,19 @@ class Feed:
                 self.held_from = max(self.held_from, entry.id + 1)
         del entries[:drop]
 
-    def join(self, backfill: int) -> Attach:
-        """A new viewer: the last `backfill` comments, then what comes."""
+    def join(self, backfill: int) -> Attach[FeedOffset]:
+        """Where a new viewer enters: it gets the last `backfill` comments, then what comes."""
         first = self.backfill_index(backfill)
         offset = self.start_of(first)
         if not self.gaps.stands_from(offset):
             return Attach(b"", offset)
-        # The backfill goes past gaps that are nothing to somebody new, who would only fetch what was not asked for.
+        # A gap from before its time is nothing to a new viewer: the backfill leaves it out.
         later = next(i for i in range(len(self.entries), first, -1) if self.entries[i - 1].kind == "gap")
         shown = (self.frame(entry) for entry in self.entries[first:later] if entry.kind != "gap")
         return Attach(b"".join(shown), self.start_of(later))
 
     def backfill_index(self, backfill: int) -> int:
-        """Of the first entry that a new viewer is given"""
+        """The index of the first entry that a new viewer is given"""
         index = len(self.entries)
         if not self.gaps.stands_from(self.log.base):
             return max(0, index - backfill)
@@ -173,32 +175,32 @@ class Feed:
             backfill -= self.entries[index].kind != "gap"
         return index
 
-    def start_of(self, index: int) -> int:
+    def start_of(self, index: int) -> FeedOffset:
         """The offset of an entry, or the log's end behind the last one"""
         return self.entries[index].start if index < len(self.entries) else self.log.end
 
-    def entries_from(self, offset: int) -> Sequence[Entry]:
-        """The comments whose frames stand at or behind `offset`, which is a frame's end"""
+    def entries_from(self, offset: FeedOffset) -> Sequence[Entry]:
+        """The entries whose frames stand at or behind `offset`, which is a frame's end"""
         return self.entries[bisect_left(self.entries, offset, key=_start) :]
 
     def ids_from(self, from_id: int) -> Sequence[int]:
-        """Of the comments in the log, sorted"""
+        """The ids from this one on of the comments in the log, sorted"""
         return self._ids[bisect_left(self._ids, from_id) :]
 
     def frame(self, entry: Entry) -> bytes:
         return self.log.read(entry.start, entry.end - entry.start)
 
-    def position_at(self, offset: int) -> Position | None:
-        """The position of a viewer that has read the log up to this frame's end; None if that isn't known."""
+    def position_at(self, offset: FeedOffset) -> Position | None:
+        """The position of a viewer that has read the log up to this frame's end; None if it isn't known."""
         index = bisect_left(self.entries, offset, key=_end)
         if index == len(self.entries) or self.entries[index].end != offset:
             return None
         return self.entries[index].position
 
 
-def _start(entry: Entry) -> int:
+def _start(entry: Entry) -> FeedOffset:
     return entry.start
 
 
-def _end(entry: Entry) -> int:
+def _end(entry: Entry) -> FeedOffset:
     return entry.end

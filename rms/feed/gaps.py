@@ -1,7 +1,7 @@
-"""What a feed may have missed and can't get any more: who still has to be told of it, and in which words.
+"""What a feed may have missed and can't get any more, and which viewers that is still to be announced to.
 
-A gap stands in the feed's log, where those who are here read it, and here, for those who come back later than the log
-remembers.
+A gap stands in the feed's log for the viewers that are here. `Gaps` remembers it for those that come back when the log
+no longer holds it.
 
 Rule: no clock, no socket.
 """
@@ -9,11 +9,12 @@ Rule: no clock, no socket.
 from typing import NamedTuple
 
 from history.core.ids import format_id
+from rms.feed.byte_log import FeedOffset
 from rms.feed.position import Position
 from rms.feed.sse import event_frame
 
 GAPS_MAX = 16
-"""told apart; the two oldest become one, which says rather too much than too little"""
+"""kept apart; above that the two oldest become one, which announces too much rather than too little"""
 
 
 class Gap(NamedTuple):
@@ -23,12 +24,12 @@ class Gap(NamedTuple):
     to_id: int
     """exclusive"""
     id: int
-    """A viewer whose highest id is this or above has read on since, or came later."""
-    start: int
-    """of its frame in the log: who enters there or before reads it"""
+    """A viewer whose highest id is this or above read the gap, or came after it."""
+    start: FeedOffset
+    """of its frame in the log: a viewer that enters there or before reads it"""
 
     def frame(self, position: Position | None = None) -> bytes:
-        """position: of the viewer that reads it; None: it says nothing of where that one stands."""
+        """position: of the viewer that reads it; None: the frame has no `id:`"""
         payload = {"from": format_id(self.from_id - 1), "to": format_id(self.to_id), "reason": "too_long_ago"}
         return event_frame("gap", payload, position)
 
@@ -37,8 +38,8 @@ class Gaps:
     def __init__(self) -> None:
         self._gaps: list[Gap] = []  # oldest first
 
-    def add(self, from_id: int, to_id: int, position: Position | None, start: int) -> Gap:
-        """position: of a viewer that has read the log up to `start`"""
+    def add(self, from_id: int, to_id: int, position: Position | None, start: FeedOffset) -> Gap:
+        """position: of a viewer that has read the log up to `start`, where the gap's frame will stand"""
         gap = Gap(from_id, to_id, max(to_id, position.high + 1 if position else 0), start)
         self._gaps.append(gap)
         if len(self._gaps) > GAPS_MAX:
@@ -47,11 +48,12 @@ class Gaps:
             self._gaps[:2] = [Gap(*ids, newer.id, old.start)]
         return gap
 
-    def stands_from(self, offset: int) -> bool:
-        """Is there one at this offset of the log or behind it?"""
+    def stands_from(self, offset: FeedOffset) -> bool:
+        """Is there a gap at this offset of the log or behind it?"""
         return bool(self._gaps) and self._gaps[-1].start >= offset
 
-    def untold(self, position: Position, offset: int) -> bytes:
-        """For a viewer at this position that enters the log at this offset: what it may not know of, and won't read."""
+    def unread(self, position: Position, offset: FeedOffset) -> bytes:
+        """The frames of the gaps that a viewer at this position may not have read, and won't read when it enters the
+        log at this offset"""
         gaps = (gap for gap in self._gaps if position.high < gap.id and gap.start < offset)
         return b"".join(gap.frame() for gap in gaps)

@@ -1,11 +1,11 @@
-"""Where a viewer stands in a video's talk: the text of an event's `id:`, and what can be worked out from it.
+"""How far a viewer has read a video's comments: the text of an event's `id:`, and what can be worked out from it.
 
 Comments of different comment_service nodes can arrive out of order, and two RMS nodes can get them in different orders.
-So "the last id that I saw" doesn't say what a viewer has. A position says it: the highest id so far, and of all ids
-within the last few seconds before it their number and the XOR of their hashes. What is older than that window has
-arrived everywhere. The XOR can be solved: when an RMS knows one or two comments more in that window than the viewer
-has, it finds out which (the idea of set reconciliation, Minsky, Trachtenberg & Zippel 2003, for the two smallest
-cases), and sends just these. Otherwise the window is sent again.
+So the last id alone doesn't say what a viewer has. A position does: it is the highest id so far, and for the ids of the
+last few seconds up to it (the window) their number and the XOR of their hashes. What is older than the window has
+arrived everywhere. The XOR can be solved: when an RMS knows one or two comments more in the window than the viewer has,
+it finds out which (the idea of set reconciliation, Minsky, Trachtenberg & Zippel 2003, for the two smallest cases), and
+sends just these. Otherwise it sends the window again.
 
 Rule: no clock, no socket; ids carry all the time there is.
 """
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from history.core.ids import InvalidId, first_id_at, format_id, parse_id, time_of
 
 WINDOW_MS = 5_000
-"""How much later than a younger comment an older one can arrive and still be told apart. Longer than a publisher needs
-to find another dispatcher (its lease and back-off, about 3 s). All RMS nodes must use the same: part of the wire."""
+"""How long after a younger comment an older one can arrive and still be told apart. Longer than a publisher needs to
+find another dispatcher (its lease and back-off, about 3 s). Part of the wire: all RMS nodes must use the same."""
 
 SOLVABLE_MAX = 4_096
 """Above so many comments in a window, looking for a pair costs more than sending the window again."""
@@ -29,7 +29,7 @@ _MASK = (1 << 64) - 1
 
 
 class InvalidPosition(ValueError):
-    """The text is no position; says what one looks like."""
+    """The text is no position; the sentence says what one looks like."""
 
     def __init__(self, text: str) -> None:
         super().__init__(f"{text[:80]!r} is no Last-Event-ID of this service: send an event's id: field as it was")
@@ -39,19 +39,24 @@ class InvalidPosition(ValueError):
 class Position:
     """high: the highest comment id so far. count, digest: of the ids in [window_floor(high), high].
 
-    count 0 means that the set is not known exactly: it equals no other set.
+    count is 0, on the wire, if the set isn't known exactly; a known one has `high` at least.
     """
 
     high: int
     count: int
     digest: int
 
+    @property
+    def is_exact(self) -> bool:
+        """Is the set of ids in the window known?"""
+        return self.count > 0
+
     def __str__(self) -> str:
         return f"{format_id(self.high)}.{self.count}.{self.digest:012x}"
 
 
 def parse_position(text: str) -> Position:
-    """Also takes a bare comment id, as a position whose window isn't known. Raises InvalidPosition."""
+    """A bare comment id is a position that isn't exact. Raises InvalidPosition."""
     match = _POSITION.fullmatch(text)
     if match is None:
         raise InvalidPosition(text)
@@ -68,7 +73,7 @@ def window_floor(high: int) -> int:
 
 
 def mix(comment_id: int) -> int:
-    """48 well-mixed bits of an id (the finalizer of splitmix64, Steele, Lea & Flood 2014): ids alone are too alike."""
+    """48 well-mixed bits of an id, as ids are too alike: the finalizer of splitmix64 (Steele, Lea & Flood 2014)"""
     z = (comment_id + 0x9E3779B97F4A7C15) & _MASK
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
@@ -76,10 +81,10 @@ def mix(comment_id: int) -> int:
 
 
 class Window:
-    """The sliding window behind positions: add ids in any order, each once, and ask where that leads."""
+    """The sliding window that positions are made from: takes ids in any order, each once."""
 
     def __init__(self, complete_from: int = 0) -> None:
-        """complete_from: all ids from this one on will be added; positions that reach further back say count 0."""
+        """complete_from: all ids from this one on will be added; positions that reach further back aren't exact."""
         self._complete_from = complete_from
         self._ids: list[int] = []  # sorted; those before _low have left the window
         self._low = 0
@@ -93,7 +98,7 @@ class Window:
         elif comment_id >= window_floor(self._ids[-1]):
             insort(self._ids, comment_id, self._low)
             self._digest ^= mix(comment_id)
-        # else: later than a window tells apart; it changes no position
+        # else: it is older than the window, and changes no position
 
     def _slide(self) -> None:
         floor = window_floor(self._ids[-1])
@@ -105,9 +110,9 @@ class Window:
             self._low = 0
 
     @property
-    def high(self) -> int:
-        """The highest id so far; 0 before the first one"""
-        return self._ids[-1] if self._ids else 0
+    def high(self) -> int | None:
+        """The highest id so far; None before the first one"""
+        return self._ids[-1] if self._ids else None
 
     def position(self) -> Position | None:
         """None before the first id"""
@@ -119,13 +124,12 @@ class Window:
 
 
 def missing(known: Sequence[int], position: Position) -> list[int] | None:
-    """Which ids does a viewer at `position` lack? None if that can't be told.
+    """The ids that a viewer at `position` lacks; None if that can't be told.
 
-    known: all ids in the position's window that are known here, sorted. Never wrong, but for a chance of 2^-48 a
-    candidate.
+    known: all ids in the position's window that are known here, sorted. Wrong with a chance of 2^-48 a candidate.
     """
     lacking = len(known) - position.count
-    if position.count == 0 or not 0 <= lacking <= 2 or len(known) > SOLVABLE_MAX:
+    if not position.is_exact or not 0 <= lacking <= 2 or len(known) > SOLVABLE_MAX:
         return None
     hashes = {mix(comment_id): comment_id for comment_id in known}
     rest = position.digest

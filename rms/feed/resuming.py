@@ -1,8 +1,8 @@
-"""Where in a feed a viewer goes on that has read up to a position, here or elsewhere: nothing is lost, nothing is sent
-twice, and what can't be filled is told.
+"""Finds where in a feed a viewer goes on that has read up to a position, here or at another node: nothing is lost,
+nothing is sent twice, and what can't be filled is announced as a gap.
 
 Rule 1: no clock, no socket, no store in here; `now_ms` and what was read from history come in.
-Rule 2: what many lack goes into the log; what one viewer lacks it gets alone, in front of it.
+Rule 2: what all lack goes into the log; what one viewer lacks is sent to it alone, before it enters the log.
 """
 
 from bisect import bisect_left, bisect_right
@@ -11,51 +11,55 @@ from typing import NamedTuple
 
 from history.core.ids import format_id
 from history.core.model import Comment
+from rms.feed.byte_log import FeedOffset
 from rms.feed.feed import Attach, Entry, Feed
 from rms.feed.position import Position, Window, in_window, missing, window_floor
 from rms.feed.sse import comment_data, comment_frame, event_frame, frame_data
 
-ANSWERS_MAX = 1_000
-"""positions whose answers are kept for those who resume from the same one"""
+OUTCOMES_MAX = 1_000
+"""kept for viewers that resume from the same position"""
 
 
 class NeedsHistory(NamedTuple):
-    """To place this viewer, comments from this id on must be read from history first."""
+    """Where this viewer enters can be told only with the comments from this id on, out of history."""
 
     from_id: int
 
 
 class Resuming:
-    """For one feed"""
+    """Resumes the viewers of one feed."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._answers: dict[tuple[Position, int, bool], Attach | NeedsHistory] = {}
-        self._answered_for = (0, 0)  # the log's base and end: the answers hold as long as it stays as it is
+        self._outcomes: dict[tuple[Position, int, bool], Attach[FeedOffset] | NeedsHistory] = {}
+        self._valid_for = (feed.log.base, feed.log.end)  # the outcomes hold as long as the log stays as it is
 
     def resume(
         self, position: Position, backfill: int, now_ms: int, history: Sequence[Comment] | None = None
-    ) -> Attach | NeedsHistory:
+    ) -> Attach[FeedOffset] | NeedsHistory:
         """NeedsHistory: call again with `history`, the comments from that id on, oldest first, at most
-        `resume_comments_max` + 1 of them. What even then can't be filled is told in an `event: gap`, and the viewer
-        goes on like a new one. What can't be told apart (see rms/feed/position.py) is sent again.
+        `resume_comments_max` + 1 of them. What even then can't be filled is announced in an `event: gap`, and the
+        viewer goes on like a new one. What can't be told apart (see rms/feed/position.py) is sent again.
         """
+        feed = self._feed
         for comment in history or ():
-            if comment.id >= self._feed.held_from:
-                self._feed.append(comment, now_ms)  # everybody lacks it
-        # After a node's death thousands come from the same place.
-        asked = (position, backfill, history is not None)
-        log_is = (self._feed.log.base, self._feed.log.end)
-        if log_is != self._answered_for or len(self._answers) >= ANSWERS_MAX:
-            self._answers.clear()
-            self._answered_for = log_is
-        answer = self._answers.get(asked)
-        if answer is None:
-            answer = self._answers[asked] = self._place(position, backfill, history)
-        return answer
+            if comment.id >= feed.held_from:
+                feed.append(comment, now_ms)  # all viewers lack it
+        # After a node's death thousands come from the same position.
+        key = (position, backfill, history is not None)
+        log_is = (feed.log.base, feed.log.end)
+        if log_is != self._valid_for or len(self._outcomes) >= OUTCOMES_MAX:
+            self._outcomes.clear()
+            self._valid_for = log_is
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            outcome = self._outcomes[key] = self._enter(position, backfill, history)
+        return outcome
 
-    def gap(self, position: Position | None, backfill: int, reason: str) -> Attach:
-        """What the viewer lacks can't be filled: say from where to where, and go on with the last comments."""
+    def gap(self, position: Position | None, backfill: int, reason: str) -> Attach[FeedOffset]:
+        """What the viewer lacks can't be filled: announces from where to where, and goes on with the last comments.
+
+        position: None if unknown. reason: one of the API's."""
         feed = self._feed
         index, attach = feed.backfill_index(backfill), feed.join(backfill)
         payload = {
@@ -64,10 +68,12 @@ class Resuming:
             "reason": reason,
         }
         stands_at = feed.entries[index - 1].position if index else None
-        told = Attach(event_frame("gap", payload, stands_at) + attach.private, attach.offset)
-        return self._with_gaps(position, told) if position else told
+        announced = Attach(event_frame("gap", payload, stands_at) + attach.private, attach.offset)
+        return self._with_gaps(position, announced) if position else announced
 
-    def _place(self, position: Position, backfill: int, history: Sequence[Comment] | None) -> Attach | NeedsHistory:
+    def _enter(
+        self, position: Position, backfill: int, history: Sequence[Comment] | None
+    ) -> Attach[FeedOffset] | NeedsHistory:
         here = self._find(position)
         if here is not None:
             return self._with_gaps(position, Attach(b"", here))
@@ -88,13 +94,13 @@ class Resuming:
             return self.gap(position, backfill, "too_far_behind")
         return self._fill(position, window, lacks, elsewhere, backfill)
 
-    def _with_gaps(self, position: Position, attach: Attach) -> Attach:
-        return Attach(self._feed.gaps.untold(position, attach.offset) + attach.private, attach.offset)
+    def _with_gaps(self, position: Position, attach: Attach[FeedOffset]) -> Attach[FeedOffset]:
+        return Attach(self._feed.gaps.unread(position, attach.offset) + attach.private, attach.offset)
 
-    def _find(self, position: Position) -> int | None:
-        """The offset where a viewer enters that stands exactly at this position. Equal sets are equal wherever they
-        met. An erasure or a gap moves no position, so that it may be told again."""
-        if position.count == 0:
+    def _find(self, position: Position) -> FeedOffset | None:
+        """The offset where a viewer enters that stands exactly at this position, at whichever node it got there. An
+        erasure or a gap moves no position: it may be sent again."""
+        if not position.is_exact:
             return None
         entries = self._feed.entries
         first = bisect_left(entries, position.high, key=_high)
@@ -106,8 +112,8 @@ class Resuming:
 
     def _fill(
         self, position: Position, window: Sequence[int], lacks: list[int], elsewhere: dict[int, Comment], backfill: int
-    ) -> Attach:
-        """Enter the log right behind the last comment of the viewer's window; send what it lacks before that alone."""
+    ) -> Attach[FeedOffset]:
+        """Enters the log right behind the last comment of the viewer's window; what it lacks before is private."""
         feed, known = self._feed, set(window)
         cut = 0
         for index in range(len(feed.entries) - 1, -1, -1):
@@ -132,7 +138,7 @@ class Resuming:
         before: dict[int, Entry],
         elsewhere: dict[int, Comment],
     ) -> bytes:
-        """Frames for one viewer, each with the position of that viewer behind it."""
+        """Frames for one viewer, each with the position that this viewer has once it has read it"""
         window = Window(window_floor(position.high))
         for comment_id in sorted(has):
             window.add(comment_id)
@@ -152,4 +158,4 @@ class Resuming:
 
 
 def _high(entry: Entry) -> int:
-    return entry.position.high if entry.position else -1
+    return entry.position.high if entry.position else 0  # below every id

@@ -1,8 +1,8 @@
-"""Which comments a feed has had: each id is remembered for a time, at least, in eight bytes.
+"""Remembers which comments a feed has had: each id for a time at least, in eight bytes.
 
-It must be long: a catch-up reads again what a feed may have missed while a dispatcher was away, and all that the feed
-has forgotten by then would go to its viewers a second time. And only what is so old by its id that the feed knows it
-for such is forgotten (`Feed.may_have_forgotten`): else nobody could tell it from something new.
+The time must be long: a catch-up reads again what a feed may have missed while a dispatcher was away, and what the feed
+has forgotten by then would be sent to its viewers a second time. And an id is forgotten only when it is so old that
+`Feed.may_have_forgotten` recognizes it as old: else it would be taken for a new one.
 
 Rule: no clock; `now_ms` comes in.
 """
@@ -13,7 +13,7 @@ from collections import deque
 from typing import NamedTuple
 
 PARTS = 32
-"""of the time; each is forgotten as a whole, so that the oldest ids stay for up to a thirty-second longer"""
+"""of the time; each is forgotten as a whole, so that the oldest ids stay for up to a thirty-second part longer"""
 
 
 class _Part(NamedTuple):
@@ -27,7 +27,7 @@ class SeenIds:
         self._fresh: set[int] = set()
         self._fresh_since_ms = now_ms
         self._parts: deque[_Part] = deque()  # oldest first
-        self._packed_max = 0  # above it no packed id ever was: nearly every question is answered by this
+        self._packed_max = 0  # the highest id ever packed: nearly every look-up ends here, as new ids are above it
 
     def __contains__(self, comment_id: int) -> bool:
         if comment_id in self._fresh:
@@ -40,8 +40,8 @@ class SeenIds:
         return len(self._fresh) + sum(len(part.ids) for part in self._parts)
 
     def add(self, comment_id: int, now_ms: int, old_below: int) -> None:
-        """old_below: ids from here on are not forgotten yet, unless twice the time has passed: who keeps a wrong clock
-        must not fill the memory."""
+        """old_below: ids from this one on are not forgotten yet, unless twice the time has passed: a wrong clock must
+        not fill the memory"""
         if now_ms - self._fresh_since_ms > self._keep_ms // PARTS:
             self._pack(now_ms, old_below)
         self._fresh.add(comment_id)

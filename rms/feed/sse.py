@@ -1,9 +1,9 @@
 r"""Comments and events as the bytes of `text/event-stream` (WHATWG HTML, 9.2), such that every client reads them.
 
-Fifteen client libraries were tried; what they get wrong is written so that it can't happen:
+Fifteen client libraries were tried. The stream avoids what they get wrong:
 - some split lines at U+000B, U+000C, U+0085, U+2028 or U+2029: none of them, and no other control character, ever
   stands in the stream; JSON escapes them all;
-- some keep an id only for the event that carries it: every event carries one, if there is one yet;
+- some keep an id only for the event that carries it: every event carries one, once there is one;
 - some make an empty event of a block that has only `retry:`: it is written in front of the first event's own lines;
 - one stumbles over a byte order mark: there is none.
 """
@@ -16,7 +16,7 @@ from history.core.model import Comment, comment_json
 from rms.feed.position import Position
 
 HEARTBEAT = b":\n"
-"""A comment line, and no blank line behind it: a lone `retry:` before it isn't made into an event."""
+"""A comment line without a blank line behind it, so that a lone `retry:` before it isn't made into an event"""
 
 _UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """DEL, the C1 controls with NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR, in UTF-8. JSON escapes the C0 controls."""
@@ -27,7 +27,7 @@ def _escape(match: re.Match[bytes]) -> bytes:
 
 
 def comment_data(comment: Comment) -> bytes:
-    """The comment's JSON, one line, no control characters"""
+    """The comment's JSON: one line, no control characters"""
     data = comment_json(comment)
     return _UNSAFE.sub(_escape, data) if _UNSAFE.search(data) else data
 
@@ -38,12 +38,12 @@ def comment_frame(position: Position, data: bytes) -> bytes:
 
 
 def frame_data(frame: bytes) -> bytes:
-    """What `comment_frame` was given as data"""
+    """The data that `comment_frame` was given"""
     return frame[frame.index(b"\ndata: ") + 7 : -2]
 
 
 def blank_frame(frame: bytes) -> bytes:
-    """As long as the frame, with its id, and a comment line for its data: clients take the position, and no event."""
+    """As long as the frame, with its id and a comment line for its data: clients take the id, and get no event."""
     head = frame.index(b"\n") + 1
     return frame[:head] + b":" + b" " * (len(frame) - head - 3) + b"\n\n"
 
@@ -56,5 +56,5 @@ def event_frame(name: str, payload: object, position: Position | None = None) ->
 
 
 def retry_line(retry_ms: int) -> bytes:
-    """Goes right in front of a frame"""
+    """Stands right in front of a frame"""
     return b"retry: %d\n" % retry_ms

@@ -8,6 +8,7 @@ from functools import partial
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
+from rms.feed.byte_log import EditionOffset
 from rms.feed.feed import Attach
 from rms.feed.sse import retry_line
 from rms.sending.audience import Audience, Viewer
@@ -94,7 +95,9 @@ class Viewers:
         retry_ms = self._settings.retry_ms
         return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
 
-    async def _streamed_body(self, video: ServedVideo, audience: Audience, attach: Attach) -> AsyncIterator[bytes]:
+    async def _streamed_body(
+        self, video: ServedVideo, audience: Audience, attach: Attach[EditionOffset]
+    ) -> AsyncIterator[bytes]:
         settings = self._settings
         video.holds += 1
         self._streamed += 1

@@ -1,0 +1,1 @@
+"""Viewers' sockets, and the only writer to them."""

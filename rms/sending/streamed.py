@@ -1,10 +1,11 @@
-"""A viewer as a plain streamed response, for servers that can't hand over their sockets: the same log and offsets, but
-a task for each viewer."""
+"""A viewer as a streamed response, for servers that can't hand over their sockets: the same log and offsets, but a task
+for each viewer."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from rms.clocks import wall_ms
+from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.feed import Attach
 from rms.feed.position import Position
 from rms.feed.sse import HEARTBEAT
@@ -14,14 +15,14 @@ from rms.sending.audience import Audience
 async def stream_from(
     audience: Audience,
     head: bytes,
-    offset: int,
-    resume: Callable[[Position | None], Awaitable[Attach]],
+    offset: EditionOffset,
+    resume: Callable[[Position | None], Awaitable[Attach[FeedOffset]]],
     chunk_bytes: int,
     heartbeat_s: float,
 ) -> AsyncGenerator[bytes, None]:
-    """The stream's body, without end, from this offset of the audience's log on, after `head`.
+    """The body of the response, without end: `head`, then the audience's log from `offset` on.
 
-    resume: asked when this viewer has fallen off the log.
+    resume: finds where in the feed's log a viewer goes on that has fallen off its own.
     """
     log, edition = audience.log, audience.edition
     grown = asyncio.Event()
@@ -34,16 +35,14 @@ async def stream_from(
             stood_at = edition.position_at(offset)
             while offset < log.end:
                 if offset < log.base:
-                    private, offset = await resume(stood_at)
+                    private, offset = edition.attach(await resume(stood_at), wall_ms())
                     if private:
                         yield private
                     continue
                 chunk = log.read(offset, chunk_bytes)
-                end = log.frame_end(offset + len(chunk))
-                chunk += log.read(offset + len(chunk), end - offset - len(chunk))
-                offset = end
+                offset, rest = log.rest_of_frame(offset, len(chunk))
                 stood_at = edition.position_at(offset)
-                yield chunk
+                yield chunk + rest
             try:
                 await asyncio.wait_for(grown.wait(), heartbeat_s)
             except TimeoutError:

@@ -1,32 +1,39 @@
-"""The only writer to viewers' sockets: whoever stands behind the end of its video's log is sent the rest.
+"""The only writer to viewers' sockets: it sends each viewer what its video's log has behind the viewer's offset.
 
 Some facts, and what they mean here:
-- The kernel's send() is the cost; a task, a queue or an allocation for each viewer would be several times
-  that. So a viewer is a file descriptor and an offset, and a sweep is a loop over a list. What arrives during a sweep
-  goes with the next one: under load one send carries many comments, and a quiet video waits for nothing.
-- A loop that sends for long starves gRPC and the joins. So a sweep stops after some milliseconds and lets the event
-  loop run once before it goes on.
+- The kernel's send() is the cost; a task, a queue or an allocation for each viewer would cost several times as much.
+  So a viewer is a socket and an offset, and a sweep is a loop over a list. What arrives during a sweep goes with the
+  next one: under load one send carries many comments, and in a quiet video no comment waits.
+- A loop that sends for long starves gRPC and the viewers on their way in. So a sweep stops after some milliseconds and
+  lets the event loop run once before it goes on.
 - A send can be cut short anywhere. The rest of that frame is kept with the viewer (its `head`), so that its offset
-  always stands at a frame's end, and the log can be trimmed without asking anybody.
-- An edge-triggered EPOLLOUT comes once after a send was cut short or refused, when there is room again. So sockets that
-  are never full cost no epoll_ctl and no wake-up, and a full one costs nothing until it has room.
+  always stands at a frame's end, and the log can be trimmed without asking any viewer.
+- An edge-triggered EPOLLOUT comes once after a send was cut short or refused, when there is room again. So sockets
+  that are never full cost no epoll_ctl and no wake-up, and a full one costs nothing until it has room.
 - An epoll set is itself a file descriptor: the event loop watches that one, and 19,000 sockets cost it nothing.
 - epoll knows open file descriptions, not numbers: closing a number whose description lives on elsewhere leaves an entry
-  that nobody can remove. So a viewer is always deregistered before its number is closed, and the take-over
+  that can't be removed any more. So a viewer is always deregistered before its number is closed, and the take-over
   (rms/http/handoff.py) hands in a number that is registered nowhere else.
+- All of this runs in callbacks of the event loop, one after the other for all videos. So an unexpected error must not
+  leave a callback: it is logged, and what it came from is closed, be it a viewer or an audience. Its clients come back
+  with their positions. The other viewers and audiences go on.
 """
 
 import asyncio
 import contextlib
 import select
 import socket
-import time
 from collections import Counter, deque
 
-from rms.clocks import monotonic_ms, wall_ms
+import structlog
+
+from rms.clocks import monotonic_ms, monotonic_us, wall_ms
 from rms.config import RmsSettings
-from rms.sending.audience import WAITS, Audience, Viewer
+from rms.feed.byte_log import EditionOffset
+from rms.sending.audience import Audience, Pause, Viewer
 from rms.sending.sweep_counts import SweepCounts, SweepStatistics
+
+log = structlog.stdlib.get_logger()
 
 VIEWERS_AT_ONCE = 64
 """between two looks at the clock: half a millisecond"""
@@ -43,7 +50,7 @@ class Sweeper:
         self._dirty: deque[Audience] = deque()
         self._queued: set[int] = set()  # ids of the audiences in _dirty
         self._scheduled = False
-        self._stalled: set[Viewer] = set()
+        self._stalled: dict[Viewer, int] = {}  # those with full sockets, and since when (monotonic ms)
         self._counts = SweepCounts()
         loop.add_reader(self._epoll.fileno(), self._on_events)
 
@@ -51,7 +58,7 @@ class Sweeper:
         return len(self._by_fd)
 
     def add(self, viewer: Viewer) -> None:
-        """The viewer's socket is open and known to nobody else. Its first bytes go out now.
+        """The viewer's socket is open and known to no other code. Its first bytes go out now.
 
         Raises OSError if the kernel watches no more sockets; the viewer is closed then.
         """
@@ -84,8 +91,8 @@ class Sweeper:
             self._schedule()
 
     def tell(self, audience: Audience, data: bytes) -> None:
-        """Gives `data`, whole lines, to every viewer whose socket has room, beside what is still due: it is for now,
-        and stands in no log. What nobody may miss belongs there."""
+        """Sends `data`, whole lines, once to every viewer whose socket has room, beside what is still due. It stands in
+        no log, and who has no room misses it: what no viewer may miss belongs in the log."""
         if audience.viewers:
             audience.due += data
         self.publish(audience)
@@ -97,87 +104,134 @@ class Sweeper:
 
     def _slice(self) -> None:
         self._scheduled = False
-        began_s = now_s = time.perf_counter()
-        end_s, visits = began_s + self._settings.slice_ms / 1_000, 0
-        while self._dirty and now_s < end_s:
+        began_us = now_us = monotonic_us()
+        end_us, visits = began_us + self._settings.slice_ms * 1_000, 0
+        while self._dirty and now_us < end_us:
             audience = self._dirty[0]
-            visits += self._sweep(audience)
-            if audience.cursor < 0:
+            try:
+                visits += self._close_failed(audience) if audience.failed else self._sweep(audience)
+            except Exception as error:
+                self._fail(audience, error)
+            if audience.cursor is None:
                 self._dirty.popleft()
                 self._queued.discard(id(audience))
                 if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
                     self.publish(audience)
-            now_s = time.perf_counter()
-        self._counts.slice((now_s - began_s) * 1_000, visits)
+            now_us = monotonic_us()
+        self._counts.slice((now_us - began_us) / 1_000, visits)
         self._schedule()
 
     def _sweep(self, audience: Audience) -> int:
         """Goes on with the audience's sweep, or begins one. Returns how many viewers it has come by."""
-        viewers, log = audience.viewers, audience.log
-        # What has come since the last time is taken along: nobody waits for more than one round.
+        # What has come since the last visit is taken along: no viewer waits for more than one round.
         audience.edition.update(wall_ms())
-        target = log.end
-        if audience.cursor < 0:
-            audience.cursor = len(viewers) - 1
+        target, last = audience.log.end, len(audience.viewers) - 1
+        if audience.cursor is None:
+            audience.cursor = last
             audience.swept_to = target
+            audience.failure_logged = False
             audience.aside, audience.due = audience.due, b""
         aside = audience.edition.aside(audience.aside) if audience.aside else b""
-        chunks: dict[int, bytes] = {}  # made once for each distinct offset, not for each viewer
-        whole: Counter[int] = Counter()  # how many viewers took all that there was for them, by their offset
+        first = min(audience.cursor, last)  # viewers may have left since the last visit
+        stop = max(first - VIEWERS_AT_ONCE, -1)
+        self._send(audience, first, stop, target, aside)
+        if stop < 0:
+            audience.sent_ms = monotonic_ms()
+            audience.cursor = None
+        else:
+            audience.cursor = stop
+        return first - stop
+
+    def _send(self, audience: Audience, first: int, stop: int, target: EditionOffset, aside: bytes) -> None:
+        """Sends the log up to `target`, and `aside`, to the viewers from index `first` down to the one above `stop`.
+
+        Downwards, because viewers leave meanwhile: the list's last one takes the place of the one that leaves."""
+        viewers, log = audience.viewers, audience.log
+        chunks: dict[EditionOffset, bytes] = {}  # made once for each distinct offset, not for each viewer
+        whole: Counter[EditionOffset] = Counter()  # how many viewers took all that there was for them, by their offset
         chunk_bytes, base, end = self._settings.chunk_bytes, log.base, target + len(aside)
-        # Nearly all viewers stand at the same place: what is to be known for them is looked up when the place changes.
-        place, chunk, takers, rest, bytes_sent, sends = -1, b"", 0, 0, 0, 0
-        # Viewers can leave while we go: the last of the list takes the place of the one that leaves.
-        cursor = first = min(audience.cursor, len(viewers) - 1)
-        stop = max(cursor - VIEWERS_AT_ONCE, -1)
-        while cursor > stop:
+        # Nearly all viewers stand at the same offset: what holds for them is looked up when the offset changes.
+        common, chunk, rest = target, aside, len(aside)
+        takers = bytes_sent = sends = 0
+        for cursor in range(first, stop, -1):
             viewer = viewers[cursor]
-            cursor -= 1
             offset = viewer.offset
-            if viewer.stalled_ms or (offset == target and not aside):
+            if viewer.paused or (offset == target and not aside):
                 continue
-            if offset != place:
-                if offset < base:
-                    viewer.stood_at = (
-                        None  # nobody can say it any more: what it was when the socket was full is long ago
-                    )
-                    self._behind(viewer)
-                    continue
-                whole[place] += takers
-                place, takers, rest = offset, 0, end - offset
-                if offset not in chunks:
-                    chunk = log.read(offset, chunk_bytes)
-                    if offset + len(chunk) == target:
-                        chunk += aside
-                    chunks[offset] = chunk
-                chunk = chunks[offset]
             try:
-                sent = viewer.send(chunk)
-            except BlockingIOError:
-                self._stall(viewer)
-                continue
-            except OSError:
-                self._close(viewer, "reset")
-                continue
-            sends += 1
-            bytes_sent += sent
-            if sent == rest:
-                viewer.offset = target
-                takers += 1
-            elif offset + sent >= target:
-                viewer.offset = target
-                viewer.head = chunk[sent:]  # the rest of what is given aside
-                self._stall(viewer)
-            else:
-                self._advance(viewer, sent, full=sent < len(chunk))
-        audience.cursor = cursor
-        whole[place] += takers
+                if offset != common:
+                    if offset < base:
+                        viewer.stood_at = None  # unknown: what it holds is from an earlier pause
+                        self._behind(viewer)
+                        continue
+                    whole[common] += takers
+                    common, takers, rest = offset, 0, end - offset
+                    if offset not in chunks:
+                        chunk = log.read(offset, chunk_bytes)
+                        chunks[offset] = chunk + aside if offset + len(chunk) == target else chunk
+                    chunk = chunks[offset]
+                try:
+                    sent = viewer.send(chunk)
+                except BlockingIOError:
+                    self._stall(viewer)
+                    continue
+                except OSError:
+                    self._close(viewer, "reset")
+                    continue
+                sends += 1
+                bytes_sent += sent
+                if sent == rest:
+                    viewer.offset = target
+                    takers += 1
+                elif offset + sent >= target:
+                    viewer.offset = target
+                    viewer.head = chunk[sent:]  # the rest of what is given aside
+                    self._stall(viewer)
+                else:
+                    self._advance(viewer, sent, full=sent < len(chunk))
+            except Exception as error:
+                self._fail_viewer(viewer, error)
+        whole[common] += takers
         self._counts.sends += sends
         self._counts.bytes += bytes_sent
         self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole.items() if count)
-        if cursor < 0:
-            audience.sent_ms = monotonic_ms()
-        return first - cursor
+
+    def _fail(self, audience: Audience, error: Exception) -> None:
+        """The audience's log or edition can't be relied on: its viewers are closed, some at a time. They come back with
+        their positions, and the edition is made anew once it has no viewers."""
+        log.error(
+            "sweep failed, its viewers are closed",
+            video=audience.video_id,
+            encoding=audience.edition.encoding,
+            viewers=len(audience.viewers),
+            reason=repr(error),
+            exc_info=error,
+        )
+        audience.failed = True
+        audience.cursor = 0
+
+    def _close_failed(self, audience: Audience) -> int:
+        """Closes some viewers of an audience that has failed. Returns how many."""
+        leaving = audience.viewers[: -VIEWERS_AT_ONCE - 1 : -1]
+        for viewer in leaving:
+            self._close(viewer, "failed")
+        if not audience.viewers:
+            audience.failed = False
+            audience.cursor = None
+            audience.due = audience.aside = b""
+        return len(leaving)
+
+    def _fail_viewer(self, viewer: Viewer, error: Exception) -> None:
+        """Nobody knows what this viewer has got: it is closed, and comes back with its position."""
+        audience = viewer.audience
+        if not audience.failure_logged:
+            audience.failure_logged = True
+            log.error("viewer failed and is closed", video=audience.video_id, reason=repr(error), exc_info=error)
+        if viewer.index is not None:
+            self._close(viewer, "failed")
+        else:
+            viewer.close()
+            self._counts.closes["failed"] += 1
 
     def _write(self, viewer: Viewer, data: bytes) -> bool:
         """Writes bytes that don't stand in the log; what can't be sent now becomes the head. True if all went out."""
@@ -196,13 +250,16 @@ class Sweeper:
         return True
 
     def _continue(self, viewer: Viewer) -> None:
-        """The viewer's socket may have room: its head first, then the next sweep takes it along."""
-        if viewer.head and not self._write(viewer, viewer.head):
-            return
-        if viewer.offset < viewer.audience.log.base:
-            self._behind(viewer)
-        elif viewer.offset < viewer.audience.log.end:
-            self._catch_up(viewer)
+        """The viewer's socket may have room: sends its head, then a chunk of the log. Raises nothing."""
+        try:
+            if viewer.head and not self._write(viewer, viewer.head):
+                return
+            if viewer.offset < viewer.audience.log.base:
+                self._behind(viewer)
+            elif viewer.offset < viewer.audience.log.end:
+                self._catch_up(viewer)
+        except Exception as error:
+            self._fail_viewer(viewer, error)
 
     def _catch_up(self, viewer: Viewer) -> None:
         """One chunk at once; if it takes that and wants more, it comes again after others had their turn."""
@@ -218,32 +275,30 @@ class Sweeper:
             self._advance(viewer, sent, full=sent < len(chunk))
 
     def _advance(self, viewer: Viewer, sent: int, full: bool) -> None:
-        """A write has ended anywhere: keep the rest of the frame that it cut, so that the offset stands at its end."""
+        """A write has ended anywhere: keeps the rest of the frame that it cut, so that the offset stands at its end."""
         log = viewer.audience.log
-        offset = viewer.offset + sent
-        viewer.offset = log.frame_end(offset)
-        viewer.head = log.read(offset, viewer.offset - offset)
+        viewer.offset, viewer.head = log.rest_of_frame(viewer.offset, sent)
         if full:
             self._stall(viewer)
         elif viewer.head or viewer.offset < log.end:
-            # Until then no sweep may come by: it would send what stands behind the head, before it.
-            viewer.stalled_ms = WAITS
+            # A sweep in between would send what stands behind the head before it.
+            viewer.paused = Pause.TURN
             viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
-            self._loop.call_soon(self._end_wait, viewer)
+            self._loop.call_soon(self._end_turn, viewer)
 
-    def _end_wait(self, viewer: Viewer) -> None:
-        if viewer.stalled_ms == WAITS and self._by_fd.get(viewer.fileno()) is viewer:
-            viewer.stalled_ms = 0
+    def _end_turn(self, viewer: Viewer) -> None:
+        if viewer.paused is Pause.TURN:
+            viewer.paused = None
             self._continue(viewer)
 
     def _stall(self, viewer: Viewer) -> None:
-        viewer.stalled_ms = monotonic_ms()
+        viewer.paused = Pause.FULL
         viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
-        self._stalled.add(viewer)
+        self._stalled[viewer] = monotonic_ms()
 
-    def _unstall(self, viewer: Viewer) -> None:
-        viewer.stalled_ms = 0
-        self._stalled.discard(viewer)
+    def _unpause(self, viewer: Viewer) -> None:
+        viewer.paused = None
+        self._stalled.pop(viewer, None)
 
     def _behind(self, viewer: Viewer) -> None:
         audience = viewer.audience
@@ -251,35 +306,37 @@ class Sweeper:
         audience.on_behind(viewer)
 
     def _on_events(self) -> None:
+        # Each edge is told once. So nothing here raises, or the viewers behind would wait for theirs for ever.
         for fd, events in self._epoll.poll(0, VIEWERS_AT_ONCE):
             viewer = self._by_fd.get(fd)
             if viewer is None:
                 continue
             if events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
                 self._close(viewer, "left")
-            elif viewer.stalled_ms:
-                self._unstall(viewer)
+            elif viewer.paused:
+                self._unpause(viewer)
                 self._continue(viewer)
 
     def close_stalled(self, now_ms: int) -> None:
-        """Lets go of viewers whose sockets have been full for too long."""
-        for viewer in list(self._stalled):
-            if now_ms - viewer.stalled_ms > self._settings.stall_ms_max:
-                self._close(viewer, "stalled")
+        """Closes the viewers whose sockets have been full for too long. now_ms: of the monotonic clock."""
+        since_ms = now_ms - self._settings.stall_ms_max
+        for viewer in [viewer for viewer, full_ms in self._stalled.items() if full_ms < since_ms]:
+            self._close(viewer, "stalled")
 
     def detach(self, viewer: Viewer) -> None:
-        """Forgets the viewer and leaves its socket open, registered nowhere."""
-        self._unstall(viewer)
-        del self._by_fd[viewer.fileno()]
-        self._epoll.unregister(viewer)
-        viewers = viewer.audience.viewers
+        """Takes the viewer out and leaves its socket open, registered nowhere."""
+        self._unpause(viewer)
+        index, viewers = viewer.index, viewer.audience.viewers
+        assert index is not None
         last = viewers.pop()
         if last is not viewer:
-            viewers[viewer.index] = last
-            last.index = viewer.index
-        viewer.index = -1
+            viewers[index] = last
+            last.index = index
+        viewer.index = None
+        del self._by_fd[viewer.fileno()]
+        self._epoll.unregister(viewer)
 
-    def let_go(self, viewer: Viewer, why: str, last_words: bytes) -> None:
+    def close_detached(self, viewer: Viewer, why: str, last_words: bytes) -> None:
         """Closes a viewer that is detached, with some last words as far as its socket takes them."""
         with contextlib.suppress(OSError):
             viewer.send(viewer.head + last_words)
@@ -287,7 +344,11 @@ class Sweeper:
         self._counts.closes[why] += 1
 
     def _close(self, viewer: Viewer, why: str) -> None:
-        self.detach(viewer)
+        """Raises nothing."""
+        try:
+            self.detach(viewer)
+        except Exception as error:
+            log.error("closing a viewer failed", video=viewer.audience.video_id, reason=repr(error), exc_info=error)
         viewer.close()
         self._counts.closes[why] += 1
 
@@ -296,7 +357,7 @@ class Sweeper:
         leaving = audience.viewers[: -count - 1 : -1]
         words = audience.edition.aside(last_words)
         for viewer in leaving:
-            if not viewer.stalled_ms and viewer.offset == audience.log.end:
+            if viewer.paused is None and viewer.offset == audience.log.end:
                 with contextlib.suppress(OSError):
                     viewer.send(words)
             self._close(viewer, why)

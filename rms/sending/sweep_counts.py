@@ -1,4 +1,4 @@
-"""What sweeps have done, counted; metrics are made of it."""
+"""Counts what sweeps do, for the metrics."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -17,17 +17,17 @@ class SweepStatistics:
     sends: int
     bytes: int
     deliveries: int
-    """frames that sweeps gave to viewers, times the viewers; a backfill and a slow viewer's catching up not counted"""
+    """frames that sweeps sent, times their viewers; without backfills and what slow viewers catch up on"""
     slices: int
     slice_ms: tuple[int, ...]
-    """slices by how long they held the event loop: one number for each of SLICE_MS_BOUNDS, and one for longer ones"""
+    """slices by how long they held the event loop: one count for each of SLICE_MS_BOUNDS, and one for longer ones"""
     slice_ms_sum: float
     slice_ms_longest: float
     slice_sends: tuple[int, ...]
-    """slices by how many viewers they came by, likewise for SLICE_SENDS_BOUNDS"""
+    """slices by how many viewers they passed, likewise for SLICE_SENDS_BOUNDS"""
     slice_sends_sum: int
     closes: dict[str, int]
-    """why viewers were let go, and how many"""
+    """viewers closed, by reason"""
 
 
 class SweepCounts:
@@ -44,7 +44,7 @@ class SweepCounts:
         self.bytes += bytes_sent
 
     def slice(self, held_ms: float, sends: int) -> None:
-        """A slice has held the event loop for so long, and come by so many viewers."""
+        """A slice has held the event loop for so long, and passed so many viewers."""
         self._slice_ms[bisect_left(SLICE_MS_BOUNDS, held_ms)] += 1
         self._slice_sends[bisect_left(SLICE_SENDS_BOUNDS, sends)] += 1
         self._slice_ms_sum += held_ms

@@ -7,6 +7,7 @@ from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
+from rms.feed.byte_log import FeedOffset
 from rms.feed.feed import Attach
 from rms.feed.position import Position
 from rms.feed.resuming import NeedsHistory
@@ -39,7 +40,7 @@ class Entering:
         backfill: int,
         history: list[Comment] | None,
         read: bool = True,
-    ) -> Attach:
+    ) -> Attach[FeedOffset]:
         """Where a viewer enters the log, as it is now. position: None for a new viewer. history: from `history_for`.
         read: False if that has failed."""
         if position is None:
@@ -51,7 +52,7 @@ class Entering:
             video.publish()  # what was read may be new to all
         return attach
 
-    async def resume(self, video: ServedVideo, position: Position | None) -> Attach:
+    async def resume(self, video: ServedVideo, position: Position | None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the
         read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap."""
         backfill, history, read = self._settings.backfill, None, True
@@ -75,7 +76,7 @@ class Entering:
             viewer.falls += 1
             if viewer.falls > self._settings.falls_max:
                 words = event_frame("closed", {"reason": "too_slow"})
-                self._sweeper.let_go(viewer, "too_slow", viewer.audience.edition.aside(words))
+                self._sweeper.close_detached(viewer, "too_slow", viewer.audience.edition.aside(words))
                 return
             attach = await self.resume(video, viewer.stood_at)
             private, viewer.offset = viewer.audience.edition.attach(attach, wall_ms())

@@ -106,12 +106,12 @@ class ServedVideo:
                 self.publish()
         elif self.feed.erase(comment, wall_ms()):
             for audience in self.audiences.values():
-                audience.edition.forget()
+                audience.edition.purge()
             self.publish()
 
     def announce_gap(self, from_id: int, to_id: int) -> None:
         """Sends all viewers that comments from the one id up to the other may be missing."""
-        self.feed.forgo(from_id, to_id, wall_ms())
+        self.feed.add_gap(from_id, to_id, wall_ms())
         self.publish()
 
     def publish(self) -> None:
@@ -154,7 +154,7 @@ class ServedVideo:
                 edition = RateEdition(self.feed, form.rate, wall_ms(), backfill_max)
             else:
                 edition = PlainEdition(self.feed)
-            audience = Audience(edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
+            audience = Audience(self.video_id, edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
             self.audiences[form] = audience
         return audience
 

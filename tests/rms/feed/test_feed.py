@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from history.core.ids import format_id
 from history.core.model import Comment, Erasure
+from rms.feed.byte_log import FeedOffset
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import Position
 from tests.rms.parts import T0, comment, events, ids
@@ -20,7 +21,7 @@ def new_feed(seed: list[Comment] | None = None, complete_from: int = 0, limits: 
     return Feed(limits, seed or [], complete_from, T0)
 
 
-def read(feed: Feed, attach: Attach) -> bytes:
+def read(feed: Feed, attach: Attach[FeedOffset]) -> bytes:
     return attach.private + feed.log.read(attach.offset, 1 << 30)
 
 
@@ -127,7 +128,7 @@ def test_a_position_is_found_again_as_long_as_it_is_held(data: st.DataObject) ->
         assert feed.position_at(entry.end) == entry.position
     assert feed.position_at(feed.log.base) is None or feed.log.base > 0
     if feed.log.base:
-        assert feed.position_at(feed.log.base - 1) is None
+        assert feed.position_at(FeedOffset(feed.log.base - 1)) is None
 
 
 def test_an_erased_comment_is_blank_for_those_who_come_and_told_to_those_who_are_here() -> None:
@@ -164,7 +165,7 @@ A_GAP = [(format_id(comment(0, T0 - 9_000).id - 1), format_id(comment(0, T0 - 8_
 
 def feed_with_a_gap(before: int, behind: int) -> Feed:
     feed = new_feed([comment(n, T0 + n) for n in range(before)])
-    feed.forgo(comment(0, T0 - 9_000).id, comment(0, T0 - 8_000).id, T0)
+    feed.add_gap(comment(0, T0 - 9_000).id, comment(0, T0 - 8_000).id, T0)
     for n in range(before, before + behind):
         feed.append(comment(n, T0 + n), T0)
     return feed
@@ -172,9 +173,9 @@ def feed_with_a_gap(before: int, behind: int) -> Feed:
 
 def test_a_gap_stands_in_the_log_and_claims_no_more_than_was_read() -> None:
     feed = feed_with_a_gap(3, 0)
-    *_, last = events(feed.log.read(0, 1 << 20))
+    *_, last = events(feed.log.read(FeedOffset(0), 1 << 20))
     assert (last["event"], last["id"]) == ("gap", str(position_after(feed, 3)))
-    assert "id" not in next(events(feed_with_a_gap(0, 0).log.read(0, 1 << 20)))
+    assert "id" not in next(events(feed_with_a_gap(0, 0).log.read(FeedOffset(0), 1 << 20)))
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 10))
@@ -190,4 +191,4 @@ def test_what_stood_before_a_gap_can_still_be_erased() -> None:
     feed = feed_with_a_gap(3, 3)
     feed.erase(Erasure(comment(9).id, "v", comment(3, T0 + 3).id), T0)
     assert comment(3, T0 + 3).id not in ids(read(feed, feed.join(10)))
-    assert gaps_in(feed.log.read(0, 1 << 20)) == A_GAP
+    assert gaps_in(feed.log.read(FeedOffset(0), 1 << 20)) == A_GAP

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history.core.ids import format_id
+from rms.feed.byte_log import FeedOffset
 from rms.feed.gaps import GAPS_MAX, Gaps
 from rms.feed.position import Position
 from tests.rms.parts import events
@@ -16,12 +17,12 @@ def at(high: int) -> Position:
 
 
 def told(gaps: Gaps, high: int, offset: int) -> list[tuple[int, int]]:
-    data = [json.loads(event["data"]) for event in events(gaps.untold(at(high), offset))]
+    data = [json.loads(event["data"]) for event in events(gaps.unread(at(high), FeedOffset(offset)))]
     return [(int(each["from"], 16) + 1, int(each["to"], 16)) for each in data]
 
 
 def test_a_gap_says_from_where_to_where_and_why() -> None:
-    gap = Gaps().add(5, 9, at(100), 0)
+    gap = Gaps().add(5, 9, at(100), FeedOffset(0))
     frame = b'event: gap\ndata: {"from":"%b","to":"%b","reason":"too_long_ago"}\n\n'
     assert gap.frame() == frame % (format_id(4).encode(), format_id(9).encode())
     assert gap.frame(at(100)) == b"id: %b\n" % str(at(100)).encode() + gap.frame()
@@ -29,7 +30,7 @@ def test_a_gap_says_from_where_to_where_and_why() -> None:
 
 def test_it_is_told_to_those_from_before_who_enter_behind_it() -> None:
     gaps = Gaps()
-    gaps.add(5, 9, at(100), start=1_000)
+    gaps.add(5, 9, at(100), start=FeedOffset(1_000))
     assert told(gaps, 100, offset=1_001) == [(5, 9)]
     assert told(gaps, 100, offset=1_000) == [], "it is read in the log"
     assert told(gaps, 101, offset=1_001) == [], "has read on since"
@@ -37,23 +38,23 @@ def test_it_is_told_to_those_from_before_who_enter_behind_it() -> None:
 
 def test_where_nothing_was_said_yet_its_end_tells_who_is_from_before() -> None:
     gaps = Gaps()
-    gaps.add(5, 9, None, start=0)
+    gaps.add(5, 9, None, start=FeedOffset(0))
     assert (told(gaps, 8, offset=1), told(gaps, 9, offset=1)) == ([(5, 9)], [])
 
 
 def test_does_the_log_hold_one() -> None:
     gaps = Gaps()
-    assert not gaps.stands_from(0)
-    gaps.add(5, 9, None, start=10)
-    assert gaps.stands_from(10)
-    assert not gaps.stands_from(11)
+    assert not gaps.stands_from(FeedOffset(0))
+    gaps.add(5, 9, None, start=FeedOffset(10))
+    assert gaps.stands_from(FeedOffset(10))
+    assert not gaps.stands_from(FeedOffset(11))
 
 
 @given(st.integers(1, 3 * GAPS_MAX), st.integers(0, 3 * GAPS_MAX))
 def test_however_many_there_were_nobody_is_told_too_little(count: int, seen: int) -> None:
     gaps = Gaps()
     for number in range(count):
-        gaps.add(10 * number, 10 * number + 5, at(1_000 + number), start=100 * number)
+        gaps.add(10 * number, 10 * number + 5, at(1_000 + number), start=FeedOffset(100 * number))
     spans = told(gaps, 1_000 + seen, offset=100 * count)
     assert len(spans) <= GAPS_MAX
     for number in range(seen, count):

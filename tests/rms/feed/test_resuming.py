@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from history.core.ids import format_id
 from history.core.model import Erasure
+from rms.feed.byte_log import FeedOffset
 from rms.feed.feed import Attach
 from rms.feed.position import WINDOW_MS, Position, parse_position
 from rms.feed.resuming import NeedsHistory, Resuming
@@ -25,7 +26,7 @@ from tests.rms.feed.test_feed import (
 from tests.rms.parts import T0, comment, events, ids
 
 
-def attached(found: Attach | NeedsHistory) -> Attach:
+def attached(found: Attach[FeedOffset] | NeedsHistory) -> Attach[FeedOffset]:
     assert isinstance(found, Attach)
     return found
 

@@ -2,15 +2,16 @@
 
 import socket
 
+from rms.feed.byte_log import EditionOffset
 from rms.sending.audience import Audience, Viewer
-from tests.rms.sending.test_sweep import Bytes
+from tests.rms.sending.conftest import Bytes
 
 
 def test_a_viewer_takes_the_socket_over() -> None:
-    audience = Audience(Bytes(), lambda viewer: None, 1)
+    audience = Audience("v", Bytes(), lambda viewer: None, 1)
     mine, theirs = socket.socketpair()
     fd = mine.detach()
-    viewer = Viewer(fd, audience, b"", 0)
+    viewer = Viewer(fd, audience, b"", EditionOffset(0))
     with theirs:
         assert viewer.fileno() == fd
         assert viewer.gettimeout() == 0, "it never waits"

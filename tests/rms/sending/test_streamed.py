@@ -6,7 +6,14 @@ import hypercorn.asyncio
 import hypercorn.config
 
 from rms.clocks import wall_ms
+from rms.feed.byte_log import FeedOffset
+from rms.feed.editions import RateEdition
+from rms.feed.feed import Attach, Feed, FeedLimits
+from rms.feed.position import Position
+from rms.feed.resuming import Resuming
 from rms.http.app import build_app
+from rms.sending.audience import Audience
+from rms.sending.streamed import stream_from
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import comment
@@ -35,9 +42,34 @@ async def test_another_server_streams_the_same_feed(start_node: StartNode) -> No
         node.dispatcher.deliver([comment(n) for n in range(3, 30)])
         await raw.read_until(b"%016x" % comment(29).id)
         (video,) = node.node.served.videos
-        video.feed.forgo(comment(1).id, comment(2).id, wall_ms())
+        video.feed.add_gap(comment(1).id, comment(2).id, wall_ms())
         node.dispatcher.deliver([comment(30)])
         assert b"event: gap\n" in await raw.read_until(b"%016x" % comment(30).id)
     await eventually(lambda: len(node.node.viewers) == 0)
     stop.set()
     await serving
+
+
+async def test_who_falls_off_an_editions_log_goes_on_in_that_log_not_at_the_feeds_offset() -> None:
+    """The feed's log is far longer than that of one comment a second: the feed's offset lies behind its end."""
+    feed = Feed(FeedLimits(2_000, 3_600_000, 2, 100, 60_000), [], 0, wall_ms())
+    edition = RateEdition(feed, 1, wall_ms(), 0)
+    audience = Audience("v", edition, lambda viewer: None, 1)
+
+    async def resume(position: Position | None) -> Attach[FeedOffset]:
+        return Resuming(feed).gap(position, 2, "too_far_behind")
+
+    _, start = edition.attach(feed.join(0), wall_ms())
+    body = stream_from(audience, b"head", start, resume, 10_000, heartbeat_s=600)
+    assert await anext(body) == b"head"
+    for number in range(100):
+        feed.append(comment(number), wall_ms())
+    assert b"event: gap\n" in await anext(body)
+    feed.append(comment(200), wall_ms() + 2_000)
+    for waiter in audience.waiters:
+        waiter.set()
+    received = b""
+    async with asyncio.timeout(10):
+        while b"%016x" % comment(200).id not in received:
+            received += await anext(body)
+    await body.aclose()

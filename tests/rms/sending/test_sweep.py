@@ -1,105 +1,13 @@
 """rms/sending/sweep.py, with real sockets: full ones, dead ones, very many writes, and what is left behind."""
 
 import asyncio
-import os
 import re
 import socket
-from collections.abc import Iterator
 
-import pytest
-
-from rms.config import RmsSettings
-from rms.feed.byte_log import ByteLog
-from rms.feed.feed import Attach
+from rms.feed.byte_log import EditionOffset
 from rms.feed.position import Position
-from rms.sending.audience import Audience, Viewer
-from rms.sending.sweep import Sweeper
+from tests.rms.sending.conftest import Hall, read
 from tests.waiting import eventually
-
-
-class Bytes:
-    """An edition that is only a log; a position is an offset."""
-
-    encoding = ""
-
-    def __init__(self) -> None:
-        self.log = ByteLog()
-
-    def begin(self, data: bytes) -> bytes:
-        return data
-
-    def update(self, now_ms: int) -> None:
-        pass
-
-    def attach(self, attach: Attach, now_ms: int) -> Attach:
-        return attach
-
-    def position_at(self, offset: int) -> Position | None:
-        return Position(offset, 1, 1)
-
-    def forget(self) -> None:
-        pass
-
-    def aside(self, data: bytes) -> bytes:
-        return data
-
-
-class Hall:
-    """A sweeper, one audience, and the other ends of its viewers' sockets."""
-
-    def __init__(self, **settings: float) -> None:
-        defaults = {"send_buffer_bytes": 4096, "chunk_bytes": 10_000}
-        self.sweeper = Sweeper(
-            RmsSettings(_cli_parse_args=False, **{**defaults, **settings}),  # type: ignore[call-arg, arg-type]
-            asyncio.get_running_loop(),
-        )
-        edition = Bytes()
-        self.log = edition.log
-        self.behind: list[Viewer] = []
-        self.audience = Audience(edition, self.behind.append, 1)
-        self.expected = b""
-        self.ends: list[socket.socket] = []
-
-    def frame(self, size: int = 100) -> None:
-        frame = b"%08d" % len(self.expected) + b"x" * (size - 10) + b"\n\n"
-        self.expected += frame
-        self.log.append(frame)
-        self.sweeper.publish(self.audience)
-
-    def viewer(self, head: bytes = b"") -> socket.socket:
-        listener = socket.create_server(("127.0.0.1", 0))
-        end = socket.socket()
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        end.connect(listener.getsockname())
-        peer, _ = listener.accept()
-        listener.close()
-        peer.setblocking(False)
-        end.setblocking(False)
-        self.ends.append(end)
-        self.sweeper.add(Viewer(peer.detach(), self.audience, head, self.log.end))
-        return end
-
-    def close(self) -> None:
-        self.sweeper.close()
-        for end in self.ends:
-            end.close()
-
-
-@pytest.fixture
-async def hall() -> "Iterator[Hall]":  # type: ignore[misc]
-    files = len(os.listdir("/proc/self/fd"))
-    hall = Hall()
-    yield hall
-    hall.close()
-    assert len(os.listdir("/proc/self/fd")) <= files, "every socket is closed, and the epoll set"
-
-
-async def read(end: socket.socket, size: int) -> bytes:
-    loop, data = asyncio.get_running_loop(), b""
-    async with asyncio.timeout(10):
-        while len(data) < size:
-            data += await loop.sock_recv(end, size - len(data))
-    return data
 
 
 async def test_a_sweep_passes_by_who_waits_for_the_rest_of_a_frame() -> None:
@@ -121,7 +29,7 @@ async def test_who_falls_off_while_it_waits_is_known_to_have_what_it_has() -> No
     for _ in range(30):
         hall.frame(300)
     hall.sweeper._slice()
-    hall.log.trim(hall.log.frame_end(5_000))
+    hall.log.trim(hall.log.frame_end(EditionOffset(5_000)))
     await eventually(lambda: len(hall.behind) == 1)
     (viewer,) = hall.behind
     assert viewer.stood_at == Position(1_200, 1, 1)  # the frame that the chunk's end cut is whole with the head
@@ -137,7 +45,7 @@ async def test_of_who_falls_off_between_two_sweeps_nobody_says_what_it_has(hall:
     viewer.stood_at = Position(0, 1, 1)  # when its socket was full, long ago
     for _ in range(3):
         hall.frame()
-    hall.log.trim(hall.log.frame_end(150))
+    hall.log.trim(hall.log.frame_end(EditionOffset(150)))
     hall.sweeper._slice()
     assert hall.behind == [viewer]
     assert viewer.stood_at is None
@@ -290,7 +198,7 @@ async def test_the_loop_breathes_when_a_slices_time_is_over() -> None:
             hall.viewer()
         slices = hall.sweeper.statistics().slices
         hall.frame()
-        await eventually(lambda: hall.audience.swept_to == hall.log.end and hall.audience.cursor < 0)
+        await eventually(lambda: hall.audience.swept_to == hall.log.end and hall.audience.cursor is None)
         assert hall.sweeper.statistics().slices - slices == 15, "64 viewers in each, and something else in between"
     finally:
         hall.close()

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from history.core.ids import format_id
 from history.core.model import Comment
 from rms.clocks import wall_ms
+from rms.feed.byte_log import FeedOffset
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
@@ -29,7 +30,7 @@ async def test_the_past_is_read_only_after_the_interest_is_acknowledged(
     assert not joining.done()
     node.dispatcher.cut()  # an ended stream acknowledges everything: after it history is read anyway
     video = await joining
-    assert ids(video.feed.log.read(0, 1 << 20)) == [comment(1).id]
+    assert ids(video.feed.log.read(FeedOffset(0), 1 << 20)) == [comment(1).id]
 
 
 async def test_what_comes_while_history_is_read_is_appended_once(
@@ -52,7 +53,7 @@ async def test_what_comes_while_history_is_read_is_appended_once(
     await eventually(lambda: node.dispatcher.delivered == number)
     go_on.set()
     video = await joining
-    assert ids(video.feed.log.read(0, 1 << 20)) == [comment(n).id for n in (1, 2, 3)]
+    assert ids(video.feed.log.read(FeedOffset(0), 1 << 20)) == [comment(n).id for n in (1, 2, 3)]
 
 
 async def test_many_joiners_read_the_past_once(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:

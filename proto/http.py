@@ -1,4 +1,4 @@
-"""What the HTTP faces have agreed on: the form of an error and of a health answer, and how a server runs and ends."""
+"""What the services' HTTP servers share: the form of errors and of health responses, and how a server ends."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 import uvicorn
 from starlette.responses import JSONResponse
 
-from proto.signals import on_stop_signals as on_stop_signals  # the services with an HTTP face find it here
+from proto.signals import on_stop_signals as on_stop_signals  # re-exported for the services with an HTTP server
 
 
 def error_response(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """`{"error": {"code", "message"}}`: the code is for programs, the message tells a person what would be right."""
+    """`{"error": {"code", "message"}}`: the code is for programs; the message tells a person what would be right."""
     return JSONResponse({"error": {"code": code, "message": message}}, status_code=status, headers=dict(headers or {}))
 
 
 def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
-    """200 or 503, with what was looked at. Never cached."""
+    """200 or 503, with the details that were checked. Never cached."""
     return JSONResponse(
         {"status": "ok" if ok else "unavailable", **details},
         status_code=200 if ok else 503,
@@ -24,7 +24,7 @@ def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn, but signals belong to the service: `stop()` ends `serve()`, and nothing is raised again afterwards."""
+    """A uvicorn server that leaves signals to the service: `stop()` ends `serve()`."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""proto/http.py: the form of errors and health answers"""
+"""proto/http.py: the form of errors and health responses, and the end of a server."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from proto.http import HttpServer, error_response, health_response
 from tests.waiting import eventually
 
 
-def test_an_error_says_what_and_what_would_be_right() -> None:
+def test_an_error_has_a_code_and_a_message() -> None:
     response = error_response(422, "too_long", "at most 500 characters", {"retry-after": "1"})
     assert (response.status_code, response.headers["retry-after"]) == (422, "1")
     assert json.loads(bytes(response.body)) == {"error": {"code": "too_long", "message": "at most 500 characters"}}
@@ -22,7 +22,7 @@ def test_health_is_never_cached() -> None:
     assert well.headers["cache-control"] == "no-store"
 
 
-async def test_the_server_leaves_signals_alone_and_ends_when_told() -> None:
+async def test_the_server_ends_when_it_is_stopped() -> None:
     server = HttpServer(uvicorn.Config(error_response(404, "x", "y"), port=0, lifespan="off", log_config=None))
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)

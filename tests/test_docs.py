@@ -32,9 +32,9 @@ def limits() -> str:
     lines = [
         "# Limits and settings",
         "",
-        "Written by `python -m tests.test_docs` from the services' `config.py`; a test compares them. Each flag can also",
-        "be set in the environment: the prefix, then the flag in capitals with `_` for `-`. The numbers of the stores are",
-        "in `history/config.py`, those of the tools in `scripts/config.py`.",
+        "Written by `python -m tests.test_docs` from the services' `config.py`; a test compares them. Each flag can",
+        "also be set in the environment: the prefix, then the flag in capitals with `_` for `-`. The numbers of the",
+        "stores are in `history/config.py`, those of the tools in `scripts/config.py`.",
     ]
     for service, settings in SERVICES.items():
         lines += ["", f"## python -m {service}", "", f"Prefix: `{settings.model_config['env_prefix']}`", ""]

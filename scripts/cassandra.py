@@ -32,7 +32,13 @@ NODES = (1, 3)
 EXIT_NOT_UP = 3
 LOG_LINES = 25
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
 console = Console(highlight=False)
 
 Data = Annotated[Path, typer.Option(help="the cluster's folder, relative to the project")]
@@ -157,4 +163,4 @@ def fail(why: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="scripts/cassandra")

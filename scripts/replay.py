@@ -26,7 +26,7 @@ from scripts.sse_client import Refused
 
 USAGE, FAILED = 2, 1
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()

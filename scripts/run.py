@@ -25,7 +25,7 @@ RMS_PORT = 8101  # the first one's; an inner port that is taken is replaced by a
 DOOR_PORT = 8100
 COLORS = {"dispatcher": "magenta", "rms": "cyan", "door": "yellow", "comment-service": "green"}
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()

@@ -29,7 +29,7 @@ AUTHOR_COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "br
 JOINERS = "\u200c\u200d"
 """Invisible characters that ordinary words (Persian) and emoji (families) contain"""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()
@@ -38,7 +38,7 @@ def main(
     base: Annotated[str, typer.Option(help="URL of a comment_service")] = "http://localhost:8000",
     name: Annotated[str, typer.Option(help="also post: each typed line is a comment under this name")] = "",
 ) -> None:
-    """Shows a live video's comments as they arrive, after the last ones. Reconnects by itself after a cut.
+    """Shows a live video's last comments, then new ones as they arrive. Reconnects by itself after a cut.
 
     Ctrl-C ends it, with exit code 0. Exit code 2: the server refuses this video for good.
     """

@@ -84,10 +84,10 @@ def status(data: Data = DATA, port: Native = NATIVE) -> None:
     """Shows the folder's nodes. Exit code 0: there are nodes and all answer; 3: otherwise."""
     nodes = known_nodes(data, port)
     table = Table("node", "address", "process", "CQL")
-    up = [node.pid() is not None and node.answers() for node in nodes]
-    for node, answers in zip(nodes, up, strict=True):
+    up = [node.pid() is not None and node.speaks_cql() for node in nodes]
+    for node, is_up in zip(nodes, up, strict=True):
         address = f"{node.address}:{node.ports.native}"
-        table.add_row(str(node.number), address, str(node.pid() or "-"), "answers" if answers else "silent")
+        table.add_row(str(node.number), address, str(node.pid() or "-"), "answers" if is_up else "silent")
     console.print(table if nodes else f"no nodes in {data}")
     if not nodes or not all(up):
         raise typer.Exit(EXIT_NOT_UP)
@@ -111,12 +111,12 @@ def nodetool(
 
 def start_node(node: Node, heap: int) -> None:
     if node.pid() is None:
-        if node.answers():
+        if node.speaks_cql():
             fail(f"something else answers CQL on {node.address}:{node.ports.native}; --port chooses another")
         node.launch(JARS, heap)
     with console.status(f"node {node.number} is starting"):
-        wait_until(lambda: node.answers() or node.pid() is None, START_S_MAX)
-    if not node.answers():
+        wait_until(lambda: node.speaks_cql() or node.pid() is None, START_S_MAX)
+    if not node.speaks_cql():
         console.print(node.log_tail(LOG_LINES), markup=False)
         node.stop()
         fail(f"node {node.number} did not start; the ends of its logs are above")

@@ -129,7 +129,7 @@ class Node:
                 return pid
         return None
 
-    def answers(self) -> bool:
+    def speaks_cql(self) -> bool:
         """Does any server speak CQL at the node's address?"""
         with suppress(OSError), socket.create_connection((self.address, self.ports.native), PROBE_S_MAX) as probe:
             probe.sendall(CQL_OPTIONS)

@@ -79,7 +79,7 @@ def main(
 
 async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
     console = Terminal()
-    say = _speaker(console)
+    say = _line_printer(console)
     groups = [
         [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]
         for parts in plan.parts
@@ -123,7 +123,7 @@ async def _started(supervisor: Supervisor, stop: asyncio.Event) -> bool:
     return False
 
 
-def _speaker(console: Console) -> Callable[[str, str], None]:
+def _line_printer(console: Console) -> Callable[[str, str], None]:
     """Returns a function that prints a line behind the name of its process, in the role's colour."""
     width = max(len(role) for role in ROLES) + 3
 

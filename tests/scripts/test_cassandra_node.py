@@ -50,13 +50,13 @@ def test_another_process_is_never_taken_for_the_node(tmp_path: Path, content: st
 )
 def test_only_a_cql_response_counts(tmp_path: Path, answer: bytes, is_cql: bool) -> None:
     with server_that_answers(answer) as port:
-        assert a_node(tmp_path, port).answers() == is_cql
+        assert a_node(tmp_path, port).speaks_cql() == is_cql
 
 
 def test_a_port_without_a_server_does_not_answer(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        assert not a_node(tmp_path, nobody.getsockname()[1]).answers()
+        assert not a_node(tmp_path, nobody.getsockname()[1]).speaks_cql()
 
 
 def test_log_tail_shows_the_last_lines(tmp_path: Path) -> None:

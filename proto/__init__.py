@@ -1,7 +1,7 @@
-"""What the services say to each other. Each service's package imports this one first.
+"""What the services share: messages and calls, settings, logs, signals, tasks. Every service imports it first.
 
-gRPC's core, unless it is told otherwise, writes a line to stderr for each TLS handshake that fails: whoever reaches a
-port could fill the log. It reads its environment once, when `grpc` is imported; so this stands before any such import.
+By default gRPC's core writes a line to stderr for each TLS handshake that fails, so anybody who reaches a port could
+fill the log. It reads its environment once, when `grpc` is imported, so this line must come before any such import.
 """
 
 import os

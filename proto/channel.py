@@ -1,7 +1,7 @@
-"""How the services reach each other over gRPC: in clear, or with mutual TLS, where each side shows a certificate.
+"""Opens gRPC channels and ports between the services: in clear, or with mutual TLS (both sides show certificates).
 
-One certificate authority signs for all of them. A peer without a certificate of that authority gets no further than the
-handshake; who it is beyond that, nobody asks.
+One certificate authority signs all certificates. A peer without a certificate of that authority fails the handshake.
+Every peer with one may make all calls: there are no roles.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from proto.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """The contents of the three files, PEM"""
+    """The contents of the three PEM files"""
 
     certificate: bytes
     key: bytes
@@ -27,11 +27,11 @@ class Tls:
 
 
 class Unreachable(Exception):
-    """No connection came about. The words say why, and name no address: strangers may read them in a health answer."""
+    """No connection could be made. The message says why and names no address: anybody may read it in a health check."""
 
 
 _CONNECTS_MS = 1_000
-"""to ask a channel why it has no connection; it knows at once"""
+"""for the call that finds out why a channel has no connection; the channel knows at once"""
 
 _REASONS = (
     ("errors resolving", "its name can't be looked up"),
@@ -43,13 +43,13 @@ _REASONS = (
     ("Socket closed", "the peer closed the connection at once, as one does that wants TLS, or another certificate"),
     ("Connection reset", "the peer closed the connection at once, as one does that wants TLS, or another certificate"),
 )
-"""Words in gRPC's own, which name addresses and the library's insides; and ours"""
+"""Part of gRPC's message, which names addresses and internals of the library -> our words"""
 
 
 async def wait_connected(channel: grpc.aio.Channel, timeout_ms: int) -> None:
-    """Raises Unreachable as soon as an attempt has failed, or when none has succeeded in time.
+    """Returns when the channel is connected. Raises Unreachable when an attempt fails, or when none succeeds in time.
 
-    A channel whose last attempt failed says so until one succeeds; it goes on trying by itself.
+    Raises at once if the channel's last attempt has failed. The channel goes on trying by itself.
     """
     try:
         async with asyncio.timeout(timeout_ms / 1000):
@@ -62,17 +62,17 @@ async def wait_connected(channel: grpc.aio.Channel, timeout_ms: int) -> None:
 
 
 async def _reason(channel: grpc.aio.Channel) -> str:
-    """Only a call is told why there is no connection. This one is answered by any peer, and changes nothing there."""
+    """Makes a call, because only a call gets the reason. Any peer answers this one, and it changes nothing there."""
     check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
     try:
         await check(b"", timeout=_CONNECTS_MS / 1000)
     except grpc.aio.AioRpcError as error:
         return why_unreachable(error) or "the connection failed"
-    return "the connection failed, and is there again"
+    return "the connection failed, and works again"
 
 
 def why_unreachable(error: grpc.RpcError) -> str:
-    """In words, why a call found no connection; empty if the peer itself gave the error."""
+    """Why a call found no connection, in words; empty if the error comes from the peer itself"""
     details = (error.details() or "") if isinstance(error, grpc.aio.AioRpcError) else ""
     if not details.startswith(("failed to connect", "errors resolving")):
         return ""
@@ -82,10 +82,12 @@ def why_unreachable(error: grpc.RpcError) -> str:
 class TlsSettings(Settings):
     """The settings of a service that speaks gRPC"""
 
-    tls_cert: str = Field("", description="file with this service's certificate, PEM; empty: gRPC in clear")
-    tls_key: str = Field("", description="file with the certificate's private key, PEM")
-    tls_ca: str = Field("", description="file with the authority that must have signed every peer's certificate, PEM")
-    tls_required: bool = Field(False, description="true: don't start without a certificate, so that none is forgotten")
+    tls_cert: str = Field("", description="PEM file with this service's certificate; empty: gRPC in clear")
+    tls_key: str = Field("", description="PEM file with the certificate's private key")
+    tls_ca: str = Field("", description="PEM file with the authority that must have signed every peer's certificate")
+    tls_required: bool = Field(
+        False, description="true: refuse to start without a certificate, so that it can't be forgotten"
+    )
 
     @model_validator(mode="after")
     def _all_or_none(self) -> Self:
@@ -97,19 +99,19 @@ class TlsSettings(Settings):
         return self
 
     def tls(self) -> Tls | None:
-        """None: in clear. Raises OSError if a file can't be read."""
+        """The certificate files' contents; None: in clear. Raises OSError if a file can't be read."""
         return load_tls(self.tls_cert, self.tls_key, self.tls_ca) if self.tls_cert else None
 
 
 def load_tls(certificate: str, key: str, authority: str) -> Tls:
-    """Raises OSError."""
+    """Raises OSError if a file can't be read."""
     return Tls(*(Path(name).read_bytes() for name in (certificate, key, authority)))
 
 
 def aio_channel(
     address: str, tls: Tls | None, options: Sequence[tuple[str, int]] = (), tls_name: str = ""
 ) -> grpc.aio.Channel:
-    """tls_name: what the peer's certificate must be for; empty: the address's host."""
+    """tls_name: the name that the peer's certificate must be for; empty: the address's host."""
     if tls is None:
         return grpc.aio.insecure_channel(address, options=list(options))
     named = [("grpc.ssl_target_name_override", tls_name)] if tls_name else []
@@ -121,7 +123,7 @@ def blocking_channel(address: str, tls: Tls | None) -> grpc.Channel:
 
 
 def listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
-    """The port. Peers must show a certificate if there is one here. Raises RuntimeError if the port is taken."""
+    """Returns the port. With `tls`, peers must show a certificate. Raises RuntimeError if the port is taken."""
     if tls is None:
         return server.add_insecure_port(address)
     credentials = grpc.ssl_server_credentials(

@@ -75,10 +75,10 @@ class DispatcherServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Publish(self, request_iterator, context):
-        """comment_service -> replica. Requests carry batches; each is answered by its `seq`, in any order.
-        An answer means: every living node that serves one of the batch's videos has acknowledged its comments, or has
-        ended its registration. At least once: a batch that isn't answered when the stream ends is sent again, to any
-        replica, and nodes drop the ids that they know. No order is promised between batches.
+        """comment_service -> replica. Requests carry batches; each gets a response with its `seq`, in any order.
+        A response means: every living node that serves one of the batch's videos has acknowledged its comments, or its
+        registration has ended. At least once: if the stream ends before a batch has its response, the caller sends the
+        batch again, to any replica, and nodes drop the ids that they know. No order is promised between batches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,9 +86,9 @@ class DispatcherServicer:
 
     def Connect(self, request_iterator, context):
         """RMS node -> replica, one stream for the node's whole life at this replica. The first message up is `hello`, the
-        first one down is `welcome`. A node whose stream ends, or from which nothing is heard for `lease_ms`, is expired:
-        nothing is routed to it until it says hello again. The node reconnects, with jittered back-off.
-        FAILED_PRECONDITION: the first message was no hello. RESOURCE_EXHAUSTED: a limit; the message names it.
+        first one down is `welcome`. A node expires when its stream ends or when it sends nothing for `lease_ms`: then
+        nothing is routed to it until it sends `hello` again. The node reconnects, with jittered back-off.
+        FAILED_PRECONDITION: the first message was no hello. RESOURCE_EXHAUSTED: a limit is reached; the message names it.
         ABORTED: the lease has expired, the outbox overflowed, or a newer stream of the same node took its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -97,23 +97,23 @@ class DispatcherServicer:
 
     def Place(self, request, context):
         """Which node takes the next viewer of a video? The same answer from every replica with the same registry state.
-        UNAVAILABLE: no living node has room; the caller tells its viewer when to come back.
+        UNAVAILABLE: no living node has room. The caller tells its viewer when to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Topology(self, request, context):
-        """What this replica knows, for operators. One consistent picture, which may be old when it is read.
+        """What this replica knows, for operators. A consistent snapshot, which may be old when it is read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Drain(self, request, context):
-        """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
-        OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
-        may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+        """An operator's order to a node: stop taking viewers and send its present viewers elsewhere, or take viewers again.
+        OK means that the order is queued for the node. The node's next beat tells every replica that it drains. Until then
+        viewers may still be placed on it. The node's process keeps the order, also when a replica restarts.
         NOT_FOUND: the node isn't connected here; another replica may know it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -122,15 +122,15 @@ class DispatcherServicer:
 
     def Explain(self, request, context):
         """Why would, or wouldn't, a viewer of this video get a comment that is published through this replica now?
-        Changes nothing; in particular no seat is promised.
+        Changes nothing; in particular, no seat is reserved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Events(self, request, context):
-        """What happens here from now on. At most once, in order: a watcher that reads too slowly loses the oldest events,
-        and the next one that it gets says how many. The stream lasts until either side ends it.
+        """What happens at this replica from now on. At most once, in order: a watcher that reads too slowly loses the oldest
+        events, and the next event that it gets says how many. The stream lasts until either side ends it.
         RESOURCE_EXHAUSTED: too many watchers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -1,4 +1,4 @@
-"""What a log line looks like, the same in every service: readable on a terminal, one JSON object a line otherwise."""
+"""Configures the logs of every service alike: readable lines on a terminal, one JSON object a line elsewhere."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from proto.settings import Settings
 def configure_logging(settings: Settings, service: str) -> None:
     """Sends structlog and the standard library's logging (uvicorn, grpc, cassandra) to stderr, in one form.
 
-    Call it once, from a service's `__main__`. Every line carries `service`.
+    Call it once, when the process starts. Every line carries `service`.
     """
     console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -30,7 +30,7 @@ def configure_logging(settings: Settings, service: str) -> None:
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # no local variables: they are people's words
+            exception_formatter=structlog.dev.plain_traceback,  # no local variables: they can hold users' comments
         )
         if console
         else structlog.processors.JSONRenderer()
@@ -45,12 +45,12 @@ def configure_logging(settings: Settings, service: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.log_level.upper())
-    # Their INFO is for their own developers, and uvicorn warns once for each malformed request: anybody could flood
-    # the log from outside.
+    # Their INFO lines are for their own developers. uvicorn warns once for each malformed request, so anybody could
+    # flood the log from outside.
     for noisy in ("uvicorn.error", "uvicorn.access", "asyncio", "aiosqlite", "grpc"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    # The driver logs a traceback for each attempt to connect that fails. All of it reaches us as exceptions, and what
-    # uses the store says once that it is away.
+    # The driver logs a traceback for each failed attempt to connect. We get the same errors as exceptions, and the code
+    # that uses the store logs once that it is away.
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
 
 

@@ -1,11 +1,11 @@
-"""Where the dispatcher replicas are, and a channel to each.
+"""Finds the dispatcher replicas, and holds a gRPC channel to each.
 
-They are given as a list that never changes, or as a DNS name that is looked up again and again: each of its addresses
-is a replica. Others look the name up at other times. So a new replica is tried last, when all others have failed: nodes
-that haven't found it yet would get its comments late. And an answer that fails, or is empty, changes nothing: replicas
-that are well must not be lost with the name server.
+The replicas are given as a list that never changes, or as a DNS name that is looked up again and again: each of its
+addresses is a replica. Other processes look the name up at other times. So a new replica is tried last, when all others
+have failed: nodes that haven't found it yet would get its comments late. A look-up that fails or finds nothing changes
+nothing: healthy replicas must not be lost with the name server.
 
-Of a name with both, only the IPv4 addresses count: a replica that is reached under two addresses would be two.
+If a name has IPv4 and IPv6 addresses, only the IPv4 ones count: a replica with two addresses would count as two.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ Dispatchers = Annotated[
     str,
     StringConstraints(pattern=rf"^(dns:[A-Za-z0-9_.-]+:[0-9]{{1,5}}|{_HOST}:[0-9]{{1,5}}(,{_HOST}:[0-9]{{1,5}})*)$"),
 ]
-"""host:port, or several with commas between; or dns:NAME:PORT"""
+"""host:port, or several separated by commas; or dns:NAME:PORT"""
 
 LookUp = Callable[[str, int], Awaitable[Collection[str]]]
-"""Gives the addresses, host:port, of a name and a port. Raises OSError."""
+"""From a name and a port to its addresses, host:port. Raises OSError."""
 
 
 async def look_up(name: str, port: int) -> Collection[str]:
@@ -43,8 +43,11 @@ async def look_up(name: str, port: int) -> Collection[str]:
 
 
 class Whereabouts:
-    """`fixed`: the addresses of a list; empty for a name. `tls_name`: what a name's certificates are for; empty for a
-    list, where each bears its own host."""
+    """Where the replicas are.
+
+    `fixed`: the addresses of a list; empty for a name. `tls_name`: the name that the certificates are for; empty for a
+    list, where each certificate is for its own host.
+    """
 
     def __init__(self, dispatchers: str, every_ms: int, look_up: LookUp = look_up) -> None:
         self.fixed: tuple[str, ...] = ()
@@ -58,8 +61,8 @@ class Whereabouts:
         else:
             self.fixed = tuple(dict.fromkeys(dispatchers.split(",")))
 
-    async def follow(self, tell: Callable[[frozenset[str]], object]) -> None:
-        """Calls `tell` with what each look-up has found, never with nothing; for ever. For a list returns at once."""
+    async def follow(self, on_found: Callable[[frozenset[str]], object]) -> None:
+        """Calls `on_found` with the addresses of each look-up that finds any; for ever. For a list, returns at once."""
         failing = False
         known: frozenset[str] = frozenset()
         while not self.fixed:
@@ -67,7 +70,7 @@ class Whereabouts:
                 async with asyncio.timeout(self.every_ms / 1000):
                     found = frozenset(await self._look_up(self.tls_name, self._port))
                 reason = "" if found else "the name has no address"
-            except (OSError, TimeoutError, UnicodeError) as error:  # the last for what can be no name at all
+            except (OSError, TimeoutError, UnicodeError) as error:  # UnicodeError: the name is invalid
                 found, reason = frozenset(), str(error) or "no answer in time"
             if reason and not failing:
                 log.warning("dispatchers can't be looked up", name=self.tls_name, reason=reason, known=len(known))
@@ -75,7 +78,7 @@ class Whereabouts:
                 log.info("dispatchers looked up", name=self.tls_name, addresses=sorted(found))
             failing, known = bool(reason), found or known
             if found:
-                tell(found)
+                on_found(found)
             await asyncio.sleep(self.every_ms / 1000)
 
 
@@ -84,13 +87,13 @@ class DispatcherSettings(TlsSettings):
 
     dispatchers: Dispatchers = Field(
         "127.0.0.1:7001,127.0.0.1:7002",
-        description="host:port of every dispatcher replica, with commas between; or dns:NAME:PORT: each address that "
-        "the name has is a replica",
+        description="host:port of every dispatcher replica, separated by commas; or dns:NAME:PORT, where each address "
+        "of the name is a replica",
     )
     dispatchers_lookup_ms: int = Field(
         5_000,
         gt=0,
-        description="ms between two look-ups of such a name, and for an answer: so long until a new replica is known",
+        description="ms between two look-ups of such a name, and their time-out: how long a new replica stays unknown",
     )
 
     def whereabouts(self) -> Whereabouts:
@@ -98,10 +101,10 @@ class DispatcherSettings(TlsSettings):
 
 
 class ReplicaChannels:
-    """One channel to each replica. Make it, use it and close it in one running event loop; `follow` beside that.
+    """One channel to each replica. Make, use and close it in one running event loop, while `follow` runs in a task.
 
-    The order is shuffled once a process, so that many processes spread over the replicas while each keeps to one as
-    long as it is well. A failed replica goes to the end of the order.
+    `order` is shuffled once a process. So many processes spread over the replicas, and each keeps to one replica as
+    long as it works. A failed replica goes to the end of the order.
     """
 
     def __init__(self, whereabouts: Whereabouts, tls: Tls | None, options: Sequence[tuple[str, int]] = ()) -> None:
@@ -119,31 +122,31 @@ class ReplicaChannels:
         return address in self.order
 
     def __getitem__(self, address: str) -> grpc.aio.Channel:
-        """Also for one that has gone since it was in the order, until the next look-up."""
+        """The channel to a replica. A replica that was removed keeps its channel until the next look-up."""
         return self._channels[address]
 
     def failed(self, address: str) -> None:
-        """Others are tried before it next time."""
+        """Puts the replica at the end of the order."""
         if address in self.order:
             self.order.remove(address)
             self.order.append(address)
 
     async def wait_any(self) -> None:
-        """Returns when a replica is known."""
+        """Returns when at least one replica is known."""
         while not self.order:
             await self._changed.wait()
 
     async def wait_gone(self, address: str) -> None:
-        """Returns when it is no replica any more."""
+        """Returns when the address is no replica any more."""
         while address in self.order:
             await self._changed.wait()
 
     async def follow(self) -> None:
-        """For ever, if the replicas are given by a name."""
+        """Keeps `order` up to date; for ever, if the replicas are given by a name. For a list, returns at once."""
         closing = Supervisor()
 
-        def meet(found: frozenset[str]) -> None:
-            # Those that went at the look-up before: no call to them is under way any more.
+        def update(found: frozenset[str]) -> None:
+            # Replicas that an earlier look-up has removed: no call to them is under way any more.
             for address in self._channels.keys() - found - set(self.order):
                 closing.spawn("close channel", self._channels.pop(address).close())
             self.order = [address for address in self.order if address in found]
@@ -153,7 +156,7 @@ class ReplicaChannels:
             changed.set()
 
         try:
-            await self._whereabouts.follow(meet)
+            await self._whereabouts.follow(update)
         finally:
             await closing.close()
 
@@ -168,8 +171,10 @@ class ReplicaChannels:
 
 
 def reconnecting(every_ms: int) -> list[tuple[str, int]]:
-    """Options for a channel that somebody waits for: ms a try to connect may take, and at most until the next. gRPC's
-    own waits between tries begin at 1 s and grow to 120 s, by which a replica has been back for long."""
+    """Options for a channel that must reconnect soon. every_ms: longest try, and longest wait until the next one.
+
+    gRPC's own waits between tries begin at 1 s and grow to 120 s. By then a replica has long been back.
+    """
     return [
         ("grpc.initial_reconnect_backoff_ms", min(100, every_ms)),
         ("grpc.min_reconnect_backoff_ms", every_ms),

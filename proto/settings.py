@@ -1,4 +1,4 @@
-"""How every service is configured: flags, then environment variables, then defaults.
+"""Reads the configuration of every service: flags first, then environment variables, then defaults.
 
 A service's `config.py` subclasses `Settings`; each field is a `Field(default, description=...)` whose description
 gives the unit and the reason for the number. Nothing else in a service holds a tunable number.
@@ -20,7 +20,7 @@ Addresses = Annotated[
         pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(,(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5})*$"
     ),
 ]
-"""host:port, or several with commas between: the same words in a flag and in the environment"""
+"""host:port, or several separated by commas: the same form in a flag and in the environment"""
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -30,7 +30,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 class Settings(BaseSettings):
-    """The settings that all services share. Frozen: a running service's settings never change."""
+    """The settings that all services share. Frozen: they never change while a service runs."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -40,7 +40,9 @@ class Settings(BaseSettings):
         cli_avoid_json=True,
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe log line written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe level that is written to the log"
+    )
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="console: readable lines; json: one object a line; auto: console on a terminal, else json"
     )
@@ -48,13 +50,13 @@ class Settings(BaseSettings):
     gc_objects: int = Field(
         20_000,
         ge=700,
-        description="new objects until Python looks for cycles among them: 5 MB, and a look takes 2 ms; with Python's "
-        "own 700 it takes a tenth to a sixth of the time",
+        description="new objects until Python's garbage collector runs: 5 MB, and a run takes 2 ms; with Python's "
+        "default of 700 it takes a tenth to a sixth of the CPU",
     )
 
     @classmethod
     def parse(cls, argv: Sequence[str] | None = None) -> Self:
-        """Reads flags and environment; prints what is wrong and exits with 2 when they can't be used."""
+        """Reads flags and environment. If they are invalid, prints what is wrong and exits with 2."""
         prefix = cls.model_config.get("env_prefix", "")
         source: CliSettingsSource[object] = CliSettingsSource(
             cls,

@@ -1,4 +1,4 @@
-"""How a service is told to end: SIGTERM from its supervisor, SIGINT from a person."""
+"""Ends a service on SIGTERM (from its supervisor) and SIGINT (from a person)."""
 
 import asyncio
 import signal
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def on_stop_signals(stop: Callable[[], object]) -> None:
-    """Calls `stop` on SIGTERM and SIGINT, in the running loop. A second signal of the same kind ends at once."""
+    """Calls `stop` in the running loop on the first SIGTERM or SIGINT. A second one of a kind ends the process."""
     loop = asyncio.get_running_loop()
 
     def first(number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""An audience of SSE viewers that remembers what it got, and the verdict over what it should have got."""
+"""Watches a video with many SSE viewers, records what each gets, and counts what is lost, doubled or out of order."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ from scripts.sse_client import Refused, SseClient
 
 @dataclass(slots=True)
 class Record:
-    """What one viewer got: when each comment was first read (monotonic seconds), in the order of arrival."""
+    """What one viewer got: when it first read each comment (monotonic seconds), in the order of arrival."""
 
     read_at_s: dict[str, float] = field(default_factory=dict)
-    repeated: list[str] = field(default_factory=list)  # ids that came again
+    repeated: list[str] = field(default_factory=list)  # ids that arrived again
 
     def arrived(self, comment_id: str, now_s: float) -> None:
         if comment_id in self.read_at_s:
@@ -28,7 +28,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Over all viewers, and only the comments that were asked about. Milliseconds from due to read; NaN: none read."""
+    """Sums over all viewers, for the comments passed to `judge`. Latencies in ms from due to read; NaN: none read."""
 
     lost: int
     doubled: int
@@ -47,8 +47,8 @@ def judge(records: list[Record], due_at_s: Mapping[str, float]) -> Verdict:
     """due_at_s: the acknowledged comments, and when each was due to be posted.
 
     lost: acknowledged, and never read. doubled: read again by the same viewer. disordered: read after one with a
-    larger id. The latency begins when a comment was due, not when it was sent: a sender that is held up by a slow
-    service would otherwise hide just the slowness ("coordinated omission", Gil Tene).
+    larger id. The latency begins when a comment was due, not when it was sent. Otherwise a slow service that delays the
+    sender would hide its own slowness ("coordinated omission", Gil Tene).
     """
     lost = doubled = disordered = 0
     latencies_ms: list[float] = []
@@ -65,7 +65,7 @@ def judge(records: list[Record], due_at_s: Mapping[str, float]) -> Verdict:
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The smallest value that at least `percent` of all don't exceed; NaN without values."""
+    """The smallest value that at least `percent` % of the values don't exceed; NaN without values."""
     if not values:
         return float("nan")
     rank = max(1, -(-len(values) * percent // 100))
@@ -77,7 +77,7 @@ class _Comment(msgspec.Struct):
 
 
 class Audience:
-    """`count` viewers of one video, each with a connection of its own, coming back after cuts as SseClient does."""
+    """`count` viewers of one video, each with its own connection. They reconnect after cuts as SseClient does."""
 
     def __init__(self, url: str, count: int) -> None:
         self.records = [Record() for _ in range(count)]
@@ -87,7 +87,7 @@ class Audience:
 
     @contextlib.asynccontextmanager
     async def watching(self, connect_timeout_s: float) -> AsyncIterator[None]:
-        """Returns once all are connected; raises TimeoutError if they aren't in time, Refused if they never will be."""
+        """Enters when all viewers are connected. Raises TimeoutError after the time-out, Refused if one is refused."""
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             self._clients = [SseClient(session, self._url, on_state=self._notice) for _ in self.records]
             pairs = zip(self._clients, self.records, strict=True)
@@ -107,11 +107,11 @@ class Audience:
 
     @property
     def servers(self) -> list[str]:
-        """host:port of the server that each viewer is connected to now, in the order of `records`; empty: to none"""
+        """host:port of each viewer's current server, in the order of `records`; empty: not connected"""
         return [client.server for client in self._clients]
 
     async def wait_for(self, comment_ids: set[str], timeout_s: float) -> bool:
-        """True as soon as every viewer has all of them; False when the time is over."""
+        """Returns True as soon as every viewer has all of them, False after the time-out."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 for record in self.records:
@@ -146,7 +146,7 @@ class Audience:
 
 
 def _raise_failures(tasks: list[asyncio.Task[None]]) -> None:
-    """Viewers watch until they are cancelled: one that has ended was refused, or got what is no comment."""
+    """Raises the error of a viewer that has ended: it was refused, or got something that is no comment."""
     for task in tasks:
         if task.done():
             task.result()

@@ -1,8 +1,8 @@
-"""A real Apache Cassandra on this machine, of one node or three, without a container: `scripts/cassandra --help`.
+"""Starts and stops a real Apache Cassandra of one or three nodes on this machine, without a container.
 
-Java 17 and Maven must be there. Maven fetches the jars once into .cassandra/lib (67 MB); a node answers some 6 s after
-its start, with 0.9 GB of memory, and takes more as it needs it: its heap may be a quarter of the machine's memory, by
-Cassandra's own rule. Loopback only: anybody on this machine can read and write it.
+Needs Java 17 and Maven. Maven fetches the jars once into .cassandra/lib (67 MB). A node answers some 6 s after its
+start. It begins with 0.9 GB of memory and takes more as it needs it: by Cassandra's own rule its heap may be a quarter
+of the machine's memory. It listens on loopback only, and anybody on this machine can read and write it.
 """
 
 import fcntl
@@ -24,21 +24,27 @@ POM = ROOT / "scripts" / "cassandra_pom.xml"
 JARS = ROOT / ".cassandra" / "lib"
 
 START_S_MAX = 120.0
-"""A node alone needs 6 s; a cold disk and a busy machine have been seen to need 40."""
+"""A single node needs 6 s. On a cold disk and a busy machine we have seen 40."""
 
 NODES = (1, 3)
-"""A node alone, or a quorum that survives the loss of one"""
+"""A single node, or a quorum that survives the loss of one"""
 
 EXIT_NOT_UP = 3
 LOG_LINES = 25
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
 console = Console(highlight=False)
 
 Data = Annotated[Path, typer.Option(help="the cluster's folder, relative to the project")]
-Native = Annotated[int, typer.Option("--port", help="port of CQL on each node's address, 127.0.0.1 to 3")]
-Storage = Annotated[int, typer.Option(help="port on which the nodes speak to each other")]
-Jmx = Annotated[int, typer.Option(help="first node's JMX port on 127.0.0.1; the others count up")]
+Native = Annotated[int, typer.Option("--port", help="CQL port on each node's address, 127.0.0.1 to 127.0.0.3")]
+Storage = Annotated[int, typer.Option(help="port for the traffic between nodes")]
+Jmx = Annotated[int, typer.Option(help="first node's JMX port on 127.0.0.1; the others have the next ones")]
 
 DATA = Path(".cassandra")
 NATIVE, STORAGE, JMX = 9042, 7000, 7199
@@ -52,7 +58,7 @@ def start(
     storage_port: Storage = STORAGE,
     jmx_port: Jmx = JMX,
 ) -> None:
-    """Returns when every node answers CQL. Nodes that are up already stay as they are."""
+    """Starts the nodes, and returns when each answers CQL. Running nodes stay as they are."""
     if nodes not in NODES:
         fail("--nodes must be 1 or 3")
     for tool, package in (("java", "openjdk-17-jre-headless"), ("mvn", "maven")):
@@ -61,13 +67,13 @@ def start(
     with one_at_a_time():
         fetch_jars()
     for number in range(1, nodes + 1):
-        # One after another: a node that joins needs the ones before it to answer.
+        # One after another: a node can join only when the nodes before it answer.
         start_node(Node(number, data, Ports(port, storage_port, jmx_port)), heap_mb(nodes))
 
 
 @app.command()
 def stop(data: Data = DATA) -> None:
-    """Ends all nodes of the folder; their data stays."""
+    """Stops all nodes of the folder. Their data stays."""
     for node in reversed(known_nodes(data, NATIVE)):
         if node.stop():
             console.print(f"node {node.number} has stopped")
@@ -75,13 +81,13 @@ def stop(data: Data = DATA) -> None:
 
 @app.command()
 def status(data: Data = DATA, port: Native = NATIVE) -> None:
-    """Shows the folder's nodes. Exit code 0: there are some and all answer; 3: not so."""
+    """Shows the folder's nodes. Exit code 0: there are nodes and all answer; 3: otherwise."""
     nodes = known_nodes(data, port)
     table = Table("node", "address", "process", "CQL")
-    up = [node.pid() is not None and node.answers() for node in nodes]
-    for node, answers in zip(nodes, up, strict=True):
+    up = [node.pid() is not None and node.speaks_cql() for node in nodes]
+    for node, is_up in zip(nodes, up, strict=True):
         address = f"{node.address}:{node.ports.native}"
-        table.add_row(str(node.number), address, str(node.pid() or "-"), "answers" if answers else "silent")
+        table.add_row(str(node.number), address, str(node.pid() or "-"), "answers" if is_up else "silent")
     console.print(table if nodes else f"no nodes in {data}")
     if not nodes or not all(up):
         raise typer.Exit(EXIT_NOT_UP)
@@ -90,13 +96,13 @@ def status(data: Data = DATA, port: Native = NATIVE) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def nodetool(
     words: Annotated[
-        list[str], typer.Argument(help="what the node is to do: status; flush; snapshot -t NAME KEYSPACE")
+        list[str], typer.Argument(help="nodetool's arguments, such as: status; flush; snapshot -t NAME KEYSPACE")
     ],
     data: Data = DATA,
     number: Annotated[int, typer.Option("--number", help="which node, from 1")] = 1,
     jmx_port: Jmx = JMX,
 ) -> None:
-    """Cassandra's own nodetool, for a node of the folder that runs."""
+    """Runs Cassandra's own nodetool for a running node of the folder."""
     node = Node(number, data, Ports(NATIVE, STORAGE, jmx_port))
     if node.pid() is None:
         fail(f"node {number} isn't running")
@@ -105,20 +111,20 @@ def nodetool(
 
 def start_node(node: Node, heap: int) -> None:
     if node.pid() is None:
-        if node.answers():
+        if node.speaks_cql():
             fail(f"something else answers CQL on {node.address}:{node.ports.native}; --port chooses another")
         node.launch(JARS, heap)
     with console.status(f"node {node.number} is starting"):
-        wait_until(lambda: node.answers() or node.pid() is None, START_S_MAX)
-    if not node.answers():
+        wait_until(lambda: node.speaks_cql() or node.pid() is None, START_S_MAX)
+    if not node.speaks_cql():
         console.print(node.log_tail(LOG_LINES), markup=False)
         node.stop()
-        fail(f"node {node.number} did not come up; the ends of its logs are above")
+        fail(f"node {node.number} did not start; the ends of its logs are above")
     console.print(f"node {node.number} answers CQL on {node.address}:{node.ports.native}")
 
 
 def fetch_jars() -> None:
-    """Does nothing if they are there. They appear all at once: an interrupted fetch leaves nothing half done."""
+    """Fetches the jars if they are missing. They appear all at once, so an interrupted fetch leaves nothing behind."""
     if JARS.is_dir():
         return
     partial = JARS.with_name("lib.partial")
@@ -133,13 +139,13 @@ def fetch_jars() -> None:
         )
     if fetched.returncode:
         console.print(fetched.stdout[-4000:], markup=False)
-        fail("Maven could not fetch Cassandra; its words are above")
+        fail("Maven could not fetch Cassandra; its output is above")
     partial.rename(JARS)
 
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Two starts at the same time, say a developer's and a test's, share the jars."""
+    """Holds a lock, because two starts at the same time (a developer's and a test's) share the jars."""
     JARS.parent.mkdir(exist_ok=True)
     with (JARS.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -157,4 +163,4 @@ def fail(why: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="scripts/cassandra")

@@ -1,8 +1,8 @@
-"""One Cassandra node on this machine: its folder, its settings, its process. Started and watched without a container.
+"""Runs one Cassandra node on this machine: its folder, its settings and its process.
 
 A node is a folder: `conf/` (written anew at each start), `data/`, `log/` and `pid`. The process outlives the one that
-started it. A pid is believed only while /proc says that it is a Cassandra with this folder's settings, so a stale file
-never leads to a stranger's process.
+started it. A pid is valid only while /proc says that it is a Cassandra with this folder's settings. So a stale pid file
+never points at another process.
 """
 
 import os
@@ -24,10 +24,10 @@ PROBE_S_MAX = 2.0
 LOG_BYTES_MAX = "20MB"
 
 CQL_OPTIONS = b"\x04\x00\x00\x00\x05\x00\x00\x00\x00"
-"""The smallest request of the native protocol: OPTIONS. Its answer, SUPPORTED, has the opcode 6."""
+"""The smallest request of the native protocol: OPTIONS. Its response, SUPPORTED, has the opcode 6."""
 CQL_SUPPORTED = 6
 
-# Cassandra reaches into the JDK; since Java 17 each place must be named. From Cassandra's conf/jvm17-server.options.
+# Cassandra uses internals of the JDK. Since Java 17 each must be opened by name. From its conf/jvm17-server.options.
 EXPORTS = (
     "java.base/jdk.internal.misc",
     "java.base/jdk.internal.ref",
@@ -60,8 +60,8 @@ OPENS = (
 
 HEAP_MB_MIN, HEAP_MB_MAX = 400, 8192
 
-# commitlog_sync batch: an answered write has been fsynced. With `periodic` (Cassandra's default) a lone node that is
-# killed loses what it answered last; docs/history.md has the figures of both.
+# commitlog_sync batch: a write is fsynced before it is acknowledged. With `periodic` (Cassandra's default) a single
+# node that is killed loses its last acknowledged writes. docs/history.md has figures for both.
 YAML = """\
 cluster_name: livecomments
 num_tokens: 16
@@ -104,7 +104,7 @@ LOGBACK = """\
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """native is CQL's. Every node has its own address and the same two ports; JMX is on 127.0.0.1, counted up."""
+    """native: CQL's. Every node has its own address and the same two ports; JMX is on 127.0.0.1, one port a node."""
 
     native: int
     storage: int
@@ -112,7 +112,7 @@ class Ports:
 
 
 class Node:
-    """number: from 1; the address is 127.0.0.number. data: the cluster's folder."""
+    """number: from 1; the node's address is 127.0.0.number. data: the cluster's folder."""
 
     def __init__(self, number: int, data: Path, ports: Ports) -> None:
         self.number = number
@@ -122,15 +122,15 @@ class Node:
         self._pid_file = self.folder / "pid"
 
     def pid(self) -> int | None:
-        """The node's process, if it lives."""
+        """The node's process; None: it isn't running."""
         with suppress(OSError, ValueError):
             pid = int(self._pid_file.read_text())
             if self._config_argument().encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
                 return pid
         return None
 
-    def answers(self) -> bool:
-        """Does anybody speak CQL at the node's address?"""
+    def speaks_cql(self) -> bool:
+        """Does any server speak CQL at the node's address?"""
         with suppress(OSError), socket.create_connection((self.address, self.ports.native), PROBE_S_MAX) as probe:
             probe.sendall(CQL_OPTIONS)
             head = probe.recv(9)
@@ -138,7 +138,7 @@ class Node:
         return False
 
     def launch(self, jars: Path, heap_mb: int) -> None:
-        """Starts the process; it answers some seconds later."""
+        """Starts the process. It answers some seconds later."""
         self._write_config()
         with (self.folder / "log" / "output.log").open("wb") as output:
             process = subprocess.Popen(
@@ -147,14 +147,14 @@ class Node:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C on the terminal that started it isn't meant for it
+                start_new_session=True,  # Ctrl-C on the terminal that started it must not end it
             )
         self._pid_file.write_text(str(process.pid))
-        # Between fork and exec /proc doesn't show its command line yet.
+        # /proc shows its command line only after exec.
         wait_until(lambda: self.pid() is not None or process.poll() is not None, PROBE_S_MAX)
 
     def stop(self) -> bool:
-        """Ends the process: it flushes, then exits; killed after STOP_S_MAX. False if none was there."""
+        """Ends the process: it flushes and exits, or is killed after STOP_S_MAX. Returns False if there was none."""
         if (pid := self.pid()) is None:
             return False
         os.kill(pid, signal.SIGTERM)
@@ -165,7 +165,7 @@ class Node:
         return True
 
     def nodetool(self, jars: Path, arguments: Sequence[str]) -> list[str]:
-        """The command that tells the running node something: flush, snapshot, status …"""
+        """The command line of nodetool for this node: flush, snapshot, status and others."""
         return [
             *("java", *_openings(), "-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.tools.NodeTool"),
             *("-h", "127.0.0.1", "-p", str(self._jmx_port), *arguments),
@@ -196,7 +196,7 @@ class Node:
         return f"-Dcassandra.config=file://{self.folder}/conf/cassandra.yaml"
 
     def _command(self, jars: Path, heap_mb: int) -> list[str]:
-        """The heap begins small: Cassandra locks what is there at its start in memory, and 6 GB take 15 s to fill."""
+        """The heap begins small: at its start Cassandra locks the whole heap in memory, and 6 GB take 15 s to fill."""
         return [
             *("java", f"-Xms{HEAP_MB_MIN}m", f"-Xmx{heap_mb}m", "-XX:+UseG1GC", "-Xss512k"),
             *("-XX:+ExitOnOutOfMemoryError", "-Djdk.attach.allowAttachSelf=true"),
@@ -206,8 +206,8 @@ class Node:
             f"-Dcassandra.storagedir={self.folder}/data",
             f"-Dcassandra.jmx.local.port={self._jmx_port}",
             "-Dcassandra-foreground=yes",
-            # Nobody else joins or leaves meanwhile: the long waits that make this safe in a real cluster (30 s) are not
-            # needed. A joiner has to hear from the first node within its delay, also on a busy machine.
+            # In a real cluster long waits (30 s) make joining safe. Here no other node joins or leaves meanwhile. A
+            # node that joins must still hear from the first one within its delay, even on a busy machine.
             f"-Dcassandra.ring_delay_ms={1000 if self.number == 1 else 5000}",
             "-Dcassandra.skip_wait_for_gossip_to_settle=0",
             "-Dcassandra.shutdown_announce_in_ms=0",
@@ -216,8 +216,10 @@ class Node:
 
 
 def heap_mb(nodes: int) -> int:
-    """Of each of the machine's nodes: together a quarter of its memory, and 8 GB at most, as conf/cassandra-env.sh has
-    it. With 512 MB a node under 10,000 comments/s spent half of its CPU on collecting, and ended after some minutes."""
+    """The heap of each node: together a quarter of the machine's memory, 8 GB at most, as in conf/cassandra-env.sh.
+
+    With 512 MB, a node under 10,000 comments/s spent half of its CPU on garbage collection, and then ended.
+    """
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return max(HEAP_MB_MIN, min(memory_mb // 4, HEAP_MB_MAX) // nodes)
 
@@ -228,7 +230,7 @@ def _openings() -> list[str]:
 
 
 def wait_until(holds: Callable[[], bool], seconds: float) -> bool:
-    """True as soon as it holds, False if it didn't in time."""
+    """Returns True as soon as the condition holds, False after the time-out."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""A chat log: JSON lines `{"t", "user", "text"}`, and when each of them is due in a replay. Knows no clock."""
+"""Reads a chat log, JSON lines `{"t", "user", "text"}`, and computes when each line is due in a replay."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import groupby
 import msgspec
 
 LAST_GROUP_S = 60.0
-"""Over how long the last group of equal times is spread when it is the only one: logs with such groups know minutes."""
+"""A log that has only one time spreads its lines over this duration: most logs with equal times know only minutes."""
 
 
 class _Line(msgspec.Struct):
@@ -28,14 +28,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that is no entry, and why."""
+    """A line that is no entry, and the reason."""
 
     line: int
     reason: str
 
 
 def read(lines: Iterable[bytes], limit: int | None = None) -> tuple[list[Entry], list[BadLine]]:
-    """At most `limit` entries, in the log's order, and the lines before them that are none. Empty lines are skipped."""
+    """Returns at most `limit` entries in the log's order, and the bad lines up to there. Empty lines are skipped."""
     good: list[tuple[int, _Line]] = []
     bad: list[BadLine] = []
     decode = msgspec.json.Decoder(_Line).decode
@@ -53,10 +53,10 @@ def read(lines: Iterable[bytes], limit: int | None = None) -> tuple[list[Entry],
 
 
 def spread(times_s: Sequence[float]) -> list[float]:
-    """From a log's times to times from its first line on, never going back.
+    """Turns a log's times into seconds since its first line, never decreasing.
 
-    Lines of equal time are spread evenly up to the next time (many logs know only whole minutes); the last group takes
-    as long as the one before it. A line that is older than the one before it is due with that one.
+    Lines of equal time are spread evenly up to the next time, because many logs know only whole minutes. The last group
+    takes as long as the one before it. A line that is older than the line before it is due together with that line.
     """
     groups = [(at, sum(1 for _ in group)) for at, group in groupby(_never_back(times_s))]
     if not groups:

@@ -1,4 +1,4 @@
-"""Which processes make up the whole system on one machine, with which flags, and how to ask if they are ready."""
+"""Plans the processes of a whole system on one machine: their flags, their ports, and how to check their readiness."""
 
 import random
 import socket
@@ -14,10 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from proto.channel import Tls, aio_channel, load_tls
 
 ROLES = ("dispatcher", "rms", "door", "comment-service")
-"""In the order in which they are started; they are ended in the reverse one."""
+"""In the order in which they are started. They are stopped in the reverse order."""
 
 CERTIFICATES = {"dispatcher": "dispatcher", "rms": "rms", "door": "rms", "comment-service": "comment-service"}
-"""Which of the certificates that scripts/certs makes each role shows; a door belongs to the nodes of its host"""
+"""Role -> its certificate, as scripts/certs names it. A door has the certificate of its host's nodes."""
 
 EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
@@ -30,7 +30,7 @@ class Part:
     number: int  # from 1, within its role
     address: str  # host:port
     command: tuple[str, ...]
-    tls: Path | None = None  # folder with everybody's certificates; None: gRPC in clear
+    tls: Path | None = None  # folder with the certificates of all roles; None: gRPC in clear
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All parts, by role in the order of ROLES."""
+    """All parts, grouped by role, in the order of ROLES."""
 
     parts: tuple[tuple[Part, ...], ...]
 
@@ -53,7 +53,7 @@ class Plan:
 
     @property
     def base_url(self) -> str:
-        """Where people and programs go."""
+        """The address of the page and the API"""
         return f"http://{self['comment-service'][0].address}"
 
 
@@ -70,9 +70,9 @@ def make_plan(
     tls: Path | None = None,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
-    """ports: one for each process, in the order of ROLES. `more_flags(role)` is added to each command of the role.
+    """ports: one for each process, in the order of ROLES. more_flags(role): added to each command of the role.
 
-    door: all RMS nodes stand behind one port. tls: the folder that scripts/certs has filled; gRPC is in clear without.
+    door: put all RMS nodes behind one port. tls: a folder filled by scripts/certs; None: gRPC in clear.
     """
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
@@ -89,7 +89,7 @@ def make_plan(
         if role == "door":
             flags += ["--sockets", str(sockets)]
         if role == "comment-service":
-            # Two services with the same number would give two comments the same id.
+            # Two services with the same number could give two comments the same id.
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
         flags += ["--dispatchers", replicas] if role != "dispatcher" else []
         flags += ["--store", store] if role in ("rms", "comment-service") else []
@@ -98,7 +98,7 @@ def make_plan(
             files = tls_files(tls, CERTIFICATES[role])
             flags += [word for pair in zip(names, files, strict=True) for word in pair] + ["--tls-required", "true"]
         module = {"door": "rms.door"}.get(role, role.replace("-", "_"))
-        # -P: a folder with a service's name where the caller stands is not ours.
+        # -P: don't import from the caller's folder, which may contain a folder with a service's name.
         return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)), tls)
 
     return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
@@ -114,7 +114,7 @@ async def http_ready(url: str) -> bool:
 
 
 def tls_files(folder: Path, name: str) -> tuple[str, str, str]:
-    """Certificate, key and authority, as scripts/certs names them"""
+    """The files of certificate, key and authority, as scripts/certs names them"""
     return str(folder / f"{name}.pem"), str(folder / f"{name}.key"), str(folder / "ca.pem")
 
 
@@ -122,10 +122,10 @@ async def grpc_serving(address: str, tls: Tls | None = None) -> bool:
     async with aio_channel(address, tls) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # the stubs know only the class
         try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=1)
+            response = await check(health_pb2.HealthCheckRequest(), timeout=1)
         except grpc.aio.AioRpcError:
             return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def is_free(port: int) -> bool:
@@ -140,7 +140,7 @@ def is_free(port: int) -> bool:
 
 
 def free_or_other(wanted: Sequence[int], promised: Container[int] = ()) -> list[int]:
-    """The wanted ports; in place of each that is taken, or promised to somebody else, another."""
+    """The wanted ports. A port that is taken, or among the promised ones, is replaced by another."""
     others = (port for port in free_ports(2 * len(wanted) + 10) if port not in promised and port not in wanted)
     return [port if port not in promised and is_free(port) else next(others) for port in wanted]
 
@@ -151,15 +151,16 @@ def _ports_below_the_ephemeral() -> range:
 
 
 PORTS = _ports_below_the_ephemeral()
-"""From which ports are chosen: below the kernel's range for outgoing connections. In that range a client that keeps
-calling a port where nobody listens is at last given this very port as its own, connects to itself, and keeps the server
-out for good (TCP's simultaneous open, RFC 9293, 3.5)."""
+"""The ports to choose from: below the kernel's range for outgoing connections. In that range, a client that keeps
+calling a port where nobody listens gets this very port as its own in the end. Then it is connected to itself and keeps
+the server out for good (TCP's simultaneous open, RFC 9293, 3.5)."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that stay free while a process is down for a moment, so that it can come back on its own.
+    """Ports from PORTS that stay free while a process is down for a moment, so that it can come back on its own port.
 
-    They are among PORTS, and not reserved: who is asked at the same time could name the same ones.
+    They are not reserved: another process that calls this at the same time can get the same ones. Raises OSError if
+    there are too few.
     """
     candidates = random.sample(PORTS, k=min(len(PORTS), 100 * count))
     found: list[int] = []

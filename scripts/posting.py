@@ -1,4 +1,4 @@
-"""Posts comments through the public API, as a careful client does: one key for all tries, and patience when asked."""
+"""Posts comments through the public API as a careful client does: one key for all tries, and Retry-After is obeyed."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The service's 4xx: the comment is wrong, and trying again is no use."""
+    """The service's 4xx: the comment is wrong, and a retry would not help."""
 
     code: str
     message: str
 
 
 class GaveUp(Exception):
-    """No 200 and no refusal came in the time that the settings allow; whether it was stored is unknown."""
+    """Neither a 200 nor a refusal came in the time that the settings allow. The comment may or may not be stored."""
 
 
 class _TryAgain(Exception):
@@ -48,7 +48,7 @@ class Poster:
         self._backoff = tenacity.wait_random_exponential(settings.wait_first_s, settings.wait_max_s)
 
     async def post(self, name: str, message: str, key: str) -> Acknowledged | Refusal:
-        """Tries again with the same Idempotency-Key on lost connections, 5xx and 429. Raises GaveUp."""
+        """Retries with the same Idempotency-Key after lost connections, 5xx and 429. Raises GaveUp."""
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type((aiohttp.ClientError, TimeoutError, OSError, _TryAgain)),
             wait=self._wait_s,
@@ -62,7 +62,7 @@ class Poster:
         except tenacity.RetryError as over:
             error = over.last_attempt.exception()
             raise GaveUp(str(error) or type(error).__name__) from error
-        raise AssertionError("tenacity ends by a result or an error")
+        raise AssertionError("tenacity ends with a result or an error")
 
     def _wait_s(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -76,10 +76,10 @@ class Poster:
             headers={"Content-Type": "application/json", "Idempotency-Key": key},
             timeout=aiohttp.ClientTimeout(total=self._settings.answer_timeout_s),
         ) as response:
-            answer = await response.read()
+            content = await response.read()
             if response.status == 200:
-                return Acknowledged(_comment_id(answer), tries)
-            code, message = _error(answer)
+                return Acknowledged(_comment_id(content), tries)
+            code, message = _error(content)
             if response.status == 429 or response.status >= 500:
                 raise _TryAgain(f"{response.status}: {message}", retry_after_s(response))
             return Refusal(code or str(response.status), message)
@@ -98,17 +98,17 @@ class _Error(msgspec.Struct):
     error: _Reason
 
 
-def _comment_id(answer: bytes) -> str:
+def _comment_id(content: bytes) -> str:
     try:
-        return msgspec.json.decode(answer, type=_Comment).id
+        return msgspec.json.decode(content, type=_Comment).id
     except msgspec.DecodeError as error:
-        raise _TryAgain(f"a 200 that carries no comment: {error}", 0) from error
+        raise _TryAgain(f"a 200 without a comment: {error}", 0) from error
 
 
-def _error(answer: bytes) -> tuple[str, str]:
-    """The code and the message of an error's JSON; what else stands there, if something between has answered."""
+def _error(content: bytes) -> tuple[str, str]:
+    """The code and the message of an error's JSON. Without such JSON (a proxy's response): no code, and the text."""
     try:
-        reason = msgspec.json.decode(answer, type=_Error).error
+        reason = msgspec.json.decode(content, type=_Error).error
     except msgspec.DecodeError:
-        return "", answer[:300].decode(errors="replace")
+        return "", content[:300].decode(errors="replace")
     return reason.code, reason.message

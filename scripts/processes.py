@@ -1,7 +1,7 @@
-"""Child processes that are looked after: started, watched, started again when they die, ended in the right order.
+"""Supervises child processes: starts them, restarts those that die, and ends them in the right order.
 
-scripts/run and the end-to-end tests start the services through this file, each as a process of its own that ends with
-its parent, whatever happens to the parent (see scripts/tether.py).
+scripts/run and the end-to-end tests start the services with it. Each child ends with its parent, whatever happens
+to the parent (see scripts/tether.py).
 """
 
 import asyncio
@@ -18,15 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 _TETHER = str(Path(__file__).with_name("tether.py"))
 
 Say = Callable[[str, str], object]
-"""Takes a process's name and one line: of its output, or about it."""
+"""Takes a process's name and one line: a line of its output, or a message about it."""
 
 
 class NotReady(Exception):
-    """A process has ended, or the time was over, before it was ready."""
+    """A process ended, or the time was over, before it was ready."""
 
 
 class Process:
-    """One command, and its lives: one at a time, each with a pid. `name` is for people: `rms-1`."""
+    """One command that can be started again and again; each run is a *life* with a pid. name: for people, `rms-1`."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Process:
         settings: SupervisorSettings = SUPERVISOR,
     ) -> None:
         self.name = name
-        self.returncodes: list[int] = []  # of the lives that are over
+        self.returncodes: list[int] = []  # of the lives that have ended
         self._command = command
         self._is_ready = is_ready
         self._on_output = on_output
@@ -49,11 +49,11 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """None: it isn't running."""
+        """None: it isn't running"""
         return self._child.pid if self._child and self._over and not self._over.done() else None
 
     async def start(self) -> None:
-        """Returns as soon as the process exists. It gets a session of its own: Ctrl-C in the terminal is for us."""
+        """Returns as soon as the process exists. It has its own session, so Ctrl-C in the terminal reaches only us."""
         assert self.pid is None, f"{self.name} is running"
         self._was_ready = False
         self._child = await asyncio.create_subprocess_exec(
@@ -68,7 +68,7 @@ class Process:
         self._over = asyncio.create_task(self._live(self._child))
 
     async def wait_ready(self) -> None:
-        """Raises NotReady when it ends first, or takes too long."""
+        """Returns when the process is ready. Raises NotReady if it ends before that, or takes too long."""
         try:
             async with asyncio.timeout(self._settings.ready_timeout_s):
                 while self.pid is not None:
@@ -81,12 +81,12 @@ class Process:
         raise NotReady(f"{self.name} has {ending(self.returncodes[-1])} before it was ready")
 
     async def wait(self) -> int:
-        """The return code of the present life, once it is over (negative: the signal that ended it)."""
+        """Waits until the current life ends. Returns its return code (negative: the signal that ended it)."""
         assert self._over is not None, f"{self.name} was never started"
         return await asyncio.shield(self._over)
 
     def signal(self, number: signal.Signals) -> None:
-        """Nothing happens if it isn't running."""
+        """Does nothing if it isn't running."""
         if self._child and self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._child.send_signal(number)
@@ -121,7 +121,7 @@ class Process:
 
 
 class Supervisor:
-    """Starts groups of processes in order, keeps each process alive, and ends the groups in reverse order."""
+    """Starts groups of processes in order, restarts processes that die, and ends the groups in reverse order."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Supervisor:
         self._guards: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Returns when all are ready. Raises NotReady; `stop` must be called then, too."""
+        """Returns when all are ready. Raises NotReady; then, too, `stop` must be called."""
         for group in self._groups:
             for process in group:
                 await process.start()
@@ -147,7 +147,7 @@ class Supervisor:
         self._guards = [asyncio.create_task(self._guard(process)) for process in self.processes]
 
     async def stop(self) -> bool:
-        """Ends all groups, the last one first, each when the one before is gone. True: all ended as they should."""
+        """Ends all groups, one after another, the last one first. Returns True if all ended cleanly."""
         for guard in self._guards:
             guard.cancel()
         await asyncio.gather(*self._guards, return_exceptions=True)
@@ -155,7 +155,7 @@ class Supervisor:
         return all(map(all, clean))
 
     def kill(self) -> None:
-        """Ends all at once, without asking."""
+        """Ends all processes at once, with SIGKILL."""
         for process in self.processes:
             process.signal(signal.SIGKILL)
 
@@ -173,7 +173,11 @@ class Supervisor:
             self._say(process.name, f"has {how}; starting it again in {wait_s:.1f} s")
             await asyncio.sleep(wait_s)
             wait_s = min(self._settings.restart_max_s, 2 * wait_s)
-            await process.start()
+            try:
+                await process.start()
+            except OSError as error:
+                self._say(process.name, f"can't be started: {error}")
+                continue
             self._say(process.name, f"started again, pid {process.pid}")
 
 
@@ -185,7 +189,7 @@ def ending(returncode: int) -> str:
 
 
 async def _lines(stream: asyncio.StreamReader, bytes_max: int) -> AsyncIterator[str]:
-    """Lines without their ends, also the last one that has none. A line over `bytes_max` comes in pieces."""
+    """Lines without their line ends, also a last line that has none. A line over `bytes_max` comes in pieces."""
     rest = b""
     while chunk := await stream.read(bytes_max):
         *lines, rest = (rest + chunk).split(b"\n")

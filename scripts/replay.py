@@ -1,4 +1,4 @@
-"""scripts/replay: posts a chat log through the public API at its own rhythm, and checks what viewers get of it."""
+"""Posts a chat log through the public API at its own pace, and checks what viewers get of it: scripts/replay."""
 
 import asyncio
 import contextlib
@@ -26,32 +26,34 @@ from scripts.sse_client import Refused
 
 USAGE, FAILED = 2, 1
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()
 def main(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines with t (s), user, text")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines with t (seconds), user, text")],
     video: Annotated[str, typer.Option(help="the live video to post to")] = "demo",
     speed: Annotated[float, typer.Option(min=0.001, help="how many times faster than the log")] = 1.0,
-    viewers: Annotated[int, typer.Option(min=0, help="open so many SSE viewers first")] = 0,
-    verify: Annotated[bool, typer.Option("--verify", help="end with what the viewers lost; needs --viewers")] = False,
-    base: Annotated[str, typer.Option(help="where comment_service is")] = "http://localhost:8000",
-    limit: Annotated[int | None, typer.Option(min=1, help="post only the first so many lines")] = None,
+    viewers: Annotated[int, typer.Option(min=0, help="number of SSE viewers to open first")] = 0,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="print at the end what the viewers lost; needs --viewers")
+    ] = False,
+    base: Annotated[str, typer.Option(help="URL of a comment_service")] = "http://localhost:8000",
+    limit: Annotated[int | None, typer.Option(min=1, help="post only this many lines, the first ones")] = None,
     settle_s: Annotated[
-        float, typer.Option(min=0, help="how long viewers may need for the last comments, seconds")
+        float, typer.Option(min=0, help="seconds that viewers may need for the last comments")
     ] = REPLAY.settle_s,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object in place of the summary")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object in place of the summary")] = False,
 ) -> None:
-    """Posts a chat log at its own rhythm times --speed, one comment a line, by as many requests at once as it takes.
+    """Posts a chat log at its own pace times --speed, one comment a line, with as many concurrent requests as needed.
 
-    Lines of equal t are spread evenly up to the next t: many logs know only whole minutes. Lost connections, 5xx and
-    429 are tried again with the same Idempotency-Key. --verify counts only this run's own acknowledged comments and
-    ends with lost (acknowledged, never read), doubled (read twice by one viewer), disordered (read after a larger id)
-    and the time from when a comment was due until a viewer had read it.
+    Lines with the same t are spread evenly up to the next t, because many logs know only whole minutes. After lost
+    connections, 5xx and 429 it retries with the same Idempotency-Key. --verify counts only the acknowledged comments of
+    this run. It prints how many were lost (acknowledged, never read), doubled (read twice by one viewer) and disordered
+    (read after a larger id), and the time from when a comment was due until a viewer had read it.
 
-    Exit codes: 0 all well (lines that the service refuses are counted, and are no failure); 1 a comment was lost or
-    doubled, or couldn't be posted; 2 wrong use, or nobody answers at --base.
+    Exit codes: 0 no comment was lost (lines that the service refuses are counted, and are no failure); 1 a comment was
+    lost or doubled, or couldn't be posted; 2 wrong arguments, or no answer at --base.
     """
     if verify and not viewers:
         _give_up("--verify needs viewers: add --viewers 20")
@@ -109,23 +111,23 @@ async def _check_base(session: aiohttp.ClientSession, base: str) -> None:
 
 
 async def _post_all(entries: list[Entry], poster: Poster, speed: float, tally: Tally, show: Callable[[], None]) -> None:
-    """Each entry at its time, however long the earlier ones take: slowness shows in the figures, not in the rhythm."""
+    """Posts each entry at its time, even if earlier ones are under way. So slowness shows only in the latencies."""
     run = uuid.uuid4().hex
     slots = asyncio.Semaphore(POST.in_flight_max)
     started_s = time.monotonic()
 
     async def post(entry: Entry, due_at_s: float) -> None:
         try:
-            answer = await poster.post(entry.user, entry.text, f"replay-{run}-{entry.line}")
+            outcome = await poster.post(entry.user, entry.text, f"replay-{run}-{entry.line}")
         except GaveUp as error:
             tally.failed[str(error)] += 1
         else:
-            if isinstance(answer, Acknowledged):
-                tally.due_at_s[answer.comment_id] = due_at_s
+            if isinstance(outcome, Acknowledged):
+                tally.due_at_s[outcome.comment_id] = due_at_s
                 tally.answer_ms.append((time.monotonic() - due_at_s) * 1000)
-                tally.retries += answer.tries - 1
+                tally.retries += outcome.tries - 1
             else:
-                tally.refused[answer.code] += 1
+                tally.refused[outcome.code] += 1
         finally:
             slots.release()
             show()
@@ -141,7 +143,7 @@ async def _post_all(entries: list[Entry], poster: Poster, speed: float, tally: T
 
 @contextlib.contextmanager
 def _progress(total: int, tally: Tally) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, a line every few seconds elsewhere; both on stderr, so that stdout holds only the result."""
+    """A progress bar on a terminal, a line every few seconds elsewhere. On stderr, so stdout has only the result."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_progress(total, tally)

@@ -1,4 +1,4 @@
-"""What a replay has come to: the tally while it runs, the summary for a person or a program at its end."""
+"""Counts the outcomes of a replay while it runs, and summarizes them for people or programs at its end."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from scripts.audience import Verdict, percentile
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the lines so far."""
+    """The outcomes of the lines so far."""
 
-    posted: int = 0  # sent, whatever the answer
+    posted: int = 0  # sent, whatever the outcome
     refused: Counter[str] = field(default_factory=Counter)  # reason -> lines
     failed: Counter[str] = field(default_factory=Counter)
     retries: int = 0
     due_at_s: dict[str, float] = field(default_factory=dict)  # acknowledged id -> monotonic seconds
-    answer_ms: list[float] = field(default_factory=list)  # from the moment a post was due to its 200
+    answer_ms: list[float] = field(default_factory=list)  # from the moment when a post was due to its 200
 
     @property
     def done(self) -> int:
@@ -25,7 +25,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`verdict` is None when nobody asked for one."""
+    """verdict: None without --verify."""
 
     tally: Tally
     verdict: Verdict | None
@@ -35,7 +35,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Was a comment lost or doubled, or could one not be posted?"""
+        """True if a comment was lost or doubled, or couldn't be posted"""
         lost = self.verdict is not None and bool(self.verdict.lost or self.verdict.doubled)
         return lost or bool(self.tally.failed)
 

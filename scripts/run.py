@@ -1,4 +1,4 @@
-"""scripts/run: the whole system on this machine, every service a process of its own, looked after until Ctrl-C."""
+"""Runs the whole system on this machine, each service in its own process, until Ctrl-C: scripts/run."""
 
 import asyncio
 import contextlib
@@ -20,32 +20,32 @@ from scripts.terminal import Terminal
 
 CASSANDRA_PORT = 9042
 CASSANDRA_URL = f"cassandra://127.0.0.1:{CASSANDRA_PORT}/livecomments"
-DISPATCHER_PORT = 7001  # the first one's; where scripts/topology looks if it isn't told
-RMS_PORT = 8101  # the first one's; both are only wishes: a port that is taken is replaced by another
+DISPATCHER_PORT = 7001  # the first one's; the default of scripts/topology
+RMS_PORT = 8101  # the first one's; an inner port that is taken is replaced by another
 DOOR_PORT = 8100
 COLORS = {"dispatcher": "magenta", "rms": "cyan", "door": "yellow", "comment-service": "green"}
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()
 def main(
     dispatchers: Annotated[int, typer.Option(min=0, help="dispatcher replicas")] = 2,
     rms: Annotated[int, typer.Option(min=0, help="RMS nodes, which hold the viewers")] = 2,
-    comment_services: Annotated[int, typer.Option(min=1, help="comment services, on --port and the ports above")] = 1,
-    door: Annotated[bool, typer.Option(help="one port for all RMS nodes, which then need no balancer")] = False,
-    tls: Annotated[
-        bool, typer.Option(help="mutual TLS between the services, with certificates made at the start")
-    ] = False,
+    comment_services: Annotated[
+        int, typer.Option(min=1, help="comment_services, on --port and the ports after it")
+    ] = 1,
+    door: Annotated[bool, typer.Option(help="put all RMS nodes behind one port, without a load balancer")] = False,
+    tls: Annotated[bool, typer.Option(help="mutual TLS between the services, with new certificates")] = False,
     store: Annotated[str, typer.Option(help=f"sqlite, cassandra, or {STORE_HELP}")] = "sqlite",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="the page and the API, on 127.0.0.1")] = 8000,
-    data: Annotated[Path, typer.Option(file_okay=False, help="where comments and state are kept")] = ROOT / ".data",
-    restart: Annotated[bool, typer.Option(help="start a process again that has died")] = True,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port of the page and the API on 127.0.0.1")] = 8000,
+    data: Annotated[Path, typer.Option(file_okay=False, help="folder for comments and state")] = ROOT / ".data",
+    restart: Annotated[bool, typer.Option(help="restart a process that has died")] = True,
 ) -> None:
-    """Starts the whole system on this machine and prints where it is. Ctrl-C ends it; a second one kills it.
+    """Starts the whole system on this machine and prints its addresses. Ctrl-C ends it; a second one kills it.
 
-    Everything listens on 127.0.0.1 only. A process that dies is started again on its own port, as a supervisor would
-    do it: kill -9 one, and watch. What was written stays in --data for the next run.
+    Everything listens on 127.0.0.1 only. A process that dies is restarted on its own port: kill -9 one, and watch. What
+    was written stays in --data for the next run.
     """
     data = data.resolve()
     outer = range(port, port + comment_services)
@@ -73,13 +73,13 @@ def main(
     )
     code = asyncio.run(_run(plan, restart, data, urls.get(store, store)))
     if store == "cassandra":
-        print("Cassandra stays up for the next run; scripts/cassandra stop ends it.", flush=True)
+        print("Cassandra keeps running for the next run; scripts/cassandra stop ends it.", flush=True)
     raise typer.Exit(code)
 
 
 async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
     console = Terminal()
-    say = _speaker(console)
+    say = _line_printer(console)
     groups = [
         [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]
         for parts in plan.parts
@@ -109,7 +109,7 @@ async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
 
 
 async def _started(supervisor: Supervisor, stop: asyncio.Event) -> bool:
-    """False: we were told to stop first."""
+    """Returns True when all are ready, False if a signal came first."""
     starting = asyncio.create_task(supervisor.start())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -123,8 +123,8 @@ async def _started(supervisor: Supervisor, stop: asyncio.Event) -> bool:
     return False
 
 
-def _speaker(console: Console) -> Callable[[str, str], None]:
-    """Prints a child's line behind its name, in its role's colour. Colour codes of the line itself are kept."""
+def _line_printer(console: Console) -> Callable[[str, str], None]:
+    """Returns a function that prints a line behind the name of its process, in the role's colour."""
     width = max(len(role) for role in ROLES) + 3
 
     def say(name: str, line: str) -> None:
@@ -135,7 +135,7 @@ def _speaker(console: Console) -> Callable[[str, str], None]:
 
 
 def banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
-    """Lines that can be copied: no box around them, and none is cut or wrapped by us."""
+    """Lines that can be copied: without a box, and not cut or wrapped."""
     base = plan.base_url.replace("127.0.0.1", "localhost")
     pids = {process.name: process.pid for process in supervisor.processes}
     banner = Text("\nlivecomments is ready\n\n", style="bold green")
@@ -160,7 +160,7 @@ def banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
 
 
 def _make_certificates(folder: Path) -> Path:
-    """Anew at each start, so that none expires. They need openssl."""
+    """Makes new certificates at each start, so that none expires. Needs openssl."""
     made = subprocess.run((ROOT / "scripts" / "certs", folder), capture_output=True, text=True, check=False)
     if made.returncode:
         print(f"run: certificates can't be made:\n{made.stderr.strip()}", file=sys.stderr)
@@ -169,10 +169,10 @@ def _make_certificates(folder: Path) -> Path:
 
 
 def _need_cassandra() -> None:
-    """Starts one node when nothing listens on its port."""
+    """Starts one node if nothing listens on its port."""
     if not is_free(CASSANDRA_PORT):
         return
-    print("starting Cassandra; the first time it is fetched", flush=True)
+    print("starting Cassandra; the first time it must be downloaded", flush=True)
     code = subprocess.run((sys.executable, "-P", "-m", "scripts.cassandra", "start"), check=False).returncode
     if code:
         raise typer.Exit(code)

@@ -1,8 +1,8 @@
-"""A client of server-sent events: bytes to events, and back again after every cut.
+"""A client for server-sent events: it parses the stream, and reconnects after every cut.
 
 The parser follows the WHATWG's "Server-sent events" (html.spec.whatwg.org, section 9.2) and touches no socket. The
-client does what our documents ask of every client: it goes back to the *original* URL with `last_event_id=`, never to
-the server that it was redirected to, because that server may be the one that has died (EventSource would not).
+client does what our documents ask of every client: it reconnects to the *original* URL with `last_event_id=`, and never
+to the server that it was redirected to, because that server may be the one that died. (EventSource does the latter.)
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 import aiohttp
 import msgspec
@@ -23,7 +23,7 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`id` is the last event id as of this event: what a client hands back when it resumes."""
+    """id: the last event id as of this event, which a client sends when it resumes."""
 
     name: str
     data: str
@@ -31,14 +31,14 @@ class Event:
 
 
 class SseParser:
-    """Bytes in, events out. However the bytes are split, the events are the same."""
+    """Turns bytes into events. The events are the same however the bytes are split into chunks."""
 
     def __init__(self) -> None:
         self.last_event_id = ""
         self.retry_ms: int | None = None
-        self._line = b""  # the beginning of a line whose end has not come
+        self._line = b""  # the beginning of a line whose end has not arrived
         self._at_start = True
-        self._skip_lf = False  # the last byte was a CR: a LF now belongs to it
+        self._skip_lf = False  # the last byte was a CR: a LF that follows belongs to it
         self._name = ""
         self._data: list[str] = []
         self._id = ""
@@ -80,7 +80,7 @@ class SseParser:
                 self._id = text
             case b"retry" if text.isascii() and text.isdigit():
                 self.retry_ms = int(text)
-        return None  # anything else, also a comment (an empty field name), says nothing
+        return None  # anything else is ignored, also a comment (an empty field name)
 
     def _dispatch(self) -> Event | None:
         self.last_event_id = self._id
@@ -89,17 +89,23 @@ class SseParser:
         return Event(name or "message", "\n".join(data), self._id) if data else None
 
 
+class Phase(StrEnum):
+    CONNECTING = "connecting"
+    LIVE = "live"
+    WAITING = "waiting"
+
+
 @dataclass(frozen=True, slots=True)
 class State:
-    """`connecting`, `live`, or `waiting`: for how long, and why."""
+    """reason, wait_s: why and for how long the client waits, if the phase is WAITING."""
 
-    name: Literal["connecting", "live", "waiting"]
+    phase: Phase
     reason: str = ""
     wait_s: float = 0.0
 
 
 class Cut(Exception):
-    """This connection has ended, and the next one should not begin before `wait_s` (0: no wish)."""
+    """This connection has ended, and the next one should not begin before `wait_s` (0: at any time)."""
 
     def __init__(self, reason: str, wait_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -107,13 +113,13 @@ class Cut(Exception):
 
 
 class Refused(Exception):
-    """The server's answer will be the same every time (400, 404, no event stream): trying again is no use."""
+    """The server's response will always be the same (400, 404, no event stream), so a retry would not help."""
 
 
 class SseClient:
-    """Follows one URL for as long as somebody iterates over `events()`.
+    """Follows one URL as long as somebody iterates over `events()`.
 
-    Every event that the server sends is handed on, as it came: whoever must not see an id twice checks that.
+    It passes on every event that the server sends. A caller that must not see an id twice has to check that itself.
     """
 
     def __init__(
@@ -126,7 +132,7 @@ class SseClient:
     ) -> None:
         self.last_event_id = ""
         self.connections = 0  # streams that were opened so far
-        self.server = ""  # host:port of the one that is open now, behind all redirects; empty: none is
+        self.server = ""  # host:port of the current stream, after all redirects; empty: not connected
         self._session = session
         self._url = URL(url)
         self._on_state = on_state
@@ -135,21 +141,21 @@ class SseClient:
         self._retry_ms: int | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Ends only by Refused, or when the caller stops."""
+        """Ends only when the caller stops, or raises Refused."""
         while True:
-            self._on_state(State("connecting"))
+            self._on_state(State(Phase.CONNECTING))
             try:
                 async for event in self._one_connection():
                     yield event
                     self._obey(event)
                 cut = Cut("the server has ended the stream")
-            except Cut as told:
-                cut = told
+            except Cut as early:
+                cut = early
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 cut = Cut(str(error) or type(error).__name__)
             self.server = ""
             wait_s = self._wait_s(cut)
-            self._on_state(State("waiting", str(cut), wait_s))
+            self._on_state(State(Phase.WAITING, str(cut), wait_s))
             await asyncio.sleep(wait_s)
 
     async def _one_connection(self) -> AsyncIterator[Event]:
@@ -166,7 +172,7 @@ class SseClient:
             self.connections += 1
             self.server = response.url.authority
             self._failures = 0
-            self._on_state(State("live"))
+            self._on_state(State(Phase.LIVE))
             parser = SseParser()
             async for chunk in response.content.iter_any():
                 for event in parser.feed(chunk):
@@ -175,12 +181,12 @@ class SseClient:
                 self._retry_ms = parser.retry_ms or self._retry_ms
 
     def _obey(self, event: Event) -> None:
-        """`reconnect` asks this viewer to come back in a while: its server is being drained."""
+        """Raises Cut on `reconnect`: the server is being drained, and asks this viewer to reconnect after a delay."""
         if event.name == "reconnect":
             raise Cut("the server asks to reconnect", _delay_ms(event.data) / 1000)
 
     def _wait_s(self, cut: Cut) -> float:
-        """The server's own `retry:`, or ours; doubled for each failure in a row; jittered; no less than asked for."""
+        """The server's `retry:`, or ours; doubled for each failure in a row; jittered; at least the cut's own."""
         first_ms = self._settings.retry_first_ms if self._retry_ms is None else self._retry_ms
         backoff_ms = max(first_ms, min(self._settings.retry_max_ms, first_ms << min(self._failures, 16)))
         self._failures += 1
@@ -188,7 +194,7 @@ class SseClient:
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
-    """Raises Cut for what may pass (5xx, 429), Refused for what won't."""
+    """Raises Cut for temporary errors (5xx, 429), Refused for permanent ones."""
     if response.status == 200 and response.content_type == "text/event-stream":
         return
     reason = f"{response.status} from {response.url.origin()}: {(await response.text(errors='replace'))[:300].strip()}"
@@ -198,7 +204,7 @@ async def _check(response: aiohttp.ClientResponse) -> None:
 
 
 def retry_after_s(response: aiohttp.ClientResponse) -> float:
-    """The seconds that Retry-After asks for; 0 if it says nothing, or a date."""
+    """The seconds that Retry-After asks for; 0 if there is none, or if it is a date."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
 

@@ -1,4 +1,4 @@
-"""Where the tools print: nothing is highlighted, cut or wrapped, and a reader that goes away ends the tool cleanly."""
+"""Prints the tools' output without highlighting or wrapping, and ends a tool cleanly when its reader goes away."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from rich.console import Console
 
 
 class Terminal(Console):
-    """A Console that ends the tool as Ctrl-C does when nobody reads its output any more: `scripts/run | head`."""
+    """A Console that ends the tool with SIGTERM when nobody reads its output any more, as in `scripts/run | head`."""
 
     def __init__(self) -> None:
         super().__init__(highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""scripts/watch: a viewer on the terminal."""
+"""Shows a live video's comments on the terminal, and posts typed lines: scripts/watch."""
 
 import asyncio
 import contextlib
@@ -22,23 +22,23 @@ from rich.text import Text
 from history.core.model import InvalidVideoId, check_video_id
 from scripts.config import WATCH
 from scripts.posting import GaveUp, Poster, Refusal
-from scripts.sse_client import Event, Refused, SseClient, State
+from scripts.sse_client import Event, Phase, Refused, SseClient, State
 from scripts.terminal import Terminal
 
 AUTHOR_COLORS = ("cyan", "green", "yellow", "magenta", "blue", "bright_red", "bright_cyan", "bright_magenta")
 JOINERS = "\u200c\u200d"
-"""Invisible, and part of ordinary words (Persian) and emoji (families)."""
+"""Invisible characters that ordinary words (Persian) and emoji (families) contain"""
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
 
 @app.command()
 def main(
     video: Annotated[str, typer.Argument(help="the live video's id")],
-    base: Annotated[str, typer.Option(help="where comment_service is")] = "http://localhost:8000",
-    name: Annotated[str, typer.Option(help="also post: each line typed is a comment by this name")] = "",
+    base: Annotated[str, typer.Option(help="URL of a comment_service")] = "http://localhost:8000",
+    name: Annotated[str, typer.Option(help="also post: each typed line is a comment under this name")] = "",
 ) -> None:
-    """Shows a live video's comments as they come, from the last ones on; comes back by itself after a cut.
+    """Shows a live video's last comments, then new ones as they arrive. Reconnects by itself after a cut.
 
     Ctrl-C ends it, with exit code 0. Exit code 2: the server refuses this video for good.
     """
@@ -52,10 +52,10 @@ def main(
 
 
 def harmless(text: str) -> str:
-    """The text with nothing in it that a terminal obeys: one line, as it reads.
+    """The text as one line, without anything that a terminal would interpret.
 
-    Control characters (escape sequences begin with one), invisible formats and direction overrides, which can make a
-    text read as another, become U+FFFD; a line break becomes a space.
+    A line break becomes a space. Control characters (escape sequences begin with one), invisible format characters and
+    direction overrides become U+FFFD; the last two could make a text look like another.
     """
     return "".join(
         " "
@@ -96,14 +96,14 @@ async def _follow(session: aiohttp.ClientSession, url: str, console: Console) ->
 
 
 class Shown:
-    """The ids that were shown last: a resumed stream may send some of them again."""
+    """Remembers the ids that were shown last, because a resumed stream may send some of them again."""
 
     def __init__(self, ids_max: int = WATCH.shown_max) -> None:
         self._ids: dict[str, None] = {}  # in the order of arrival
         self._ids_max = ids_max
 
     def add(self, comment_id: str) -> bool:
-        """False: it was there."""
+        """Returns False if the id was there already."""
         if comment_id in self._ids:
             return False
         self._ids[comment_id] = None
@@ -124,7 +124,7 @@ class _Comment(msgspec.Struct, rename="camel"):
 
 
 def render(event: Event, shown: Shown) -> list[Text]:
-    """A comment as one line: time, author, message; nothing if it was shown before. Gaps and skips are told."""
+    """A comment as one line: time, author, message. Nothing if it was shown before. A gap gets a line, too."""
     if event.name == "gap":
         return [Text("some comments could not be shown", style="yellow")]
     if event.name != "message":
@@ -145,10 +145,10 @@ def render(event: Event, shown: Shown) -> list[Text]:
 
 
 def _show_state(state: State, console: Console) -> None:
-    match state.name:
-        case "live":
+    match state.phase:
+        case Phase.LIVE:
             console.print(Text("live", style="dim green"))
-        case "waiting":
+        case Phase.WAITING:
             console.print(Text(f"{harmless(state.reason)}; trying again in {state.wait_s:.1f} s", style="dim yellow"))
 
 
@@ -156,7 +156,7 @@ async def _post_lines(poster: Poster, name: str, console: Console) -> None:
     """Posts each line of standard input, one after another, until it ends."""
     lines: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
-    # A thread, because standard input can be a file, which no event loop can wait for. It ends with the process.
+    # In a thread, because standard input can be a file, which an event loop can't wait for. It ends with the process.
     threading.Thread(
         target=_read_stdin, args=(lambda line: loop.call_soon_threadsafe(lines.put_nowait, line),), daemon=True
     ).start()
@@ -165,18 +165,18 @@ async def _post_lines(poster: Poster, name: str, console: Console) -> None:
         if not message:
             continue
         try:
-            answer = await poster.post(name, message, uuid.uuid4().hex)
+            outcome = await poster.post(name, message, uuid.uuid4().hex)
         except GaveUp as error:
             console.print(Text(f"not posted: {harmless(str(error))}", style="bold red"))
         else:
-            if isinstance(answer, Refusal):
-                console.print(Text(f"refused: {harmless(answer.message)}", style="bold red"))
+            if isinstance(outcome, Refusal):
+                console.print(Text(f"refused: {harmless(outcome.message)}", style="bold red"))
 
 
 def _read_stdin(take: Callable[[str], object]) -> None:
     rest = b""
     with contextlib.suppress(RuntimeError):  # the loop is closed
-        while chunk := os.read(0, 65536):  # not sys.stdin: its lock, held by this thread, would disturb the exit
+        while chunk := os.read(0, 65536):  # not sys.stdin: this thread would hold its lock at exit
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 take(line.decode(errors="replace"))

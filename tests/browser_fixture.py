@@ -1,6 +1,6 @@
-"""A real Chromium for tests. One process for the whole session; every page has a profile of its own.
+"""Fixtures for tests in a real Chromium: one process for the whole session, and a new profile for every page.
 
-The fixtures live in the session's event loop: a test module that uses them says
+The fixtures live in the session's event loop. A test module that uses them has
 `pytestmark = pytest.mark.asyncio(loop_scope="session")`, and its conftest.py imports both names from here.
 """
 
@@ -18,12 +18,12 @@ ARGS = (
 )
 
 WAIT_MS = 15_000
-"""Bound of every wait: generous, since the tests' machine may be busy with other things"""
+"""Bound of every wait: generous, because the machine may be busy"""
 
 
 class OpenPage(Protocol):
     def __call__(self, url: str, **context: Any) -> Awaitable[Page]:
-        """A page in a new profile. `context` is as of Playwright's new_context: viewport, color_scheme, offline, ..."""
+        """Opens a page in a new profile. context: arguments of Playwright's new_context, as viewport."""
         ...
 
 
@@ -41,7 +41,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(chromium: Browser) -> AsyncIterator[OpenPage]:
-    """Opens pages, and fails the test if a script of theirs threw, or did what the Content-Security-Policy forbids."""
+    """Opens pages. The test fails if one of their scripts throws or violates the Content-Security-Policy."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

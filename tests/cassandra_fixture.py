@@ -1,5 +1,7 @@
-"""A real Cassandra for the tests: one node, started once in a test run by scripts/cassandra, with its own folder and
-ports, so that it lives beside a developer's. A conftest.py imports the fixtures that its tests use.
+"""Fixtures for tests on a real Cassandra: one node, started once in a test run by scripts/cassandra.
+
+It has its own folder and ports, so that a developer's own Cassandra can run at the same time. A conftest.py imports the
+fixtures that its tests use.
 """
 
 import os
@@ -36,7 +38,7 @@ class CassandraUnderTest:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """kill -9, and it is gone when this returns."""
+        """Sends SIGKILL, and returns when the process is gone."""
         self.send_signal(signal.SIGKILL)
         assert wait_until(lambda: not _listens(self.port), 10)
 
@@ -44,7 +46,7 @@ class CassandraUnderTest:
         os.kill(int((self.folder / "node1" / "pid").read_text()), number)
 
     def new_url(self) -> str:
-        """A store's URL with a keyspace that nobody has used"""
+        """A store's URL with a new keyspace"""
         return f"cassandra://127.0.0.1:{self.port}/test_{uuid.uuid4().hex[:16]}"
 
     def _run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -54,7 +56,7 @@ class CassandraUnderTest:
 
 @cache
 def _the_one(config: pytest.Config) -> CassandraUnderTest:
-    """One for the whole run, however many conftests import the fixtures; stopped when the run ends."""
+    """One node for the whole run, however many conftests import the fixtures. It is stopped when the run ends."""
     missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"Cassandra needs {' and '.join(missing)}")
@@ -66,7 +68,7 @@ def _the_one(config: pytest.Config) -> CassandraUnderTest:
 
 @pytest.fixture(scope="session")
 def cassandra(pytestconfig: pytest.Config) -> CassandraUnderTest:
-    """For tests that make faults; they leave it running."""
+    """For tests that inject faults. They must leave it running."""
     return _the_one(pytestconfig)
 
 

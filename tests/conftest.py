@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""Settings and fixtures for every test."""
 
 import os
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from hypothesis import settings
 from scripts import plan
 from tests.shares import Shares, rank
 
-# No test says how fast something must be, and the machine may be busy with others.
+# No test checks how fast something is, and the machine may be busy.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:
-    # A JVM that starts spends most on making fast what it does often, and a test's Cassandra does nothing often.
+    # Optimizing costs a JVM most of its start, and is no use in tests, whose Cassandra does nothing often.
     os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
-    # Ports that one process has found free mustn't be taken by another one before somebody listens there.
+    # Each process chooses from its own ports, so that none takes a port that another one has found free.
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         plan.PORTS = plan.PORTS[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
 
@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def logs_as_they_are() -> Iterator[None]:
-    """A tool that is called within the tests' process says how its logs look; the next test has them as usual."""
+def default_logs() -> Iterator[None]:
+    """Undoes the configuration of logs by a tool that a test calls in its own process."""
     yield
     structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""scripts/replay as a user starts it."""
+"""Runs scripts/replay as a user does, and returns its exit code and output."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scripts.processes import ROOT
 
 SMALL_CHAT = str(ROOT / "tests" / "data" / "small-chat.jsonl")
-"""200 invented lines over 12 minutes; four of them are made to be at the limits, and two of those over them."""
+"""200 invented lines over 12 minutes. Four of them are at the limits, and two of these four are over."""
 
 VERDICT = re.compile(r"lost=(\d+) doubled=(\d+) disordered=(\d+) p50_ms=(\d+\.\d|nan) p99_ms=(\d+\.\d|nan)")
 

@@ -1,4 +1,4 @@
-"""Which tests one process runs in one go, when several processes share them: `pytest -n 3`, as scripts/test does it."""
+"""Decides which tests stay together when several processes share the tests, as with `pytest -n 3` in scripts/test."""
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -6,33 +6,33 @@ CASSANDRA = "real Cassandras"
 SCRIPTS_RUN = "scripts/run"
 
 TOGETHER = {
-    # One node serves nearly all of these, and is never beside others that start, which would take both cores for long.
+    # One node serves nearly all of these. So no other Cassandra starts at the same time and takes both cores.
     "cassandra": CASSANDRA,
     "outage": CASSANDRA,
-    # It has favourite ports: two that begin at the same moment find the same ones free.
+    # It has default ports: two that start at the same moment would find the same ones free.
     "end_to_end/test_run": SCRIPTS_RUN,
     "scripts_run": SCRIPTS_RUN,
 }
-"""A part of a test's path or name -> the share that it belongs to"""
+"""Part of a test's path or name -> its share"""
 
 LONG = ("tests/end_to_end/", "tests/scripts/benches/")
-"""Where the files are that wait longest, after Cassandra's"""
+"""Folders of the tests that take longest, after those on Cassandra"""
 
 
 def share_of(test: str) -> str:
-    """A file, since it may make something for all of its tests, or what TOGETHER says"""
+    """The share in TOGETHER, or the test's file, because a file's tests may share a fixture"""
     return next((share for part, share in TOGETHER.items() if part in test), test.partition("::")[0])
 
 
 def rank(test: str) -> int:
-    """What takes long begins first, so that the end finds all processes at work."""
+    """Sorts long tests first, so that all processes are busy until the end."""
     if share_of(test) == CASSANDRA:
         return 0
     return 1 if test.startswith(LONG) else 2
 
 
-class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist says nothing about its types
-    """Gives the next share to a process that has nothing left to do."""
+class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives the next share to the first process that is idle."""
 
     def _split_scope(self, nodeid: str) -> str:
         return share_of(nodeid)

@@ -1,7 +1,7 @@
-"""The whole system as real processes on free ports, started by the same code as scripts/run, for the story tests.
+"""Runs the whole system as real processes on free ports, for the end-to-end tests, with the code of scripts/run.
 
-Leaving the `async with` is a test, too: every process that was not killed must end with 0 on SIGTERM, and no log may
-hold an error or a traceback.
+Leaving the `async with` is a test, too: every process that was not killed must exit with 0 on SIGTERM, and no log may
+contain an error or a traceback.
 """
 
 import json
@@ -17,11 +17,11 @@ from scripts.plan import ROLES, free_ports, make_plan
 from scripts.processes import Process, Supervisor
 from tests.waiting import eventually
 
-TAIL_LINES = 15  # of each log, shown when a story fails
+TAIL_LINES = 15  # of each log, shown when a test fails
 
 
 class System:
-    """restart=True: a process that dies is started again, as scripts/run does it."""
+    """restart=True: a process that dies is restarted, as by scripts/run."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class System:
         self._supervisor = Supervisor(list(self._groups.values()), restart=restart, say=self._note)
 
     def process(self, role: str, number: int = 1) -> Process:
-        """The process of that role, counted from 1"""
+        """number: within the role, from 1"""
         return self._groups[role][number - 1]
 
     async def kill(self, role: str, number: int = 1, how: signal.Signals = signal.SIGKILL) -> None:
-        """Returns when it is dead."""
+        """Returns when the process is dead."""
         process = self.process(role, number)
         before = len(process.returncodes)
         process.signal(how)
@@ -73,19 +73,19 @@ class System:
             await process.wait()
 
     async def start_again(self, role: str, number: int = 1) -> None:
-        """For restart=False: returns when it is ready."""
+        """For restart=False: starts the process, and returns when it is ready."""
         process = self.process(role, number)
         await process.start()
         await process.wait_ready()
 
     async def back_again(self, role: str, number: int = 1) -> None:
-        """For restart=True, after a kill: returns when the next life is ready."""
+        """For restart=True, after a kill: returns when the restarted process is ready."""
         process = self.process(role, number)
         await eventually(lambda: process.pid is not None)
         await process.wait_ready()
 
     def errors(self) -> list[str]:
-        """Lines of any log that tell of a fault in our code: errors, tracebacks, and what no log should hold"""
+        """Lines of any log that show a fault in our code: errors, warnings of Python, and tracebacks"""
         return [f"{name}: {line}" for name, lines in self.logs.items() for line in lines if _is_error(line)]
 
     async def __aenter__(self) -> Self:

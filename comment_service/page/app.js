@@ -1,10 +1,10 @@
-/** The viewer's page: wires the video in the URL, the name in localStorage, the room and the form. */
+/** Starts the viewer's page: connects the video in the URL, the name in localStorage, the conversation and the form. */
 import { Compose } from "./compose.js";
-import { Room } from "./room.js";
+import { Conversation } from "./conversation.js";
 import { Status } from "./status.js";
 
 const VIDEO_ID = /^[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,127}$/;
-const FIRST_VIDEO = "demo";
+const DEFAULT_VIDEO = "demo";
 
 const choose = document.getElementById("choose");
 const videoBox = document.getElementById("video");
@@ -12,16 +12,16 @@ const nameBox = document.getElementById("name");
 
 const status = new Status();
 let video = "";
-let room = null;
+let conversation = null;
 
-/** Leaves the room and enters that of the video in the URL. */
-function enter() {
+/** Shows the conversation of the video in the URL, in place of the one before. */
+function openVideo() {
   video = new URLSearchParams(location.search).get("video") ?? "";
   videoBox.value = video;
   document.title = `${video} · Live comments`;
-  room?.stop();
+  conversation?.stop();
   status.showViewers(null);
-  room = new Room(video, {
+  conversation = new Conversation(video, {
     onState: (state) => status.show(state),
     onViewers: (count) => status.showViewers(count),
   });
@@ -37,13 +37,13 @@ choose.addEventListener("submit", (event) => {
   videoBox.setCustomValidity(VIDEO_ID.test(chosen) ? "" : "1 to 128 letters, digits, and _ - . : ~");
   if (!choose.reportValidity() || chosen === video) return;
   history.pushState(null, "", urlOf(chosen));
-  enter();
+  openVideo();
   document.getElementById("message").focus();
 });
 videoBox.addEventListener("input", () => videoBox.setCustomValidity(""));
-window.addEventListener("popstate", enter);
+window.addEventListener("popstate", openVideo);
 
-// Private windows of some browsers have no localStorage: then the name lasts as long as the page.
+// Private windows of some browsers have no localStorage. Then the name is kept only while the page is open.
 try {
   nameBox.value = localStorage.getItem("name") ?? "";
   nameBox.addEventListener("input", () => localStorage.setItem("name", nameBox.value.trim()));
@@ -51,13 +51,16 @@ try {
   nameBox.value = "";
 }
 
-// iOS lays its keyboard over the page without telling the layout.
-function fit() {
+// iOS shows its keyboard over the page without resizing the layout.
+function fitKeyboard() {
   document.documentElement.style.setProperty("--seen", `${window.visualViewport.height}px`);
 }
-window.visualViewport.addEventListener("resize", fit);
-fit();
+window.visualViewport.addEventListener("resize", fitKeyboard);
+fitKeyboard();
 
-if (!new URLSearchParams(location.search).get("video")) history.replaceState(null, "", urlOf(FIRST_VIDEO));
-new Compose({ video: () => video, onPosted: (comment) => comment.liveVideoId === video && room.posted(comment) });
-enter();
+if (!new URLSearchParams(location.search).get("video")) history.replaceState(null, "", urlOf(DEFAULT_VIDEO));
+new Compose({
+  video: () => video,
+  onPosted: (comment) => comment.liveVideoId === video && conversation.posted(comment),
+});
+openVideo();

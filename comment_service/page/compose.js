@@ -1,8 +1,8 @@
-/** Posting: the text stays in the box until the service has it; trying again can never post it twice. */
-import { Refusal, ask, refusalOf } from "./answers.js";
+/** Posts comments. The text stays in the box until the service has it, and a retry never posts it twice. */
 import { countdown } from "./countdown.js";
 import { randomKey } from "./ids.js";
 import { COUNTER_FROM_CHARACTERS, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX, POST_TIMEOUT_MS } from "./limits.js";
+import { ServiceError, errorOf, request } from "./request.js";
 
 export class Compose {
   #form = document.getElementById("compose");
@@ -15,9 +15,9 @@ export class Compose {
   #onPosted;
   #attempt = { body: "", key: "" };
   #sending = false;
-  #waiting = false; // the service has asked for patience
+  #waiting = false; // the service has sent a Retry-After
 
-  /** video(): the video to post to. onPosted(comment): it is accepted. */
+  /** video(): the video to post to. onPosted(comment): called when the service has accepted it. */
   constructor({ video, onPosted }) {
     this.#video = video;
     this.#onPosted = onPosted;
@@ -32,11 +32,11 @@ export class Compose {
     });
     this.#name.addEventListener("keydown", (event) => {
       if (!isEnter(event)) return;
-      event.preventDefault(); // the name is not the post
+      event.preventDefault(); // Enter in the name box must not send the comment
       this.#message.focus();
     });
     this.#message.addEventListener("input", () => {
-      if (!this.#waiting) this.#say("", "Send");
+      if (!this.#waiting) this.#show("", "Send");
       this.#measure();
     });
     this.#measure();
@@ -45,21 +45,21 @@ export class Compose {
   async #submit() {
     const text = this.#message.value.trim();
     if (!text || this.#send.disabled) return;
-    const request = this.#request(text);
-    this.#busy(true);
-    let answer;
+    const attempt = this.#attemptFor(text);
+    this.#setSending(true);
+    let outcome;
     try {
-      answer = await this.#post(request);
-    } catch (refusal) {
-      answer = refusal;
+      outcome = await this.#post(attempt);
+    } catch (error) {
+      outcome = error;
     }
-    this.#busy(false);
-    if (answer instanceof Refusal) this.#refused(answer);
-    else this.#accepted(answer);
+    this.#setSending(false);
+    if (outcome instanceof ServiceError) this.#failed(outcome);
+    else this.#accepted(outcome);
   }
 
-  /** The same text to the same video under the same name is the same post, and carries the same key. */
-  #request(text) {
+  /** The same text to the same video under the same name is a retry, and keeps its key. */
+  #attemptFor(text) {
     const post = { liveVideoId: this.#video(), message: text };
     const name = this.#name.value.trim();
     if (name) post.author = { name };
@@ -70,51 +70,51 @@ export class Compose {
 
   async #post({ body, key }) {
     const headers = { "content-type": "application/json", "idempotency-key": key };
-    const response = await ask("/comment/create", { method: "POST", headers, body, timeoutMs: POST_TIMEOUT_MS });
-    if (!response.ok) throw await refusalOf(response);
+    const response = await request("/comment/create", { method: "POST", headers, body, timeoutMs: POST_TIMEOUT_MS });
+    if (!response.ok) throw await errorOf(response);
     try {
       return await response.json();
     } catch {
-      throw new Refusal("The answer broke off."); // it may be posted; the key makes the retry safe
+      throw new ServiceError("The server's answer was incomplete."); // perhaps posted; the key makes a retry safe
     }
   }
 
   #accepted(comment) {
     this.#attempt = { body: "", key: "" };
     this.#message.value = "";
-    this.#say("", "Send");
+    this.#show("", "Send");
     this.#measure();
     this.#message.focus();
     this.#onPosted(comment);
   }
 
-  #refused(refusal) {
-    const label = refusal.isPassing ? "Retry" : "Send";
-    this.#say(`${refusal.message} Your text is kept.`, label);
+  #failed(error) {
+    const label = error.isTemporary ? "Retry" : "Send";
+    this.#show(`${error.message} Your text is kept.`, label);
     this.#message.focus();
-    if (refusal.retryAfterMs === 0) return;
+    if (error.retryAfterMs === 0) return;
     this.#waiting = true;
     this.#measure();
-    const show = (seconds) => (this.#send.textContent = `${label} in ${seconds} s`);
-    countdown(refusal.retryAfterMs, show, () => {
+    const tick = (seconds) => (this.#send.textContent = `${label} in ${seconds} s`);
+    countdown(error.retryAfterMs, tick, () => {
       this.#waiting = false;
       this.#send.textContent = label;
       this.#measure();
     });
   }
 
-  #busy(busy) {
-    this.#sending = busy;
-    this.#message.readOnly = busy;
+  #setSending(sending) {
+    this.#sending = sending;
+    this.#message.readOnly = sending;
     this.#measure();
   }
 
-  #say(problem, label) {
+  #show(problem, label) {
     this.#problem.textContent = problem;
     this.#send.textContent = label;
   }
 
-  /** Counts what is left, and fits the box to its text. */
+  /** Counts the characters that are left, and fits the box to its text. */
   #measure() {
     const text = this.#message.value.trim();
     const characters = [...text].length;
@@ -128,7 +128,7 @@ export class Compose {
   }
 }
 
-/** Not the Enter that ends the composition of a Japanese or Chinese word */
+/** False for the Enter that ends the composition of a Japanese or Chinese word */
 function isEnter(event) {
   return event.key === "Enter" && !event.isComposing;
 }

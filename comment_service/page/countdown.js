@@ -1,6 +1,6 @@
-/** Tells a person how long it still takes, once a second. */
+/** Counts down whole seconds for a person. */
 
-/** Calls `show(seconds)` at once and each second until `ms` have passed, then `done()`. Returns a function that stops it. */
+/** Calls `show(seconds)` at once and every second until `ms` have passed, then `done()`. Returns a stop function. */
 export function countdown(ms, show, done) {
   const dueMs = performance.now() + ms;
   let seconds = Math.ceil(ms / 1000);

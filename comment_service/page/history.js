@@ -1,12 +1,12 @@
-/** Older comments, a page at a time, from the JSON face of the API. */
-import { ask, refusalOf } from "./answers.js";
+/** Loads older comments from the service, one page at a time. */
 import { PAGE_TIMEOUT_MS } from "./limits.js";
+import { errorOf, request } from "./request.js";
 
 export class History {
   #path;
   #signal;
 
-  /** signal: ends every request under way. */
+  /** signal: aborts every request under way. */
   constructor(video, signal) {
     this.#path = `/comments/${encodeURIComponent(video)}`;
     this.#signal = signal;
@@ -14,20 +14,21 @@ export class History {
 
   /**
    * Up to `size` comments below the cursor (undefined: the newest), newest first, as {comments, nextCursor}.
-   * nextCursor is null at the beginning of the talk. Rejects with a Refusal or an AbortError.
+   * nextCursor is null at the beginning of the conversation. Rejects with a ServiceError or an AbortError.
    */
   async page(cursor, size) {
     const query = new URLSearchParams({ pagesize: size });
     if (cursor !== undefined) query.set("cursor", cursor);
     const headers = { accept: "application/json" };
-    const response = await ask(`${this.#path}?${query}`, { headers, signal: this.#signal, timeoutMs: PAGE_TIMEOUT_MS });
-    if (!response.ok) throw await refusalOf(response);
+    const options = { headers, signal: this.#signal, timeoutMs: PAGE_TIMEOUT_MS };
+    const response = await request(`${this.#path}?${query}`, options);
+    if (!response.ok) throw await errorOf(response);
     return response.json();
   }
 
   /**
-   * The pages from `toId` (null: the newest) down to `fromId`, at most `pagesMax` of them. Hands each page's comments
-   * to `take`; resolves with where it stopped, or null if nothing is missing any more.
+   * Loads the pages from `toId` (null: the newest) down to `fromId`, at most `pagesMax` of them, and passes each page's
+   * comments to `take`. Resolves with {cursor} where it stopped, or with null if all pages were loaded.
    */
   async between(fromId, toId, size, pagesMax, take) {
     let cursor = toId ?? undefined;

@@ -1,4 +1,4 @@
-/** What one comment or notice looks like. A stranger's text enters the document through textContent only. */
+/** Makes the HTML of one comment or notice. Text by users enters the document through textContent only. */
 
 const TODAY = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const ANOTHER_DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -7,7 +7,7 @@ const template = document.createElement("template");
 template.innerHTML =
   '<article><header><bdi class="author"></bdi> <time></time></header><p class="message" dir="auto"></p></article>';
 
-/** An `article` with data-id */
+/** An `article` with the comment's id as data-id */
 export function commentRow(comment) {
   const row = template.content.firstElementChild.cloneNode(true);
   const [header, message] = row.children;
@@ -23,7 +23,7 @@ export function commentRow(comment) {
   return row;
 }
 
-/** A line between comments that the page itself says; `action`, if there is one, is {label, run}. */
+/** A line of the page's own between comments, with a button if there is an `action`: {label, run}. */
 export function noticeRow(notice) {
   const row = document.createElement("p");
   row.className = "notice";
@@ -38,7 +38,7 @@ export function noticeRow(notice) {
   return row;
 }
 
-/** 0 to 359, the same for an author on every page. 137.5°, the golden angle, puts near numbers far apart. */
+/** 0 to 359, the same for an author on every page. The golden angle, 137.5°, puts neighbouring numbers far apart. */
 function hueOf(authorId) {
   let sum = 0;
   for (let index = 0; index < authorId.length; index += 1) sum = (sum * 31 + authorId.charCodeAt(index)) | 0;

@@ -1,29 +1,36 @@
-/** The pill that always says how the connection is, and the line that says why there is none. */
+/** Shows the state of the connection, the reason if there is none, and the number of viewers. */
 import { countdown } from "./countdown.js";
+import { State } from "./stream.js";
 
-const WORDS = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", down: "No server" };
-const WAITS = { reconnecting: " in", down: ", again in" };
+const WORDS = {
+  [State.CONNECTING]: "Connecting",
+  [State.LIVE]: "Live",
+  [State.RECONNECTING]: "Reconnecting",
+  [State.DOWN]: "No server",
+};
+const WAITS = { [State.RECONNECTING]: " in", [State.DOWN]: ", retry in" };
 
 export class Status {
   #pill = document.getElementById("state");
   #word = this.#pill.querySelector(".word");
-  #seconds = this.#pill.querySelector(".seconds"); // hidden from screen readers: nobody wants to hear each second
+  #seconds = this.#pill.querySelector(".seconds"); // hidden from screen readers, which would read every second aloud
   #reason = document.getElementById("reason");
   #viewers = document.getElementById("viewers");
-  #stop = () => {};
+  #stopCountdown = () => {};
 
-  /** As Stream's onState says it */
+  /** Takes what Stream reports to onState. */
   show({ state, reason, delayMs }) {
-    this.#stop();
-    this.#stop = () => {};
+    this.#stopCountdown();
+    this.#stopCountdown = () => {};
     this.#seconds.textContent = "";
-    // A try that follows on a reason keeps it in sight: it would only flicker.
-    const trying = state === "connecting" && this.#reason.textContent !== "";
-    if (!trying) this.#reason.textContent = reason;
+    // A new attempt keeps the last reason on the screen: otherwise it would flicker.
+    const keepsReason = state === State.CONNECTING && this.#reason.textContent !== "";
+    if (!keepsReason) this.#reason.textContent = reason;
     this.#pill.dataset.state = state;
     if (this.#word.textContent !== WORDS[state]) this.#word.textContent = WORDS[state];
     if (delayMs < 1000) return;
-    this.#stop = countdown(delayMs, (seconds) => (this.#seconds.textContent = `${WAITS[state]} ${seconds} s`), () => {});
+    const tick = (seconds) => (this.#seconds.textContent = `${WAITS[state]} ${seconds} s`);
+    this.#stopCountdown = countdown(delayMs, tick, () => {});
   }
 
   showViewers(count) {

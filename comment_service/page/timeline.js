@@ -1,11 +1,11 @@
 /**
- * The part of a talk that is held in memory: comments and notices, each once, in the order of their ids. Touches no
- * document and no network. Bounded: over the limit the end that is farther from the reader goes.
+ * Holds a part of the conversation in memory: comments and notices, each once, in the order of their ids. Touches no
+ * document and no network. Bounded: over the limit, the end that is farther from the reader is dropped.
  */
 import { ARRIVAL_WINDOW_MS, BACKFILL_COMMENTS } from "./limits.js";
 import { firstIdAt, timeOf } from "./ids.js";
 
-/** A notice stands right behind the comment with that id: "~" sorts after every hex digit. */
+/** Sorts a notice right behind the comment with that id, because "~" comes after every hex digit. */
 export function noticeId(afterId, kind) {
   return `${afterId}~${kind}`;
 }
@@ -15,10 +15,10 @@ function isComment(entry) {
 }
 
 export class Timeline {
-  /** Sorted by id. Read it; change it only through the methods. */
+  /** Sorted by id. Read it, but change it only through the methods. */
   entries = [];
 
-  /** The newest end has been dropped: nothing newer than the last entry is taken until `clear`. */
+  /** True after the newest end was dropped: then nothing newer than the last entry is added until `clear`. */
   detached = false;
 
   #heldMax;
@@ -29,7 +29,7 @@ export class Timeline {
     this.#dropCount = dropCount;
   }
 
-  /** False if it was there already, or is newer than a detached timeline takes. */
+  /** Returns false if the entry was there already, or is newer than the last one of a detached timeline. */
   add(entry) {
     const last = this.entries.at(-1);
     if (last === undefined || entry.id > last.id) {
@@ -53,7 +53,7 @@ export class Timeline {
     this.detached = false;
   }
 
-  /** Where the first entry with this id or a larger one stands; the length if there is none. */
+  /** The index of the first entry with this id or a larger one; the length if there is none */
   indexFrom(id) {
     let low = 0;
     let high = this.entries.length;
@@ -65,7 +65,7 @@ export class Timeline {
     return low;
   }
 
-  /** Drops what is over the limit. `readerIndex`: where the reader is. Says whether the oldest were dropped. */
+  /** Drops what is over the limit. `readerIndex`: where the reader is. Returns true if the oldest were dropped. */
   bound(readerIndex) {
     if (this.entries.length <= this.#heldMax) return false;
     if (readerIndex > this.entries.length / 2) {
@@ -88,8 +88,8 @@ export class Timeline {
   }
 
   /**
-   * The cursor for the first page below a backfill. A backfill is the last comments in the order of their arrival, so
-   * among its ids some may be missing that arrived before: the page overlaps it by as much as a comment can be late.
+   * The cursor for the first page below a backfill. A backfill has the comments that arrived last. Comments with ids
+   * between theirs may have arrived before and be missing, so the page overlaps it by as much as a comment can be late.
    */
   cursorBelowBackfill() {
     const backfill = this.entries.filter(isComment).slice(0, BACKFILL_COMMENTS);

@@ -1,16 +1,16 @@
 /**
- * The window onto the timeline that is in the document, and the scroll position in it.
+ * Shows a window of the timeline in the document, and keeps the scroll position.
  *
- * The window is one number: `#topId`, the id of its first entry; it ends ROWS_MAX entries later. While the page follows
- * the talk it is the last ROWS_FOLLOWING entries. Scrolling near an end moves it. What changes above the reader never
- * moves what is being read: the position is kept by hand, since not every browser anchors it, and none at the very top.
- * All changes of one frame reach the document at once.
+ * The window is given by one value: `#topId`, the id of its first entry. It ends ROWS_MAX entries later. While the page
+ * follows the newest comments, the window is the last ROWS_FOLLOWING entries. Scrolling near an end moves it. Changes
+ * above the reader never move what is being read. This file keeps the position itself: not every browser anchors it,
+ * and none does at the very top. All changes of one frame reach the document at once.
  */
 import { ANNOUNCE_PER_S_MAX, BOTTOM_PX, NEAR_PX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP } from "./limits.js";
 import { commentRow, noticeRow } from "./row.js";
 
 export class View {
-  /** The newest entry is kept in sight. */
+  /** True while the newest entry is kept in sight */
   following = true;
 
   #timeline;
@@ -32,7 +32,7 @@ export class View {
   #resizes;
   #ended = new AbortController();
 
-  /** handlers: onOlder() when the reader nears the oldest entry, onNewest() when the newest ones are wanted. */
+  /** handlers: onOlder() when the reader nears the oldest entry, onNewest() when the reader asks for the newest. */
   constructor(timeline, handlers) {
     this.#timeline = timeline;
     this.#handlers = handlers;
@@ -45,7 +45,7 @@ export class View {
       rootMargin: `${NEAR_PX}px 0px`,
     });
     this.#resizes = new ResizeObserver(() => this.following && this.#toBottom());
-    this.#resizes.observe(this.#scroller); // such as by an on-screen keyboard
+    this.#resizes.observe(this.#scroller); // an on-screen keyboard resizes it
     this.#render();
     this.watchEdges();
   }
@@ -61,14 +61,14 @@ export class View {
     this.#button.hidden = true;
   }
 
-  /** Where in the timeline the window begins */
+  /** The timeline's index at which the window begins */
   get start() {
     const { entries } = this.#timeline;
     if (this.following) return Math.max(0, entries.length - ROWS_FOLLOWING);
     return Math.min(this.#timeline.indexFrom(this.#topId), Math.max(0, entries.length - 1));
   }
 
-  /** A live comment has come. */
+  /** Call it when a live comment has arrived. */
   arrived() {
     if (!this.following) this.#unread += 1;
     this.#arrivals += 1;
@@ -78,7 +78,7 @@ export class View {
     this.changed();
   }
 
-  /** The timeline is another one than before: shown with the next frame. */
+  /** Call it when the timeline has changed. The next frame shows it. */
   changed() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -86,14 +86,14 @@ export class View {
     });
   }
 
-  /** An older page has come: a part of it enters the document. */
+  /** Call it when an older page has been added. A part of it enters the document. */
   extendUp() {
     if (!this.following) this.#topId = this.#timeline.entries[Math.max(0, this.start - ROWS_STEP)]?.id ?? "";
     this.changed();
     this.watchEdges();
   }
 
-  /** Goes to the newest entry and stays there. */
+  /** Scrolls to the newest entry and stays there. */
   follow() {
     this.following = true;
     this.#unread = 0;
@@ -101,13 +101,13 @@ export class View {
     this.changed();
   }
 
-  /** A line above the oldest entry in memory */
-  sayAbove(text) {
+  /** Sets the line above the oldest entry in memory. */
+  showAbove(text) {
     this.#aboveText = text;
     this.changed();
   }
 
-  /** An observer tells changes only; watched anew, it also tells what has stayed near. */
+  /** An observer reports changes only. When it observes an edge anew, it also reports one that has stayed near. */
   watchEdges() {
     for (const edge of [this.#above, this.#below]) {
       this.#edges.unobserve(edge);
@@ -141,7 +141,7 @@ export class View {
     const left = scrollHeight - clientHeight - scrollTop;
     const up = scrollTop < this.#lastTop;
     this.#lastTop = scrollTop;
-    // Upwards the slightest move counts: otherwise nobody could leave the bottom of a fast talk.
+    // Upwards the slightest move counts: otherwise nobody could leave the bottom while comments arrive fast.
     const follows = left <= (up ? 2 : BOTTOM_PX) && this.#showsNewest();
     if (follows === this.following) return;
     this.#topId = this.#timeline.entries[this.start]?.id ?? "";
@@ -162,7 +162,7 @@ export class View {
     this.#list.ariaLive = this.following && this.#arrivals <= ANNOUNCE_PER_S_MAX ? "polite" : "off";
     this.#reconcile(shown);
     this.#above.textContent = start === 0 ? this.#aboveText : "";
-    this.#below.textContent = this.#timeline.detached ? "Much more has been said since." : "";
+    this.#below.textContent = this.#timeline.detached ? "There are many newer comments." : "";
     this.#button.hidden = this.following;
     this.#button.textContent = newestLabel(this.#unread);
     if (this.following) {
@@ -179,7 +179,7 @@ export class View {
     this.#lastTop = this.#scroller.scrollTop;
   }
 
-  /** The list's children become exactly `shown`, with as few moves as possible. */
+  /** Makes the list's children exactly `shown`, with as few changes as possible. */
   #reconcile(shown) {
     const wanted = new Set(shown);
     for (const [entry, row] of this.#rows) {
@@ -200,7 +200,7 @@ export class View {
     }
   }
 
-  /** The rows in sight, from the top, and where they stand; some of them may be gone after a change. */
+  /** The rows in sight, from the top, and their positions. After a change some of them may be gone. */
   #visibleRows() {
     const rows = this.#list.children;
     const seen = this.#scroller.getBoundingClientRect();
@@ -213,7 +213,7 @@ export class View {
     }
     const visible = [];
     for (let row = rows[low]; row; row = row.nextElementSibling) {
-      const { top } = row.getBoundingClientRect(); // unlike offsetTop it is no whole number, and doesn't drift
+      const { top } = row.getBoundingClientRect(); // unlike offsetTop it isn't rounded, so positions don't drift
       if (top >= seen.bottom) break;
       visible.push({ row, top });
     }

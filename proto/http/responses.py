@@ -7,12 +7,12 @@ from starlette.types import Receive, Scope, Send
 
 
 def error_response(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """`{"error": {"code", "message"}}`: the code is for programs, the message tells a person what would be right."""
+    """`{"error": {"code", "message"}}`: the code is for programs; the message tells a person what would be right."""
     return JSONResponse({"error": {"code": code, "message": message}}, status_code=status, headers=dict(headers or {}))
 
 
 def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
-    """200 or 503, with what was looked at. Never cached."""
+    """200 or 503, with the details that were checked. Never cached."""
     return JSONResponse(
         {"status": "ok" if ok else "unavailable", **details},
         status_code=200 if ok else 503,

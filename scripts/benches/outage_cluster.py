@@ -96,8 +96,8 @@ class BenchCluster:
 
     def _start_node(self, node: Node) -> None:
         node.launch(JARS, heap_mb(len(self._nodes)))
-        wait_until(lambda: node.answers() or node.pid() is None, START_S_MAX)
-        if not node.answers():
+        wait_until(lambda: node.speaks_cql() or node.pid() is None, START_S_MAX)
+        if not node.speaks_cql():
             raise NodeNotUp(f"Cassandra's node {node.number} did not come up\n{node.log_tail(25)}")
 
     def _read_all(self) -> dict[int, Stored]:

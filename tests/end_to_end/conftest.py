@@ -1,4 +1,4 @@
-"""The real browser and the real Cassandra that the stories use."""
+"""Fixtures of the end-to-end tests: a real browser and a real Cassandra."""
 
 from tests.browser_fixture import chromium, open_page
 from tests.cassandra_fixture import cassandra, cassandra_url

@@ -1,5 +1,5 @@
-"""Wrong requests of every kind against the running system: each gets its 4xx and a reason, no process dies, and the
-logs stay quiet, however often it is done."""
+"""Sends every kind of wrong request to the running system: each gets its 4xx and a reason, no process dies, and the
+logs stay short, however often it is done."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def log_lines(system: System) -> int:
 
 
 async def send(address: str, request: bytes, *, half_close: bool = False) -> bytes:
-    """The raw bytes over a socket of their own; returns what comes back until the other side is done."""
+    """Sends the bytes over a new socket, and returns what the other side sends until it closes."""
     reader, writer = await asyncio.open_connection(*split_address(address))
     try:
         writer.write(request)
@@ -44,7 +44,7 @@ async def send(address: str, request: bytes, *, half_close: bool = False) -> byt
             writer.write_eof()
         async with asyncio.timeout(10):
             return await reader.read(65536)
-    except OSError:  # it has hung up on us, at whatever point
+    except OSError:  # it has closed the connection, at whatever point
         return b""
     finally:
         writer.close()
@@ -79,23 +79,23 @@ WRONG_BODIES = {
 }
 
 
-async def test_wrong_bodies_are_told_what_is_wrong(system: System) -> None:
-    """All at once, and many times over"""
-    answers: dict[str, tuple[int, object]] = {}
+async def test_wrong_bodies_get_their_status_and_a_reason(system: System) -> None:
+    """All at once, and many times"""
+    responses: dict[str, tuple[int, object]] = {}
     async with aiohttp.ClientSession(system.base_url) as session:
 
         async def post(name: str, body: bytes) -> None:
             headers = {"Content-Type": "application/json"}
-            async with session.post("/comment/create", data=body, headers=headers) as answer:
-                answers[name] = answer.status, await answer.json()
+            async with session.post("/comment/create", data=body, headers=headers) as response:
+                responses[name] = response.status, await response.json()
 
         before = log_lines(system)
         await asyncio.gather(*(post(name, body) for name, (body, _) in WRONG_BODIES.items() for _ in range(20)))
         assert log_lines(system) - before <= 5, "strangers can flood the log"
-    assert {name: status for name, (status, _) in answers.items()} == {
+    assert {name: status for name, (status, _) in responses.items()} == {
         name: status for name, (_, status) in WRONG_BODIES.items()
     }
-    for name, (_, body) in answers.items():
+    for name, (_, body) in responses.items():
         assert isinstance(body, dict), name
         assert set(body) == {"error"}, name
         assert body["error"]["code"], name
@@ -118,14 +118,14 @@ WRONG_REQUESTS = [
 ]
 
 
-async def test_wrong_requests_are_told_what_is_wrong(system: System) -> None:
+async def test_wrong_requests_get_their_status_and_a_reason(system: System) -> None:
     async with aiohttp.ClientSession(system.base_url) as session:
         for method, path, headers, status in WRONG_REQUESTS:
-            async with session.request(method, path, headers=headers, data=b"{}") as answer:
-                assert answer.status == status, (method, path)
-                assert (await answer.json())["error"]["message"], (method, path)
+            async with session.request(method, path, headers=headers, data=b"{}") as response:
+                assert response.status == status, (method, path)
+                assert (await response.json())["error"]["message"], (method, path)
             if status == 405:
-                assert answer.headers["Allow"], path
+                assert response.headers["Allow"], path
 
 
 RAW = [
@@ -151,8 +151,8 @@ async def test_bytes_that_are_no_requests(system: System) -> None:
     for address in addresses(system):
         for request in RAW:
             for _ in range(3):
-                answer = await send(address, request, half_close=True)
-                assert not answer.startswith(b"HTTP/1.1 5"), (request[:60], answer[:200])
+                received = await send(address, request, half_close=True)
+                assert not received.startswith(b"HTTP/1.1 5"), (request[:60], received[:200])
     assert log_lines(system) - before <= 5, list(system.logs.values())
     await still_works(system)
 

@@ -1,4 +1,4 @@
-"""One port for all RMS nodes of a host, and a browser whose page knows no recipe: a plain EventSource goes on."""
+"""One port for all RMS nodes of a host: a plain EventSource in a real browser survives the death of its node."""
 
 import aiohttp
 import pytest

@@ -1,4 +1,4 @@
-"""The first minute: post with plain HTTP, see it on the stream and in the page, in what form every client can read."""
+"""The first comment: posted with plain HTTP, it appears on the stream and in the page."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def test_a_posted_comment_is_on_the_stream_and_in_the_page(system: System)
                 assert (await page.json()) == {"comments": [comment], "nextCursor": None}
 
 
-async def test_a_late_viewer_gets_the_last_comments_first(system: System) -> None:
+async def test_a_new_viewer_gets_the_last_comments_first(system: System) -> None:
     async with aiohttp.ClientSession(system.base_url) as session:
         for number in range(3):
             async with session.post("/comment/create", json={"liveVideoId": "v", "message": f"m{number}"}) as created:

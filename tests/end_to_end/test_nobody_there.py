@@ -1,4 +1,4 @@
-"""When a part of the system is away: what still works, works; the rest says what is missing and when to come back."""
+"""A part of the system is away: everything else works, and streams get a 503 with Retry-After."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.waiting import eventually
 STREAM = {"Accept": "text/event-stream"}
 
 
-async def test_without_a_dispatcher_people_post_and_read_and_streams_are_told_when_to_come_back() -> None:
+async def test_without_a_dispatcher_people_post_and_read_and_streams_get_retry_after() -> None:
     async with System(dispatchers=1, rms=1, restart=False) as system, aiohttp.ClientSession(system.base_url) as session:
         await system.kill("dispatcher")
         async with session.post("/comment/create", json={"liveVideoId": "v", "message": "anybody?"}) as created:
@@ -27,15 +27,15 @@ async def test_without_a_dispatcher_people_post_and_read_and_streams_are_told_wh
         await eventually(lambda: streams_again(session))
 
 
-async def test_without_an_rms_the_same() -> None:
+async def test_without_an_rms_people_post_and_streams_get_retry_after() -> None:
     async with System(dispatchers=1, rms=1, restart=False) as system, aiohttp.ClientSession(system.base_url) as session:
         await system.kill("rms")
 
-        async def is_told() -> bool:  # once the dispatcher has noticed
+        async def is_refused() -> bool:  # once the dispatcher has noticed
             async with session.get("/comments/v", headers=STREAM, allow_redirects=False) as stream:
                 return stream.status == 503 and "Retry-After" in stream.headers
 
-        await eventually(is_told)
+        await eventually(is_refused)
         async with session.post("/comment/create", json={"liveVideoId": "v", "message": "anybody?"}) as created:
             assert created.status == 200
         await system.start_again("rms")
@@ -58,8 +58,8 @@ async def test_comments_posted_while_no_dispatcher_was_there_reach_a_viewer_who_
                 text += (await live.content.readany()).decode()
 
 
-async def test_what_the_outbox_can_not_hold_is_read_from_history() -> None:
-    """Many more comments than it may keep, with every replica dead: authors don't notice, and viewers get them all."""
+async def test_comments_that_the_outbox_dropped_are_read_from_history() -> None:
+    """Posts many more comments than it may keep, with every replica dead. Viewers still get all of them."""
 
     def small(role: str) -> list[str]:
         return ["--publish-backlog-max", "20"] if role == "comment-service" else []

@@ -1,4 +1,4 @@
-"""Cassandra dies, people go on talking, comment_service is killed meanwhile: nothing that was acknowledged is lost."""
+"""Cassandra dies, people go on posting, comment_service is killed meanwhile: no acknowledged comment is lost."""
 
 import asyncio
 
@@ -18,26 +18,26 @@ BACK_S_MAX = 60.0
 
 
 class Author:
-    """Says things one after the other, and remembers which were acknowledged."""
+    """Posts comments one after the other, and records which were acknowledged."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
         self.acknowledged: dict[str, str] = {}
 
     async def say(self, count: int) -> None:
-        """With a key each: what is sent again after a kill isn't said twice"""
+        """Each with an Idempotency-Key, so that a retry after a kill makes no second comment"""
         for _ in range(count):
             message = f"number {len(self.acknowledged)}"
             body = {"liveVideoId": VIDEO, "message": message, "author": {"name": "ann"}}
             headers = {"Idempotency-Key": message.replace(" ", "-")}
-            async with self._session.post("/comment/create", json=body, headers=headers) as answer:
-                assert answer.status == 200, await answer.text()
-                self.acknowledged[(await answer.json())["id"]] = message
+            async with self._session.post("/comment/create", json=body, headers=headers) as response:
+                assert response.status == 200, await response.text()
+                self.acknowledged[(await response.json())["id"]] = message
 
 
 async def metric(session: aiohttp.ClientSession, name: str) -> float:
-    async with session.get("/metrics") as answer:
-        lines = (await answer.text()).splitlines()
+    async with session.get("/metrics") as response:
+        lines = (await response.text()).splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(f"comment_service_{name} "))
 
 

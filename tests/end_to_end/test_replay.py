@@ -1,4 +1,4 @@
-"""A whole chat log goes through the whole system and arrives at every viewer, whatever dies in the middle."""
+"""A whole chat log goes through the system and reaches every viewer, whichever process dies in the middle."""
 
 import asyncio
 import re
@@ -10,7 +10,7 @@ from tests.replaying import SMALL_CHAT, VERDICT, Result, replay
 from tests.system import System
 from tests.waiting import eventually
 
-REFUSED = 2  # lines of the small chat that are over a limit: one too long, one of white space only
+REFUSED = 2  # lines of the small chat that are over a limit: one is too long, one is only white space
 
 
 def assert_all_arrived(result: Result) -> None:
@@ -22,7 +22,7 @@ def assert_all_arrived(result: Result) -> None:
 
 
 async def replay_small_chat(system: System, speed: int, viewers: int = 5) -> Result:
-    """The log is 12 minutes long: at speed 40, 18 s."""
+    """The log is 12 minutes long; at speed 40 it takes 18 s."""
     return await replay(
         *(SMALL_CHAT, "--base", system.base_url, "--speed", str(speed), "--viewers", str(viewers), "--verify")
     )
@@ -39,7 +39,7 @@ async def test_on_cassandra(cassandra_url: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "rms", "comment-service"])
-async def test_survives_kill_9_of_each_of_its_kind_in_turn(role: str) -> None:
+async def test_survives_kill_9_of_each_process_of_a_role_in_turn(role: str) -> None:
     async with System() as system, aiohttp.ClientSession(system.base_url) as session:
         replaying = asyncio.create_task(replay_small_chat(system, speed=40))
         for part in system.plan[role]:
@@ -55,7 +55,7 @@ async def test_survives_kill_9_of_each_of_its_kind_in_turn(role: str) -> None:
 
 
 async def a_new_comment(session: aiohttp.ClientSession, unless: asyncio.Task[Result]) -> None:
-    """Returns when there is a comment that was not there before; at once when the replay is over."""
+    """Returns when there is a new comment; at once when the replay is over."""
     before = await newest(session)
 
     async def there_is_one() -> bool:
@@ -65,7 +65,7 @@ async def a_new_comment(session: aiohttp.ClientSession, unless: asyncio.Task[Res
 
 
 async def newest(session: aiohttp.ClientSession) -> str | None:
-    """The newest comment's id; None when there is none, or nobody to ask."""
+    """The newest comment's id; None if there is none, or no service answers"""
     try:
         async with session.get("/comments/demo?pagesize=1") as page:
             comments = (await page.json()).get("comments")

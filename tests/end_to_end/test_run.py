@@ -1,4 +1,4 @@
-"""scripts/run as a person starts it: a banner, comments, Ctrl-C, and nothing that is left behind."""
+"""scripts/run as a person uses it: a banner, comments, Ctrl-C, and no process is left behind."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.waiting import eventually
 
 
 class Run:
-    """A running scripts/run, and all that it has printed"""
+    """A running scripts/run, and its output so far"""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self.process = process
@@ -38,11 +38,11 @@ class Run:
     def pids(self) -> list[int]:
         return [int(pid) for pid in re.findall(r":\d+ pid (\d+)", self.text)]
 
-    def has_said(self, pattern: str) -> bool:
+    def has_printed(self, pattern: str) -> bool:
         return re.search(pattern, self.text) is not None
 
     def hang_up(self) -> None:
-        """As `| head` does it"""
+        """Closes the pipe from its stdout, as `| head` does."""
         transport = self.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
         transport.close()
 
@@ -84,7 +84,7 @@ async def post(run: Run, message: str) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-async def test_ends_cleanly_and_keeps_what_was_said(how: signal.Signals, tmp_path: Path) -> None:
+async def test_ends_cleanly_and_keeps_the_comments(how: signal.Signals, tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running(data) as run:
         await run.ready()
@@ -117,7 +117,7 @@ async def test_ctrl_c_during_the_start(tmp_path: Path) -> None:
     assert "Traceback" not in run.text, run.text
 
 
-async def test_ends_when_nobody_reads_its_output_any_more(tmp_path: Path) -> None:
+async def test_ends_when_its_output_is_closed(tmp_path: Path) -> None:
     async with running(tmp_path / "data", "--dispatchers", "1", "--rms", "0") as run:
         await eventually(lambda: "dispatcher-1" in run.text)
         run.hang_up()
@@ -129,7 +129,7 @@ async def test_a_killed_service_is_started_again_on_its_port(tmp_path: Path) -> 
     async with running(tmp_path / "data", "--dispatchers", "1", "--rms", "1") as run:
         await run.ready()
         os.kill(run.pids[2], signal.SIGKILL)
-        await eventually(lambda: run.has_said("comment-service-1 +started again, pid"))
+        await eventually(lambda: run.has_printed("comment-service-1 +started again, pid"))
 
         async def posts() -> bool:
             try:
@@ -139,10 +139,10 @@ async def test_a_killed_service_is_started_again_on_its_port(tmp_path: Path) -> 
 
         await eventually(posts)
         assert await run.end(signal.SIGTERM) == 0, run.text
-    assert run.has_said("comment-service-1 +has been ended by SIGKILL; starting it again")
+    assert run.has_printed("comment-service-1 +has been ended by SIGKILL; starting it again")
 
 
-async def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
+async def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with running(tmp_path / "data", port=port) as run:

@@ -1,4 +1,4 @@
-"""Mutual TLS between all services: comments flow, and who has no certificate is told so and gets none."""
+"""Mutual TLS between all services: comments arrive, and a service without a certificate is refused and logs why."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def test_a_comment_passes_through_all_services(certificates: Path, door: b
         await assert_a_comment_arrives(system.base_url)
 
 
-async def test_scripts_run_makes_certificates_and_says_how_to_ask(tmp_path: Path) -> None:
+async def test_scripts_run_makes_certificates_and_prints_a_topology_command(tmp_path: Path) -> None:
     async with running(tmp_path / "data", "--tls", "--dispatchers", "1", "--rms", "1") as run:
         await run.ready()
         await assert_a_comment_arrives(run.base_url)
@@ -67,7 +67,7 @@ async def test_scripts_run_makes_certificates_and_says_how_to_ask(tmp_path: Path
     ("shown", "words"),
     [(None, "wants TLS, or another certificate"), ("strangers", "the peer's certificate is not of our authority")],
 )
-async def test_a_node_that_does_not_belong_is_told_so(
+async def test_a_node_without_a_valid_certificate_logs_why_it_is_refused(
     certificates: Path, tmp_path: Path, shown: str | None, words: str
 ) -> None:
     flags: list[str] = []
@@ -94,8 +94,8 @@ async def test_a_node_that_does_not_belong_is_told_so(
             await eventually(lambda: more_than(address, tries + 5))
         finally:
             await stranger.stop()
-        told = [line for line in lines if "dispatcher can't be reached" in line]
-        assert len(told) == 1, told
+        logged = [line for line in lines if "dispatcher can't be reached" in line]
+        assert len(logged) == 1, logged
         assert all(json.loads(line) for line in lines), "gRPC's core wrote a line of its own"
         assert not [line for line in system.logs["dispatcher-1"] if not line.startswith("{")]
         async with aiohttp.request("GET", f"{system.base_url}/comments/v", headers=STREAM) as stream:
@@ -103,14 +103,14 @@ async def test_a_node_that_does_not_belong_is_told_so(
 
 
 async def ready(address: str) -> dict[str, object]:
-    async with aiohttp.request("GET", f"http://{address}/health/ready") as answer:
-        return dict(await answer.json())
+    async with aiohttp.request("GET", f"http://{address}/health/ready") as response:
+        return dict(await response.json())
 
 
 async def reconnects(address: str) -> float:
     """How often the node has tried to connect"""
-    async with aiohttp.request("GET", f"http://{address}/metrics") as answer:
-        found = re.search(r"^rms_dispatcher_tries_total\{[^}]*\} (\S+)", await answer.text(), re.MULTILINE)
+    async with aiohttp.request("GET", f"http://{address}/metrics") as response:
+        found = re.search(r"^rms_dispatcher_tries_total\{[^}]*\} (\S+)", await response.text(), re.MULTILINE)
     assert found
     return float(found[1])
 

@@ -1,4 +1,4 @@
-"""Two people with the real page, in a real browser, on the real system: they talk, and an RMS dies under them."""
+"""Two people write to each other in the real page, in a real browser, while every RMS dies in turn."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -21,13 +21,13 @@ async def say(page: Page, message: str) -> None:
 
 
 async def sees(page: Page, *messages: str) -> None:
-    """Exactly once each"""
+    """Each exactly once"""
     for message in messages:
         comment = page.locator("#comments article").filter(has_text=message)
         await expect(comment).to_have_count(1, timeout=WAIT_MS)
 
 
-async def test_two_people_talk_and_survive_the_death_of_every_rms(open_page: OpenPage) -> None:
+async def test_two_readers_keep_all_comments_when_every_rms_dies(open_page: OpenPage) -> None:
     async with System() as system:
         url = f"{system.base_url}/?video=demo"
         ann, bo = await open_page(url), await open_page(url)

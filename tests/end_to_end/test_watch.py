@@ -1,4 +1,4 @@
-"""scripts/watch as a person uses it: reads, writes, survives, ends."""
+"""scripts/watch as a person uses it: it shows comments, posts lines, survives cuts, and ends on Ctrl-C."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 
 class Watch:
-    """A running scripts/watch, and all that it has printed"""
+    """A running scripts/watch, and its output so far"""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -59,7 +59,7 @@ async def watching(*arguments: str) -> AsyncIterator[Watch]:
         await reading
 
 
-async def test_reads_writes_survives_and_ends() -> None:
+async def test_shows_posts_survives_and_ends() -> None:
     async with System() as system, aiohttp.ClientSession(system.base_url) as session:
         body = {"liveVideoId": "v", "message": "an \x1b[2Jescape", "author": {"name": "Bo"}}
         async with session.post("/comment/create", json=body) as created:
@@ -79,7 +79,7 @@ async def test_reads_writes_survives_and_ends() -> None:
         assert "Traceback" not in watch.text
 
 
-async def test_a_video_that_cannot_be_is_told() -> None:
+async def test_an_invalid_video_id_is_refused() -> None:
     async with watching("no spaces") as watch:
         await watch.shows("is no video id")
         assert await watch.process.wait() == 2

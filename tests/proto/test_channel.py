@@ -1,4 +1,4 @@
-"""proto/channel.py, scripts/certs and the dispatcher together: who shows no certificate gets nowhere."""
+"""proto/channel.py, scripts/certs and the dispatcher together: a peer without a certificate is refused."""
 
 import asyncio
 import socket
@@ -44,7 +44,7 @@ async def ask(address: str, tls_files: list[str] | None) -> str:
         return (await DispatcherStub(channel).Topology(TopologyRequest(), timeout=5)).replica_id
 
 
-async def test_who_shows_a_certificate_is_heard_and_nobody_else(certificates: Path, tmp_path: Path) -> None:
+async def test_only_a_peer_with_a_certificate_of_the_authority_is_served(certificates: Path, tmp_path: Path) -> None:
     strangers = tmp_path / "strangers"
     await asyncio.to_thread(make_certificates, strangers)
     mixed = [*files(strangers, "rms")[:2], str(certificates / "ca.pem")]
@@ -56,7 +56,7 @@ async def test_who_shows_a_certificate_is_heard_and_nobody_else(certificates: Pa
             assert refused.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-async def test_operators_show_one_too(certificates: Path) -> None:
+async def test_operators_need_a_certificate_too(certificates: Path) -> None:
     async with replica(certificates) as server:
         tls = ",".join(files(certificates, "operator"))
         code, out, _ = await topology("--tls", tls, "--json", "replicas", dispatchers=server.listen)
@@ -70,13 +70,13 @@ def test_half_a_configuration_is_refused() -> None:
         Config.model_validate({"tls_required": True})
 
 
-def test_a_file_that_is_not_there_is_a_clear_word() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         load_tls("nowhere", "x", "y")
 
 
-async def test_a_certificate_for_a_name_is_asked_for_that_name(tmp_path: Path) -> None:
-    """Replicas that a DNS name gives are reached by their addresses, and their certificates are for the name."""
+async def test_a_certificate_for_a_name_is_checked_against_that_name(tmp_path: Path) -> None:
+    """Replicas of a DNS name are reached by their addresses, but their certificates are for the name."""
     await asyncio.to_thread(make_certificates, tmp_path, "dispatchers.example")
     tls = load_tls(*files(tmp_path, "rms"))
     async with replica(tmp_path) as server:
@@ -87,7 +87,7 @@ async def test_a_certificate_for_a_name_is_asked_for_that_name(tmp_path: Path) -
                 await wait_connected(channel, 5000)
 
 
-async def test_why_there_is_no_connection_is_said_without_addresses(certificates: Path, tmp_path: Path) -> None:
+async def test_the_reason_for_a_missing_connection_names_no_address(certificates: Path, tmp_path: Path) -> None:
     strangers = tmp_path / "strangers"
     await asyncio.to_thread(make_certificates, strangers)
     shown = load_tls(*files(certificates, "rms"))
@@ -107,7 +107,7 @@ async def test_why_there_is_no_connection_is_said_without_addresses(certificates
                 assert "127.0.0.1" not in str(unreachable.value)
 
 
-async def test_an_error_of_the_peer_itself_is_no_missing_connection() -> None:
+async def test_an_error_of_the_peer_is_no_missing_connection() -> None:
     async with RunningReplica() as server, aio_channel(server.listen, None) as channel:
         await wait_connected(channel, 5000)
         with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -1,4 +1,4 @@
-"""proto/*_pb2*: what is committed is what the .proto files give"""
+"""proto/*_pb2*: the committed files are those that scripts/protoc makes from the .proto files."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ def test_the_generated_files_are_up_to_date(tmp_path: Path) -> None:
         assert (ROOT / "proto" / path.name).read_text() == path.read_text(), f"run scripts/protoc: {path.name}"
 
 
-def test_every_call_says_what_it_promises() -> None:
+def test_every_call_has_a_comment() -> None:
     for line, before in zip(
         lines := (ROOT / "proto/dispatch.proto").read_text().splitlines(), ["", *lines], strict=False
     ):

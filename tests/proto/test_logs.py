@@ -1,4 +1,4 @@
-"""proto/logs.py: one form for all, and nothing that strangers can flood"""
+"""proto/logs.py: one form for all libraries, and nothing that strangers can flood."""
 
 import json
 import subprocess
@@ -36,13 +36,13 @@ def test_json_is_one_object_a_line() -> None:
     assert (elsewhere["event"], elsewhere["level"]) == ("from elsewhere", "warning")
 
 
-def test_console_is_for_people() -> None:
+def test_the_console_form_is_readable() -> None:
     first, *_ = lines("--log-format", "console")
     assert "it happened" in first
     assert "count=5" in first
-    assert "\x1b" not in first, "no colours where no terminal is"
+    assert "\x1b" not in first, "no colours without a terminal"
 
 
-def test_the_level_holds() -> None:
+def test_the_level_is_respected() -> None:
     assert [json.loads(line)["event"] for line in lines("--log-level", "error")] == ["it failed"]
     assert "unseen" in [json.loads(line)["event"] for line in lines("--log-level", "debug")]

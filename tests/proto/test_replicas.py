@@ -1,4 +1,4 @@
-"""proto/replicas.py: a list stays as it is; a name is looked up, and what it has lost is let go"""
+"""proto/replicas.py: a list never changes; a name is looked up again, and addresses that it lost are closed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from structlog.testing import capture_logs
 
 from proto.replicas import Dispatchers, ReplicaChannels, Whereabouts, look_up, reconnecting
 from tests.waiting import eventually
 
 
 class Names:
-    """A resolver that says what a test wants, and counts how often it is asked. An exception: it is raised."""
+    """A resolver that returns `answer`, or raises it if it is an exception, and records what it was asked."""
 
     def __init__(self, *answer: str) -> None:
         self.answer: Collection[str] | Exception = answer
@@ -26,7 +27,7 @@ class Names:
         return self.answer
 
     async def asked_again(self) -> None:
-        """Returns when what was found before has been told."""
+        """Returns when the last answer has taken effect."""
         before = len(self.asked)
         await eventually(lambda: len(self.asked) >= before + 2)
 
@@ -46,12 +47,12 @@ async def following(names: Names) -> AsyncIterator[ReplicaChannels]:
 @pytest.mark.parametrize(
     "right", ["a:1", "a:1,b:2", "[::1]:7001,127.0.0.1:7002", "dns:dispatchers.example:7001", "dns:7001"]
 )
-def test_what_can_be_given(right: str) -> None:
+def test_valid_dispatchers(right: str) -> None:
     assert TypeAdapter(Dispatchers).validate_python(right) == right
 
 
 @pytest.mark.parametrize("wrong", ["", "a", "a:1,", "dns:", "dns:a:1,b:2", "a:1,dns:b:2", "dns:a:b:1", "a:123456"])
-def test_what_can_not(wrong: str) -> None:
+def test_invalid_dispatchers(wrong: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Dispatchers).validate_python(wrong)
 
@@ -60,12 +61,12 @@ async def test_a_list_is_never_looked_up() -> None:
     names = Names()
     whereabouts = Whereabouts("a:1,b:2,a:1", 5, names)
     assert (whereabouts.fixed, whereabouts.tls_name) == (("a:1", "b:2"), "")
-    await whereabouts.follow(lambda found: pytest.fail(f"told {found}"))
+    await whereabouts.follow(lambda found: pytest.fail(f"found {found}"))
     assert names.asked == []
 
 
 async def test_localhost_is_one_replica() -> None:
-    """It has two addresses on most machines, and a replica may listen on both."""
+    """On most machines it has two addresses, and a replica may listen on both."""
     assert await look_up("localhost", 7001) == {"127.0.0.1:7001"}
     with pytest.raises(OSError, match=r"."):
         await look_up("nowhere.invalid", 7001)
@@ -80,10 +81,10 @@ async def test_a_name_is_looked_up_again() -> None:
         assert sorted(first) == ["10.0.0.1:7001", "10.0.0.2:7001"]
         names.answer = ("10.0.0.1:7001", "10.0.0.2:7001", "10.0.0.3:7001")
         await eventually(lambda: len(channels.order) == 3)
-        assert channels.order == [*first, "10.0.0.3:7001"], "others may not have found the new one yet"
+        assert channels.order == [*first, "10.0.0.3:7001"], "nodes may not have found the new one yet"
 
 
-async def test_what_the_name_has_lost_is_let_go_when_nobody_uses_it() -> None:
+async def test_an_address_that_the_name_lost_is_closed_when_nobody_uses_it() -> None:
     names = Names("10.0.0.1:7001", "10.0.0.2:7001")
     async with following(names) as channels:
         await channels.wait_any()
@@ -93,7 +94,7 @@ async def test_what_the_name_has_lost_is_let_go_when_nobody_uses_it() -> None:
         names.answer = ("10.0.0.2:7001",)
         await asyncio.wait_for(gone, 5)
         assert "10.0.0.1:7001" not in channels
-        channels.failed("10.0.0.1:7001")  # who has just tried it may say so
+        channels.failed("10.0.0.1:7001")  # a caller may have just tried it
         assert channels.order == ["10.0.0.2:7001"]
         await eventually(lambda: channel.get_state() is grpc.ChannelConnectivity.SHUTDOWN)
         assert not stays.done()
@@ -101,7 +102,7 @@ async def test_what_the_name_has_lost_is_let_go_when_nobody_uses_it() -> None:
 
 
 @pytest.mark.parametrize("trouble", [(), OSError("the name server is away"), UnicodeError("label too long")])
-async def test_a_failing_name_server_takes_nothing_away(trouble: Collection[str] | Exception) -> None:
+async def test_a_failing_name_server_removes_nothing(trouble: Collection[str] | Exception) -> None:
     names = Names("10.0.0.1:7001")
     async with following(names) as channels:
         await channels.wait_any()
@@ -112,7 +113,7 @@ async def test_a_failing_name_server_takes_nothing_away(trouble: Collection[str]
         await eventually(lambda: channels.order == ["10.0.0.9:7001"])
 
 
-async def test_one_that_comes_back_keeps_its_channel() -> None:
+async def test_an_address_that_comes_back_keeps_its_channel() -> None:
     names = Names("10.0.0.1:7001", "10.0.0.2:7001")
     async with following(names) as channels:
         await channels.wait_any()
@@ -123,6 +124,23 @@ async def test_one_that_comes_back_keeps_its_channel() -> None:
         await eventually(lambda: "10.0.0.1:7001" in channels)
         assert channels["10.0.0.1:7001"].get_state() is not grpc.ChannelConnectivity.SHUTDOWN
         assert channels.order == ["10.0.0.2:7001", "10.0.0.1:7001"]
+
+
+async def test_a_channel_that_cannot_be_closed_is_logged_and_look_ups_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names("10.0.0.1:7001", "10.0.0.2:7001")
+    async with following(names) as channels:
+        await channels.wait_any()
+
+        async def fail() -> None:
+            raise ValueError("still in use")
+
+        monkeypatch.setattr(channels["10.0.0.1:7001"], "close", fail)
+        with capture_logs() as logs:
+            names.answer = ("10.0.0.2:7001",)
+            await channels.wait_gone("10.0.0.1:7001")
+            await eventually(lambda: any(line.get("reason") == "ValueError('still in use')" for line in logs))
+        names.answer = ("10.0.0.3:7001",)
+        await eventually(lambda: channels.order == ["10.0.0.3:7001"])
 
 
 @pytest.mark.parametrize("every_ms", [50, 1000])

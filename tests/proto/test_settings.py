@@ -1,4 +1,4 @@
-"""proto/settings.py: flags, environment, defaults; and clear words"""
+"""proto/settings.py: flags, environment, defaults, and clear error messages."""
 
 import pytest
 from pydantic import Field, ValidationError
@@ -38,7 +38,7 @@ def test_flags_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatch) -
         (["--unknown"], "unrecognized arguments: --unknown"),
     ],
 )
-def test_what_cannot_be_used_is_said_and_ends_with_2(
+def test_an_invalid_flag_is_named_and_the_exit_code_is_2(
     argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""proto/tasks.py: whatever fails is in the log, and what must go on goes on."""
+"""proto/tasks.py: every failure is in the log, and work that must go on goes on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from tests.waiting import eventually
 
 
 class Gone(Exception):
-    """What the process can't go on with"""
+    """An error after which the process can't go on"""
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ async def supervisor() -> AsyncIterator[Supervisor]:
     assert len(made) == 0
 
 
-async def test_what_is_kept_is_told_and_begun_again(supervisor: Supervisor) -> None:
+async def test_kept_work_that_fails_is_logged_and_begun_again(supervisor: Supervisor) -> None:
     begun = 0
 
     async def beat() -> None:
@@ -76,7 +76,7 @@ async def test_pauses_grow_up_to_a_bound(supervisor: Supervisor, monkeypatch: py
     assert [line["pause_s"] for line in logs][:4] == [0.002, 0.004, 0.004, 0.004]
 
 
-async def test_what_has_returned_is_over(supervisor: Supervisor) -> None:
+async def test_kept_work_that_returns_is_over(supervisor: Supervisor) -> None:
     async def end() -> None:
         return
 
@@ -84,7 +84,7 @@ async def test_what_has_returned_is_over(supervisor: Supervisor) -> None:
     await eventually(lambda: len(supervisor) == 0)
 
 
-async def test_a_fatal_error_is_raised_to_whoever_waits_and_ends_the_work(supervisor: Supervisor) -> None:
+async def test_a_fatal_error_reaches_the_waiter_and_ends_the_work(supervisor: Supervisor) -> None:
     begun = 0
 
     async def hold() -> None:
@@ -98,7 +98,7 @@ async def test_a_fatal_error_is_raised_to_whoever_waits_and_ends_the_work(superv
     assert begun == 1
 
 
-async def test_what_is_spawned_is_told_when_it_fails(supervisor: Supervisor) -> None:
+async def test_spawned_work_that_fails_is_logged(supervisor: Supervisor) -> None:
     async def read() -> None:
         raise LookupError("no such row")
 
@@ -107,7 +107,7 @@ async def test_what_is_spawned_is_told_when_it_fails(supervisor: Supervisor) -> 
     assert [(line["task"], line["reason"]) for line in logs] == [("read", "LookupError('no such row')")]
 
 
-async def test_close_ends_all_and_is_no_failure(supervisor: Supervisor) -> None:
+async def test_close_ends_all_work_and_logs_no_failure(supervisor: Supervisor) -> None:
     ended = []
 
     async def wait(name: str) -> None:
@@ -126,7 +126,7 @@ async def test_close_ends_all_and_is_no_failure(supervisor: Supervisor) -> None:
     assert logs == []
 
 
-async def test_an_error_of_what_is_shared_reaches_each_who_waits() -> None:
+async def test_an_error_of_shared_work_reaches_every_waiter() -> None:
     async def read() -> int:
         raise LookupError("no such row")
 
@@ -135,7 +135,7 @@ async def test_an_error_of_what_is_shared_reaches_each_who_waits() -> None:
     assert [repr(outcome) for outcome in outcomes] == ["LookupError('no such row')"] * 3
 
 
-async def test_the_first_that_ends_ends_the_others() -> None:
+async def test_the_first_to_end_ends_the_others() -> None:
     ended = []
 
     async def write() -> None:

@@ -1,4 +1,4 @@
-"""scripts/audience.py: the judge finds what is lost, doubled and disordered; no fault of a stream escapes it."""
+"""scripts/audience.py: judge() finds every comment that is lost, doubled or disordered."""
 
 import asyncio
 import math
@@ -13,14 +13,14 @@ from tests.scripts.test_sse_client import Scripted, served
 
 
 def record(*arrivals: str) -> Record:
-    """Read one second after another, beginning with second 1"""
+    """A viewer that read one comment a second, beginning at second 1"""
     seen = Record()
     for second, comment_id in enumerate(arrivals, 1):
         seen.arrived(comment_id, second)
     return seen
 
 
-def test_all_well() -> None:
+def test_nothing_is_lost() -> None:
     verdict = judge([record("a", "b"), record("a", "b")], {"a": 0.5, "b": 1.5})
     assert str(verdict) == "lost=0 doubled=0 disordered=0 p50_ms=500.0 p99_ms=500.0"
 
@@ -40,14 +40,14 @@ def test_without_arrivals_there_is_no_latency() -> None:
 
 
 @given(st.lists(st.sampled_from("abcdef"), max_size=12), st.sets(st.sampled_from("abcdef")))
-def test_the_judge_agrees_with_plain_counting(arrivals: list[str], acknowledged: set[str]) -> None:
+def test_judge_agrees_with_plain_counting(arrivals: list[str], acknowledged: set[str]) -> None:
     verdict = judge([record(*arrivals)], dict.fromkeys(acknowledged, 0.0))
     assert verdict.lost == len(acknowledged - set(arrivals))
     assert verdict.doubled == sum(arrivals.count(each) - 1 for each in acknowledged & set(arrivals))
 
 
 @given(st.lists(st.integers(0, 99).map(float), min_size=1), st.integers(1, 100))
-def test_a_percentile_is_the_smallest_value_that_so_many_do_not_exceed(values: list[float], percent: int) -> None:
+def test_a_percentile_is_the_smallest_value_that_enough_values_do_not_exceed(values: list[float], percent: int) -> None:
     found = percentile(values, percent)
     assert found in values
     assert sum(value <= found for value in values) * 100 >= percent * len(values)
@@ -58,7 +58,7 @@ def frame(comment_id: str, position: str) -> bytes:
     return f'id: {position}\ndata: {{"id": "{comment_id}", "message": "x"}}\n\n'.encode()
 
 
-async def test_viewers_survive_cuts_and_a_double_is_seen() -> None:
+async def test_viewers_survive_cuts_and_a_duplicate_is_counted() -> None:
     server = Scripted(frame("a", "1") + b"!", frame("a", "1") + frame("b", "2"), *[b""] * 100)
     async with served(server) as base:
         audience = Audience(f"{base}/comments/v", 1)
@@ -76,7 +76,7 @@ async def test_a_refusal_of_a_viewer_is_raised() -> None:
                 pass
 
 
-async def test_viewers_that_cannot_connect_in_time_are_told() -> None:
+async def test_viewers_that_cannot_connect_in_time_raise_a_timeout() -> None:
     async with served(Scripted()) as base:
         pass
     with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""scripts/cassandra says what it did, what is wrong, and ends with a code that a script can use."""
+"""scripts/cassandra prints what it did or what is wrong, and its exit code tells a script."""
 
 import signal
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["cassandra"]
 runner = CliRunner()
 
 
-def test_no_nodes_are_not_up(tmp_path: Path) -> None:
+def test_without_nodes_the_status_is_not_up(tmp_path: Path) -> None:
     result = runner.invoke(app, ["status", "--data", str(tmp_path)])
     assert result.exit_code == EXIT_NOT_UP
     assert "no nodes" in result.output
@@ -25,7 +25,7 @@ def test_stopping_nothing_is_fine(tmp_path: Path) -> None:
     assert runner.invoke(app, ["stop", "--data", str(tmp_path)]).exit_code == 0
 
 
-def test_two_nodes_are_no_cluster(tmp_path: Path) -> None:
+def test_two_nodes_are_refused(tmp_path: Path) -> None:
     result = runner.invoke(app, ["start", "--nodes", "2", "--data", str(tmp_path)])
     assert result.exit_code == 1
     assert "--nodes must be 1 or 3" in result.output
@@ -39,7 +39,7 @@ def test_a_missing_tool_is_named_with_its_package(tmp_path: Path, monkeypatch: p
     assert "apt-get install" in result.output
 
 
-def test_starting_again_and_looking(cassandra: CassandraUnderTest) -> None:
+def test_a_second_start_keeps_the_node_and_status_shows_it(cassandra: CassandraUnderTest) -> None:
     pid = (cassandra.folder / "node1" / "pid").read_text()
     cassandra.start()
     assert (cassandra.folder / "node1" / "pid").read_text() == pid
@@ -66,8 +66,8 @@ def test_a_node_that_is_stuck_is_not_up(cassandra: CassandraUnderTest) -> None:
     assert "silent" in result.output
 
 
-def test_a_port_that_somebody_else_has(cassandra: CassandraUnderTest, tmp_path: Path) -> None:
-    """The fixture has fetched the jars already."""
+def test_a_port_of_another_server_is_refused(cassandra: CassandraUnderTest, tmp_path: Path) -> None:
+    """Uses the fixture because it has fetched the jars."""
     with server_that_answers(SUPPORTED) as port:
         result = runner.invoke(app, ["start", "--data", str(tmp_path), "--port", str(port)])
     assert result.exit_code == 1

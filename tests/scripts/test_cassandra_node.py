@@ -1,4 +1,4 @@
-"""A node's pid file is believed only when /proc agrees; its port only when CQL answers."""
+"""scripts/cassandra_node.py trusts a pid file only if /proc agrees, and a port only if CQL answers there."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ SUPPORTED = b"\x84\x00\x00\x00\x06\x00\x00\x00\x00"
 
 @contextmanager
 def server_that_answers(answer: bytes) -> Iterator[int]:
-    """Its port. Answers one request, then closes."""
+    """Yields its port. It answers one request and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -36,7 +36,7 @@ def a_node(tmp_path: Path, port: int = 1) -> Node:
 
 
 @pytest.mark.parametrize("content", [str(os.getpid()), "99999999", "", "x"], ids=["living", "dead", "empty", "none"])
-def test_a_strangers_process_is_never_taken_for_the_node(tmp_path: Path, content: str) -> None:
+def test_another_process_is_never_taken_for_the_node(tmp_path: Path, content: str) -> None:
     node = a_node(tmp_path)
     assert node.pid() is None
     (tmp_path / "node1").mkdir()
@@ -48,18 +48,18 @@ def test_a_strangers_process_is_never_taken_for_the_node(tmp_path: Path, content
 @pytest.mark.parametrize(
     ("answer", "is_cql"), [(SUPPORTED, True), (b"HTTP/1.1 400 Bad Request\r\n", False), (b"", False)]
 )
-def test_what_answers_is_looked_at(tmp_path: Path, answer: bytes, is_cql: bool) -> None:
+def test_only_a_cql_response_counts(tmp_path: Path, answer: bytes, is_cql: bool) -> None:
     with server_that_answers(answer) as port:
-        assert a_node(tmp_path, port).answers() == is_cql
+        assert a_node(tmp_path, port).speaks_cql() == is_cql
 
 
-def test_nobody_answers(tmp_path: Path) -> None:
+def test_a_port_without_a_server_does_not_answer(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        assert not a_node(tmp_path, nobody.getsockname()[1]).answers()
+        assert not a_node(tmp_path, nobody.getsockname()[1]).speaks_cql()
 
 
-def test_the_ends_of_the_logs(tmp_path: Path) -> None:
+def test_log_tail_shows_the_last_lines(tmp_path: Path) -> None:
     node = a_node(tmp_path)
     assert node.log_tail(2) == ""
     (tmp_path / "node1" / "log").mkdir(parents=True)
@@ -72,6 +72,6 @@ def test_nodetool_asks_the_nodes_own_port(tmp_path: Path) -> None:
     assert command[-6:] == ["-h", "127.0.0.1", "-p", "31", "flush", "keyspace"]
 
 
-def test_waiting_ends() -> None:
+def test_wait_until_ends() -> None:
     assert wait_until(lambda: True, 0)
     assert not wait_until(lambda: False, 0)

@@ -1,4 +1,4 @@
-"""scripts/chat_log.py: reading lines, and spreading equal times."""
+"""scripts/chat_log.py reads lines, and spreads equal times."""
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from scripts.chat_log import BadLine, read, spread
         ([], []),
         ([7], [0]),
         ([0, 0, 60, 60, 60], [0, 30, 60, 80, 100]),  # the last minute is as long as the one before
-        ([120, 120, 120], [0, 20, 40]),  # the only one lasts a minute
+        ([120, 120, 120], [0, 20, 40]),  # a single group lasts a minute
         ([0, 0, 180], [0, 90, 180]),
         ([5, 4.5, 6], [0, 0.5, 1]),  # a line that goes back is due with the one before it
         ([0.25, 0.5, 1], [0, 0.25, 0.75]),  # exact times stay as they are
@@ -32,7 +32,7 @@ def test_the_order_stays_and_no_line_is_early(times_s: list[float]) -> None:
     assert all(due >= time - first_s - 1e-6 for due, time in zip(due_s, times_s, strict=True))
 
 
-def test_reads_lines_and_names_the_bad_ones() -> None:
+def test_reads_lines_and_reports_bad_ones() -> None:
     entries, bad = read(
         [
             b'{"t": 0, "user": "ann", "text": "hi", "kind": "chat"}\n',

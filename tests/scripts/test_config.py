@@ -1,4 +1,4 @@
-"""scripts/config.py: each number says why, and numbers that belong together fit."""
+"""scripts/config.py: each number has a unit and a reason, and waits grow."""
 
 import re
 from dataclasses import fields

@@ -1,4 +1,4 @@
-"""scripts/plan.py: commands that fit together, and ports that stay free."""
+"""scripts/plan.py: the commands fit together, and the ports stay free."""
 
 import socket
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_rms_and_comment_service_know_every_dispatcher_and_one_store() -> None:
         assert flag(part.command, "--store") == "sqlite:/data/comments.db"
 
 
-def test_comment_services_never_share_a_number_or_a_state() -> None:
+def test_comment_services_never_share_a_number_or_a_state_folder() -> None:
     services = plan(comment_services=3)["comment-service"]
     assert [flag(part.command, "--node") for part in services] == ["0", "1", "2"]
     assert len({flag(part.command, "--state-dir") for part in services}) == 3
@@ -60,7 +60,7 @@ def test_free_ports_are_free_distinct_and_not_for_outgoing_connections() -> None
         assert max(ports) < lowest
 
 
-def test_a_taken_port_is_seen() -> None:
+def test_a_taken_port_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert not is_free(taken.getsockname()[1])
 
@@ -75,7 +75,7 @@ def test_a_taken_port_is_replaced() -> None:
     assert len(set(ports)) == 3
 
 
-async def test_nobody_there_is_not_ready() -> None:
+async def test_a_process_that_is_not_there_is_not_ready() -> None:
     (port,) = free_ports(1)
     for part in filter(None, plan(dispatchers=1, rms=1, comment_services=1).parts):
         here = type(part[0])(part[0].role, 1, f"127.0.0.1:{port}", ())

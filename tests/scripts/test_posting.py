@@ -1,4 +1,4 @@
-"""scripts/posting.py against a server that refuses, hangs up and asks for patience."""
+"""scripts/posting.py against a server that refuses, hangs up, and sends Retry-After."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,21 +12,21 @@ from scripts.config import PostSettings
 from scripts.posting import Acknowledged, GaveUp, Poster, Refusal
 
 QUICK = PostSettings(wait_first_s=0.001, wait_max_s=0.002, give_up_s=10)
-Answer = Callable[[web.Request], web.Response]
+Respond = Callable[[web.Request], web.Response]
 
 
 class Service:
-    """Plays one answer for each request; remembers bodies and keys."""
+    """Sends one response for each request, and records bodies and keys."""
 
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: Respond) -> None:
+        self.responses = list(responses)
         self.bodies: list[object] = []
         self.keys: list[str] = []
 
     async def create(self, request: web.Request) -> web.Response:
         self.bodies.append(await request.json())
         self.keys.append(request.headers["Idempotency-Key"])
-        return self.answers.pop(0)(request)
+        return self.responses.pop(0)(request)
 
 
 def ok(request: web.Request) -> web.Response:
@@ -39,7 +39,7 @@ def hangs_up(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def error(status: int, code: str, **headers: str) -> Answer:
+def error(status: int, code: str, **headers: str) -> Respond:
     body = {"error": {"code": code, "message": f"why: {code}"}}
     return lambda request: web.json_response(body, status=status, headers=headers)
 
@@ -59,14 +59,14 @@ async def poster(service: Service, settings: PostSettings = QUICK) -> AsyncItera
         await runner.cleanup()
 
 
-async def test_posts_what_the_api_asks_for() -> None:
+async def test_posts_the_body_that_the_api_expects() -> None:
     service = Service(ok)
     async with poster(service) as one:
         assert await one.post("Ann", "größer 🎉", "k") == Acknowledged("018f3c4e5a6b7c8d", 1)
     assert service.bodies == [{"liveVideoId": "v", "message": "größer 🎉", "author": {"name": "Ann"}}]
 
 
-async def test_tries_again_with_the_same_key() -> None:
+async def test_retries_with_the_same_key() -> None:
     service = Service(
         hangs_up,
         error(503, "store_unavailable", **{"Retry-After": "0"}),
@@ -86,7 +86,7 @@ async def test_a_refusal_is_final() -> None:
         assert await one.post("Ann", "x" * 501, "k") == Refusal("message_too_long", "why: message_too_long")
 
 
-async def test_gives_up_when_the_wait_that_is_asked_for_is_too_long() -> None:
+async def test_gives_up_when_retry_after_is_too_long() -> None:
     async with poster(Service(error(429, "too_fast", **{"Retry-After": "3600"}))) as one:
         with pytest.raises(GaveUp, match="429: why: too_fast"):
             await one.post("Ann", "hi", "k")

@@ -1,4 +1,4 @@
-"""scripts/processes.py, on real processes: restarts, order, and an end for each."""
+"""scripts/processes.py, with real processes: restarts, order, and a clean end."""
 
 import os
 import signal
@@ -18,8 +18,8 @@ STAYS = f"{POLITE}while True: signal.pause()"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\nsignal.pause()"
 
 
-class Stage:
-    """Makes processes and notes all that is said, in order."""
+class Recorder:
+    """Makes processes, and records every line in order."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -39,85 +39,108 @@ class Stage:
 
 
 async def test_a_killed_process_is_started_again() -> None:
-    stage = Stage()
-    process = stage.process("p", STAYS)
-    supervisor = Supervisor([[process]], restart=True, say=stage.say, settings=QUICK)
+    recorder = Recorder()
+    process = recorder.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
     for lives in (2, 3, 4):
         process.signal(signal.SIGKILL)
-        await eventually(partial(stage.has_said, "p: up", lives))
+        await eventually(partial(recorder.has_said, "p: up", lives))
     assert await supervisor.stop()
     assert process.pid is None
     assert process.returncodes == [-9, -9, -9, 0]
-    assert "p: has been ended by SIGKILL; starting it again in 0.0 s" in stage.said
+    assert "p: has been ended by SIGKILL; starting it again in 0.0 s" in recorder.said
 
 
 async def test_without_restart_it_stays_down() -> None:
-    stage = Stage()
-    process = stage.process("p", STAYS)
-    supervisor = Supervisor([[process]], restart=False, say=stage.say, settings=QUICK)
+    recorder = Recorder()
+    process = recorder.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=False, say=recorder.say, settings=QUICK)
     await supervisor.start()
     process.signal(signal.SIGKILL)
-    await eventually(lambda: any("not started again" in line for line in stage.said))
+    await eventually(lambda: any("not started again" in line for line in recorder.said))
     assert process.pid is None
+    assert await supervisor.stop()
+
+
+async def test_a_restart_that_fails_is_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    process = recorder.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
+    await supervisor.start()
+    start = process.start
+    failures = [OSError("no more processes")]
+
+    async def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+        await start()
+
+    monkeypatch.setattr(process, "start", fail_once)
+    process.signal(signal.SIGKILL)
+    await eventually(partial(recorder.has_said, "p: up", 2))
+    assert "p: can't be started: no more processes" in recorder.said
     assert await supervisor.stop()
 
 
 async def test_groups_end_in_reverse_order() -> None:
-    stage = Stage()
+    recorder = Recorder()
     code = STAYS.replace("sys.exit(0)", "(print('bye', flush=True), sys.exit(0))")
-    groups = [[stage.process("a1", code), stage.process("a2", code)], [stage.process("b", code)]]
-    supervisor = Supervisor(groups, restart=True, say=stage.say, settings=QUICK)
+    groups = [[recorder.process("a1", code), recorder.process("a2", code)], [recorder.process("b", code)]]
+    supervisor = Supervisor(groups, restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
-    assert stage.said[-1] == "b: up"
+    assert recorder.said[-1] == "b: up"
     assert await supervisor.stop()
-    byes = [line for line in stage.said if line.endswith("bye")]
+    byes = [line for line in recorder.said if line.endswith("bye")]
     assert byes[0] == "b: bye"
     assert set(byes[1:]) == {"a1: bye", "a2: bye"}
 
 
-async def test_who_does_not_end_is_killed_and_said() -> None:
-    stage = Stage()
-    supervisor = Supervisor([[stage.process("p", STUBBORN)]], restart=True, say=stage.say, settings=QUICK)
+async def test_a_process_that_does_not_end_is_killed() -> None:
+    recorder = Recorder()
+    supervisor = Supervisor([[recorder.process("p", STUBBORN)]], restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
     assert not await supervisor.stop()
-    assert "p: did not end in 1 s: killed" in stage.said
+    assert "p: did not end in 1 s: killed" in recorder.said
 
 
-async def test_who_ends_before_it_is_ready_is_reported() -> None:
-    stage = Stage()
+async def test_a_process_that_ends_before_it_is_ready_is_reported() -> None:
+    recorder = Recorder()
     supervisor = Supervisor(
-        [[stage.process("p", "import sys; print('no disk'); sys.exit(3)")]], restart=True, say=stage.say, settings=QUICK
+        [[recorder.process("p", "import sys; print('no disk'); sys.exit(3)")]],
+        restart=True,
+        say=recorder.say,
+        settings=QUICK,
     )
     with pytest.raises(NotReady, match="p has ended with exit code 3 before it was ready"):
         await supervisor.start()
     assert await supervisor.stop()
-    assert stage.said == ["p: no disk"]
+    assert recorder.said == ["p: no disk"]
 
 
-async def test_only_who_was_ready_must_handle_the_signal_to_end() -> None:
-    stage = Stage()
-    process = stage.process("p", "import signal; print('up', flush=True); signal.pause()")
+async def test_only_a_process_that_was_ready_must_handle_sigterm() -> None:
+    recorder = Recorder()
+    process = recorder.process("p", "import signal; print('up', flush=True); signal.pause()")
     await process.start()
     assert await process.stop(), "it was on its way up"
-    stage.said.clear()
+    recorder.said.clear()
     await process.start()
     await process.wait_ready()
     assert not await process.stop()
-    assert stage.said == ["p: up", "p: has been ended by SIGTERM"]
+    assert recorder.said == ["p: up", "p: has been ended by SIGTERM"]
 
 
-async def test_long_lines_come_in_pieces_and_the_last_one_needs_no_end() -> None:
-    stage = Stage()
-    process = stage.process("p", "print('x' * 200_000); print(end='rest')")
+async def test_long_lines_come_in_pieces_and_the_last_line_needs_no_end() -> None:
+    recorder = Recorder()
+    process = recorder.process("p", "print('x' * 200_000); print(end='rest')")
     await process.start()
     assert await process.wait() == 0
-    assert "".join(line.removeprefix("p: ") for line in stage.said) == "x" * 200_000 + "rest"
+    assert "".join(line.removeprefix("p: ") for line in recorder.said) == "x" * 200_000 + "rest"
 
 
-async def test_a_child_gets_no_ctrl_c_of_the_terminal() -> None:
-    stage = Stage()
-    process = stage.process("p", STAYS)
+async def test_a_child_does_not_get_the_terminals_ctrl_c() -> None:
+    recorder = Recorder()
+    process = recorder.process("p", STAYS)
     await process.start()
     await process.wait_ready()
     assert process.pid is not None

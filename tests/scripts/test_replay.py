@@ -1,4 +1,4 @@
-"""scripts/replay.py as a user starts it, against a small service that can be told to lose and to double."""
+"""scripts/replay as a user starts it, against a small service that can lose and double comments."""
 
 import asyncio
 import json
@@ -13,8 +13,10 @@ from tests.replaying import VERDICT, replay
 
 
 class Service:
-    """Both faces in one: accepts comments and sends them to every stream. No history, no resuming: an open stream gets
-    what is posted from then on. Refuses what is empty; loses and doubles what it is told to."""
+    """Accepts comments and sends them to every open stream. Refuses empty ones.
+
+    Where it is unrealistic: no history and no resuming. loses, doubles: messages that it loses or sends twice.
+    """
 
     def __init__(self, *, loses: str = "", doubles: str = "") -> None:
         self.posted: list[str] = []
@@ -71,7 +73,7 @@ def log(tmp_path: Path) -> str:
     return str(path)
 
 
-async def test_all_well(log: str) -> None:
+async def test_a_replay_without_a_loss(log: str) -> None:
     service = Service()
     async with served(service) as base:
         result = await replay(log, "--base", base, "--speed", "600", "--viewers", "3", "--verify")
@@ -118,14 +120,14 @@ async def test_json_for_programs_and_a_limit(log: str) -> None:
         (["--speed", "0"], "--speed"),
     ],
 )
-async def test_wrong_use_is_told_in_words(arguments: list[str], words: str, log: str) -> None:
+async def test_wrong_arguments_are_explained(arguments: list[str], words: str, log: str) -> None:
     result = await replay(log, *arguments)
     assert result.code == 2
     assert words in result.err
     assert "Traceback" not in result.err
 
 
-async def test_a_file_without_comments_is_told(tmp_path: Path) -> None:
+async def test_a_file_without_comments_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_text("12:00 <ann> hi\n")
     result = await replay(str(path))

@@ -1,4 +1,4 @@
-"""scripts/replay_report.py: the same facts for people and for programs."""
+"""scripts/replay_report.py: the same figures for people and for programs."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from scripts.replay_report import Report, Tally
 WELL = Verdict(lost=0, doubled=0, disordered=1, p50_ms=3.14, p99_ms=20.06)
 
 
-def test_the_summary_ends_in_the_verdict() -> None:
+def test_the_summary_ends_with_the_verdict() -> None:
     seen = Tally(
         posted=5,
         refused=Counter({"message_empty": 2, "message_too_long": 1}),
@@ -30,7 +30,7 @@ def test_the_summary_ends_in_the_verdict() -> None:
     ]
 
 
-def test_nothing_that_was_not_measured_is_shown() -> None:
+def test_only_what_was_measured_is_shown() -> None:
     assert len(Report(Tally(), None, viewers=0, reconnects=0, took_s=0).for_people()) == 4
 
 
@@ -52,5 +52,5 @@ def test_programs_get_json() -> None:
         (Report(Tally(failed=Counter(["x"])), WELL, 1, 0, 0), True),
     ],
 )
-def test_what_fails_a_run(report: Report, failed: bool) -> None:
+def test_which_outcomes_fail_a_run(report: Report, failed: bool) -> None:
     assert report.failed is failed

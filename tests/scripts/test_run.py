@@ -1,4 +1,4 @@
-"""scripts/run.py: its words. What it does is told in tests/end_to_end/test_run.py."""
+"""scripts/run.py: its output and its errors. tests/end_to_end/test_run.py runs the whole system with it."""
 
 import socket
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_the_banner_can_be_copied() -> None:
     assert lines[11].endswith(" scripts/topology --dispatchers 127.0.0.1:7001,127.0.0.1:7002 nodes")
 
 
-def test_every_port_that_is_needed_is_checked_first(tmp_path: Path) -> None:
+def test_every_port_is_checked_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         arguments = ["--port", str(port - 1), "--comment-services", "2", "--data", str(tmp_path / "data")]
@@ -42,6 +42,6 @@ def test_every_port_that_is_needed_is_checked_first(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
-def test_wrong_numbers_are_told() -> None:
+def test_wrong_numbers_are_refused() -> None:
     assert CliRunner().invoke(app, ["--comment-services", "0"]).exit_code == 2
     assert CliRunner().invoke(app, ["--port", "70000"]).exit_code == 2

@@ -1,4 +1,4 @@
-"""scripts/setup in a small project of its own: it installs once, and says in words what is missing."""
+"""scripts/setup in a small project of its own: it installs once, and explains what is missing."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ TOOLS = ("dirname", "cmp", "grep", "cp", "cat", "sh")
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Locks without packages, so that nothing is fetched; a PATH with nothing but what setup's sh needs"""
+    """Its locks have no packages, so nothing is downloaded. Its PATH has only the tools of scripts/setup."""
     (tmp_path / "scripts" / "locks").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
     shutil.copy(ROOT / "scripts" / "setup", tmp_path / "scripts")
@@ -53,7 +53,7 @@ def test_installs_once_and_again_when_the_lock_has_changed(project: Path) -> Non
     assert first.returncode == 0, first.stderr
     assert "making .venv" in first.stderr
     assert "installing" in first.stderr
-    for wanted in ("test", "run"):  # the test set holds the run set
+    for wanted in ("test", "run"):  # the test set contains the run set
         again = setup(project, wanted)
         assert (again.returncode, again.stderr) == (0, "")
     (project / "scripts" / "locks" / "test.txt").write_text("# changed\n")
@@ -62,7 +62,7 @@ def test_installs_once_and_again_when_the_lock_has_changed(project: Path) -> Non
     assert "installing" in changed.stderr
 
 
-def test_an_old_python_is_told_and_a_newer_one_beside_it_is_found(project: Path) -> None:
+def test_an_old_python_is_refused_and_a_newer_one_is_found(project: Path) -> None:
     put(project / "bin" / "python3", OLD_PYTHON)
     refused = setup(project)
     assert refused.returncode == 1
@@ -73,7 +73,7 @@ def test_an_old_python_is_told_and_a_newer_one_beside_it_is_found(project: Path)
     assert found.returncode == 0, found.stderr
 
 
-def test_a_missing_venv_module_is_told(project: Path) -> None:
+def test_a_missing_venv_module_is_named(project: Path) -> None:
     put(project / "bin" / "python3", NO_VENV)
     refused = setup(project)
     assert refused.returncode == 1

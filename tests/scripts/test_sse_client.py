@@ -1,4 +1,4 @@
-"""scripts/sse_client.py: the parser against the WHATWG's own examples and any split; the client against real cuts."""
+"""scripts/sse_client.py: the parser with the WHATWG's examples and any split, the client with real cuts."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.config import SseSettings
-from scripts.sse_client import Event, Refused, SseClient, SseParser, State
+from scripts.sse_client import Event, Phase, Refused, SseClient, SseParser, State
 
 QUICK = SseSettings(open_timeout_s=0.5, retry_first_ms=1, retry_max_ms=5)
 
@@ -47,9 +47,12 @@ def test_the_standards_examples(stream: bytes, events: list[Event]) -> None:
         (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\n", []),
         (b"data: a\r\rdata: b\r\n\r\ndata: c\n\n", ["a", "b", "c"]),
         (b"data: a\r\n\rdata: b\n\r", ["a", "b"]),
-        ("data: 1\x0b2\x0c3\x852\u20284\u2029\n\n".encode(), ["1\x0b2\x0c3\x852\u20284\u2029"]),  # these end no line
+        (
+            "data: 1\x0b2\x0c3\x852\u20284\u2029\n\n".encode(),
+            ["1\x0b2\x0c3\x852\u20284\u2029"],
+        ),  # these are no line ends
         (b"data: \xff\n\n", ["\ufffd"]),
-        (b"event: x\n\ndata: a\n\n", ["a"]),  # a name without data is forgotten
+        (b"event: x\n\ndata: a\n\n", ["a"]),  # a name without data is dropped
         (b"Data: a\n\ndata : b\n\n", []),  # field names are exact
     ],
 )
@@ -91,30 +94,30 @@ def test_no_bytes_break_it(stream: bytes) -> None:
 
 
 class Scripted:
-    """A server that plays one answer for each connection, and remembers what it was asked. None: it never answers."""
+    """A server with one response for each connection; records the requests' last_event_id. None: no response."""
 
-    def __init__(self, *answers: bytes | web.Response | None) -> None:
-        self.answers = list(answers)
+    def __init__(self, *responses: bytes | web.Response | None) -> None:
+        self.responses = list(responses)
         self.asked: list[str] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.query.get("last_event_id", ""))
-        answer = self.answers.pop(0)
-        if isinstance(answer, web.Response):
-            return answer
-        if answer is None:
+        response = self.responses.pop(0)
+        if isinstance(response, web.Response):
+            return response
+        if response is None:
             await asyncio.Event().wait()
             raise AssertionError
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
-        await stream.write(answer)
-        if answer.endswith(b"!"):
+        await stream.write(response)
+        if response.endswith(b"!"):
             assert request.transport is not None
             request.transport.abort()
         return stream
 
 
-async def send_away(request: web.Request) -> web.StreamResponse:
+async def redirect(request: web.Request) -> web.StreamResponse:
     raise web.HTTPTemporaryRedirect(f"/comments/v?{request.query_string}")
 
 
@@ -122,7 +125,7 @@ async def send_away(request: web.Request) -> web.StreamResponse:
 async def served(server: Scripted) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/comments/v", server.handle)
-    app.router.add_get("/away", send_away)
+    app.router.add_get("/away", redirect)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -158,19 +161,19 @@ async def test_resumes_at_the_original_url_after_a_cut_an_end_and_a_503() -> Non
         events = await follow(f"{base}/away?x=1", 3, states)
     assert [event.data for event in events] == ["a", "b", "c"]
     assert server.asked == ["", "1", "2", "2"]
-    assert [state.name for state in states if state.name != "connecting"] == [
-        *("live", "waiting", "live", "waiting", "waiting", "live")
+    assert [state.phase for state in states if state.phase is not Phase.CONNECTING] == [
+        *(Phase.LIVE, Phase.WAITING, Phase.LIVE, Phase.WAITING, Phase.WAITING, Phase.LIVE)
     ]
 
 
-async def test_a_stream_that_does_not_begin_is_given_up() -> None:
+async def test_a_stream_that_does_not_begin_is_tried_again() -> None:
     server = Scripted(None, b"data: a\n\n")
     async with served(server) as base:
         await follow(f"{base}/comments/v", 1)
     assert len(server.asked) == 2
 
 
-async def test_tells_which_server_it_is_connected_to() -> None:
+async def test_knows_which_server_it_is_connected_to() -> None:
     async with served(Scripted(b"data: a\n\n", b"")) as base, aiohttp.ClientSession() as session:
         client = SseClient(session, f"{base}/away", settings=QUICK)
         assert client.server == ""
@@ -187,19 +190,19 @@ async def test_a_reconnect_event_is_obeyed() -> None:
     async with served(server) as base:
         events = await follow(f"{base}/comments/v", 3, states)
     assert [event.data for event in events if event.name == "message"] == ["a", "b"]
-    assert [state.wait_s for state in states if state.name == "waiting"] == [0.03]
+    assert [state.wait_s for state in states if state.phase is Phase.WAITING] == [0.03]
 
 
 @pytest.mark.parametrize("data", ["", "[]", "{", '{"delay_ms": "x"}'])
-async def test_a_reconnect_event_without_a_delay_means_now(data: str) -> None:
+async def test_a_reconnect_event_without_a_delay_means_at_once(data: str) -> None:
     server = Scripted(f"event: reconnect\ndata: {data}\n\n".encode(), b"data: b\n\n")
     async with served(server) as base:
         assert (await follow(f"{base}/comments/v", 2))[1].data == "b"
 
 
-@pytest.mark.parametrize("answer", [web.Response(status=404, text="no"), web.Response(text="hello")])
-async def test_gives_up_where_trying_again_is_no_use(answer: web.Response) -> None:
-    async with served(Scripted(answer)) as base:
+@pytest.mark.parametrize("response", [web.Response(status=404, text="no"), web.Response(text="hello")])
+async def test_permanent_errors_are_raised(response: web.Response) -> None:
+    async with served(Scripted(response)) as base:
         with pytest.raises(Refused, match="from http://127"):
             await follow(f"{base}/comments/v", 1)
 
@@ -212,4 +215,4 @@ async def test_keeps_trying_while_nobody_listens() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await follow(f"{base}/comments/v", 1, states)
-    assert len([state for state in states if state.name == "waiting"]) > 2
+    assert len([state for state in states if state.phase is Phase.WAITING]) > 2

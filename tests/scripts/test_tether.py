@@ -1,4 +1,4 @@
-"""scripts/tether.py, on real processes: no child outlives its parent."""
+"""scripts/tether.py, with real processes: no child outlives its parent."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ STAYS = "import signal; signal.pause()"
 
 
 def is_alive(pid: int) -> bool:
-    """Not gone, and not a zombie that only waits to be collected"""
+    """False also for a zombie"""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -60,7 +60,7 @@ def test_it_becomes_the_command() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent is gone")
-def test_it_starts_nothing_when_the_parent_is_gone_already() -> None:
+def test_it_starts_nothing_if_the_parent_is_gone() -> None:
     command = (sys.executable, "-S", TETHER, "1", sys.executable, "-c", "print('started')")
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "the parent is gone\n")

@@ -1,11 +1,15 @@
-"""scripts/watch.py: what a terminal is shown can do nothing to it."""
+"""scripts/watch.py and terminal.py: no comment can control a terminal, and a closed pipe ends the tool."""
 
+import os
+import subprocess
+import sys
 import unicodedata
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scripts.processes import ROOT
 from scripts.sse_client import Event
 from scripts.watch import JOINERS, Shown, harmless, render
 
@@ -25,7 +29,7 @@ def test_no_control_character_is_left(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S", "M", "Zs"))))
-def test_what_people_write_stays(text: str) -> None:
+def test_ordinary_text_stays(text: str) -> None:
     assert harmless(text) == text
 
 
@@ -50,6 +54,34 @@ def test_a_comment_that_comes_again_is_not_shown_again() -> None:
     assert shown.add("1"), "only the last two are remembered"
 
 
-def test_a_gap_is_told_and_unknown_events_are_not() -> None:
+def test_a_gap_is_shown_and_unknown_events_are_not() -> None:
     assert render(Event("gap", "{}", ""), Shown())[0].plain == "some comments could not be shown"
     assert render(Event("viewers", "{}", ""), Shown()) == []
+
+
+PRINTS = """
+import signal
+from scripts.terminal import Terminal
+terminal = Terminal()
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+while not ended:
+    terminal.print("[1, 2] a line that is longer than a narrow terminal is wide, and is neither cut nor wrapped")
+terminal.print("nobody sees this")
+print("nor this", flush=True)
+"""
+
+
+def test_a_closed_pipe_ends_the_tool_by_sigterm_without_an_error() -> None:
+    with subprocess.Popen(
+        (sys.executable, "-P", "-c", PRINTS),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "20"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith(b"neither cut nor wrapped\n")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 0

@@ -1,4 +1,4 @@
-"""The stand-in and the browser that the page's tests share."""
+"""Fixtures of the page's tests: the stand-in service and the browser."""
 
 from collections.abc import AsyncIterator
 
@@ -21,7 +21,7 @@ async def stand_in() -> AsyncIterator[StandIn]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def modules(chromium: Browser) -> AsyncIterator[Page]:
-    """For the modules that have no state and ask no service: one page for all of a file's tests"""
+    """For modules that have no state and call no service: one page for all tests of a file"""
     service = StandIn()
     service.start()
     page = await chromium.new_page()

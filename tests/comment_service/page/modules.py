@@ -1,4 +1,4 @@
-"""Calls the page's modules alone, in a real browser: no room, no stream."""
+"""Calls single modules of the page in a real browser, without a conversation or a stream."""
 
 from typing import Any
 
@@ -14,6 +14,6 @@ async def open_modules(open_page: OpenPage, stand_in: StandIn) -> Page:
 
 
 async def call(page: Page, module: str, body: str, argument: object = None) -> Any:
-    """The value of the function body, which knows the module's exports as `it` and the argument as `given`"""
+    """Runs the function body and returns its value. In it, `it` is the module and `given` is the argument."""
     code = f"async (given) => {{ const it = await import('/page/{module}'); {body} }}"
     return await page.evaluate(code, argument)

@@ -1,4 +1,4 @@
-"""What a reader sees and does, in the field's words, for the page's tests."""
+"""Helpers for the page's tests: what a reader sees and does."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,22 +10,22 @@ from tests.comment_service.page.stand_in import StandIn
 
 
 async def open_live(open_page: OpenPage, stand_in: StandIn, **context: Any) -> Page:
-    """A page that shows the talk of "demo", its stream open"""
+    """A page that shows the comments of "demo", with its stream open"""
     page = await open_page(f"{stand_in.url}/?video=demo", **context)
     await expect_state(page, "live")
     return page
 
 
 async def open_with_limits(open_page: OpenPage, stand_in: StandIn, **limits: int) -> Page:
-    """As `open_live`, with other numbers in limits.js: its bounds are too large to reach in a test."""
+    """As `open_live`, with other numbers in limits.js, whose bounds are too large to reach in a test"""
     page = await open_page("about:blank")
     numbers = "".join(f"export const {name} = {value};\n" for name, value in limits.items())
 
     async def serve(route: Any) -> None:
-        answer = await route.fetch()
-        lines = (await answer.text()).splitlines()
+        response = await route.fetch()
+        lines = (await response.text()).splitlines()
         kept = [line for line in lines if not line.startswith(tuple(f"export const {name} " for name in limits))]
-        await route.fulfill(response=answer, body=numbers + "\n".join(kept))
+        await route.fulfill(response=response, body=numbers + "\n".join(kept))
 
     await page.route("**/page/limits.js", serve)
     await page.goto(f"{stand_in.url}/?video=demo")
@@ -57,12 +57,12 @@ async def post(page: Page, message: str) -> None:
 
 
 async def scroll_to(page: Page, top: int) -> None:
-    """To so many pixels from the top"""
+    """top: in pixels"""
     await page.evaluate("top => document.getElementById('scroller').scrollTop = top", top)
 
 
 async def scroll_up_until(page: Page, text: str) -> None:
-    """Scrolls to the top again and again, as endless as it takes, until the line above the talk reads `text`."""
+    """Scrolls to the top again and again until the line above the comments reads `text`."""
     await page.evaluate(
         """async (text) => {
             const scroller = document.getElementById("scroller");
@@ -76,5 +76,5 @@ async def scroll_up_until(page: Page, text: str) -> None:
     )
 
 
-BEGINNING = "This is the beginning of the talk."
-EMPTY = "No comments yet. Say the first word."
+BEGINNING = "This is the beginning of the conversation."
+EMPTY = "No comments yet. Be the first to write one."

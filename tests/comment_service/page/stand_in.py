@@ -1,7 +1,7 @@
-"""A stand-in for the services, for the page alone: real HTTP, real SSE, a 307 to a second port, and faults on demand.
+"""Plays all services for the page's tests: real HTTP, real SSE, a 307 to a second port, and faults on demand.
 
-Where it is unrealistic: one process plays all roles; a position is simply an index in the order of arrival; any body is
-accepted; everything is in memory, so an acknowledged comment is never lost.
+Where it is unrealistic: one process plays all roles. A position is just an index in the order of arrival. Any body is
+accepted. Everything is in memory, so an acknowledged comment is never lost.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ BACKFILL = 50
 
 
 class Server:
-    """A uvicorn in this loop, on a free port of loopback"""
+    """A uvicorn server in this event loop, on a free port of 127.0.0.1"""
 
     def __init__(self, app: Starlette) -> None:
         self._server = HttpServer(uvicorn.Config(app, log_level="critical", lifespan="off"))
@@ -42,11 +42,11 @@ class Server:
         self.url = f"http://{host}:{port}"
 
     def start(self) -> None:
-        """Connections are taken from now on, and answered as soon as the loop comes to it."""
+        """Connections are accepted from now on, and served as soon as the loop runs."""
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def kill(self) -> None:
-        """As abrupt as a process in our own loop can end: the port refuses, and connections are reset."""
+        """Ends it like a killed process: the port refuses, and connections are reset."""
         if self._task is None:
             return
         self._server.force_exit = True
@@ -58,19 +58,19 @@ class Server:
 
 
 class StandIn:
-    """comment_service, history and dispatcher at once; `rms` is where viewers are sent to."""
+    """comment_service, history and dispatcher in one. `rms` is the server to which it redirects viewers."""
 
     def __init__(self) -> None:
         self.arrivals: list[tuple[str, dict[str, Any], str]] = []  # event name ("" for a comment), payload, position
-        self.passed_over: list[dict[str, Any]] = []  # history has them, the stream never brought them
+        self.only_in_history: list[dict[str, Any]] = []  # history has them, the stream never sent them
         self.rms: Server | None = None
-        self.answers_to_posts: list[Response] = []  # each is given once, instead of accepting
-        self.answers_to_pages: list[Response] = []
+        self.responses_to_posts: list[Response] = []  # each is used once, in place of accepting a comment
+        self.responses_to_pages: list[Response] = []
         self.posts: list[tuple[str, dict[str, Any]]] = []  # idempotency key, body
         self.cursors: list[str | None] = []
         self.last_event_ids: list[str | None] = []
-        self.answers_to_streams: list[Response] = []  # of the RMS
-        self.opened = asyncio.Event()  # set when a stream opens; a new one for the next
+        self.responses_to_streams: list[Response] = []  # of the RMS
+        self.opened = asyncio.Event()  # set when a stream opens; then replaced
         self.retry_after_s = 1
         self._by_key: dict[str, dict[str, Any]] = {}
         self._ms = int(time.time() * 1000) - 1_000_000
@@ -86,7 +86,7 @@ class StandIn:
         self.start_rms()
 
     def start_rms(self) -> Server:
-        """A new one on a new port; placement knows it at once."""
+        """A new server on a new port. Viewers are redirected to it from now on."""
         routes = [Route("/comments/{video}", self._stream)]
         self.rms = Server(Starlette(routes=routes, middleware=[_cors()]))
         self.rms.start()
@@ -96,7 +96,7 @@ class StandIn:
         await asyncio.gather(*(server.kill() for server in (self.rms, self._front) if server))
 
     def comment(self, message: str, name: str = "Ann", video: str = "demo") -> dict[str, Any]:
-        """A comment with the next id, not said yet"""
+        """A comment with the next id, not sent yet"""
         self._ms += 1
         author = {"id": f"guest:{name}", "name": name}
         created = self._ms
@@ -123,7 +123,7 @@ class StandIn:
 
     def comments(self, video: str) -> list[dict[str, Any]]:
         """Newest first, each once"""
-        said = [*(payload for event, payload, _ in self.arrivals if not event), *self.passed_over]
+        said = [*(payload for event, payload, _ in self.arrivals if not event), *self.only_in_history]
         known = {comment["id"]: comment for comment in said if comment["liveVideoId"] == video}
         return [known[comment_id] for comment_id in sorted(known, reverse=True)]
 
@@ -140,8 +140,8 @@ class StandIn:
         body = await request.json()
         key = request.headers["idempotency-key"]
         self.posts.append((key, body))
-        if self.answers_to_posts:
-            return self.answers_to_posts.pop(0)
+        if self.responses_to_posts:
+            return self.responses_to_posts.pop(0)
         if key not in self._by_key:
             name = body.get("author", {}).get("name", "Anonymous")
             self._by_key[key] = self.comment(body["message"], name, body["liveVideoId"])
@@ -156,8 +156,8 @@ class StandIn:
             return RedirectResponse(f"{self.rms.url}{request.url.path}?{request.url.query}")
         cursor = request.query_params.get("cursor")
         self.cursors.append(cursor)
-        if self.answers_to_pages:
-            return self.answers_to_pages.pop(0)
+        if self.responses_to_pages:
+            return self.responses_to_pages.pop(0)
         size = int(request.query_params["pagesize"])
         comments = self.comments(request.path_params["video"])
         below = [comment for comment in comments if cursor is None or comment["id"] < cursor]
@@ -169,13 +169,13 @@ class StandIn:
         self.last_event_ids.append(last)
         self.opened.set()
         self.opened = asyncio.Event()
-        if self.answers_to_streams:
-            return self.answers_to_streams.pop(0)
+        if self.responses_to_streams:
+            return self.responses_to_streams.pop(0)
         start = int(last.partition(".")[2]) + 1 if last else max(0, len(self.arrivals) - BACKFILL)
         return StreamingResponse(self._frames(request.path_params["video"], start), media_type="text/event-stream")
 
     async def _frames(self, video: str, index: int) -> AsyncIterator[bytes]:
-        """What was sent before the stream opened comes without the named events: they are for those who are there."""
+        """Of what was sent before the stream opened, only comments; named events go to open streams only."""
         backlog, index = self.arrivals[index:], len(self.arrivals)
         yield b":\n\n" + b"".join(_frame(*one) for one in backlog if not one[0] and one[1]["liveVideoId"] == video)
         while True:
@@ -188,7 +188,7 @@ class StandIn:
 
 
 def _free_socket() -> socket.socket:
-    """Chromium refuses to speak to a score of ports that belong to other protocols; the highest is 10080."""
+    """Chromium refuses to connect to some ports that belong to other protocols. The highest is 10080."""
     while True:
         found = socket.create_server(("127.0.0.1", 0))
         if found.getsockname()[1] > 10080:

@@ -1,4 +1,4 @@
-"""The page as a whole: the video in the URL, the name that stays, two readers who talk."""
+"""The page as a whole: the video in the URL, the name that is kept, two readers who write to each other."""
 
 import pytest
 from playwright.async_api import expect
@@ -10,7 +10,7 @@ from tests.comment_service.page.stand_in import StandIn
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_what_one_posts_appears_in_the_other(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_what_one_reader_posts_appears_for_the_other(stand_in: StandIn, open_page: OpenPage) -> None:
     ann = await open_live(open_page, stand_in)
     ben = await open_live(open_page, stand_in)
     await ann.fill("#name", "Ann")
@@ -23,7 +23,7 @@ async def test_what_one_posts_appears_in_the_other(stand_in: StandIn, open_page:
     await expect(ann.locator("article .author").last).to_have_text("Anonymous")
 
 
-async def test_without_a_video_in_the_url_there_is_one(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_without_a_video_in_the_url_it_shows_the_default(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("welcome")
     page = await open_page(stand_in.url)
     await expect(page).to_have_url(f"{stand_in.url}/?video=demo")
@@ -31,7 +31,7 @@ async def test_without_a_video_in_the_url_there_is_one(stand_in: StandIn, open_p
     await expect_messages(page, ["welcome"])
 
 
-async def test_another_video_is_another_talk_and_back_leads_back(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_another_video_shows_its_comments_and_back_returns(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("about the demo")
     stand_in.arrive(stand_in.comment("about the game", video="game:1"))
     page = await open_live(open_page, stand_in)
@@ -47,7 +47,7 @@ async def test_another_video_is_another_talk_and_back_leads_back(stand_in: Stand
     await expect_state(page, "live")
 
 
-async def test_a_video_id_that_cannot_be_is_refused_in_the_form(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_the_form_refuses_an_invalid_video_id(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     await page.fill("#video", "no spaces, please")
     await page.click("text=Open")
@@ -55,14 +55,14 @@ async def test_a_video_id_that_cannot_be_is_refused_in_the_form(stand_in: StandI
     await expect(page).to_have_url(f"{stand_in.url}/?video=demo")
 
 
-async def test_the_name_stays_in_the_browser(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_the_name_is_kept_in_the_browser(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     await page.fill("#name", "Björn")
     await page.reload()
     await expect(page.locator("#name")).to_have_value("Björn")
 
 
-async def test_an_empty_talk_invites(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_without_comments_the_page_invites_to_write(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     await expect(page.locator("#above")).to_have_text(EMPTY)
     stand_in.say("the first word")

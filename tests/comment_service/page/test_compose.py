@@ -1,4 +1,4 @@
-"""Posting: nothing typed is lost, nothing is posted twice."""
+"""compose.js posts comments: no typed text is lost, and none is posted twice."""
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -42,9 +42,9 @@ async def test_the_button_sends_under_the_name(stand_in: StandIn, open_page: Ope
     assert stand_in.posts[0][1] == {"liveVideoId": "demo", "message": "hello", "author": {"name": "Ann"}}
 
 
-async def test_a_refusal_is_said_in_words_and_the_text_is_kept(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_a_refusal_shows_its_reason_and_keeps_the_text(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
-    stand_in.answers_to_posts.append(error_response(422, "rude", "message is rude: be kind"))
+    stand_in.responses_to_posts.append(error_response(422, "rude", "message is rude: be kind"))
     await post(page, "you fool")
     await expect(page.locator("#problem")).to_have_text("Message is rude: be kind. Your text is kept.")
     await expect(page.locator("#message")).to_have_value("you fool")
@@ -55,9 +55,9 @@ async def test_a_refusal_is_said_in_words_and_the_text_is_kept(stand_in: StandIn
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_request_for_patience_is_respected(stand_in: StandIn, open_page: OpenPage, status: int) -> None:
+async def test_retry_after_is_obeyed(stand_in: StandIn, open_page: OpenPage, status: int) -> None:
     page = await open_live(open_page, stand_in)
-    stand_in.answers_to_posts.append(error_response(status, "later", "not now", {"retry-after": "1"}))
+    stand_in.responses_to_posts.append(error_response(status, "later", "not now", {"retry-after": "1"}))
     await post(page, "hello")
     await expect(page.locator("#send")).to_have_text("Retry in 1 s")
     await expect(page.locator("#send")).to_be_disabled()
@@ -70,15 +70,15 @@ async def test_a_request_for_patience_is_respected(stand_in: StandIn, open_page:
     await expect_messages(page, ["hello"])
 
 
-async def test_a_lost_answer_posts_once(stand_in: StandIn, open_page: OpenPage) -> None:
-    """The service has accepted the comment, but its answer never arrives."""
+async def test_a_retry_after_a_lost_response_posts_once(stand_in: StandIn, open_page: OpenPage) -> None:
+    """The service has accepted the comment, but its response never arrives."""
     page = await open_live(open_page, stand_in)
 
-    async def lose_the_answer(route: Route) -> None:
+    async def lose_the_response(route: Route) -> None:
         await route.fetch()
         await route.abort("connectionreset")
 
-    await page.route("**/comment/create", lose_the_answer, times=1)
+    await page.route("**/comment/create", lose_the_response, times=1)
     await post(page, "hello")
     await expect(page.locator("#problem")).to_have_text("No server answers. Your text is kept.")
     await expect(page.locator("#send")).to_have_text("Retry")
@@ -88,7 +88,7 @@ async def test_a_lost_answer_posts_once(stand_in: StandIn, open_page: OpenPage) 
     assert stand_in.posts[0] == stand_in.posts[1]
 
 
-async def test_the_same_words_twice_are_two_posts(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_the_same_text_twice_is_two_posts(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     for _ in range(2):
         await post(page, "ha")
@@ -96,14 +96,14 @@ async def test_the_same_words_twice_are_two_posts(stand_in: StandIn, open_page: 
     await expect_messages(page, ["ha", "ha"])
 
 
-async def test_an_answer_that_is_no_json_is_a_failure(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_a_response_that_is_no_json_is_a_failure(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     broken = JSONResponse(None)
     broken.body = b"{"
     broken.headers["content-length"] = "1"
-    stand_in.answers_to_posts.append(broken)
+    stand_in.responses_to_posts.append(broken)
     await post(page, "hello")
-    await expect(page.locator("#problem")).to_have_text("The answer broke off. Your text is kept.")
+    await expect(page.locator("#problem")).to_have_text("The server's answer was incomplete. Your text is kept.")
 
 
 async def test_the_counter_counts_what_the_service_counts(stand_in: StandIn, open_page: OpenPage) -> None:

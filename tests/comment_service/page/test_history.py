@@ -1,4 +1,4 @@
-"""Pages, and the filling of a range by as many of them as it takes, but not more."""
+"""history.js loads pages, and fills a range with as many pages as it needs, up to a limit."""
 
 import pytest
 
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BETWEEN = """const taken = [];
 const take = (comments) => taken.push(...comments.map((comment) => comment.id));
-const talk = new it.History("demo");
-const rest = await talk.between(given.from, given.to, given.size, given.pages, take);
+const older = new it.History("demo");
+const rest = await older.between(given.from, given.to, given.size, given.pages, take);
 return [taken, rest];"""
 
 
@@ -42,9 +42,9 @@ async def test_a_range_is_filled_within_the_limit(
         assert sorted(taken) == ids[20:30]
 
 
-async def test_a_range_that_breaks_off_says_where(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_a_range_that_fails_says_where(stand_in: StandIn, open_page: OpenPage) -> None:
     ids = [stand_in.say(str(number))["id"] for number in range(40)]
-    stand_in.answers_to_pages.append(error_response(503, "store_away", "the store is away"))
+    stand_in.responses_to_pages.append(error_response(503, "store_away", "the store is away"))
     page = await open_modules(open_page, stand_in)
     given = {"from": ids[9], "to": ids[30], "size": 5, "pages": 2}
     assert await call(page, "history.js", BETWEEN, given) == [[], {"cursor": ids[30]}]

@@ -1,4 +1,4 @@
-"""What a stranger writes is text, whatever it looks like."""
+"""row.js shows what users write as text, whatever it looks like."""
 
 import pytest
 from playwright.async_api import expect
@@ -58,7 +58,7 @@ async def test_the_time_is_that_of_the_comment(stand_in: StandIn, open_page: Ope
     await expect(time).to_have_text("27 Apr 2008, 08:59")
 
 
-async def test_nobody_fills_the_screen_with_line_breaks(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_line_breaks_do_not_fill_the_screen(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("\n" * 498 + "x")
     page = await open_live(open_page, stand_in)
     box = await page.locator("article").bounding_box()

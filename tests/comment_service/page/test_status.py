@@ -1,4 +1,4 @@
-"""The pill and the line below it."""
+"""status.js and countdown.js: the state of the connection, the reason, and the seconds until the next try."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ async def show(page: Page, *states: dict[str, Any]) -> None:
         ({"state": "live"}, "Live"),
         ({"state": "reconnecting", "delayMs": 300}, "Reconnecting"),
         ({"state": "reconnecting", "delayMs": 90_000}, "Reconnecting in 90 s"),
-        ({"state": "down", "reason": "No server answers.", "delayMs": 90_000}, "No server, again in 90 s"),
+        ({"state": "down", "reason": "No server answers.", "delayMs": 90_000}, "No server, retry in 90 s"),
     ],
 )
 async def test_each_state_has_its_words(
@@ -46,3 +46,20 @@ async def test_a_reason_stays_until_there_is_a_stream(stand_in: StandIn, open_pa
     await expect(page.locator("#state")).to_have_text("Connecting")
     await show(page, down, {"state": "connecting"}, {"state": "live"})
     await expect(page.locator("#reason")).to_have_text("")
+
+
+async def test_the_countdown_counts_whole_seconds_and_ends_once(modules: Page) -> None:
+    code = """const shown = [];
+    await new Promise((done) => it.countdown(given, (seconds) => shown.push(seconds), () => done(shown.push("done"))));
+    return shown;"""
+    assert await call(modules, "countdown.js", code, 1200) == [2, 1, "done"]
+    assert await call(modules, "countdown.js", code, 0) == ["done"]
+
+
+async def test_a_stopped_countdown_shows_nothing_more(modules: Page) -> None:
+    code = """const shown = [];
+    const stop = it.countdown(50, (seconds) => shown.push(seconds), () => shown.push("done"));
+    stop();
+    await new Promise((done) => it.countdown(100, () => {}, done));
+    return shown;"""
+    assert await call(modules, "countdown.js", code) == [1]

@@ -1,4 +1,4 @@
-"""The stream comes back, from wherever it was cut: nothing lost, nothing twice, and the reader is told."""
+"""stream.js reconnects after every cut: nothing is lost, nothing comes twice, and the reader sees the state."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def kill_rms(stand_in: StandIn) -> None:
-    """And placement knows it at once"""
+    """Viewers get a 503 from now on."""
     rms, stand_in.rms = stand_in.rms, None
     assert rms is not None
     await rms.kill()
@@ -42,8 +42,8 @@ async def test_a_killed_rms_is_survived(stand_in: StandIn, open_page: OpenPage) 
     assert stand_in.last_event_ids == [None, f"{stand_in.arrivals[2][1]['id']}.2"]
 
 
-async def test_a_place_that_is_dead_for_a_while_is_given_up(stand_in: StandIn, open_page: OpenPage) -> None:
-    """Placement knows it later than the viewers: until then every try ends at the dead RMS."""
+async def test_a_place_that_stays_dead_is_reported(stand_in: StandIn, open_page: OpenPage) -> None:
+    """Placement notices it later than the viewers. Until then every try ends at the dead RMS."""
     stand_in.say("before")
     page = await open_live(open_page, stand_in)
     dead = stand_in.rms
@@ -58,13 +58,13 @@ async def test_a_place_that_is_dead_for_a_while_is_given_up(stand_in: StandIn, o
     await expect_messages(page, ["before", "meanwhile"])
 
 
-async def test_no_place_is_explained_and_recovered_from(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_a_missing_place_is_explained_and_recovered_from(stand_in: StandIn, open_page: OpenPage) -> None:
     await kill_rms(stand_in)
     stand_in.say("before")
     page = await open_page(f"{stand_in.url}/?video=demo")
     await expect_state(page, "down")
     await expect(page.locator("#reason")).to_have_text("No dispatcher answers.")
-    await expect(page.locator("#state")).to_contain_text("No server, again in 1 s")
+    await expect(page.locator("#state")).to_contain_text("No server, retry in 1 s")
     stand_in.start_rms()
     await expect_state(page, "live")
     await expect(page.locator("#reason")).to_have_text("")
@@ -83,8 +83,8 @@ async def test_a_stream_that_loses_its_place_later_comes_back(stand_in: StandIn,
     await expect_messages(page, ["before", "meanwhile"])
 
 
-async def test_an_rms_that_refuses_is_asked_again(stand_in: StandIn, open_page: OpenPage) -> None:
-    stand_in.answers_to_streams.append(error_response(503, "full", "this node is full"))
+async def test_an_rms_that_refuses_is_tried_again(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.responses_to_streams.append(error_response(503, "full", "this node is full"))
     stand_in.say("before")
     page = await open_live(open_page, stand_in)
     await expect_messages(page, ["before"])
@@ -109,7 +109,7 @@ async def test_it_goes_where_a_draining_rms_sends_it(stand_in: StandIn, open_pag
     await expect_state(page, "live")
 
 
-async def test_nobody_at_all_is_told_and_waited_for(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_no_server_at_all_is_reported_and_tried_again(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("before")
     page = await open_live(open_page, stand_in)
     await page.route("**/comments/demo*", lambda route: route.abort("connectionrefused"))
@@ -125,7 +125,7 @@ async def test_a_network_that_returns_is_used_at_once(stand_in: StandIn, open_pa
     stand_in.retry_after_s = 200
     await kill_rms(stand_in)
     page = await open_page(f"{stand_in.url}/?video=demo")
-    await expect(page.locator("#state")).to_contain_text("again in 2")
+    await expect(page.locator("#state")).to_contain_text("retry in 2")
     await page.context.set_offline(True)
     stand_in.start_rms()
     await page.context.set_offline(False)
@@ -140,18 +140,18 @@ async def test_a_phone_that_wakes_does_not_wait(stand_in: StandIn, open_page: Op
     stand_in.retry_after_s = 200
     await kill_rms(stand_in)
     page = await open_page(f"{stand_in.url}/?video=demo")
-    await expect(page.locator("#state")).to_contain_text("again in 2")
+    await expect(page.locator("#state")).to_contain_text("retry in 2")
     stand_in.start_rms()
     await visible_again(page)
     await expect_state(page, "live")
-    await visible_again(page)  # a good stream that was heard of lately is left alone
+    await visible_again(page)  # a stream that had an event lately stays as it is
     stand_in.say("hello")
     await expect_messages(page, ["hello"])
     assert streams_opened(stand_in) == 1
 
 
 async def test_a_gap_is_no_position(stand_in: StandIn, open_page: OpenPage) -> None:
-    """Cut between the gap and the comments that follow on it, the page comes back to where it really was."""
+    """After a cut between a gap and the comments after it, the page resumes from its last comment."""
     said = stand_in.say("before")
     page = await open_live(open_page, stand_in)
     await expect_messages(page, ["before"])

@@ -1,4 +1,4 @@
-"""The window onto the talk: follows it, never jumps under a reader, and stays small."""
+"""view.js shows a window of the comments: it follows the newest, never jumps under a reader, and stays small."""
 
 import pytest
 from playwright.async_api import Page, expect
@@ -18,7 +18,7 @@ async def gap_below_px(page: Page) -> float:
     return left
 
 
-async def test_it_follows_the_talk(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_it_follows_the_newest(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     for number in range(60):
         stand_in.say(f"comment {number}")
@@ -28,7 +28,7 @@ async def test_it_follows_the_talk(stand_in: StandIn, open_page: OpenPage) -> No
     assert await gap_below_px(page) < 2
 
 
-async def test_a_reader_above_is_left_alone_and_told_what_is_new(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_a_reader_above_stays_there_and_sees_how_many_are_new(stand_in: StandIn, open_page: OpenPage) -> None:
     for number in range(60):
         stand_in.say(f"comment {number}")
     page = await open_live(open_page, stand_in)
@@ -51,8 +51,8 @@ async def test_a_reader_above_is_left_alone_and_told_what_is_new(stand_in: Stand
     await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
 
 
-async def test_loading_older_ones_moves_nothing(stand_in: StandIn, open_page: OpenPage) -> None:
-    """What the reader reads stays where it is, to the pixel, while pages come in above and comments below."""
+async def test_loading_older_comments_moves_nothing(stand_in: StandIn, open_page: OpenPage) -> None:
+    """The visible rows stay where they are, to the pixel, while pages arrive above and comments below."""
     for number in range(400):
         stand_in.say(f"comment {number} " + "word " * (number * 7 % 40))
     page = await open_live(open_page, stand_in)
@@ -95,7 +95,7 @@ async def test_a_flood_keeps_the_document_small(stand_in: StandIn, open_page: Op
         stand_in.say(f"comment {number}")
     await expect_newest(page, "comment 1999")
     assert await page.evaluate("window.rowsMax") <= ROWS_MAX
-    assert stand_in.cursors == [None]  # at the empty start; the flood made the page ask history for nothing
+    assert stand_in.cursors == [None]  # at the empty start; the flood caused no request to history
 
 
 async def test_reading_back_and_forth_loses_nothing(stand_in: StandIn, open_page: OpenPage) -> None:
@@ -119,7 +119,7 @@ async def test_reading_back_and_forth_loses_nothing(stand_in: StandIn, open_page
     assert stand_in.cursors == [None]  # at the empty start; all the rest was still in memory
 
 
-async def test_a_fast_talk_is_not_read_aloud(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_fast_comments_are_not_read_aloud(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     log = page.get_by_role("log")
     stand_in.say("slow")

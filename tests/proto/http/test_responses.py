@@ -5,7 +5,7 @@ import json
 from proto.http.responses import error_response, health_response
 
 
-def test_an_error_says_what_and_what_would_be_right() -> None:
+def test_an_error_has_a_code_and_a_message() -> None:
     response = error_response(422, "too_long", "at most 500 characters", {"retry-after": "1"})
     assert (response.status_code, response.headers["retry-after"]) == (422, "1")
     assert json.loads(bytes(response.body)) == {"error": {"code": "too_long", "message": "at most 500 characters"}}

@@ -1,4 +1,4 @@
-"""Whatever the service, a proxy or nobody answers becomes a sentence and a time."""
+"""request.js turns every failure of the service, a proxy or the network into a sentence and a time."""
 
 import pytest
 from playwright.async_api import Page
@@ -7,7 +7,7 @@ from tests.comment_service.page.modules import call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-TELL = "const refusal = await it.refusalOf(new Response(given.body, {status: given.status, headers: given.headers}));"
+READ = "const error = await it.errorOf(new Response(given.body, {status: given.status, headers: given.headers}));"
 
 
 @pytest.mark.parametrize(
@@ -22,25 +22,25 @@ TELL = "const refusal = await it.refusalOf(new Response(given.body, {status: giv
         (408, "{}", "1", ["The server answered 408.", 1000, True]),
     ],
 )
-async def test_a_refusal_says_why_and_when(
+async def test_an_error_response_gives_the_reason_and_the_time_to_retry(
     modules: Page, status: int, body: str, retry_after: str, expected: list[object]
 ) -> None:
     headers = {"retry-after": retry_after} if retry_after else {}
     given = {"status": status, "body": body, "headers": headers}
-    code = f"{TELL} return [refusal.message, refusal.retryAfterMs, refusal.isPassing];"
-    assert await call(modules, "answers.js", code, given) == expected
+    code = f"{READ} return [error.message, error.retryAfterMs, error.isTemporary];"
+    assert await call(modules, "request.js", code, given) == expected
 
 
-async def test_nobody_there_is_a_refusal_and_leaving_is_not(modules: Page) -> None:
+async def test_no_response_is_a_service_error_and_an_abort_is_not(modules: Page) -> None:
     await modules.route("**/nobody", lambda route: route.abort("connectionrefused"))
-    code = "try { await it.ask('/nobody', {timeoutMs: 5000, signal: given ? AbortSignal.abort() : undefined}); } "
+    code = "try { await it.request('/nobody', {timeoutMs: 5000, signal: given ? AbortSignal.abort() : undefined}); } "
     code += "catch (error) { return [error.name, error.message]; }"
-    assert await call(modules, "answers.js", code, False) == ["Error", "No server answers."]
-    assert (await call(modules, "answers.js", code, True))[0] == "AbortError"
+    assert await call(modules, "request.js", code, False) == ["Error", "No server answers."]
+    assert (await call(modules, "request.js", code, True))[0] == "AbortError"
 
 
-async def test_an_answer_that_takes_too_long_is_a_refusal(modules: Page) -> None:
+async def test_a_response_that_takes_too_long_is_a_service_error(modules: Page) -> None:
     await modules.route("**/silent", lambda route: None)
-    code = "return it.ask('/silent', {timeoutMs: 50}).catch((error) => error.message);"
-    assert await call(modules, "answers.js", code) == "No server answers."
+    code = "return it.request('/silent', {timeoutMs: 50}).catch((error) => error.message);"
+    assert await call(modules, "request.js", code) == "No server answers."
     await modules.unroute_all(behavior="ignoreErrors")

@@ -1,15 +1,15 @@
-/** One video's talk as the page shows it: joins the live stream, the older pages and the view. */
+/** Joins one video's live stream, older pages and view into one list of comments. */
 import { firstIdAt, timeOf } from "./ids.js";
 import { History } from "./history.js";
 import {
   ARRIVAL_WINDOW_MS, BACKFILL_MS, GAP_PAGES_MAX, GAP_PAGE_SIZE, HELD_DROP, HELD_MAX, PAGE_RETRY_FIRST_MS,
   PAGE_RETRY_MAX_MS, PAGE_SIZE,
 } from "./limits.js";
-import { Stream } from "./stream.js";
+import { State, Stream } from "./stream.js";
 import { Timeline, noticeId } from "./timeline.js";
 import { View } from "./view.js";
 
-export class Room {
+export class Conversation {
   #ended = new AbortController();
   #timeline = new Timeline(HELD_MAX, HELD_DROP);
   #history;
@@ -17,11 +17,12 @@ export class Room {
   #view;
   #onViewers;
   #onState;
-  #cursor = undefined; // of the next older page; undefined: none has been loaded yet; null: the beginning is here
+  #cursor = undefined; // of the next older page; undefined: no page has been loaded yet
+  #complete = false; // the first comment has been loaded
   #loading = false;
-  #backfilled = false;
+  #backfilled = false; // the stream has sent its backfill, or there is no stream
 
-  /** handlers: onState as of Stream, onViewers(count). */
+  /** handlers: onState as Stream calls it, onViewers(count). */
   constructor(video, { onState, onViewers }) {
     this.#onState = onState;
     this.#onViewers = onViewers;
@@ -29,8 +30,8 @@ export class Room {
     this.#view = new View(this.#timeline, { onOlder: () => this.#loadOlder(), onNewest: () => this.#reattach() });
     this.#stream = new Stream(video, {
       onComment: (comment) => this.#arrived(comment),
-      onEvent: (name, payload) => this.#happened(name, payload),
-      onState: (state) => this.#streamIs(state),
+      onEvent: (name, payload) => this.#received(name, payload),
+      onState: (state) => this.#stateChanged(state),
     });
     this.#stream.start();
   }
@@ -41,21 +42,21 @@ export class Room {
     this.#view.stop();
   }
 
-  /** The reader's own comment has been accepted: show it, whether the stream brings it soon or late. */
+  /** Shows the reader's own comment as soon as it is accepted, without waiting for the stream. */
   posted(comment) {
     this.#view.follow();
     this.#arrived(comment);
   }
 
-  #streamIs(state) {
+  #stateChanged(state) {
     this.#onState(state);
-    if (this.#backfilled || state.state === "connecting") return;
-    // The backfill comes with the stream; only what is still missing then, or without a stream, is asked of history.
+    if (this.#backfilled || state.state === State.CONNECTING) return;
+    // The stream brings the backfill. History is asked only for what is missing after that, or if there is no stream.
     setTimeout(() => {
       if (this.#ended.signal.aborted) return;
       this.#backfilled = true;
       this.#view.watchEdges();
-    }, state.state === "live" ? BACKFILL_MS : 0);
+    }, state.state === State.LIVE ? BACKFILL_MS : 0);
   }
 
   #arrived(comment) {
@@ -67,59 +68,62 @@ export class Room {
 
   #bound() {
     if (!this.#timeline.bound(this.#view.start)) return;
-    this.#cursor = this.#timeline.oldestId(); // what was dropped comes again from history
-    this.#view.sayAbove("");
+    this.#cursor = this.#timeline.oldestId(); // what was dropped is loaded again from history
+    this.#complete = false;
+    this.#view.showAbove("");
   }
 
-  #happened(name, payload) {
+  #received(name, payload) {
     if (name === "viewers") this.#onViewers(payload.viewers);
     else if (name === "deleted") this.#timeline.remove(payload.id);
     else if (name === "gap") this.#fillGap(payload.from ?? "", payload.to);
-    else if (name === "skipped") this.#saySkipped(payload.skipped);
+    else if (name === "skipped") this.#showSkipped(payload.skipped);
     this.#view.changed();
   }
 
-  #saySkipped(count) {
+  #showSkipped(count) {
     const id = noticeId(this.#timeline.newestId() ?? "", `skipped ${count}`);
-    this.#timeline.add({ id, text: `${count} comments were skipped to keep the talk readable.` });
+    this.#timeline.add({ id, text: `${count} comments were skipped to keep the conversation readable.` });
   }
 
   async #loadOlder() {
-    if (this.#loading || this.#cursor === null || !this.#backfilled) return;
+    if (this.#loading || this.#complete || !this.#backfilled) return;
     this.#loading = true;
-    this.#view.sayAbove("Loading older comments…");
+    this.#view.showAbove("Loading older comments…");
     const before = this.#cursor;
     try {
       const page = await this.#pageWithRetries(before ?? this.#timeline.cursorBelowBackfill());
-      if (this.#cursor === before) this.#takeOlder(page); // else its place has been dropped meanwhile
+      if (this.#cursor === before) this.#addOlder(page); // else the entries below it were dropped meanwhile
     } catch (error) {
       if (error.name !== "AbortError") throw error;
-      return; // the reader has left the room
+      return; // the page shows another video now
     }
     this.#loading = false;
     this.#view.extendUp();
   }
 
-  #takeOlder(page) {
+  #addOlder(page) {
     for (const comment of page.comments) this.#timeline.add(comment);
     this.#cursor = page.nextCursor;
-    this.#view.sayAbove(this.#beginning());
+    this.#complete = page.nextCursor === null;
+    this.#view.showAbove(this.#beginning());
     this.#bound();
   }
 
   #beginning() {
-    if (this.#cursor !== null) return "";
-    return this.#timeline.entries.length ? "This is the beginning of the talk." : "No comments yet. Say the first word.";
+    if (!this.#complete) return "";
+    const empty = this.#timeline.entries.length === 0;
+    return empty ? "No comments yet. Be the first to write one." : "This is the beginning of the conversation.";
   }
 
-  /** Tries until there is a page; says why there is none yet. */
+  /** Tries until it gets a page, and shows why there is none yet. */
   async #pageWithRetries(cursor) {
     for (let delayMs = PAGE_RETRY_FIRST_MS; ; delayMs = Math.min(delayMs * 2, PAGE_RETRY_MAX_MS)) {
       try {
         return await this.#history.page(cursor, PAGE_SIZE);
       } catch (error) {
         if (error.name === "AbortError") throw error;
-        this.#view.sayAbove(`Older comments can't be loaded: ${error.message} Trying again…`);
+        this.#view.showAbove(`Older comments can't be loaded: ${error.message} Trying again…`);
         await this.#pause(Math.max(delayMs, error.retryAfterMs ?? 0));
       }
     }
@@ -132,10 +136,10 @@ export class Room {
     });
   }
 
-  /** Loads what the stream could not bring; where even that does not suffice, a notice stands in its place. */
+  /** Loads what the stream could not send. If not all of it can be loaded, a notice takes its place. */
   async #fillGap(fromId, toId) {
-    // The gap begins behind a position, and near that one, too, late comments may be missing.
-    const floor = fromId && firstIdAt(timeOf(fromId) - ARRIVAL_WINDOW_MS);
+    // The gap begins behind a position. Late comments from shortly before that position may be missing, too.
+    const lowestId = fromId && firstIdAt(timeOf(fromId) - ARRIVAL_WINDOW_MS);
     const take = (comments) => {
       for (const comment of comments) this.#timeline.add(comment);
       this.#bound();
@@ -143,14 +147,14 @@ export class Room {
     };
     let rest;
     try {
-      rest = await this.#history.between(floor, toId, GAP_PAGE_SIZE, GAP_PAGES_MAX, take);
+      rest = await this.#history.between(lowestId, toId, GAP_PAGE_SIZE, GAP_PAGES_MAX, take);
     } catch {
-      return; // the reader has left the room
+      return; // the page shows another video now
     }
-    if (rest !== null) this.#sayGap(fromId, rest.cursor);
+    if (rest !== null) this.#showGap(fromId, rest.cursor);
   }
 
-  #sayGap(fromId, toId) {
+  #showGap(fromId, toId) {
     const id = noticeId(fromId, "gap");
     const fill = () => {
       this.#timeline.remove(id);
@@ -161,11 +165,12 @@ export class Room {
     this.#view.changed();
   }
 
-  /** The newest end had been dropped: begin anew there. */
+  /** Begins anew at the newest comments if they were dropped. */
   #reattach() {
     if (!this.#timeline.detached) return;
     this.#timeline.clear();
     this.#cursor = undefined;
+    this.#complete = false;
     this.#view.watchEdges();
   }
 }

@@ -1,4 +1,4 @@
-"""One talk: what the stream brings and what history brings make one list, each comment once, in order."""
+"""conversation.js makes one list of what the stream and history bring: each comment once, in order."""
 
 import pytest
 from playwright.async_api import expect
@@ -21,7 +21,7 @@ from tests.comment_service.page.stand_in import StandIn
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_doubles_are_dropped_and_late_ones_find_their_place(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_duplicates_are_dropped_and_late_comments_are_sorted_in(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     first, late, last = (stand_in.comment(text) for text in ("first", "late", "last"))
     for comment in (first, last, first, late, last, late):
@@ -40,7 +40,7 @@ async def test_own_comment_is_shown_even_without_a_stream(stand_in: StandIn, ope
     await expect_messages(page, ["is anybody there?"])
 
 
-async def test_the_talk_can_be_read_without_a_stream(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_comments_can_be_read_without_a_stream(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("written before")
     rms, stand_in.rms = stand_in.rms, None
     assert rms is not None
@@ -58,11 +58,11 @@ async def test_scrolling_up_reaches_the_beginning(stand_in: StandIn, open_page: 
     await scroll_up_until(page, BEGINNING)
     assert await ids_shown(page) == said
     assert len(stand_in.cursors) <= 1 + len(said) / 50
-    assert stand_in.cursors[0] is not None  # the backfill came with the stream, it isn't asked of history again
+    assert stand_in.cursors[0] is not None  # the stream sent the backfill, so history isn't asked for it
 
 
-async def test_history_also_brings_what_the_backfill_left_out(stand_in: StandIn, open_page: OpenPage) -> None:
-    """A backfill is the last comments by arrival: below a late one, others are missing that arrived in time."""
+async def test_history_brings_what_the_backfill_left_out(stand_in: StandIn, open_page: OpenPage) -> None:
+    """A backfill has the comments that arrived last. If one of them is late, comments with ids above it are missing."""
     late = stand_in.comment("late")
     said = [stand_in.say(f"comment {number}") for number in range(120)]
     stand_in.arrive(late)
@@ -73,8 +73,8 @@ async def test_history_also_brings_what_the_backfill_left_out(stand_in: StandIn,
     assert await ids_shown(page) == [late["id"], *(comment["id"] for comment in said)]
 
 
-async def test_a_page_that_fails_is_explained_and_asked_for_again(stand_in: StandIn, open_page: OpenPage) -> None:
-    stand_in.answers_to_pages.append(error_response(503, "store_away", "the store is away", {"retry-after": "1"}))
+async def test_a_page_that_fails_is_explained_and_requested_again(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.responses_to_pages.append(error_response(503, "store_away", "the store is away", {"retry-after": "1"}))
     stand_in.say("hello")
     page = await open_live(open_page, stand_in)
     await expect(page.locator("#above")).to_contain_text("The store is away.")
@@ -87,21 +87,21 @@ async def test_a_gap_is_filled_from_history(stand_in: StandIn, open_page: OpenPa
     await expect_newest(page, "before")
     missed = [stand_in.comment(f"missed {number}") for number in range(120)]
     after = stand_in.comment("after")
-    # History knows them; on the stream they are passed over.
-    stand_in.passed_over.extend(missed)
+    # History has them; the stream never sends them.
+    stand_in.only_in_history.extend(missed)
     stand_in.send("gap", {"from": before["id"], "to": after["id"], "reason": "too_far_behind"})
     stand_in.arrive(after)
     await expect_messages(page, ["before", *(comment["message"] for comment in missed), "after"])
     await expect(page.locator(".notice")).to_have_count(0)
 
 
-async def test_a_gap_that_cannot_be_filled_is_said(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_a_gap_that_cannot_be_filled_shows_a_notice(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
     before = stand_in.say("before")
     await expect(page.locator("#above")).to_have_text(BEGINNING)
     missed, after = stand_in.comment("missed"), stand_in.comment("after")
-    stand_in.passed_over.append(missed)
-    stand_in.answers_to_pages.append(error_response(503, "store_away", "the store is away"))
+    stand_in.only_in_history.append(missed)
+    stand_in.responses_to_pages.append(error_response(503, "store_away", "the store is away"))
     stand_in.send("gap", {"from": before["id"], "to": None, "reason": "too_far_behind"})
     stand_in.arrive(after)
     notice = page.locator(".notice")
@@ -121,16 +121,16 @@ async def test_a_deleted_comment_disappears(stand_in: StandIn, open_page: OpenPa
     await expect_messages(page, ["one", "three"])
 
 
-async def test_viewers_and_skipped_are_told(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_viewers_and_skipped_comments_are_shown(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("hello")
     page = await open_live(open_page, stand_in)
     stand_in.send("viewers", {"viewers": 19000})
     stand_in.send("skipped", {"skipped": 7})
     await expect(page.locator("#viewers")).to_have_text("19,000 watching")
-    await expect(page.locator(".notice")).to_have_text("7 comments were skipped to keep the talk readable.")
+    await expect(page.locator(".notice")).to_have_text("7 comments were skipped to keep the conversation readable.")
 
 
-async def test_memory_is_bounded_and_what_left_comes_again(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_memory_is_bounded_and_what_was_dropped_is_loaded_again(stand_in: StandIn, open_page: OpenPage) -> None:
     limits = {"HELD_MAX": 300, "HELD_DROP": 100, "ROWS_MAX": 80, "ROWS_FOLLOWING": 40, "ROWS_STEP": 20}
     page = await open_with_limits(open_page, stand_in, **limits)
     said = [stand_in.say(f"comment {number}")["id"] for number in range(1000)]
@@ -150,14 +150,14 @@ async def test_memory_is_bounded_and_what_left_comes_again(stand_in: StandIn, op
     assert await page.locator("article").count() <= limits["ROWS_MAX"]
 
 
-async def test_what_is_far_below_a_reader_is_let_go_and_loaded_anew(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_what_is_far_below_a_reader_is_dropped_and_loaded_again(stand_in: StandIn, open_page: OpenPage) -> None:
     limits = {"HELD_MAX": 300, "HELD_DROP": 100, "ROWS_MAX": 80, "ROWS_FOLLOWING": 40, "ROWS_STEP": 20}
     page = await open_with_limits(open_page, stand_in, **limits)
     for number in range(1000):
         stand_in.say(f"comment {number}")
     await expect_newest(page, "comment 999")
     await scroll_up_until(page, BEGINNING)
-    await expect(page.locator("#below")).to_have_text("Much more has been said since.")
+    await expect(page.locator("#below")).to_have_text("There are many newer comments.")
     stand_in.say("still live")
     await expect(page.locator("#newest")).to_have_text("1 new comment")
     await page.click("#newest")

@@ -13,9 +13,9 @@ from comment_service.config import Config
 from comment_service.core.rights import Rights
 from comment_service.erase.copies import CopiesUpkeep, NodeCopies
 from comment_service.erase.eraser import Eraser
-from comment_service.http.app import Api, make_app
+from comment_service.http.app import Api, make_server
 from comment_service.http.erasing import ErasingApi
-from comment_service.http.error_responses import ErrorAnswers
+from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.pages import Pages
 from comment_service.http.videos import VideosApi
@@ -41,7 +41,7 @@ from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
-from proto.http.server import HttpServer, address_of, build_server, listen
+from proto.listening import address_of, listen
 from proto.tasks import Supervisor, first_ended, shared
 
 log = structlog.stdlib.get_logger()
@@ -102,7 +102,15 @@ class Service:
         self._upkeep = CopiesUpkeep(
             self._opened, self._copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
         )
-        self.server = self._server(self._api(ids))
+        errors = ErrorResponses(
+            retry_after_min_s=config.retry_after_min_s,
+            retry_after_max_s=config.retry_after_max_s,
+            refused=self._tally.refused,
+        )
+        origins = config.cors_origins.split(",")
+        self.server = make_server(
+            self._api(ids), errors, origins, config.connection_limits(), stop_s=config.stop_requests_s
+        )
 
     def _api(self, ids: IdSource) -> Api:
         """What HTTP requests reach"""
@@ -129,16 +137,6 @@ class Service:
             erasing=ErasingApi(eraser, rights),
             limits=config.http_limits(),
         )
-
-    def _server(self, api: Api) -> HttpServer:
-        config = self.config
-        errors = ErrorAnswers(
-            retry_after_min_s=config.retry_after_min_s,
-            retry_after_max_s=config.retry_after_max_s,
-            refused=self._tally.refused,
-        )
-        app, take = make_app(api, errors, config.cors_origins.split(","))
-        return build_server(app, config.connection_limits(), stop_s=config.stop_requests_s, take=take)
 
     def statistics(self) -> ServiceStatistics:
         return ServiceStatistics(

@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 import structlog
 
 from history.opening import InvalidStoreUrl, parse_store_url
-from proto.http.server import address_of, build_server, listen
+from proto.listening import address_of, listen
 from proto.process import run_process
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
-from rms.http.app import build_app
+from rms.http.app import build_server
 from rms.metrics import NodeStatistics
 from rms.sending.sweep import Sweeper
 from rms.upstream.registration import Identity
@@ -52,13 +52,8 @@ class Node:
         self.served.use(self.upstream)
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
         self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
-        self.doorway = Doorway(settings, self.viewers) if settings.door_socket else None
-        self.server = build_server(
-            build_app(settings, self.viewers, self.statistics),
-            settings.connection_limits(),
-            stop_s=settings.stop_ms / 1000,
-            offers_socket=True,
-        )
+        self.doorway = Doorway(settings, self.viewers, self.tasks) if settings.door_socket else None
+        self.server = build_server(settings, self.viewers, self.statistics)
 
     def statistics(self) -> NodeStatistics:
         return NodeStatistics(

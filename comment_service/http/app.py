@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
 from comment_service.http.erasing import ErasingApi
-from comment_service.http.error_responses import Cors, ErrorAnswers, Faults
+from comment_service.http.error_responses import Cors, ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.kept_pages import KeptPages
@@ -38,8 +38,10 @@ from comment_service.publish.replicas import Replicas
 from comment_service.write.intake import Intake
 from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
-from proto.http.connection import Take
+from proto.http.connection import Shortcut
 from proto.http.responses import health_response
+from proto.http.server import HttpServer, build_server
+from proto.http_settings import ConnectionLimits
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -141,7 +143,15 @@ class Methods:
         await app(scope, receive, send)
 
 
-def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> tuple[ASGIApp, Take]:
+def make_server(
+    api: Api, errors: ErrorResponses, cors_origins: list[str], limits: ConnectionLimits, *, stop_s: float
+) -> HttpServer:
+    """stop_s: how long requests under way may take after `stop`."""
+    app, shortcut = make_app(api, errors, cors_origins)
+    return build_server(app, limits, stop_s=stop_s, shortcut=shortcut)
+
+
+def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:
     """The ASGI app, and the short way past it. Each path has its methods here, and nowhere else."""
     page_files = PageFiles()
     cors_rules: dict[str, Any] = {
@@ -173,14 +183,14 @@ def make_app(api: Api, answers: ErrorAnswers, cors_origins: list[str]) -> tuple[
             Middleware(Faults),
         ],
         exception_handlers={
-            ServiceError: answers.service_error,
-            StoreUnavailable: answers.store_unavailable,
-            HTTPException: answers.http_exception,
-            ClientDisconnect: answers.client_gone,
+            ServiceError: errors.service_error,
+            StoreUnavailable: errors.store_unavailable,
+            HTTPException: errors.http_exception,
+            ClientDisconnect: errors.client_gone,
         },
     )
     app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
     whole = WholeResponses(Cors(app, **cors_rules))
     page = FastPage(whole, api.kept_pages)
     create = FastCreate(app, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)
-    return app, lambda exchange, run: page.take(exchange, run) or create.take(exchange, run)
+    return app, lambda exchange, run: page.answer(exchange, run) or create.answer(exchange, run)

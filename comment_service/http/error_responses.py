@@ -26,7 +26,7 @@ from proto.http.responses import error_response
 log = structlog.stdlib.get_logger()
 
 
-class ErrorAnswers:
+class ErrorResponses:
     """Starlette's exception handlers"""
 
     def __init__(self, *, retry_after_min_s: int, retry_after_max_s: int, refused: Counter[str] | None = None) -> None:

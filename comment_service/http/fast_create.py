@@ -43,8 +43,8 @@ class FastCreate:
         self._intake = intake
         self._body_bytes_max = body_bytes_max
 
-    def take(self, exchange: Exchange, run: Run) -> bool:
-        """See proto/http/connection.py, `Take`."""
+    def answer(self, exchange: Exchange, run: Run) -> bool:
+        """See proto/http/connection.py, `Shortcut`."""
         scope = exchange.scope
         if scope["path"] != PATH or scope["method"] != "POST":
             return False
@@ -68,7 +68,7 @@ class FastCreate:
                 raise BodyTooLarge(self._body_bytes_max)
             draft = self._admission.admit(bytes(exchange.body))
             if key is None:
-                return self._intake.begin(draft, partial(self._answer, exchange, run, origin))
+                return self._intake.begin(draft, partial(self._respond, exchange, run, origin))
             run(partial(self._create, exchange, draft, key, origin))
             return True
         except Exception as error:
@@ -93,7 +93,7 @@ class FastCreate:
         else:
             await self._responses.send(exchange, send, origin, HEAD, comment_json(comment))
 
-    def _answer(self, exchange: Exchange, run: Run, origin: bytes | None, outcome: Comment | Exception) -> None:
+    def _respond(self, exchange: Exchange, run: Run, origin: bytes | None, outcome: Comment | Exception) -> None:
         if isinstance(outcome, Comment):
             self._responses.give(exchange, run, origin, HEAD, comment_json(outcome))
         else:

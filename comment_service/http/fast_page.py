@@ -20,8 +20,8 @@ class FastPage:
         self._responses = responses
         self._kept = kept
 
-    def take(self, exchange: Exchange, run: Run) -> bool:
-        """See proto/http/connection.py, `Take`."""
+    def answer(self, exchange: Exchange, run: Run) -> bool:
+        """See proto/http/connection.py, `Shortcut`."""
         scope = exchange.scope
         if scope["method"] != "GET":
             return False

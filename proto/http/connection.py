@@ -39,9 +39,9 @@ from proto.tasks import shared
 Run = Callable[[ASGIApp], None]
 """Has an app answer the request, in a task of its own"""
 
-Take = Callable[[Exchange, Run], bool]
-"""Answers a request that has arrived whole, at once or later. False: it is for the app, and nothing was done. Must not
-raise."""
+Shortcut = Callable[[Exchange, Run], bool]
+"""Answers a request that has arrived whole, at once or later, without the app. False: it is for the app, and nothing
+was done. Must not raise."""
 
 
 class Phase(Enum):
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         limits: ConnectionLimits,
-        take: Take | None,
+        shortcut: Shortcut | None,
         *,
         offers_socket: bool,
         config: uvicorn.Config,
@@ -70,14 +70,14 @@ class Connection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """take: asked before the app. offers_socket: an app may take the socket (`Exchange.take_socket`)."""
+        """shortcut: asked before the app. offers_socket: an app may take the socket (`Exchange.take_socket`)."""
         self.exchange: Exchange | None = None
         """the request that is being read or answered"""
         self.write_paused = False
         self.lost = asyncio.Event()
         """the event loop has let go of the socket"""
         self._limits = limits
-        self._take = take
+        self._shortcut = shortcut
         self._offers_socket = offers_socket
         if not config.loaded:
             config.load()
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         if len(self._state.connections) > self._limits.connections_max:
-            self._app, self._take = overloaded, None
+            self._app, self._shortcut = overloaded, None
         self._enter(Phase.IDLE, self._limits.head_timeout_s)
 
     def data_received(self, data: bytes) -> None:
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         run: Run = partial(_run, exchange, self._state.tasks)
         if complete:
             self._enter_answering(exchange)
-            if self._take is not None and self._take(exchange, run):
+            if self._shortcut is not None and self._shortcut(exchange, run):
                 return rest
         else:
             self._enter(Phase.BODY, math.inf)

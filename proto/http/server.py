@@ -1,8 +1,7 @@
-"""How a service listens for HTTP and stops: uvicorn's server, with connections of our own."""
+"""How a service serves HTTP and stops: uvicorn's server, with connections of our own."""
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator
 from functools import partial
 from typing import cast
@@ -10,29 +9,8 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from proto.http.connection import Connection, Take
+from proto.http.connection import Connection, Shortcut
 from proto.http_settings import ConnectionLimits
-from proto.settings import split_address
-
-
-def listen(address: str, backlog: int) -> socket.socket:
-    """A socket that listens on host:port. backlog: connections that may wait to be accepted; the kernel's own limit,
-    net.core.somaxconn, holds as well. Raises OSError when it can't."""
-    host, port = split_address(address)
-    if port > 65_535:
-        raise OSError(f"there is no port {port}; ports end at 65535")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=backlog)
-    # Accepted connections inherit it. Without it a second write waits 40 ms for a delayed ACK; asyncio sets it only on
-    # sockets that name their protocol, which this one doesn't.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """host:port, also when any port was asked for"""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class HttpServer(uvicorn.Server):
@@ -47,11 +25,16 @@ class HttpServer(uvicorn.Server):
 
 
 def build_server(
-    app: ASGIApp, limits: ConnectionLimits, *, stop_s: float, take: Take | None = None, offers_socket: bool = False
+    app: ASGIApp,
+    limits: ConnectionLimits,
+    *,
+    stop_s: float,
+    shortcut: Shortcut | None = None,
+    offers_socket: bool = False,
 ) -> HttpServer:
-    """A server for this app. stop_s: how long requests under way may take after `stop`. take, offers_socket: see
+    """A server for this app. stop_s: how long requests under way may take after `stop`. shortcut, offers_socket: see
     Connection."""
-    connection = partial(Connection, limits, take, offers_socket=offers_socket)
+    connection = partial(Connection, limits, shortcut, offers_socket=offers_socket)
     return HttpServer(
         uvicorn.Config(
             app,

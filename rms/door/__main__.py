@@ -1,9 +1,9 @@
 """python -m rms.door: one port for all RMS processes of a host.
 
-It does the handshake, asks a dispatcher which node takes the viewer, and hands the socket itself to that node's process
-over a Unix socket. From then on the door has no part in it: nothing is proxied. So a viewer's URL survives the death of
-its RMS even in a plain EventSource, which reconnects to the URL that it was redirected to, and would stay with the dead
-one otherwise. Start the nodes with --public-url set to the door's, and --door-socket SOCKETS/NODE_ID.sock.
+The door reads a viewer's request, asks a dispatcher which node takes the viewer, and passes the socket itself to that
+node's process over a Unix socket. It proxies nothing: from then on the node and the viewer talk to each other. So a
+viewer's URL survives the death of its RMS, also in a plain EventSource, which reconnects to the URL that it was
+redirected to. Start the nodes with --public-url set to the door's, and --door-socket SOCKETS/NODE_ID.sock.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 
-from proto.http.server import address_of, build_server, listen
+from proto.listening import address_of, listen
 from proto.process import run_process
 from proto.tasks import Supervisor
 from rms.config import DoorSettings
@@ -20,7 +20,7 @@ from rms.door.doorway import Handover
 from rms.door.nodes import Nodes
 from rms.door.places import NoPlace, Places
 from rms.http.admission import TakeSocket
-from rms.http.door_app import build_door_app
+from rms.http.door_app import build_door_server
 from rms.videos.request import Refused
 
 log = structlog.stdlib.get_logger()
@@ -36,10 +36,7 @@ class Door:
         self._nodes = Nodes(settings)
         self._listener = listen(settings.listen, settings.listen_backlog)
         self.address = address_of(self._listener)
-        app = build_door_app(self, settings.retry_after_s)
-        self.server = build_server(
-            app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True
-        )
+        self.server = build_door_server(settings, self)
 
     async def hand_over(
         self, video_id: str, query: Mapping[str, str], headers: Mapping[str, str], take: TakeSocket
@@ -56,12 +53,12 @@ class Door:
         try:
             while not await self._nodes.hand_over(node_id, packet, fd):
                 gone.append(node_id)
-                log.warning("a node doesn't take viewers", node=node_id)
+                log.warning("node takes no viewers", node=node_id)
                 if len(gone) >= self._settings.tries:
-                    break  # the socket is closed, and the viewer's client comes again
+                    break  # the socket is closed, and the viewer's client tries again
                 node_id = await self._places.node_for(video_id, gone)
         except NoPlace:
-            pass  # likewise: with the socket taken there is no response any more
+            pass  # the same: with the socket taken, no response can be sent
         finally:
             os.close(fd)
 
@@ -87,7 +84,7 @@ class Door:
             log.info("door stopped")
 
     async def stop(self) -> None:
-        """It has no viewers to send away."""
+        """Makes `run` return. The door holds no viewers."""
         self.server.stop()
 
 

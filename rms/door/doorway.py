@@ -1,8 +1,8 @@
-"""The node's end of a host's door: viewers' sockets come in over a Unix socket, with what their owners ask for.
+"""The node's end of the door: receives viewers' sockets and their requests over a Unix socket.
 
-A socket travels as SCM_RIGHTS (unix(7)) in one packet of a SOCK_SEQPACKET connection together with the request that the
-door has read. A packet that is under way when this process dies is dropped by the kernel and its socket closed: the
-viewer's client sees that, and comes again through the door.
+A socket travels as SCM_RIGHTS (unix(7)) in one packet of a SOCK_SEQPACKET connection, together with the request that
+the door has read. If this process dies while a packet is under way, the kernel drops the packet and closes the socket
+in it. The viewer's client sees that, and reconnects through the door.
 """
 
 import asyncio
@@ -14,19 +14,20 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from proto.tasks import Supervisor
 from rms.config import RmsSettings
-from rms.http.admission import Viewers, refusal_headers
+from rms.http.admission import Viewers, raw_refusal
 from rms.videos.request import Refused, parse_stream_request
 
 log = structlog.stdlib.get_logger()
 
 PACKET_BYTES_MAX = 16_384
 PACKETS_AT_ONCE = 64
-"""taken before the event loop has its turn"""
+"""Received before the event loop goes on with other work"""
 
 
 class Handover(msgspec.Struct, frozen=True):
-    """What goes with a socket"""
+    """The request that goes with a socket"""
 
     video_id: str
     query: dict[str, str]
@@ -34,27 +35,29 @@ class Handover(msgspec.Struct, frozen=True):
 
 
 class Doorway:
-    def __init__(self, settings: RmsSettings, viewers: Viewers) -> None:
+    """Belongs to one event loop."""
+
+    def __init__(self, settings: RmsSettings, viewers: Viewers, tasks: Supervisor) -> None:
         self._settings = settings
         self._viewers = viewers
         self._loop = asyncio.get_running_loop()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._doors: set[socket.socket] = set()
-        self._entering: set[asyncio.Task[None]] = set()
+        self._tasks = tasks
 
     def open(self) -> None:
         """Raises OSError when the path can't be used."""
         path = Path(self._settings.door_socket)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)  # a life before this one was killed
+        path.unlink(missing_ok=True)  # left behind by a process that was killed
         self._listener.bind(str(path))
-        os.chmod(path, 0o600)  # whoever may write to it may speak for any viewer
+        os.chmod(path, 0o600)  # who writes to it acts for any viewer
         self._listener.listen()
         self._listener.setblocking(False)
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def close(self) -> None:
-        """Takes no more sockets; those that have come are let in or closed. Idempotent."""
+        """Receives no more sockets; those that were received enter or are closed. Idempotent."""
         if self._listener.fileno() < 0:
             return
         for door in list(self._doors):
@@ -93,13 +96,11 @@ class Doorway:
             handover = msgspec.json.decode(data, type=Handover)
             (fd,) = fds
         except (msgspec.DecodeError, ValueError) as error:
-            log.error("a door has sent what can't be understood", reason=str(error))
+            log.error("malformed packet from the door", reason=str(error))
             for each in fds:
                 os.close(each)
             return
-        task = asyncio.create_task(self._enter(handover, fd))
-        self._entering.add(task)
-        task.add_done_callback(self._entering.discard)
+        self._tasks.spawn("viewer entering through the door", self._enter(handover, fd))
 
     async def _enter(self, handover: Handover, fd: int) -> None:
         settings = self._settings
@@ -117,20 +118,7 @@ class Doorway:
             await self._viewers.enter(asked, take)
         except Refused as refused:
             with suppress(OSError):
-                os.write(fd, self._refusal(refused))
+                os.write(fd, raw_refusal(refused, settings.retry_after_s))
         finally:
             if not taken:
                 os.close(fd)
-
-    def _refusal(self, refused: Refused) -> bytes:
-        """The same answer as rms/http/app.py gives, in raw HTTP: there is no framework on this socket."""
-        body = msgspec.json.encode({"error": {"code": refused.code, "message": refused.message}})
-        headers = {
-            "content-type": "application/json",
-            "content-length": str(len(body)),
-            "access-control-allow-origin": "*",
-            "connection": "close",
-            **refusal_headers(refused, self._settings.retry_after_s),
-        }
-        lines = [f"HTTP/1.1 {refused.status} Refused", *(f"{name}: {value}" for name, value in headers.items())]
-        return "\r\n".join([*lines, "", ""]).encode() + body

@@ -1,4 +1,4 @@
-"""How the door reaches the nodes of its host: a Unix socket for each, on which viewers' sockets travel."""
+"""Passes viewers' sockets to the nodes of this host, over a Unix socket for each node."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ class Nodes:
 
     async def hand_over(self, node_id: str, packet: bytes, fd: int) -> bool:
         """False if the node isn't there, or doesn't take it in time. The caller closes its own number of the socket."""
-        for _ in range(2):  # a connection to a life that has ended since fails once
+        for _ in range(2):  # a connection to a process that has ended since fails once
             try:
                 node = self._connected.get(node_id) or self._connect(node_id)
                 await asyncio.wait_for(self._send(node, packet, fd), self._timeout_s)

@@ -1,4 +1,4 @@
-"""Where the door sends a viewer: it asks the dispatchers."""
+"""Asks the dispatchers which node takes a viewer."""
 
 import grpc
 import structlog
@@ -22,11 +22,11 @@ class Places:
     def __init__(self, settings: DoorSettings) -> None:
         """Raises OSError if a certificate can't be read."""
         self._timeout_s = settings.place_timeout_ms / 1000
-        # No use in a try that takes longer than what a viewer waits for.
+        # An attempt to connect must not take longer than a viewer waits.
         options = reconnecting(settings.place_timeout_ms)
         self._channels = ReplicaChannels(settings.whereabouts(), settings.tls(), options)
         self.trouble = ""
-        """why no connection to a dispatcher came about when the last viewer was placed; empty: one did"""
+        """Why no dispatcher could be reached for the last viewer; empty: one could"""
 
     async def node_for(self, video_id: str, exclude: list[str]) -> str:
         """The node's id. Raises NoPlace."""
@@ -45,7 +45,7 @@ class Places:
         raise NoPlace("no node can take this viewer now: come again later")
 
     def _note(self, trouble: str) -> None:
-        """The same reason is told once: any stranger can ask for a place."""
+        """Logs a reason only when there was none before: any stranger can ask for a place."""
         if trouble and not self.trouble:
             log.warning("no dispatcher can be reached", reason=trouble)
         self.trouble = trouble

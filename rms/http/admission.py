@@ -1,4 +1,4 @@
-"""Lets viewers in: is there room, where do they enter their video's log, and what do they get first."""
+"""Lets viewers in: checks that there is room, finds where they enter their video's log, and sends what comes first."""
 
 import os
 import random
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from history.store import StoreUnavailable
+from proto.http.responses import error_response
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset
@@ -22,13 +23,13 @@ from rms.videos.video import ServedVideo
 STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
-    "x-accel-buffering": "no",  # nginx passes on what comes, as it comes
+    "x-accel-buffering": "no",  # nginx must pass on each event at once
     "access-control-allow-origin": "*",
     "vary": "accept-encoding",
 }
 
 TakeSocket = Callable[[], Awaitable[int | None]]
-"""Gives the viewer's socket, non-blocking and registered nowhere; None if it can't be had"""
+"""Gives the viewer's socket, non-blocking and registered with no event loop; None if it can't be had"""
 
 
 class Viewers:
@@ -41,7 +42,7 @@ class Viewers:
         self._streamed = 0
 
     def __len__(self) -> int:
-        """viewers that are here, or on their way in"""
+        """Viewers that are in or entering"""
         return len(self._sweeper) + self._entering + self._streamed
 
     @property
@@ -49,8 +50,8 @@ class Viewers:
         return not self._drain.draining and len(self) < self._settings.capacity
 
     async def enter(self, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
-        """None: the viewer is in, on the socket that was taken, which is ours from now on. If `take` gave none: the
-        body of a streamed response. Raises Refused; then no socket was taken."""
+        """Takes the viewer's socket, sends on it from now on, and returns None. If `take` gives no socket: returns the
+        body of a response to stream. Raises Refused; then no socket was taken."""
         if self._drain.draining:
             raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
         if len(self) >= self._settings.capacity:
@@ -91,7 +92,7 @@ class Viewers:
         return None
 
     def _retry(self) -> bytes:
-        """Jittered, so that a node's death makes no stampede."""
+        """Jittered, so that the viewers of a node that dies don't all reconnect at once"""
         retry_ms = self._settings.retry_ms
         return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
 
@@ -119,15 +120,24 @@ class Viewers:
 
 
 def refusal_headers(refused: Refused, retry_after_s: int) -> dict[str, str]:
-    """No cache keeps it. Who may come back is told when: after 1 to 2 times retry_after_s, so not all together."""
+    """Headers of a refusal. A 503 says when to try again: after 1 to 2 times retry_after_s, so that not all come at
+    once."""
     headers = {"cache-control": "no-store"}
     if refused.status == 503:
         headers["retry-after"] = str(random.randint(retry_after_s, 2 * retry_after_s))
     return headers
 
 
+def raw_refusal(refused: Refused, retry_after_s: int) -> bytes:
+    """A refusal as rms/http/app.py sends it, for a socket that came without a framework: through the door"""
+    response = error_response(refused.status, refused.code, refused.message, refusal_headers(refused, retry_after_s))
+    headers = {**response.headers, "access-control-allow-origin": "*", "connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return b"HTTP/1.1 %d Refused\r\n%b\r\n%b" % (refused.status, lines.encode("latin-1"), bytes(response.body))
+
+
 def _stream_head(headers: dict[str, str]) -> bytes:
-    # No length and no chunks: the body ends when the connection does, which HTTP/1.0 and 1.1 both understand.
+    # Neither a length nor chunks: the body ends with the connection, in HTTP/1.0 and in 1.1.
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode()
 

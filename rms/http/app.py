@@ -1,4 +1,4 @@
-"""The RMS's HTTP face: GET /comments/{liveVideoId} as an event stream, health, and metrics."""
+"""The RMS's HTTP routes: GET /comments/{liveVideoId} as an event stream, health, and metrics."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,6 +14,8 @@ from starlette.routing import Route
 
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
+from proto.http.server import HttpServer
+from proto.http.server import build_server as http_server
 from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
 from rms.metrics import NodeStatistics, build_registry
@@ -23,7 +25,7 @@ Statistics = Callable[[], NodeStatistics]
 
 
 class Gone(Response):
-    """The answer to a request whose socket has left the framework: nothing more is sent through it."""
+    """The response to a request whose socket was taken: it sends nothing."""
 
     async def __call__(self, scope: object, receive: object, send: object) -> None:
         return
@@ -58,7 +60,7 @@ class Face:
         return health_response(True, {"viewers": now.viewers, "videos": now.videos})
 
     async def ready(self, request: Request) -> Response:
-        """Ready for new viewers: a dispatcher knows of this node, there is room, and it isn't draining."""
+        """200 if new viewers can come: a dispatcher knows this node, it has room, and it isn't draining."""
         now = self._statistics()
         dispatchers = sum(link.connected for link in now.links)
         facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers}
@@ -66,6 +68,15 @@ class Face:
         if troubles := sorted({link.trouble for link in now.links if link.trouble}):
             facts["dispatcher_trouble"] = troubles
         return health_response(dispatchers > 0 and self._viewers.takes_more, facts)
+
+
+def build_server(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> HttpServer:
+    return http_server(
+        build_app(settings, viewers, statistics),
+        settings.connection_limits(),
+        stop_s=settings.stop_ms / 1000,
+        offers_socket=True,
+    )
 
 
 def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> Starlette:
@@ -90,7 +101,7 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
 
 
 async def http_error(request: Request, error: Exception) -> Response:
-    """A wrong path or method, in words"""
+    """The response to a wrong path or method"""
     assert isinstance(error, HTTPException)
     code, message = {
         404: ("not_found", "there is GET /comments/{liveVideoId} here, and /health"),

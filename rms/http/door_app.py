@@ -1,4 +1,4 @@
-"""The door's HTTP face: GET /comments/{liveVideoId}, whose socket goes to a node, and health."""
+"""The door's HTTP routes: GET /comments/{liveVideoId}, whose socket goes to a node, and health."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -14,12 +14,14 @@ from starlette.routing import Route
 
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
+from proto.http.server import HttpServer, build_server
+from rms.config import DoorSettings
 from rms.http.admission import STREAM_HEADERS, TakeSocket, refusal_headers
 from rms.http.app import Gone, http_error
 from rms.videos.request import Refused, parse_stream_request
 
 HEADERS = ("accept", "accept-encoding", "last-event-id")
-"""What a node wants to know of a request's head"""
+"""The headers of a request that a node needs"""
 
 
 class HandsOver(Protocol):
@@ -43,7 +45,7 @@ class DoorFace:
         query = dict(request.query_params)
         headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
         try:
-            # The node looks again, with its own limits; what is plainly wrong isn't placed at all.
+            # The node checks again, with its own limits. What is plainly wrong isn't placed at all.
             video_id = parse_stream_request(
                 request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
             ).video_id
@@ -63,11 +65,10 @@ class DoorFace:
         return health_response(not trouble, {"reason": trouble} if trouble else {})
 
 
-def build_door_app(door: HandsOver, retry_after_s: int) -> Starlette:
-    """retry_after_s: in Retry-After when nobody takes a viewer; each gets 1 to 2 times this."""
-    face = DoorFace(door, retry_after_s)
+def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
+    face = DoorFace(door, settings.retry_after_s)
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
-    return Starlette(
+    app = Starlette(
         routes=[
             route("/comments/{video_id}", face.stream),
             route("/health/live", face.live),
@@ -76,3 +77,4 @@ def build_door_app(door: HandsOver, retry_after_s: int) -> Starlette:
         middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
         exception_handlers={HTTPException: http_error},
     )
+    return build_server(app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True)

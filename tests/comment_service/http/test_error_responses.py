@@ -1,4 +1,4 @@
-"""ErrorAnswers and Faults, where no path of the API leads to them"""
+"""ErrorResponses and Faults, where no path of the API leads to them"""
 
 import json
 
@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from comment_service.core.errors import NoPlace
-from comment_service.http.error_responses import ErrorAnswers, Faults
+from comment_service.http.error_responses import ErrorResponses, Faults
 
-ANSWERS = ErrorAnswers(retry_after_min_s=2, retry_after_max_s=4)
+ANSWERS = ErrorResponses(retry_after_min_s=2, retry_after_max_s=4)
 SCOPE = {"type": "http", "method": "GET", "path": "/", "headers": []}
 
 

@@ -6,8 +6,9 @@ import socket
 import pytest
 
 from proto.http.responses import error_response
-from proto.http.server import address_of, build_server, listen
+from proto.http.server import build_server
 from proto.http_settings import HttpSettings
+from proto.listening import address_of, listen
 from tests.waiting import eventually
 
 

@@ -1,4 +1,4 @@
-"""The HTTP face: requests in, answers out. Nothing is decided here."""
+"""Routes requests to what answers them. Nothing is decided here."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -48,7 +48,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What config.py says about requests; its descriptions give the reasons."""
+    """Limits of requests; config.py gives the reasons."""
 
     body_bytes_max: int
     body_timeout_ms: int
@@ -56,7 +56,7 @@ class HttpLimits:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What stands behind each path"""
+    """What the paths lead to"""
 
     admission: Admission
     intake: Intake
@@ -72,7 +72,7 @@ class Api:
     limits: HttpLimits
 
     async def create(self, request: Request) -> Response:
-        """POST /comment/create: 200 and the comment, once it is durable. Most take the short way, fast_create.py"""
+        """POST /comment/create: 200 and the comment, once it is durable. fast_create.py serves most requests."""
         if (error := request.scope.get(CREATE_ERROR)) is not None:
             raise error
         require_json(request)
@@ -82,13 +82,13 @@ class Api:
         return Response(comment_json(comment), media_type="application/json")
 
     async def comments(self, request: Request) -> Response:
-        """GET /comments/{video_id}: the live stream (at the RMS that placement chose), or a page"""
+        """GET /comments/{video_id}: a redirect to the live stream at an RMS, or a page"""
         if not wants_event_stream(request):
             return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.page)(request)
         video_id = valid_video_id(request.path_params["video_id"])
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
-        # no-store: the next viewer, and the same one after a cut, must be placed anew.
+        # no-store: the next viewer, and the same viewer after a cut, must be placed anew.
         return RedirectResponse(f"{url}?{query}" if query else url, 307, {"cache-control": "no-store"})
 
     async def page(self, request: Request) -> Response:
@@ -111,7 +111,7 @@ class Api:
         return health_response(ok, {"live": True, **details})
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
-        """The store must answer. Dispatchers are only counted: posting works without them."""
+        """Ready means that the store answers. Dispatchers are only counted, since posting works without them."""
         try:
             await self.history.check()
             store = "ok"
@@ -129,7 +129,7 @@ class Api:
 
 
 class Methods:
-    """An ASGI endpoint: each method has its handler; any other one is told which there are."""
+    """An ASGI endpoint with a handler for each method. Any other method gets a 405 that names them."""
 
     def __init__(self, **handlers: Handler) -> None:
         self._apps = {method: request_response(handler) for method, handler in handlers.items()}
@@ -152,7 +152,7 @@ def make_server(
 
 
 def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:
-    """The ASGI app, and the short way past it. Each path has its methods here, and nowhere else."""
+    """The ASGI app, and the shortcut past it. All paths and methods are listed here."""
     page_files = PageFiles()
     cors_rules: dict[str, Any] = {
         "allow_origins": cors_origins,
@@ -189,7 +189,7 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
             ClientDisconnect: errors.client_gone,
         },
     )
-    app.router.redirect_slashes = False  # it builds a URL from the Host header, which anybody can write
+    app.router.redirect_slashes = False  # it would build a URL from the Host header, which any client can set
     whole = WholeResponses(Cors(app, **cors_rules))
     page = FastPage(whole, api.kept_pages)
     create = FastCreate(app, whole, api.admission, api.intake, body_bytes_max=api.limits.body_bytes_max)

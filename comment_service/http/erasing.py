@@ -18,13 +18,13 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ErasingApi:
-    """The HTTP face. Each answer is `{"erased": how many}`; nothing to erase is 0, and no error."""
+    """Each response is `{"erased": how many}`. Nothing to erase is 0, not an error."""
 
     eraser: Eraser
     rights: Rights
 
     async def comment(self, request: Request) -> Response:
-        """DELETE /comments/{video_id}/{comment_id}: always 1, for a comment that isn't stored yet is erased, too"""
+        """DELETE /comments/{video_id}/{comment_id}: always 1, since a comment that isn't stored yet is erased too"""
         self.rights.require_to_erase(request.headers.get("authorization"))
         video_id = valid_video_id(request.path_params["video_id"])
         try:
@@ -48,5 +48,7 @@ class ErasingApi:
 
     async def _author(self, author_id: str, video_id: str | None) -> Response:
         erased = await self.eraser.erase_author(author_id, video_id)
-        log.info("author erased", video=video_id or "all", comments=erased)  # not who: that would be kept in the log
+        log.info(
+            "author erased", video=video_id or "all", comments=erased
+        )  # without the author's id, which the log would keep
         return JSONResponse({"erased": erased})

@@ -1,4 +1,4 @@
-"""From an error to the answer that its sender gets: always JSON of one form, whoever raised it."""
+"""Turns every error into a JSON response of one form."""
 
 import random
 from collections import Counter
@@ -30,9 +30,9 @@ class ErrorResponses:
     """Starlette's exception handlers"""
 
     def __init__(self, *, retry_after_min_s: int, retry_after_max_s: int, refused: Counter[str] | None = None) -> None:
-        """Retry-After lies between the two, for each answer anew, so that those who wait don't come back at once.
+        """Retry-After is random between the two, so that those who wait don't all come back at once.
 
-        refused: counts the refusals by their code.
+        refused: counts the refusals by code.
         """
         self._retry_after_s = (retry_after_min_s, retry_after_max_s)
         self._refused: Counter[str] = Counter() if refused is None else refused
@@ -47,7 +47,7 @@ class ErrorResponses:
         if isinstance(error, NotAuthorized):
             headers["www-authenticate"] = "Bearer"
         if isinstance(error, BodyTooSlow):
-            headers["connection"] = "close"  # the rest of the body can't be told from a next request
+            headers["connection"] = "close"  # the client needn't send the rest
         if status == 503:
             headers["retry-after"] = str(random.randint(*self._retry_after_s))
         return error_response(status, error.code, str(error), headers)
@@ -56,7 +56,7 @@ class ErrorResponses:
         return await self.service_error(request, StoreAway())
 
     async def http_exception(self, request: Request, error: Exception) -> Response:
-        """What Starlette itself refuses"""
+        """For what Starlette itself refuses"""
         assert isinstance(error, HTTPException)
         if error.status_code == 404:
             return await self.service_error(request, UnknownPath())
@@ -67,12 +67,12 @@ class ErrorResponses:
         return error_response(error.status_code, code, error.detail, error.headers)
 
     async def client_gone(self, *_: object) -> Response:
-        """Half a request, and nobody to answer. Nothing of this is sent."""
+        """For half a request, whose client has gone. Nothing of this is sent."""
         return error_response(400, "request_incomplete", "the connection ended before the request did")
 
 
 class Faults:
-    """ASGI middleware: an exception that nobody expected is our fault. One log line, and a JSON 500."""
+    """ASGI middleware: an unexpected exception is logged and answered with a JSON 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,14 +89,14 @@ class Faults:
             await self._app(scope, receive, watched_send)
         except Exception:
             if started:
-                raise  # uvicorn logs it and breaks the connection: half an answer must not look whole
+                raise  # the exchange breaks the connection: half a response must not look whole
             log.exception("request failed", method=scope["method"], path=scope["path"][:200])
             answer = error_response(500, "internal_error", "this is our fault; it has been logged")
             await answer(scope, receive, send)
 
 
 class Cors(CORSMiddleware):
-    """Starlette's, with a refusal of the same form as all other errors"""
+    """Starlette's CORS, whose refusals have the same form as all other errors"""
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)

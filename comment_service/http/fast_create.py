@@ -1,12 +1,12 @@
-"""POST /comment/create without what a web framework does for each request.
+"""Serves most posts of comments without the framework.
 
-A task, middleware, routing, Request and Response objects cost more than the comment itself. Here a request that is
-right at first sight is read, admitted, written and answered by itself. Whatever is unusual goes to the app, untouched;
-whatever fails does too, with its error in the scope, so that every refusal has one form and one place. Both ways give
-the same answers: tests/comment_service/http/test_fast_create.py holds them side by side.
+For one comment a task, middleware, routing, and Request and Response objects cost more than the comment itself. So a
+usual request is admitted, written and answered right here. Anything unusual goes to the app untouched. A request that
+fails goes to the app too, with its error in the scope, so that all refusals are made in one place. Both ways give the
+same responses: tests/comment_service/http/test_fast_create.py compares them.
 
-Right at first sight: JSON as it is, arrived whole (proto/http/exchange.py), and a video of which is known that it takes
-comments. One with an Idempotency-Key needs a task, for its key has to be claimed first.
+Usual means: plain JSON that arrived in one piece, for a video that is known to take comments. A request with an
+Idempotency-Key needs a task, because its key must be claimed first.
 """
 
 from functools import partial
@@ -26,17 +26,17 @@ PATH = "/comment/create"
 HEAD = Head(200, [(b"content-type", b"application/json")])
 
 UNUSUAL = frozenset((b"content-encoding", b"expect", b"idempotency-key"))
-"""Headers that only the app understands; of keys those that are no right key, and a second one"""
+"""Headers that only the app handles; idempotency-key only if it is invalid or repeated"""
 
 CREATE_ERROR = "comment_service.create_error"
-"""In a scope: the exception to which the request has led already"""
+"""In a scope: the error that the request has already caused"""
 
 
 class FastCreate:
     def __init__(
         self, app: ASGIApp, responses: WholeResponses, admission: Admission, intake: Intake, *, body_bytes_max: int
     ) -> None:
-        """app: tells refusals."""
+        """app: answers refusals."""
         self._app = app
         self._responses = responses
         self._admission = admission
@@ -85,7 +85,7 @@ class FastCreate:
         receive: Receive,
         send: Send,
     ) -> None:
-        """An ASGI app, once the first four are given"""
+        """An ASGI app, with the first four arguments bound"""
         try:
             comment = await self._intake.accept(draft, key)
         except Exception as error:
@@ -103,9 +103,9 @@ class FastCreate:
         run(partial(self._tell_error, error))
 
     async def _tell_error(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI app, once the first one is given"""
+        """An ASGI app, with the first argument bound"""
         scope[CREATE_ERROR] = error
         try:
             await self._app(scope, receive, send)
         finally:
-            del scope[CREATE_ERROR]  # its traceback holds frames, and they the scope
+            del scope[CREATE_ERROR]  # its traceback refers to frames, and they to the scope

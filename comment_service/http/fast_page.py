@@ -1,8 +1,8 @@
-"""GET of a page that was made a moment ago, without what a web framework does for each request.
+"""Serves pages that were made a moment ago without the framework.
 
-What pages.py has made is kept as bytes (kept_pages.py), under the path and the query as they came. Here a request for
-such a page is answered without a task, routing, parsing, reading or encoding. Whatever else comes goes to the app. Both
-ways give the same answers: tests/comment_service/http/test_fast_page.py holds them side by side.
+kept_pages.py has the pages that pages.py made, as bytes, by path and query. Here a request for such a page is answered
+without a task, routing, parsing, reading or encoding. All other requests go to the app. Both ways give the same
+responses: tests/comment_service/http/test_fast_page.py compares them.
 """
 
 from comment_service.clocks import monotonic_s

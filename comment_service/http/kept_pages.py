@@ -1,8 +1,8 @@
-"""Pages as the bytes that were sent, for the next who asks the same: bounded in bytes, never older than what is cached.
+"""Keeps pages as the bytes that were sent, for the next request of the same page; bounded in bytes.
 
-A page is kept only while every run of comments from which it was cut stays as it is (`history.core.runs.Validity`):
-a new comment, an erased one, a run's end of life or eviction ends it at once. So nothing here is staler than what
-history/cache/store.py would answer, and all that it promises holds. Rule 1: no clock; `now_s` comes in.
+A page stays only while every run of comments that it was made from is unchanged (`history.core.runs.Validity`): a new
+comment, an erased one, the end of a run's lifetime or its eviction drops it at once. So no page here is staler than
+what history/cache/store.py would return. No clock: `now_s` is an argument.
 """
 
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""The viewer's page: static files, and the headers that keep a text in them from ever running."""
+"""Serves the viewer's page: static files, with headers that keep foreign text from running as code."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ HEADERS = {
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # asked again each time, answered 304 by the ETag: a new version is seen at once
+    "cache-control": "no-cache",  # browsers ask each time and get a 304 by ETag, so a new version is seen at once
 }
 
 

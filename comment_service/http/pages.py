@@ -1,12 +1,12 @@
-"""GET of a page of comments: its query, its form, and how long whom it may be kept by.
+"""Serves a page of comments: parses the query, shapes the JSON, sets the cache lifetime.
 
-`cursor` goes towards older comments, `newer_than` towards newer ones; a page is newest first either way, and its
-`nextCursor` is what to give for the same parameter next (null: there is no more in that direction, for now).
+`cursor` leads to older comments, `newer_than` to newer ones. A page is newest first either way. Its `nextCursor` is the
+next value of the same parameter; null means that there is nothing more in that direction now.
 
-A page below a cursor that is old enough is closed, unless it was read while the store was away: nothing comes into it
-any more. It may be kept by anybody for `closed_ms`, so a CDN serves those who scroll. All others have to be asked for
-again, which costs no body if they are the same (ETag, 304). Any id is a cursor: a wrong one gives other comments, never
-an error or somebody else's data.
+A page is closed when its cursor is old enough and the store was there when it was read: no comment comes into it any
+more. Any cache may keep it for `closed_ms`, so a CDN serves those who scroll back. All other pages must be revalidated,
+which costs no body if nothing changed (ETag, 304). Any id is a valid cursor: a wrong one gives other comments of the
+same video, never an error or another video's data.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class PageSettings:
 
 class Pages:
     def __init__(self, history: CachedStore, kept: KeptPages, settings: PageSettings) -> None:
-        """kept: gets what was made."""
+        """kept: gets the pages that are made."""
         self._history = history
         self._kept = kept
         self._settings = settings
@@ -67,7 +67,7 @@ class Pages:
             request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
         )
         old = before is not None and time_of(before) < wall_ms() - settings.late_ms
-        # One more tells whether there is a next page.
+        # One comment more shows whether there is a next page.
         comments, validities = await self._history.older_valid(video_id, before, size + 1)
         next_cursor = comments[size - 1].id if len(comments) > size else None
         closed = old and all(validity.is_whole for validity in validities)
@@ -85,7 +85,7 @@ class Pages:
 
 
 def names(if_none_match: str, etag: str) -> bool:
-    """Whether the caller has it (RFC 9110, 13.1.2: weakly compared)"""
+    """Whether If-None-Match matches (RFC 9110, 13.1.2: weak comparison)"""
     return etag in (each.strip().removeprefix("W/") for each in if_none_match.split(",")) or if_none_match == "*"
 
 

@@ -1,4 +1,4 @@
-"""Reads the parts of a request: its body within a limit and a time, its headers, its query. Raises ServiceErrors."""
+"""Reads a request's body, headers and query, within limits. Raises ServiceErrors."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ from comment_service.core.errors import (
 from history.core.ids import InvalidId, parse_id
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
-"""As long as a video id: a UUID or a hash fits three times."""
+"""As many as in a video id: three times a UUID or a hash"""
 
 _IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
 _JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
@@ -33,10 +33,10 @@ _OFFSET = re.compile(r"[0-9]{1,11}")  # up to 3 years
 async def read_body(request: Request, *, bytes_max: int, timeout_ms: int) -> bytes:
     """The whole body. Holds at most bytes_max and one chunk of it in memory.
 
-    Raises BodyTooLarge (before reading anything, if the sender says so), BodyTooSlow, and starlette's
-    ClientDisconnect when the sender has gone.
+    Raises BodyTooLarge (before reading, if the length says so), BodyTooSlow, and Starlette's ClientDisconnect when the
+    client has gone.
     """
-    if int(request.headers.get("content-length", 0)) > bytes_max:  # the HTTP parser lets only digits through
+    if int(request.headers.get("content-length", 0)) > bytes_max:  # the HTTP parser has checked that it is a number
         raise BodyTooLarge(bytes_max)
     body = b""
     try:
@@ -51,7 +51,7 @@ async def read_body(request: Request, *, bytes_max: int, timeout_ms: int) -> byt
 
 
 def require_json(request: Request) -> None:
-    """Browsers send application/json to another origin only if CORS allows it, so a foreign form can't post.
+    """Refuses other types. A browser sends JSON to another origin only if CORS allows it, so a foreign form can't post.
 
     Raises UnsupportedMediaType.
     """
@@ -60,7 +60,7 @@ def require_json(request: Request) -> None:
         raise UnsupportedMediaType("Content-Type", content_type, "send application/json")
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
-        raise UnsupportedMediaType("Content-Encoding", encoding, "send the body as it is")
+        raise UnsupportedMediaType("Content-Encoding", encoding, "send the body without an encoding")
 
 
 def idempotency_key(request: Request) -> str | None:
@@ -76,18 +76,18 @@ def is_idempotency_key(text: str) -> bool:
 
 
 def wants_event_stream(request: Request) -> bool:
-    """An `Accept` names text/event-stream; EventSource always does, and nobody else does by accident."""
+    """Whether an Accept header names text/event-stream. Every EventSource sends that."""
     return any("text/event-stream" in accept.lower() for accept in request.headers.getlist("accept"))
 
 
 def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:
-    """The cursor (None: the newest page) and the pagesize. Raises one of the query's errors."""
+    """Returns the cursor (None: the newest page) and the page size. Raises an error of the query."""
     values = _query_values(request, ("cursor", "newer_than", "pagesize"))
     return _cursor(values), _pagesize(values, pagesize_default, pagesize_max)
 
 
 def newer_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int]:
-    """newer_than and the pagesize. Raises one of the query's errors."""
+    """Returns newer_than and the page size. Raises an error of the query."""
     values = _query_values(request, ("newer_than", "pagesize"))
     if "newer_than" not in values:
         raise MissingParameter("newer_than", "give the id of a comment")
@@ -97,7 +97,7 @@ def newer_query(request: Request, *, pagesize_default: int, pagesize_max: int) -
 
 
 def replay_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int, int | None, int]:
-    """from_offset_ms, the cursor (None: begin at the offset) and the pagesize. Raises one of the query's errors."""
+    """Returns from_offset_ms, the cursor (None: from the offset on) and the page size. Raises an error of the query."""
     values = _query_values(request, ("from_offset_ms", "cursor", "pagesize"))
     if "from_offset_ms" not in values:
         raise MissingParameter("from_offset_ms", "give ms from the video's start")
@@ -108,7 +108,7 @@ def replay_query(request: Request, *, pagesize_default: int, pagesize_max: int) 
 
 
 def author_query(request: Request) -> str:
-    """`author`. Raises one of the query's errors."""
+    """Returns the author's id. Raises an error of the query."""
     author_id = _query_values(request, ("author",)).get("author")
     if not author_id:
         raise MissingParameter("author", "give the id of the author whose comments are to be erased in this video")
@@ -116,7 +116,7 @@ def author_query(request: Request) -> str:
 
 
 def has_parameter(request: Request, name: str) -> bool:
-    """Cheap, for the choice between two handlers. True for some other names, too, which the handler then refuses."""
+    """A cheap test, to choose a handler. It is also true for some other names; the handler refuses them."""
     return name.encode() in request.scope["query_string"]
 
 
@@ -139,8 +139,8 @@ def _pagesize(values: Mapping[str, str], default: int, most: int) -> int:
 
 
 def stream_query(request: Request) -> str:
-    """The query that goes with a viewer to its RMS: as it came, but a Last-Event-ID header takes the place of
-    `last_event_id`. A browser sends the header when it reconnects, and the query is then older."""
+    """The query for a viewer's RMS: unchanged, but a Last-Event-ID header replaces `last_event_id`. A browser sends the
+    header when it reconnects; then the query is older."""
     raw = request.scope["query_string"].decode("latin-1")
     position = request.headers.get("last-event-id")
     if position is None:
@@ -151,7 +151,7 @@ def stream_query(request: Request) -> str:
 
 
 _QUERY_SAFE = "%!$&'()*+,;=:@/?-._~[]|\\^`{}\"<>#"
-"""All that is printable stays as the client wrote it; other bytes are quoted, for they can't stand in a header."""
+"""Printable characters stay as the client wrote them. Other bytes are quoted, because a header can't contain them."""
 
 
 def _query_values(request: Request, known: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The HTTP face of live videos: create, start, end, show, and replay the talk beside a recording."""
+"""Serves live videos: create, start, end, show, and replay of the comments beside a recording."""
 
 import uuid
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from history.store import Reader
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """What config.py says; its descriptions give the reasons."""
+    """Limits of these requests; config.py gives the reasons."""
 
     body_bytes_max: int
     body_timeout_ms: int
@@ -39,7 +39,7 @@ class VideosApi:
     limits: VideoLimits
 
     async def create(self, request: Request) -> Response:
-        """POST /videos: 200 and the video. The same request again gets the same answer, if it named the id."""
+        """POST /videos: 200 and the video. Idempotent if the request names the id."""
         self.rights.require_to_lead_videos(request.headers.get("authorization"))
         require_json(request)
         limits = self.limits
@@ -60,8 +60,8 @@ class VideosApi:
         return _answer(await self.catalogue.get(valid_video_id(request.path_params["video_id"])))
 
     async def replay(self, request: Request) -> Response:
-        """GET /comments/{video_id}?from_offset_ms=N: the talk from N ms after the start on, oldest first. The next ones
-        are had by adding `cursor`, this answer's nextCursor."""
+        """GET /comments/{video_id}?from_offset_ms=N: the comments from N ms after the video's start on, oldest first.
+        `cursor`, set to this page's nextCursor, gives the next page."""
         limits = self.limits
         video_id = valid_video_id(request.path_params["video_id"])
         offset_ms, after, pagesize = replay_query(

@@ -1,8 +1,8 @@
-"""Answers that are made beforehand, or nearly: written at once, past ASGI.
+"""Writes responses whose heads are known beforehand in one piece, past ASGI.
 
-uvicorn takes an answer in two messages, looks at every character of each header, and asks CORS anew for each request.
-For answers whose heads hardly differ that is more work than finding the answer. What is written here is the same, byte
-for byte; where it can't be written at once (proto/http/exchange.py says when), it goes the usual way.
+Through ASGI a response is two messages, its headers are checked one by one, and CORS is decided anew for each request.
+If the heads hardly differ, that costs more than finding the response. Here the same bytes are written at once. Where
+that isn't possible (`Exchange.respond_whole` says when), the response goes through ASGI.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from proto.http.connection import Run
 from proto.http.exchange import Exchange
 
 ORIGINS_MAX = 256
-"""Origins whose headers are remembered. Browsers send their page's origin, and these are few; strangers send any."""
+"""Origins whose CORS headers are remembered. Browsers send few, that of their page; strangers can send any."""
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
 
 class Head:
-    """A status and headers, but for the body's length and what CORS adds; CORS changes none of them."""
+    """A status and headers, without the body's length and what CORS adds"""
 
     __slots__ = ("headers", "lines", "status", "status_line")
 
@@ -38,17 +38,17 @@ class WholeResponses:
     """Belongs to one event loop."""
 
     def __init__(self, cors: Cors) -> None:
-        """cors: asked once for each origin."""
+        """cors: makes the headers for an origin, once."""
         self._cors = cors
         self._origins: dict[bytes | None, Head] = {}
 
     def give(self, exchange: Exchange, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
-        """Answers a request that has no task. origin: its header."""
+        """Responds to a request without a task. origin: the request's header."""
         if not self._write(exchange, origin, head, body):
             run(partial(self._tell, origin, head, body))
 
     async def send(self, exchange: Exchange, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
-        """Answers a request in its task. origin: its header."""
+        """Responds to a request in its task. origin: the request's header."""
         if not self._write(exchange, origin, head, body):
             await self._send(send, origin, head, body)
 
@@ -60,7 +60,7 @@ class WholeResponses:
     async def _tell(
         self, origin: bytes | None, head: Head, body: bytes, _scope: Scope, _receive: Receive, send: Send
     ) -> None:
-        """An ASGI app, once the first three are given"""
+        """An ASGI app, with the first three arguments bound"""
         await self._send(send, origin, head, body)
 
     async def _send(self, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
@@ -72,7 +72,7 @@ class WholeResponses:
         await send({"type": "http.response.body", "body": body})
 
     async def _head_for(self, origin: bytes | None) -> Head:
-        """What Cors would add to an answer for that origin"""
+        """The headers that CORS adds for this origin"""
         added: list[tuple[bytes, bytes]] = []
 
         async def keep(message: Message) -> None:

@@ -36,11 +36,11 @@ from rms.sending.sweep_counts import SweepCounts, SweepStatistics
 log = structlog.stdlib.get_logger()
 
 VIEWERS_AT_ONCE = 64
-"""between two looks at the clock: half a millisecond"""
+"""between two readings of the clock: half a millisecond"""
 
 
 class Sweeper:
-    """Call `add` with a taken-over socket and `publish` when a log has grown; the rest goes by itself."""
+    """Call `add` with a taken-over socket and `publish` when a log has grown; the rest runs in the event loop."""
 
     def __init__(self, settings: RmsSettings, loop: asyncio.AbstractEventLoop) -> None:
         self._settings = settings
@@ -55,6 +55,7 @@ class Sweeper:
         loop.add_reader(self._epoll.fileno(), self._on_events)
 
     def __len__(self) -> int:
+        """viewers that aren't detached"""
         return len(self._by_fd)
 
     def add(self, viewer: Viewer) -> None:
@@ -122,7 +123,7 @@ class Sweeper:
         self._schedule()
 
     def _sweep(self, audience: Audience) -> int:
-        """Goes on with the audience's sweep, or begins one. Returns how many viewers it has come by."""
+        """Goes on with the audience's sweep, or begins one. Returns how many viewers it has passed."""
         # What has come since the last visit is taken along: no viewer waits for more than one round.
         audience.edition.update(wall_ms())
         target, last = audience.log.end, len(audience.viewers) - 1
@@ -234,7 +235,7 @@ class Sweeper:
             self._counts.closes["failed"] += 1
 
     def _write(self, viewer: Viewer, data: bytes) -> bool:
-        """Writes bytes that don't stand in the log; what can't be sent now becomes the head. True if all went out."""
+        """Sends what doesn't stand in the log; what the socket doesn't take becomes the head. True if it took all."""
         try:
             sent = viewer.send(data)
         except BlockingIOError:
@@ -262,7 +263,7 @@ class Sweeper:
             self._fail_viewer(viewer, error)
 
     def _catch_up(self, viewer: Viewer) -> None:
-        """One chunk at once; if it takes that and wants more, it comes again after others had their turn."""
+        """Sends one chunk; if the socket takes it whole and there is more, the next one follows after other work."""
         chunk = viewer.audience.log.read(viewer.offset, self._settings.chunk_bytes)
         try:
             sent = viewer.send(chunk)
@@ -306,7 +307,7 @@ class Sweeper:
         audience.on_behind(viewer)
 
     def _on_events(self) -> None:
-        # Each edge is told once. So nothing here raises, or the viewers behind would wait for theirs for ever.
+        # epoll reports each edge once: if anything here raised, the viewers behind would miss theirs. Nothing does.
         for fd, events in self._epoll.poll(0, VIEWERS_AT_ONCE):
             viewer = self._by_fd.get(fd)
             if viewer is None:
@@ -338,10 +339,12 @@ class Sweeper:
 
     def close_detached(self, viewer: Viewer, why: str, last_words: bytes) -> None:
         """Closes a viewer that is detached, with some last words as far as its socket takes them."""
-        with contextlib.suppress(OSError):
-            viewer.send(viewer.head + last_words)
-        viewer.close()
-        self._counts.closes[why] += 1
+        try:
+            with contextlib.suppress(OSError):
+                viewer.send(viewer.head + last_words)
+        finally:
+            viewer.close()
+            self._counts.closes[why] += 1
 
     def _close(self, viewer: Viewer, why: str) -> None:
         """Raises nothing."""
@@ -355,12 +358,20 @@ class Sweeper:
     def close_some(self, audience: Audience, count: int, why: str, last_words: bytes) -> int:
         """Closes up to `count` viewers; those that have read everything get some last words. Returns how many."""
         leaving = audience.viewers[: -count - 1 : -1]
-        words = audience.edition.aside(last_words)
+        try:
+            words = audience.edition.aside(last_words)
+        except Exception as error:
+            log.error("last words failed", video=audience.video_id, reason=repr(error), exc_info=error)
+            words = b""
         for viewer in leaving:
-            if viewer.paused is None and viewer.offset == audience.log.end:
-                with contextlib.suppress(OSError):
-                    viewer.send(words)
-            self._close(viewer, why)
+            try:
+                if words and viewer.paused is None and viewer.offset == audience.log.end:
+                    with contextlib.suppress(OSError):
+                        viewer.send(words)
+            except Exception as error:
+                self._fail_viewer(viewer, error)
+            else:
+                self._close(viewer, why)
         return len(leaving)
 
     def close(self) -> None:

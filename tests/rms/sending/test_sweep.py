@@ -1,12 +1,19 @@
-"""rms/sending/sweep.py, with real sockets: full ones, dead ones, very many writes, and what is left behind."""
+"""rms/sending/sweep.py, with real sockets: full ones, dead ones, very many writes, and what is left behind.
+
+At the end rms/sending/audience.py and rms/sending/sweep_counts.py."""
 
 import asyncio
 import re
 import socket
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rms.feed.byte_log import EditionOffset
 from rms.feed.position import Position
-from tests.rms.sending.conftest import Hall, read
+from rms.sending.audience import Audience, Viewer
+from rms.sending.sweep_counts import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepCounts
+from tests.rms.sending.conftest import Bytes, Hall, read
 from tests.waiting import eventually
 
 
@@ -202,3 +209,48 @@ async def test_the_loop_breathes_when_a_slices_time_is_over() -> None:
         assert hall.sweeper.statistics().slices - slices == 15, "64 viewers in each, and something else in between"
     finally:
         hall.close()
+
+
+def test_a_viewer_takes_the_socket_over() -> None:
+    audience = Audience("v", Bytes(), lambda viewer: None, 1)
+    mine, theirs = socket.socketpair()
+    fd = mine.detach()
+    viewer = Viewer(fd, audience, b"", EditionOffset(0))
+    with theirs:
+        assert viewer.fileno() == fd
+        assert viewer.gettimeout() == 0, "it never waits"
+        assert viewer.send(b"hello") == 5
+        assert theirs.recv(9) == b"hello"
+        viewer.close()
+        assert theirs.recv(9) == b"", "it was the only one who held it"
+    assert viewer.fileno() == -1
+
+
+def test_a_viewer_is_small() -> None:
+    assert Viewer.__dictoffset__ == 0, "slots all the way up"
+    assert Viewer.__basicsize__ <= 128, "19,000 of them"
+
+
+@given(st.lists(st.tuples(st.floats(0, 200), st.integers(0, 2_000))))
+def test_every_slice_stands_in_one_bucket_below_its_bound(slices: list[tuple[float, int]]) -> None:
+    counts = SweepCounts()
+    for held_ms, sends in slices:
+        counts.slice(held_ms, sends)
+    frozen = counts.frozen(viewers=0, stalled=0, lag_bytes_max=0)
+    assert frozen.slices == len(slices) == sum(frozen.slice_sends)
+    assert frozen.slice_sends_sum == sum(sends for _, sends in slices)
+    assert frozen.slice_ms_longest == max((held_ms for held_ms, _ in slices), default=0)
+    for place, bound in enumerate(SLICE_MS_BOUNDS):
+        assert sum(frozen.slice_ms[: place + 1]) == sum(held_ms <= bound for held_ms, _ in slices)
+    for place, bound in enumerate(SLICE_SENDS_BOUNDS):
+        assert sum(frozen.slice_sends[: place + 1]) == sum(sends <= bound for _, sends in slices)
+
+
+def test_what_was_frozen_stays() -> None:
+    counts = SweepCounts()
+    counts.sent(10)
+    counts.closes["left"] += 1
+    frozen = counts.frozen(viewers=1, stalled=0, lag_bytes_max=0)
+    counts.sent(5)
+    counts.closes["left"] += 1
+    assert (frozen.sends, frozen.bytes, frozen.closes) == (1, 10, {"left": 1})

@@ -10,6 +10,7 @@ from rms.feed.byte_log import EditionOffset
 from rms.feed.position import Position
 from rms.sending.audience import Audience, Viewer
 from tests.rms.sending.conftest import Bytes, Hall, read
+from tests.waiting import eventually
 
 
 class Fault(Exception):
@@ -163,3 +164,46 @@ async def test_a_viewer_that_cannot_be_paused_is_closed_and_the_sweep_goes_on() 
     hall.frame()
     assert await read(fast, 100) == hall.expected[-100:]
     hall.close()
+
+
+async def test_a_viewer_that_epoll_does_not_know_is_closed_all_the_same(hall: Hall) -> None:
+    gone, well = hall.viewer(), hall.viewer()
+    hall.sweeper._epoll.unregister(hall.audience.viewers[0])
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    gone.close()  # a reset
+    with capture_logs() as lines:
+        hall.frame()
+        assert await read(well, 100) == hall.expected
+        await eventually(lambda: len(hall.sweeper) == 1)
+    assert [line["event"] for line in lines] == ["closing a viewer failed"]
+    assert hall.sweeper.statistics().closes == {"reset": 1}
+
+
+async def test_an_edition_without_last_words_keeps_nobody(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    def aside(data: bytes) -> bytes:
+        raise Fault("no words")
+
+    monkeypatch.setattr(hall.audience.edition, "aside", aside)
+    ends = [hall.viewer(), hall.viewer()]
+    with capture_logs() as lines:
+        assert hall.sweeper.close_some(hall.audience, 5, "drained", b"bye") == 2
+    assert all([await closed(end) for end in ends])
+    assert [line["reason"] for line in lines] == ["Fault('no words')"]
+
+
+async def test_a_viewer_that_fails_at_its_last_words_keeps_nobody(hall: Hall) -> None:
+    ends = [hall.viewer(), hall.viewer(kind=BrokenViewer), hall.viewer()]
+    with capture_logs():
+        assert hall.sweeper.close_some(hall.audience, 5, "drained", b"bye") == 3
+    assert [await read(end, 3) for end in ends[::2]] == [b"bye"] * 2
+    assert all([await closed(end) for end in ends])
+    assert hall.sweeper.statistics().closes == {"drained": 2, "failed": 1}
+
+
+async def test_a_detached_viewer_that_fails_is_closed(hall: Hall) -> None:
+    end = hall.viewer(kind=BrokenViewer)
+    (viewer,) = hall.audience.viewers
+    hall.sweeper.detach(viewer)
+    with pytest.raises(Fault):
+        hall.sweeper.close_detached(viewer, "too_slow", b"bye")
+    assert await closed(end)

@@ -1,4 +1,4 @@
-"""What a peer may send, and the sentence that it gets otherwise. protobuf has checked the types, nothing else."""
+"""Checks what peers send, and refuses it with a sentence where it isn't allowed. protobuf checks only the types."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ _Parsed = TypeVar("_Parsed", bound=Message)
 
 
 def parse(kind: type[_Parsed], encoded: bytes) -> _Parsed:
-    """Raises InvalidRequest: bytes that are no such message, or text that is no UTF-8."""
+    """Raises InvalidRequest if the bytes are no such message, or a text is no UTF-8."""
     try:
         return kind.FromString(encoded)
     except DecodeError:
@@ -25,7 +25,10 @@ def parse(kind: type[_Parsed], encoded: bytes) -> _Parsed:
 
 
 def check_name(name: str, what: str, config: Config) -> str:
-    """The id of a node or a video. The characters need no escaping in a URL, a log or a shell."""
+    """Returns the id of a node or a video. Its characters need no escaping in a URL, a log or a shell.
+
+    what: names the id in the error's sentence
+    """
     if not _NAME.fullmatch(name) or len(name) > config.name_bytes_max:
         raise InvalidRequest(
             f"{shown(name)} is no {what}: 1 to {config.name_bytes_max} of A-Z a-z 0-9 _ . : ~ - are allowed"
@@ -57,7 +60,7 @@ def check_batch_size(encoded: bytes, config: Config) -> None:
 
 
 def check_batch(request: PublishRequest, config: Config) -> None:
-    """Everything but the comments' own fields: those belong to the service that accepted them, and to the nodes."""
+    """Doesn't look into the comments: they belong to the service that accepted them, and to the nodes."""
     if len(request.comments) > config.batch_comments_max:
         raise LimitReached(f"a batch has at most {config.batch_comments_max} comments, not {len(request.comments)}")
 

@@ -1,4 +1,4 @@
-"""Every number of a dispatcher replica, with its unit and its reason. No other file of the service holds one."""
+"""Holds every setting of a dispatcher replica and of scripts/topology, with its unit and its reason."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -14,6 +14,8 @@ from proto.settings import Address
 
 @dataclass(frozen=True, slots=True)
 class LinkLimits:
+    """What one node's link may hold"""
+
     outbox_comments_max: int  # queued and unacknowledged together
     outbox_bytes_max: int  # queued
     deliver_comments_max: int
@@ -22,152 +24,173 @@ class LinkLimits:
 
 
 class Config(TlsSettings):
-    """One replica of the dispatcher: knows which node serves which video, and sends each comment to those."""
+    """One replica of the dispatcher. It knows which node serves which video, and sends each comment to those nodes."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DISPATCHER_")
 
     listen: Address = Field("127.0.0.1:7001", description="host:port for gRPC; port 0 takes a free one and logs it")
-    replica_id: str = Field("", max_length=128, description="name of this replica; empty: the address it listens on")
+    replica_id: str = Field(
+        "", max_length=128, description="name of this replica; empty: the address that it listens on"
+    )
 
     metrics_listen: Address | Literal[""] = Field(
-        "", description="host:port for Prometheus, GET /metrics; empty: none. Nobody is asked who they are there"
+        "", description="host:port for Prometheus, GET /metrics, without authentication; empty: no metrics"
     )
     metrics_ms: int = Field(
-        1000, ge=10, description="how long a scrape may wait for the numbers; a loop that is stuck for longer has none"
+        1000, ge=10, description="how long a scrape may wait for the event loop's numbers; after that it fails"
     )
 
     # Leases
     lease_ms: int = Field(
-        2000, ge=100, description="a node that is silent for longer is expired: four beats, so that one lost is none"
+        2000,
+        ge=100,
+        description="a node that is silent for longer expires; four beats, so that a lost one does no harm",
     )
-    beat_ms: int = Field(500, ge=10, description="how often a node says that it lives; leases are looked at as often")
-    hello_ms: int = Field(2000, ge=10, description="a node's stream without a hello in this time is closed")
+    beat_ms: int = Field(500, ge=10, description="between two beats of a node; leases are checked as often")
+    hello_ms: int = Field(2000, ge=10, description="a node's stream is closed if it has sent no hello in this time")
     keepalive_ms: int = Field(
-        1000, ge=100, description="between HTTP/2 pings: with the time-out a dead peer's connection is gone in 2 s"
+        1000,
+        ge=100,
+        description="between HTTP/2 pings; together with the time-out a dead peer's connection ends within 2 s",
     )
     keepalive_timeout_ms: int = Field(
-        1000, ge=100, description="a ping that isn't answered in this time ends the connection"
+        1000, ge=100, description="the connection ends if a ping isn't answered in this time"
     )
     recent_s: int = Field(
         600,
         ge=10,
         le=86_400,
-        description="how far back a returning node can be told what it missed; 8 bytes for each second",
+        description="how far back it is known what a returning node has missed; 8 bytes for each second",
     )
 
     # Placement
     nearly_full_percent: int = Field(
-        90, ge=1, le=100, description="of a node's capacity: from here on its videos spill to one more node"
+        90, ge=1, le=100, description="of a node's capacity; above this its videos spill to one more node"
     )
     spill_viewers: int = Field(
         5000,
         ge=1,
-        description="viewers of one video on each of its nodes from which it spills: at 100 comments/s a node sends "
-        "them 500,000 events/s, half of what it can",
+        description="viewers of one video on each of its nodes; beyond this it spills to one more: at 100 comments/s a "
+        "node sends them 500,000 events/s, half of what it can",
     )
     load_bound_percent: int = Field(
-        125, ge=101, le=1000, description="of the average load: a video's next node isn't loaded above this"
+        125, ge=101, le=1000, description="of the average load; a node loaded above this becomes no video's next node"
     )
     idle_load_percent: int = Field(
         10,
         ge=1,
         le=100,
-        description="of a node's capacity: below this a node is never called loaded, so that few "
-        "viewers don't move videos about",
+        description="of a node's capacity; below this a node never counts as loaded, so that a few viewers don't "
+        "spread videos over more nodes",
     )
     looked_at_max: int = Field(
-        8, ge=2, le=1000, description="nodes of one video that are compared for a placement; 2 would do, 8 costs 5 us"
+        8,
+        ge=2,
+        le=1000,
+        description="nodes of one video that are compared for a placement; 2 would be enough, 8 cost 5 us",
     )
 
     # Links to nodes
-    nodes_max: int = Field(2000, ge=1, description="nodes: 1,300 hold 25 million viewers, and there is room")
+    nodes_max: int = Field(2000, ge=1, description="connected nodes; 1,300 hold 25 million viewers")
     sums_max: int = Field(
-        10_000, ge=1, description="videos whose viewers on all nodes one BeatAck tells; the rest goes with the next"
+        10_000,
+        ge=1,
+        description="videos in one BeatAck, each with its viewers on all nodes; the rest goes with the next one",
     )
     videos_per_node_max: int = Field(
-        50_000, ge=1, description="videos of one node: as many as a node itself takes; each costs 0.5 KB here"
+        50_000, ge=1, description="videos of one node, as many as a node itself takes; each costs 0.5 KB here"
     )
     outbox_comments_max: int = Field(
         50_000,
         ge=1,
-        description="comments queued for a node or not acknowledged by it: 10 s of 5,000/s, then it is cut",
+        description="comments queued for a node or not acknowledged by it; beyond this its link ends: 10 s of 5,000/s",
     )
     outbox_bytes_max: int = Field(
-        32 << 20, ge=1, description="bytes queued for a node (links share them): 50,000 comments of 600 bytes"
+        32 << 20, ge=1, description="bytes queued for a node (links share them); 50,000 comments of 600 bytes"
     )
     deliver_comments_max: int = Field(
-        1000, ge=1, description="comments in one Deliver: more save nothing, and hold the node's loop longer"
+        1000,
+        ge=1,
+        description="comments in one Deliver; more would save nothing, and hold the node's event loop longer",
     )
     deliver_bytes_max: int = Field(
         3 << 20,
         ge=1024,
-        description="bytes in one Deliver: gRPC clients refuse messages over 4 MiB unless told otherwise",
+        description="bytes in one Deliver; by default gRPC clients refuse messages over 4 MiB",
     )
     writes_at_once: int = Field(
-        64, ge=1, description="nodes that are written to at once; more make what comes in wait behind what goes out"
+        64,
+        ge=1,
+        description="nodes that are written to at once; with more, incoming messages wait behind outgoing ones",
     )
     write_ms: int = Field(
-        50, ge=1, description="a write that takes longer, because its node doesn't read, gives its turn to another"
+        50,
+        ge=1,
+        description="a write that takes longer, because its node doesn't read, forfeits its slot to another node",
     )
     unread_acks_max: int = Field(
         10_000,
         ge=1,
-        description="acknowledgements of interests that a node hasn't read: beyond it isn't reading; some 2 MB",
+        description="acknowledgements of interests that a node hasn't read; beyond this its link ends. Some 2 MB",
     )
     ack_ms_max: int = Field(
         10_000,
         ge=100,
-        description="a node that beats but leaves a delivery unacknowledged for so long is cut, so "
-        "that publishers don't wait for it",
+        description="the link ends if a node leaves a delivery unacknowledged for so long, even if it beats: "
+        "publishers don't wait for it",
     )
 
     # Publishers
     publishers_max: int = Field(
-        1000, ge=1, description="Publish streams: comment_service nodes, with room for restarts"
+        1000, ge=1, description="Publish streams: one for each comment_service node, with room for restarts"
     )
     unanswered_batches_max: int = Field(
-        64, ge=1, description="batches of one stream in work at once; then the stream isn't read, which slows the peer"
+        64, ge=1, description="unanswered batches of one stream; beyond this it isn't read, which slows the peer down"
     )
-    batch_comments_max: int = Field(1000, ge=1, description="comments in one batch: beyond 100 they cost no less each")
+    batch_comments_max: int = Field(1000, ge=1, description="comments in one batch; beyond 100 each costs no less")
     batch_bytes_max: int = Field(
-        3 << 20, ge=1024, description="bytes in one batch: 1,000 comments of the greatest size are 2.7 MB"
+        3 << 20, ge=1024, description="bytes in one batch; 1,000 comments of the greatest size are 2.7 MB"
     )
 
     # What any peer may send
     message_bytes_max: int = Field(
-        8 << 20, ge=4096, description="bytes in one message: a hello with 50,000 videos of 128 bytes is 7 MB"
+        8 << 20, ge=4096, description="bytes in one message; a hello with 50,000 videos of 128 bytes is 7 MB"
     )
     name_bytes_max: int = Field(128, ge=1, description="bytes in the id of a node or a video")
     url_bytes_max: int = Field(512, ge=16, description="bytes in a node's public URL")
-    excluded_max: int = Field(64, ge=0, description="nodes that one placement may exclude: a viewer tries only a few")
+    excluded_max: int = Field(64, ge=0, description="nodes that one placement may exclude; a viewer tries only a few")
     topology_videos_max: int = Field(
-        10_000, ge=0, description="videos in one Topology answer: they are for people, and the answer must stay small"
+        10_000, ge=0, description="videos in one TopologyResponse; they are for people, and the message must stay small"
     )
-    watchers_max: int = Field(100, ge=0, description="Events streams: operators' terminals and their tools")
+    watchers_max: int = Field(100, ge=0, description="Events streams: operators' terminals and tools")
     watcher_events_max: int = Field(
-        1000, ge=1, description="events that wait for one watcher; then its oldest are dropped, and counted"
+        1000,
+        ge=1,
+        description="topology events that wait for one watcher; beyond this its oldest are dropped and counted",
     )
     drain_over_ms_max: int = Field(
-        86_400_000, ge=0, description="how long a drain may be told to take: a day, above that it is a mistake"
+        86_400_000, ge=0, description="how long a requested drain may take: a day; more must be a mistake"
     )
     streams_per_connection_max: int = Field(
-        1000, ge=1, description="calls at once on one connection; gRPC clients queue what goes beyond"
+        1000, ge=1, description="calls at once on one connection; gRPC clients queue the others"
     )
     lines_per_s_max: int = Field(
-        50, ge=1, description="log lines a second about peers; above that they are counted, for anybody can connect"
+        50, ge=1, description="log lines a second about peers; the others are only counted, as anybody can connect"
     )
 
     close_ms: int = Field(
-        1000, ge=10, description="how long a stream's last word may wait behind what the peer hasn't read"
+        1000, ge=10, description="how long a stream's final status may wait behind what the peer hasn't read"
     )
     stop_ms: int = Field(
-        5000, ge=0, description="after SIGTERM, how long batches may still be acknowledged and streams may close"
+        5000,
+        ge=0,
+        description="after SIGTERM, how long batches may still be acknowledged and streams may take to close",
     )
 
     @model_validator(mode="after")
     def _beats_fit_into_a_lease(self) -> Self:
         if self.lease_ms < 2 * self.beat_ms:
-            raise ValueError("lease_ms must be at least twice beat_ms: one late beat is no death")
+            raise ValueError("lease_ms must be at least twice beat_ms: one lost beat must not end a lease")
         if self.batch_bytes_max > self.message_bytes_max:
             raise ValueError("batch_bytes_max can't be more than message_bytes_max: the batch would never arrive")
         return self
@@ -200,17 +223,17 @@ class Config(TlsSettings):
 
 @dataclass(frozen=True, slots=True)
 class TopologyDefaults:
-    """What scripts/topology assumes when it isn't told."""
+    """The defaults of scripts/topology"""
 
     dispatchers: str = "127.0.0.1:7001,127.0.0.1:7002"  # those of scripts/run
-    timeout_ms: int = 2000  # for each replica: far more than any answer takes, and short enough to wait for
+    timeout_ms: int = 2000  # for each replica; far more than a response takes, and short enough to wait for
     videos: int = 20  # a screenful
-    late_ms: int = 1000  # `explain`: two beats; a healthy node is heard and acknowledges within one
-    poll_ms: int = 200  # how often `drain` looks whether the node has answered, and `tail` tries a lost replica
+    overdue_ms: int = 1000  # `explain`: two beats; a healthy node is heard and acknowledges within one
+    poll_ms: int = 200  # between two looks of `drain` for the node's confirmation, and two tries of `tail` to reconnect
     every_s: float = 1.0  # `watch`: two beats, so each look shows something new
-    tail_events_max: int = 10_000  # `tail`: events that wait for a slow terminal; then the replicas drop them
-    drain_over: str = "60s"  # a node's viewers come back to the others spread over this
-    wait_empty_factor: float = 2.0  # `drain --wait`: this times the drain's own time, then it gives up
+    tail_events_max: int = 10_000  # `tail`: events that wait for a slow terminal; beyond this the replicas drop them
+    drain_over: str = "60s"  # `drain`: the node's viewers go to other nodes evenly over this time
+    wait_empty_factor: float = 2.0  # `drain --wait`: gives up after this times the drain's own time
 
 
 TOPOLOGY = TopologyDefaults()

@@ -1,7 +1,7 @@
-"""Why would, or wouldn't, a viewer of a video get a comment now? Every hop at every replica, and a verdict.
+"""Explains whether a viewer of a video would get a comment now: every hop at every replica, and a verdict.
 
-A comment comes through any one of the replicas, so a viewer is sure of it only if all of them would bring it. A node
-that is missing at one replica reads from history what went through that one, so nothing is lost: it comes late.
+A comment may come through any of the replicas, so a viewer is sure to get it only if all of them would deliver it. A
+node that isn't connected to one of them reads from history what went through that one: nothing is lost, but delayed.
 """
 
 from collections.abc import Sequence
@@ -33,60 +33,60 @@ class Explanation:
     hops: tuple[HopRow, ...]
 
 
-def explain(video_id: str, answers: Sequence[ExplainResponse], unreachable: Sequence[str]) -> Explanation:
-    """`answers`: of all replicas that could be reached. `unreachable`: the addresses of the others."""
-    served = any(answer.nodes for answer in answers)
-    troubles = [*_publisher_troubles(answers), *_node_troubles(answers)]
+def explain(video_id: str, responses: Sequence[ExplainResponse], unreachable: Sequence[str]) -> Explanation:
+    """`responses`: of all replicas that could be reached. `unreachable`: the addresses of the others."""
+    served = any(response.nodes for response in responses)
+    troubles = [*_publisher_troubles(responses), *_node_troubles(responses)]
     troubles += [f"{address} can't be reached: what goes through it is unknown" for address in unreachable]
     arrives = served and not troubles
     return Explanation(
         served=served,
         arrives=arrives,
-        findings=(_verdict(video_id, served, arrives), *troubles, *_next(answers)),
-        hops=tuple(hop for answer in answers for hop in _hops(answer)),
+        findings=(_verdict(video_id, served, arrives), *troubles, *_next(responses)),
+        hops=tuple(hop for response in responses for hop in _hops(response)),
     )
 
 
 def _verdict(video_id: str, served: bool, arrives: bool) -> str:
     if not served:
-        return f"nobody watches {video_id}: a comment is answered at once and pushed to no node"
+        return f"nobody watches {video_id}: a comment is acknowledged at once and pushed to no node"
     if arrives:
         return f"yes: each viewer of {video_id} would get a comment now"
-    return f"not surely: a comment of {video_id} may be late for some viewers"
+    return f"not surely: a comment of {video_id} may be delayed for some viewers"
 
 
-def _publisher_troubles(answers: Sequence[ExplainResponse]) -> list[str]:
-    if answers and not any(answer.publishers for answer in answers):
+def _publisher_troubles(responses: Sequence[ExplainResponse]) -> list[str]:
+    if responses and not any(response.publishers for response in responses):
         return ["no comment_service is connected to any replica: comments are kept, but not published"]
-    late_ms = TOPOLOGY.late_ms
+    overdue_ms = TOPOLOGY.overdue_ms
     return [
-        f"{answer.replica_id}: {publisher.unanswered_batches} batches of {publisher.peer} wait for their answer, "
+        f"{response.replica_id}: {publisher.unanswered_batches} batches of {publisher.peer} wait for their answer, "
         f"the last one for {publisher.batch_ms_ago} ms"
-        for answer in answers
-        for publisher in answer.publishers
-        if publisher.unanswered_batches and publisher.batch_ms_ago > late_ms
+        for response in responses
+        for publisher in response.publishers
+        if publisher.unanswered_batches and publisher.batch_ms_ago > overdue_ms
     ]
 
 
-def _node_troubles(answers: Sequence[ExplainResponse]) -> list[str]:
-    everywhere = {node.node_id for answer in answers for node in answer.nodes}
+def _node_troubles(responses: Sequence[ExplainResponse]) -> list[str]:
+    everywhere = {node.node_id for response in responses for node in response.nodes}
     troubles = []
-    for answer in answers:
-        at = answer.replica_id
+    for response in responses:
+        at = response.replica_id
         troubles += [
             f"{at} doesn't route to {node_id}: it reads from history what goes through {at}"
-            for node_id in sorted(everywhere - {node.node_id for node in answer.nodes})
+            for node_id in sorted(everywhere - {node.node_id for node in response.nodes})
         ]
-        for node in answer.nodes:
-            if node.heard_ms_ago > TOPOLOGY.late_ms:
+        for node in response.nodes:
+            if node.heard_ms_ago > TOPOLOGY.overdue_ms:
                 troubles.append(f"{at} has heard nothing from {node.node_id} for {node.heard_ms_ago} ms")
-            if node.waiting_ms > TOPOLOGY.late_ms:
+            if node.waiting_ms > TOPOLOGY.overdue_ms:
                 troubles.append(f"{node.node_id} owes {at} an acknowledgement for {node.waiting_ms} ms")
     return troubles
 
 
-def _next(answers: Sequence[ExplainResponse]) -> list[str]:
-    choices = {answer.next.node_id if answer.HasField("next") else "" for answer in answers}
+def _next(responses: Sequence[ExplainResponse]) -> list[str]:
+    choices = {response.next.node_id if response.HasField("next") else "" for response in responses}
     if choices == {""}:
         return ["a new viewer finds no room on any node"]
     if "" in choices:
@@ -94,10 +94,10 @@ def _next(answers: Sequence[ExplainResponse]) -> list[str]:
     return [f"the next viewer goes to {' or '.join(sorted(choices))}"] if choices else []
 
 
-def _hops(answer: ExplainResponse) -> list[HopRow]:
+def _hops(response: ExplainResponse) -> list[HopRow]:
     hops = [
         HopRow(
-            replica_id=answer.replica_id,
+            replica_id=response.replica_id,
             hop="publisher",
             who=publisher.peer,
             state="connected",
@@ -108,11 +108,11 @@ def _hops(answer: ExplainResponse) -> list[HopRow]:
             unacknowledged=publisher.unanswered_batches,
             viewers=None,
         )
-        for publisher in answer.publishers
+        for publisher in response.publishers
     ]
     hops += [
         HopRow(
-            replica_id=answer.replica_id,
+            replica_id=response.replica_id,
             hop="node",
             who=node.node_id,
             state=node.state,
@@ -123,6 +123,6 @@ def _hops(answer: ExplainResponse) -> list[HopRow]:
             unacknowledged=node.outbox_comments + node.unacked_comments,
             viewers=node.viewers,
         )
-        for node in answer.nodes
+        for node in response.nodes
     ]
     return hops

@@ -1,4 +1,4 @@
-"""The options and arguments that the commands of scripts/topology share, and what may stand in them."""
+"""Defines and checks the options and arguments that the commands of scripts/topology share."""
 
 import re
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def check_duration(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """May stand before the command or behind it; behind wins."""
+    """May stand before the command or after it; those after it win."""
 
     dispatchers: str
     as_json: bool

@@ -1,7 +1,7 @@
-"""Asks every replica what it knows, and lays the answers side by side: what the topology CLI shows.
+"""Asks every replica what it knows, and merges the responses into the rows that scripts/topology shows.
 
-Replicas don't talk to each other, so they may disagree for a moment. Nothing is smoothed over: each row says how many
-replicas know of it, and where numbers differ the largest is shown, being the one that costs most to overlook.
+Replicas don't talk to each other, so they may disagree for a moment. Each row says how many replicas know of it; where
+numbers differ it has the largest, which costs most to overlook.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from proto.dispatch_pb2_grpc import DispatcherStub
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,52 +65,52 @@ class ReplicaRow:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    answers: tuple[tuple[str, TopologyResponse], ...]  # address, answer
+    responses: tuple[tuple[str, TopologyResponse], ...]  # address, response
     unreachable: tuple[Unreachable, ...]
 
     def nodes(self) -> list[NodeRow]:
         """By node id"""
         seen: dict[str, list[tuple[str, NodeState]]] = {}
-        for _, answer in self.answers:
-            for node in answer.nodes:
-                seen.setdefault(node.node_id, []).append((answer.replica_id, node))
+        for _, response in self.responses:
+            for node in response.nodes:
+                seen.setdefault(node.node_id, []).append((response.replica_id, node))
         return [_node_row(seen[node_id]) for node_id in sorted(seen)]
 
     def videos(self) -> list[VideoRow]:
         """Most viewers first"""
         seen: dict[str, list[tuple[str, VideoState]]] = {}
-        for _, answer in self.answers:
-            for video in answer.videos:
-                seen.setdefault(video.video_id, []).append((answer.replica_id, video))
+        for _, response in self.responses:
+            for video in response.videos:
+                seen.setdefault(video.video_id, []).append((response.replica_id, video))
         rows = [_video_row(states) for states in seen.values()]
         return sorted(rows, key=lambda row: (-row.viewers, row.video_id))
 
     def replicas(self) -> list[ReplicaRow]:
         """In the order in which they were asked"""
-        everywhere = {node.node_id for _, answer in self.answers for node in answer.nodes}
+        everywhere = {node.node_id for _, response in self.responses for node in response.nodes}
         return [
             ReplicaRow(
-                replica_id=answer.replica_id,
+                replica_id=response.replica_id,
                 address=address,
-                uptime_ms=answer.uptime_ms,
-                nodes=len(answer.nodes),
-                videos=answer.videos_total,
-                viewers=sum(node.viewers for node in answer.nodes),
-                missing_nodes=(missing := tuple(sorted(everywhere - {node.node_id for node in answer.nodes}))),
-                differences=(*(f"misses {node_id}" for node_id in missing), *self._differences(answer)),
-                unacked_comments=sum(node.unacked_comments for node in answer.nodes),
+                uptime_ms=response.uptime_ms,
+                nodes=len(response.nodes),
+                videos=response.videos_total,
+                viewers=sum(node.viewers for node in response.nodes),
+                missing_nodes=(missing := tuple(sorted(everywhere - {node.node_id for node in response.nodes}))),
+                differences=(*(f"misses {node_id}" for node_id in missing), *self._differences(response)),
+                unacked_comments=sum(node.unacked_comments for node in response.nodes),
             )
-            for address, answer in self.answers
+            for address, response in self.responses
         ]
 
-    def _differences(self, answer: TopologyResponse) -> list[str]:
-        """What it says of its nodes, and the others say otherwise"""
+    def _differences(self, response: TopologyResponse) -> list[str]:
+        """Where it contradicts the others about its nodes"""
         said: dict[str, list[NodeState]] = {}
-        for _, other in self.answers:
-            for node in other.nodes if other is not answer else ():
+        for _, other in self.responses:
+            for node in other.nodes if other is not response else ():
                 said.setdefault(node.node_id, []).append(node)
         sentences = []
-        for node in answer.nodes:
+        for node in response.nodes:
             for what in ("state", "videos", "incarnation"):
                 mine, theirs = getattr(node, what), {getattr(other, what) for other in said.get(node.node_id, ())}
                 if theirs - {mine}:
@@ -120,34 +120,35 @@ class Survey:
 
 
 def survey(addresses: Sequence[str], request: TopologyRequest, timeout_ms: int, tls: Tls | None = None) -> Survey:
-    """Asks all at once. Takes `timeout_ms` at most, and never raises because a replica is away."""
-    answers, unreachable = ask_all(
+    """Asks all at once. Takes `timeout_ms` at most, and doesn't raise if a replica is away."""
+    responses, unreachable = ask_all(
         addresses, lambda stub: stub.Topology.future(request, timeout=timeout_ms / 1000), timeout_ms, tls
     )
-    return Survey(answers, unreachable)
+    return Survey(responses, unreachable)
 
 
 def ask_all(
     addresses: Sequence[str],
-    ask: Callable[["DispatcherStub"], "grpc.Future[_Answer]"],
+    ask: Callable[["DispatcherStub"], "grpc.Future[_Response]"],
     timeout_ms: int,
     tls: Tls | None = None,
-) -> tuple[tuple[tuple[str, _Answer], ...], tuple[Unreachable, ...]]:
-    """What each says, with its address; and who didn't. All are asked at once; `ask` sets the deadline."""
+) -> tuple[tuple[tuple[str, _Response], ...], tuple[Unreachable, ...]]:
+    """The address and the response of each replica that responds, and the others. Asks all at once; `ask` sets the
+    deadline."""
     channels = [blocking_channel(address, tls) for address in addresses]
     try:
         calls = [ask(DispatcherStub(channel)) for channel in channels]
-        answers: list[tuple[str, _Answer]] = []
+        responses: list[tuple[str, _Response]] = []
         unreachable: list[Unreachable] = []
         for address, call in zip(addresses, calls, strict=True):
             try:
-                answers.append((address, call.result()))
+                responses.append((address, call.result()))
             except grpc.RpcError as error:
                 unreachable.append(Unreachable(address, reason_of(error.code(), error.details(), timeout_ms)))
     finally:
         for channel in channels:
             channel.close()
-    return tuple(answers), tuple(unreachable)
+    return tuple(responses), tuple(unreachable)
 
 
 def plain(rows: Iterable["DataclassInstance"]) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""What scripts/topology shows to a person: rich tables of the rows that a program gets as JSON."""
+"""Draws the tables that scripts/topology shows to people; programs get the same rows as JSON."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ from dispatcher.core.life import State
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], caption: str | None = None) -> Table:
-    """Columns that begin with # are numbers, those that end with ~ give way when the terminal is narrow."""
+    """A column that begins with # has numbers; one that ends with ~ is cut when the terminal is narrow."""
     made = Table(
         caption=caption, caption_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold"
     )
@@ -39,7 +39,7 @@ def node_table(rows: Sequence[NodeRow], found: Survey) -> Table:
                 duration(row.connected_ms),
                 duration(row.heard_ms_ago),
                 f"{row.outbox_comments + row.unacked_comments:,}",
-                f"{len(row.replicas)}/{len(found.answers)}",
+                f"{len(row.replicas)}/{len(found.responses)}",
             )
             for row in rows
         ),
@@ -55,7 +55,7 @@ def video_table(rows: Sequence[VideoRow], found: Survey, caption: str | None = N
                 row.video_id,
                 f"{row.viewers:,}",
                 str(len(row.node_ids)),
-                f"{len(row.replicas)} of {len(found.answers)}",
+                f"{len(row.replicas)} of {len(found.responses)}",
                 " ".join(row.node_ids),
             )
             for row in rows
@@ -102,9 +102,9 @@ def hop_table(rows: Sequence[HopRow]) -> Table:
     )
 
 
-def _cut(words: str) -> Text:
-    """For a column that gives way: one line, without its end where there is no room"""
-    return Text(words, no_wrap=True, overflow="ellipsis")
+def _cut(text: str) -> Text:
+    """One line, cut where there is no room"""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _age(ms: int | None) -> str:

@@ -1,4 +1,4 @@
-"""scripts/topology: what the dispatcher replicas know, and what operators tell the nodes through them."""
+"""scripts/topology: shows what the dispatcher replicas know, and drains nodes. The commands, and their exit codes."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ EXIT_NOT_FOUND = 4
 EXIT_TROUBLE = 5
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 2 wrong usage; 3 a replica can't be reached (the others' answers are shown); 4 not found; "
+    "Exit codes: 0 done; 2 wrong usage; 3 a replica can't be reached (the others are shown); 4 not found; "
     "5 not as it should be."
 )
 
@@ -83,7 +83,7 @@ def nodes(
     found = options.ask(TopologyRequest())
     if options.as_json:
         _print_json(found, nodes=plain(found.nodes()))
-    elif found.answers:
+    elif found.responses:
         Console().print(node_table(found.nodes(), found))
     _end(found)
 
@@ -100,10 +100,10 @@ def videos(
     options = options_of(context, dispatchers, as_json, timeout_ms)
     found = options.ask(TopologyRequest(videos_max=top))
     rows = found.videos()[:top]
-    total = max((answer.videos_total for _, answer in found.answers), default=0)
+    total = max((response.videos_total for _, response in found.responses), default=0)
     if options.as_json:
         _print_json(found, videos=plain(rows), videos_total=total)
-    elif found.answers:
+    elif found.responses:
         Console().print(video_table(rows, found, caption=f"{len(rows)} of {total}"))
     _end(found)
 
@@ -124,7 +124,7 @@ def where(
         _print_json(found, video=plain(rows)[0] if rows else None, nodes=plain(found.nodes()))
     elif rows:
         Console().print(video_table(rows, found), "", node_table(found.nodes(), found), sep="\n")
-    elif found.answers:
+    elif found.responses:
         Console(stderr=True).print(f"no node serves {video}: nobody watches it")
     _end(found, missing=not rows)
 
@@ -133,12 +133,12 @@ def where(
 def replicas(
     context: typer.Context, dispatchers: Dispatchers = None, as_json: Json = False, timeout_ms: TimeoutMs = None
 ) -> None:
-    """The replicas, and what one of them says otherwise than the others: nodes that it misses, states, videos."""
+    """The replicas, and where they disagree: nodes that one misses, states, numbers of videos."""
     options = options_of(context, dispatchers, as_json, timeout_ms)
     found = options.ask(TopologyRequest())
     if options.as_json:
         _print_json(found, replicas=plain(found.replicas()))
-    elif found.answers:
+    elif found.responses:
         Console().print(replica_table(found.replicas()))
     _end(found)
 
@@ -153,17 +153,17 @@ def explain(
 ) -> None:
     """Would a viewer of the video get a comment now? Every hop, its age, its last acknowledgement.
 
-    Exit code 4: nobody watches it. 5: a comment may be late for some viewers.
+    Exit code 4: nobody watches it. 5: a comment may be delayed for some viewers.
     """
     options = options_of(context, dispatchers, as_json, timeout_ms)
     request = ExplainRequest(video_id=video)
-    answers, unreachable = ask_all(
+    responses, unreachable = ask_all(
         options.dispatchers.split(","),
         lambda stub: stub.Explain.future(request, timeout=options.timeout_ms / 1000),
         options.timeout_ms,
         options.tls,
     )
-    found = explain_video(video, [answer for _, answer in answers], [away.address for away in unreachable])
+    found = explain_video(video, [response for _, response in responses], [away.address for away in unreachable])
     if options.as_json:
         print(json.dumps(asdict(found) | {"unreachable": plain(unreachable)}, indent=2))  # noqa: T201 # it is the answer
     else:
@@ -174,7 +174,7 @@ def explain(
             console.print(Text(f"- {finding}"))
         if found.hops:
             Console().print("", hop_table(found.hops), sep="\n")
-        _say_who_is_away(unreachable)
+        _print_unreachable(unreachable)
     if unreachable:
         raise typer.Exit(EXIT_UNREACHABLE)
     if not found.arrives:
@@ -213,16 +213,17 @@ def drain(
     context: typer.Context,
     node: NodeName,
     over: Annotated[
-        str, typer.Option(help="send its viewers elsewhere over this time: 500ms, 60s, 5min", callback=check_duration)
+        str,
+        typer.Option(help="send its viewers to other nodes over this time: 500ms, 60s, 5min", callback=check_duration),
     ] = TOPOLOGY.drain_over,
     wait: Annotated[bool, typer.Option("--wait", help="return when it has no viewers any more")] = False,
     dispatchers: Dispatchers = None,
     as_json: Json = False,
     timeout_ms: TimeoutMs = None,
 ) -> None:
-    """Makes a node take no more viewers and send away those whom it has. It keeps their comments coming until then.
+    """Makes a node take no more viewers and send its own to other nodes. Until they have left they get their comments.
 
-    Exit code 4: no such node. 5: it was told, but hasn't answered; with --wait: viewers are left.
+    Exit code 4: no such node. 5: the node hasn't confirmed it in time; with --wait: viewers are left.
     """
     options = options_of(context, dispatchers, as_json, timeout_ms)
     over_ms = milliseconds(over)
@@ -238,7 +239,7 @@ def undrain(
     as_json: Json = False,
     timeout_ms: TimeoutMs = None,
 ) -> None:
-    """Lets a draining node take viewers again. Exit code 4: no such node. 5: it was told, but hasn't answered."""
+    """Lets a draining node take viewers again. Exit code 4: no such node. 5: the node hasn't confirmed it in time."""
     options = options_of(context, dispatchers, as_json, timeout_ms)
     _drain(options, DrainRequest(node_id=node, draining=False), wait_ms=None)
 
@@ -261,14 +262,14 @@ def _print_json(found: Survey, **parts: object) -> None:
     print(json.dumps({**parts, "unreachable": plain(found.unreachable)}, indent=2))  # noqa: T201 # it is the answer
 
 
-def _say_who_is_away(unreachable: Iterable[Unreachable]) -> None:
+def _print_unreachable(unreachable: Iterable[Unreachable]) -> None:
     for away in unreachable:
         Console(stderr=True, soft_wrap=True).print(Text(f"replica {away.address}: {away.reason}", style="bold red"))
 
 
 def _end(found: Survey, *, missing: bool = False) -> None:
-    """Says which replicas are away, and ends with the exit code that scripts look at."""
-    _say_who_is_away(found.unreachable)
+    """Prints which replicas are away, and exits with the code that scripts look at."""
+    _print_unreachable(found.unreachable)
     if found.unreachable:
         raise typer.Exit(EXIT_UNREACHABLE)
     if missing:
@@ -281,7 +282,7 @@ def _drain(options: Options, request: DrainRequest, wait_ms: int | None) -> None
         print(json.dumps(asdict(outcome), indent=2))  # noqa: T201 # it is the answer
     else:
         Console(soft_wrap=True).print(Text(_drained_words(request, outcome)))
-        _say_who_is_away(outcome.unreachable)
+        _print_unreachable(outcome.unreachable)
     if not outcome.known:
         raise typer.Exit(EXIT_UNREACHABLE if outcome.unreachable else EXIT_NOT_FOUND)
     if not outcome.agreed or (wait_ms and outcome.viewers):
@@ -292,7 +293,7 @@ def _drained_words(request: DrainRequest, outcome: Drained) -> str:
     if not outcome.known:
         return f"{request.node_id} is connected to no replica that answers"
     if not outcome.agreed:
-        return f"{request.node_id} was told, and hasn't said yet that it does so"
+        return f"{request.node_id} has been asked, and hasn't confirmed it yet"
     if request.draining:
         return f"{request.node_id} drains; it has {outcome.viewers:,} viewers"
     return f"{request.node_id} takes viewers again"

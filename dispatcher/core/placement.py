@@ -1,20 +1,20 @@
-"""Which node takes the next viewer of a video.
+"""Chooses the node that takes the next viewer of a video.
 
 Rule 1: the same answer from every replica with the same state: no clock, no chance, no `hash()`, no order of arrival.
 Rule 2: few nodes for each video. Every node that serves it gets each of its comments, so a second node for a video
-costs a push for each comment, and a first node for a quiet one costs nothing.
-Rule 3: never a node that is full or drains. Everything else is a wish.
+costs one more push for each comment.
+Rule 3: never a node that is full or drains. Everything else is a preference.
 
 1. A video needs one node for so many viewers of it. Those that serve it stand in an order of their own, the same on
    every replica; the first ones, as many as it needs now, are preferred. So a video that has shrunk gathers again:
-   nobody is sent to the last ones any more, and they lose it with their last viewers.
+   the last ones get no new viewers, and stop serving it when their last viewers leave.
 2. Of the preferred ones, the one with the least load. Of a giant's many nodes only a few are looked at (the power of d
    choices: M. Mitzenmacher, 2001), so the cost doesn't grow with the video.
 3. When those are nearly full, the others that serve it; and when these are, too, or the video has grown beyond its
    nodes, it spills to one more.
 4. The first node, and each one more, is the nearest by hash (seating.py) of those that aren't loaded far above the
    average (V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent hashing with bounded loads", 2016). Nearness doesn't
-   depend on the load: loads differ a little from replica to replica, and so would the answers.
+   depend on the load: loads differ a little from replica to replica, and so would the choices.
 
 A placement is a promise: it counts as load until the node's beats have shown whether the viewer came. Otherwise a
 burst between two beats would all go to the node that looked empty.
@@ -94,7 +94,7 @@ def _least_loaded(
 
 
 def _looked_at(video_id: str, serving: Sequence[int], viewers: int, policy: PlacementPolicy) -> Iterable[Sequence[int]]:
-    """A few of them, others with each viewer more; then, if none of those will do, all."""
+    """A few of them, which change with each viewer more; then, if none of those has room, all."""
     if len(serving) > policy.looked_at_max:
         places = points(f"{viewers} {video_id}", policy.looked_at_max)
         yield [serving[place * len(serving) // RING] for place in places]
@@ -108,8 +108,8 @@ def _further(
     policy: PlacementPolicy,
     excluded: Collection[str],
 ) -> int | None:
-    """The nearest that doesn't serve it yet and isn't loaded; if there is none among the nearest, the next one around
-    the ring; if all are loaded, the next one with room."""
+    """The nearest that doesn't serve it yet and isn't loaded. If there is none among the nearest, the next such one
+    around the ring; if all are loaded, the next one with room."""
     served = set(serving)
     bound = max(policy.idle_load, policy.load_bound * seating.load)
 
@@ -133,10 +133,10 @@ def _further(
 
 
 class Promises:
-    """Placements that no beat has shown yet.
+    """Counts placements that no beat has reported yet.
 
-    A viewer needs a moment to arrive: a promise lasts until the second beat after it. Until then one that has arrived
-    counts twice, which errs on the side of a free seat.
+    A viewer needs a moment to arrive, so a promise lasts until the second beat after it. A viewer who arrives before
+    that counts twice meanwhile, which errs on the side of free seats.
     """
 
     def __init__(self, seating: Seating) -> None:

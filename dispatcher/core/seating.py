@@ -1,12 +1,12 @@
-"""Who sits where: each node's seats, all of them together, and in which order nodes are asked for a video.
+"""Counts the seats of each node and of all nodes together, and finds the nodes that are nearest to a video.
 
-Rule: the same answer from every replica with the same state: no clock, no chance, no `hash()`, no order of arrival.
+Rule: the same result from every replica with the same state: no clock, no chance, no `hash()`, no order of arrival.
 
 A video's candidates are found by multi-probe consistent hashing (B. Appleton, M. O'Reilly, "Multi-probe consistent
-hashing", 2015): nodes are points on a ring, the video is hashed to 7 places, and the nearest point behind any of them
-wins. Distances are divided by the capacity, so each node wins in proportion to it. A node that goes moves only the
-videos that it had won; one that comes takes only those that it wins. A look costs 7 short searches, however many nodes
-there are: 10 us among 1,300, where comparing all of them took 1 ms.
+hashing", 2015): nodes are points on a ring, the video is hashed to 7 places, and the point that follows one of them
+most closely wins. Distances are divided by the capacity, so each node wins in proportion to it. When a node goes, only
+the videos that it had won move; one that comes takes only those that it wins. A look-up costs 7 short searches, however
+many nodes there are: 10 us among 1,300, where comparing all of them took 1 ms.
 
 The paper gives each node one point and each key 21 places. With 32 points each, 7 places share as evenly, for a third
 of the time: what is uneven among 1,300 equal nodes is nearly all chance (docs/decisions, page 0202).
@@ -26,12 +26,12 @@ PROBES = 7
 
 _SLOTS = 4096  # each with ten points of 1,300 nodes
 _SLOT_SHIFT = 52
-_LOOKS = 100  # after which a table of the slots has paid: it costs 2 ms, a look without it some us more
+_LOOKS = 100  # after these a table of the slots pays: it costs 2 ms, and each look-up without it some us more
 
 
 @dataclass(slots=True)
 class Seats:
-    """One node's. Changed by Seating alone, which counts."""
+    """One node's seats. Only Seating changes them, as it counts them."""
 
     node_id: str
     capacity: int
@@ -60,7 +60,7 @@ class Seating:
     def __init__(self) -> None:
         self._seats: dict[int, Seats] = {}
         # Arrays and not lists: all of 1,300 nodes' points lie in a few hundred KB, which stay in the processor's cache.
-        self._points = array("Q")  # ascending; whose each is, and what it takes, stands at the same place
+        self._points = array("Q")  # ascending; the owner and the capacity of each stand at the same index
         self._owners = array("Q")
         self._capacities = array("Q")
         self._begins = array("I")  # where each slot of the ring begins among the points; see _slots
@@ -127,8 +127,8 @@ class Seating:
         return [self._owners[at] for _, at in found]
 
     def _slots(self) -> Sequence[int]:
-        """Where each slot of the ring begins among the points, so that a search is one among a few of them. Empty while
-        nodes come and go: making it costs as much as many searches without it."""
+        """Where each slot of the ring begins among the points, so that a search looks at only a few of them. Empty
+        while nodes come and go: making it costs as much as many searches without it."""
         self._looks += 1
         if self._looks == _LOOKS:
             self._begins.extend(bisect_left(self._points, slot << _SLOT_SHIFT) for slot in range(_SLOTS + 1))

@@ -52,7 +52,7 @@ class ReplicaStatistics:
 
 
 def statistics(replica: Replica) -> ReplicaStatistics:
-    """To be called in the replica's loop"""
+    """Call it in the replica's loop."""
     known, counts, links = (
         replica.registry.statistics(),
         replica.counts,

@@ -1,8 +1,8 @@
-"""One node's stream at this replica: what waits to be sent, and what was sent and waits to be acknowledged.
+"""Queues what one node's stream has yet to send, and tracks what was sent until the node acknowledges it.
 
-There is one bound for both together. When it is passed, the link ends and the node reads from history what it has
-missed after it has connected again: a slow link is a broken link, and nobody else waits for it. Nothing is dropped
-silently: a batch's publisher is answered when the node has acknowledged, or when the link has ended.
+There is one bound for both together. Beyond it the link ends, the node connects again, and reads from history what it
+has missed: a slow link counts as a broken one, and nothing else waits for it. Nothing is dropped silently: a batch's
+publisher is answered when the node has acknowledged it, or when the link has ended.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from dispatcher.streams.wire import Part
 from proto.dispatch_pb2 import BeatAck, DispatcherMessage, VideoViewers
 
 ACK_MS_BOUNDS = (1, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-"""milliseconds: the histogram's edges, close together around the 10 ms that are promised"""
+"""The histogram's edges in milliseconds, close together around the 10 ms that are promised"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Link:
         self._wake = asyncio.Event()
         self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
         self._beat_ack = False  # one is owed
-        self._sums: dict[str, int] = {}  # and what it will say
+        self._sums: dict[str, int] = {}  # that it will carry
         self._has_delivered = False  # since the last beat
         self._catch_ups: deque[tuple[int, Batch]] = deque()
         self._outbox: deque[tuple[Part, Batch]] = deque()
@@ -86,13 +86,13 @@ class Link:
         )
 
     def more_useless(self, useless_comments: int) -> int:
-        """How many more useless comments than at its last beat the node has counted; 0 at its first one here."""
+        """How many useless comments the node has counted since its last beat; 0 at its first beat here."""
         before, self._useless = self._useless, useless_comments
         return 0 if before is None else max(0, useless_comments - before)
 
     @property
     def unread(self) -> int:
-        """Messages beside deliveries that the node hasn't taken yet"""
+        """How many messages, other than deliveries, the node hasn't read yet"""
         return len(self._control)
 
     # What is to be sent
@@ -103,8 +103,11 @@ class Link:
         self._wake.set()
 
     def send_beat_ack_nowait(self, sums: Mapping[str, int]) -> None:
-        """With viewers of videos on all nodes. One is enough, however many beats came while the peer wasn't reading;
-        and none is needed if there is no sum to tell, and a delivery since the last beat has said that we live."""
+        """Queues the response to a beat. sums: viewers on all nodes, by video.
+
+        One is enough, however many beats came while the peer wasn't reading. None is needed without sums if there was
+        a delivery since the last beat: the node takes any message as a sign of life.
+        """
         self._sums.update(sums)
         if sums or not self._has_delivered:
             self._beat_ack = True
@@ -229,7 +232,7 @@ class Link:
         return parts, batches
 
     def _numbered(self, comments: int, batches: list[Batch], now_ms: int) -> None:
-        """Gives the next number; from here on its acknowledgement is waited for."""
+        """Counts a delivery, whose acknowledgement is due from now on."""
         self._number += 1
         self._unacked_comments += comments
         self._unacked.append(_Unacked(self._number, now_ms, comments, batches))

@@ -1,7 +1,7 @@
-"""One replica at work: the registry's decisions, carried to the links and publishers. Nothing in here waits.
+"""Carries the registry's decisions out on the links and publishers of one replica. Nothing in here waits.
 
-So nothing can come between reading the registry and changing it. servicer.py does the waiting: it reads the streams,
-calls in here, and writes what the links and publishers hold.
+So nothing can come between reading the registry and changing it. servicer.py waits: it reads the streams, calls this,
+and writes what the links and publishers hold.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Counts:
     batches: int = 0
     comments: int = 0
     pushes: int = 0  # comments queued for nodes: one for each node that serves the video
-    useless_comments: int = 0  # that came to the connected nodes, from any replica, as they say themselves
+    useless_comments: int = 0  # that the connected nodes got from any replica, by their own count
     expiries: int = 0
     overflows: int = 0
     placements: int = 0
@@ -41,7 +41,7 @@ class Counts:
 
 
 class Replica:
-    """`now_ms` must never step back: milliseconds since 1970 when it began, then steady."""
+    """now_ms: clocks.steady_clock_ms, which never steps back"""
 
     def __init__(self, config: Config, replica_id: str, now_ms: Callable[[], int]) -> None:
         self.config = config
@@ -54,7 +54,7 @@ class Replica:
         self.latency = AckLatency()
         self.started_ms = now_ms()
         self.links: dict[int, Link] = {}
-        """of the living nodes, by session; to be changed in here alone, as the publishers"""
+        """of the living nodes, by session; for reading only, like the publishers"""
         self.publishers: set[Publisher] = set()
         self._sessions = itertools.count(1)
         self._stopping = False
@@ -93,7 +93,7 @@ class Replica:
         return link
 
     def receive(self, link: Link, message: wire_types.NodeMessage) -> None:
-        """Anything that a node says after its hello. Raises DispatcherError: then the link must end."""
+        """Takes any message after a node's hello. Raises DispatcherError: then the link must end."""
         now_ms = self.now_ms()
         kind = message.WhichOneof("message")
         if kind == "delivered":
@@ -122,7 +122,7 @@ class Replica:
             self.announce(Kind.DRAINING if after is State.DRAINING else Kind.UNDRAINED, link.node_id)
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
-        """Ends a registration and its link, for whatever reason; nothing happens if it is over already."""
+        """Ends a registration and its link; idempotent. reason: goes to the node; None if it closed the stream"""
         now_ms = self.now_ms()
         self.registry.end(session, now_ms)
         link = self.links.pop(session, None)
@@ -245,7 +245,8 @@ class Replica:
     # The end
 
     def stop_publishers(self) -> list[asyncio.Future[DispatcherError | None]]:
-        """Takes no new streams and no new batches. Returns what is set when a publisher's batches are answered."""
+        """Takes no new streams and no new batches. Returns futures that are set when each publisher's batches are
+        answered."""
         self._stopping = True
         self.watchers.end()
         for publisher in self.publishers:
@@ -253,7 +254,7 @@ class Replica:
         return [publisher.ended for publisher in self.publishers]
 
     def stop_links(self) -> None:
-        """Ends every stream. Publishers first: what their batches still wait for mustn't look delivered."""
+        """Ends every stream. Publishers first: the end of a link counts as done for the batches that wait for it."""
         for publisher in tuple(self.publishers):
             publisher.end(Stopping())
         for session in tuple(self.links):

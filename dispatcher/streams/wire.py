@@ -1,7 +1,7 @@
-"""What goes down to the nodes, as bytes. A batch's comments are encoded once, however many nodes they go to.
+"""Encodes what goes to the nodes. A batch's comments are encoded once, however many nodes they go to.
 
-Encoded protobuf messages may be put behind one another, and the result reads as their union: repeated fields grow, and
-single ones take the last value (https://protobuf.dev/programming-guides/encoding, "Last One Wins"). So a Deliver for
+Encoded protobuf messages may be concatenated, and the result reads as their union: repeated fields grow, and single
+ones take the last value (https://protobuf.dev/programming-guides/encoding, "Last One Wins"). So a Deliver for
 a node is its own number, in front of comments that were encoded for all nodes.
 """
 
@@ -17,7 +17,7 @@ _DELIVER_TAG = DispatcherMessage.DELIVER_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some comments, ready for any number of Delivers"""
+    """Encoded comments, for any number of Delivers"""
 
     encoded: bytes
     comments: int

@@ -8,7 +8,7 @@ Some facts about grpc.aio, measured with 1,300 streams on one video:
 
 What does this mean? A stream that has something to send waits for a slot, and then sends all that is queued by then.
 The queue stays short, comments are taken in at once, and rounds grow with the load instead of the backlog. A write that
-doesn't end, because its peer doesn't read, forfeits its slot after a while: nobody waits for a slow peer.
+doesn't end, because its peer doesn't read, forfeits its slot after a while: no stream waits for a slow peer.
 """
 
 import asyncio

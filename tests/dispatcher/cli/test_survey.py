@@ -1,4 +1,4 @@
-"""dispatcher/cli/survey.py: answers of several replicas side by side, with what they disagree on."""
+"""dispatcher/cli/survey.py: the responses of several replicas, merged, and where they disagree."""
 
 import asyncio
 
@@ -9,15 +9,15 @@ from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, Vid
 from tests.dispatcher.peers import NodePeer, RunningReplica
 
 
-def answer(replica_id: str, *nodes: NodeState, videos: tuple[VideoState, ...] = ()) -> tuple[str, TopologyResponse]:
+def response(replica_id: str, *nodes: NodeState, videos: tuple[VideoState, ...] = ()) -> tuple[str, TopologyResponse]:
     return f"{replica_id}:7001", TopologyResponse(replica_id=replica_id, nodes=nodes, videos=videos, videos_total=9)
 
 
 def test_a_node_is_shown_once_with_the_numbers_that_matter_most() -> None:
     found = Survey(
         (
-            answer("d1", NodeState(node_id="rms-1", incarnation=1, viewers=5, heard_ms_ago=10, unacked_comments=1)),
-            answer("d2", NodeState(node_id="rms-1", incarnation=2, viewers=7, heard_ms_ago=900, unacked_comments=2)),
+            response("d1", NodeState(node_id="rms-1", incarnation=1, viewers=5, heard_ms_ago=10, unacked_comments=1)),
+            response("d2", NodeState(node_id="rms-1", incarnation=2, viewers=7, heard_ms_ago=900, unacked_comments=2)),
         ),
         (),
     )
@@ -27,15 +27,15 @@ def test_a_node_is_shown_once_with_the_numbers_that_matter_most() -> None:
 
 
 def test_a_replica_that_misses_a_node_is_named() -> None:
-    found = Survey((answer("d1", NodeState(node_id="rms-1"), NodeState(node_id="rms-2")), answer("d2")), ())
+    found = Survey((response("d1", NodeState(node_id="rms-1"), NodeState(node_id="rms-2")), response("d2")), ())
     assert [row.missing_nodes for row in found.replicas()] == [(), ("rms-1", "rms-2")]
 
 
 def test_what_replicas_disagree_on_is_said() -> None:
     found = Survey(
         (
-            answer("d1", NodeState(node_id="rms-1", state="live", videos=3), NodeState(node_id="rms-2")),
-            answer("d2", NodeState(node_id="rms-1", state="draining", videos=3)),
+            response("d1", NodeState(node_id="rms-1", state="live", videos=3), NodeState(node_id="rms-2")),
+            response("d2", NodeState(node_id="rms-1", state="draining", videos=3)),
         ),
         (),
     )
@@ -48,8 +48,8 @@ def test_what_replicas_disagree_on_is_said() -> None:
 def test_a_video_is_where_any_replica_says() -> None:
     found = Survey(
         (
-            answer("d1", videos=(VideoState(video_id="a", viewers=1, node_ids=["rms-1"]),)),
-            answer(
+            response("d1", videos=(VideoState(video_id="a", viewers=1, node_ids=["rms-1"]),)),
+            response(
                 "d2",
                 videos=(
                     VideoState(video_id="a", viewers=3, node_ids=["rms-2"]),

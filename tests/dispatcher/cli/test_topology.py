@@ -147,7 +147,7 @@ async def test_a_node_that_does_not_answer_is_exit_code_5() -> None:
     async with RunningReplica() as server, NodePeer(server.listen) as node:
         await node.hello()
         code, out, _ = await topology("drain", "rms-1", "--timeout-ms", "1000", dispatchers=server.listen)
-        assert (code, "hasn't said yet" in out) == (5, True)
+        assert (code, "hasn't confirmed it yet" in out) == (5, True)
 
 
 async def test_explain_tells_every_hop_and_ends_as_the_verdict_says() -> None:

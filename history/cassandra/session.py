@@ -1,4 +1,4 @@
-"""cassandra-driver for asyncio: its futures become awaitables, its exceptions one sentence.
+"""cassandra-driver for asyncio: its futures become awaitables, its errors one sentence each.
 
 Requests and responses stay on the event loop (cassandra/connection.py). Connecting, preparing and shutting down block,
 so they happen in a thread.

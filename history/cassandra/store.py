@@ -1,4 +1,4 @@
-"""The history in Cassandra; history/cassandra/schema.cql explains the tables.
+"""The store in Cassandra; history/cassandra/schema.cql explains the tables.
 
 A comment's partition is its video and its bucket, a stretch of time computed from its id. A table of its own lists the
 buckets that exist. A page reads that table first, then the buckets: one if they are full, several at a time if they

@@ -1,6 +1,6 @@
 """The states of a live video: planned, live, ended, and which may follow which. Stores only keep them.
 
-Rule 1: no clock in here; `now_ms` comes in. Rule 2: an ended video stays ended, because a recording's offsets are counted
+Rule 1: no clock in here; `now_ms` comes in. Rule 2: an ended video stays ended, because a recording's offsets count
 from its times.
 """
 

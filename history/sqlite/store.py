@@ -1,4 +1,4 @@
-"""The embedded default: one SQLite file, one process or several writing it, any number reading it.
+"""The store in SQLite, which is the default: one file, one process or several writing it, any number reading it.
 
 Each commit is fsynced to the write-ahead log (sqlite/file.py). In the table's tree a video's comments are neighbours
 (sqlite/schema.py), so a page is one descent and a short walk, at any depth.

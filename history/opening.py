@@ -1,4 +1,4 @@
-"""From a store's URL to the store. The drivers are imported only when they are used: cassandra-driver takes a while."""
+"""Opens the store that a URL names. A driver is imported only when it is used: importing Cassandra's takes a while."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def parse_store_url(url: str) -> SqliteUrl | CassandraUrl:
     """Raises InvalidStoreUrl. Opens nothing."""
     if url.startswith("sqlite:"):
         path = url.removeprefix("sqlite:")
-        # ":memory:" and the like: every connection would have a store of its own.
+        # ":memory:" and the like: each connection would have a store of its own.
         if not path or path.startswith(":") or "\0" in path:
             raise InvalidStoreUrl(url)
         return SqliteUrl(Path(path))
@@ -50,7 +50,7 @@ def parse_store_url(url: str) -> SqliteUrl | CassandraUrl:
 async def open_store(url: str, settings: StoreSettings | None = None) -> History:
     """For writing and reading; makes the schema where it is missing. Raises InvalidStoreUrl, StoreUnavailable.
 
-    A Cassandra that is away is known within `cassandra_connect_timeout_ms` for each host: the caller tries again.
+    A Cassandra that is away raises within `cassandra_connect_timeout_ms` for each host; the caller tries again.
     """
     settings = settings or StoreSettings()
     match parse_store_url(url):

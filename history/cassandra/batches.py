@@ -1,9 +1,9 @@
-"""Batches serialised here, above all those of comments.
+"""Serialises batches of comments, because the driver is too slow at it.
 
-The driver binds a prepared statement's values one by one, through an object for each row and a lookup for each column:
-more than all the rest that a comment costs between the author and the socket. The rows of one batch differ in little,
-and their columns' types are ours (schema.cql), so a row is some short serialisations, and the rest is made once for a
-batch. Everything else (routing, retries, the frame) stays the driver's.
+The driver binds a prepared statement's values one by one, through an object for each row and a lookup for each column.
+That costs more than all else that happens to a comment between the author and the socket. We know the columns' types
+(schema.cql), and most of a batch is the same for all of its rows: so a row is a few short serialisations. All else
+(routing, retries, the frame) is left to the driver.
 """
 
 import struct
@@ -28,7 +28,7 @@ _bigint = struct.Struct(">q").pack
 
 
 class SerialisedBatch(BatchStatement):  # type: ignore[misc]  # the driver ships no types
-    """Rows of one prepared statement, whose values are bytes already. Unlogged and idempotent."""
+    """Rows of one prepared statement, as serialised values. Unlogged and idempotent."""
 
     def __init__(self, statement: PreparedStatement, routing_key: tuple[bytes, ...] | bytes) -> None:
         """routing_key: the partition whose nodes are asked first."""
@@ -43,7 +43,7 @@ class SerialisedBatch(BatchStatement):  # type: ignore[misc]  # the driver ships
 
 
 class CommentBatch(SerialisedBatch):
-    """Comments of one partition: one mutation, so all of it is stored, or nothing."""
+    """Comments of one partition: one mutation, so all of them are stored, or none."""
 
     def __init__(self, insert: PreparedStatement, partition: Partition, ttl_s: int) -> None:
         """insert: INSERT_COMMENT, prepared."""
@@ -76,7 +76,7 @@ class CommentBatch(SerialisedBatch):
 def comment_batches(
     insert: PreparedStatement, partition: Partition, comments: Sequence[Comment], *, bytes_max: int, ttl_s: int
 ) -> Iterator[CommentBatch]:
-    """As few as fit: each has at most bytes_max, or one comment."""
+    """As few batches as possible, each of bytes_max at most, or of one comment."""
     batch = CommentBatch(insert, partition, ttl_s)
     for comment in comments:
         row = batch.row_of(comment)

@@ -1,11 +1,11 @@
-"""cassandra-driver's connections on the asyncio loop that asks, in place of a reactor in a thread of its own.
+"""Runs cassandra-driver's connections on the caller's asyncio loop, in place of a reactor in a thread of its own.
 
-With the driver's own reactors every request and every answer changes threads: each waits for Python's lock until the
-other thread lets go of it, up to 5 ms on a busy loop, while Cassandra has nothing to do. Here a request is on the wire
-before `execute_async` returns, and an answer is decoded where it is awaited. Whatever blocks (connecting, preparing)
-has to run in another thread: its answers come through this loop.
+With the driver's own reactors every request and every response changes threads. Each change waits for Python's lock, up
+to 5 ms on a busy loop, while Cassandra has nothing to do. Here a request is on the wire before `execute_async` returns,
+and a response is decoded where it is awaited. What blocks (connecting, preparing) must run in another thread, because
+its responses come through this loop.
 
-Without TLS: the store's URL can't ask for it. Made after the driver's own reactors (cassandra.io), 3.30.
+Without TLS: the store's URL can't ask for it. Modelled on the driver's own reactors (cassandra.io), 3.30.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 from cassandra.connection import Connection, ConnectionShutdown
 
 READ_BYTES = 64 * 1024
-"""asked for in one read: some hundred comments"""
+"""in one read: some hundred comments"""
 
 READS_AT_ONCE = 32
-"""More than a socket's buffer has: after a pause of the process, all answers that came meanwhile are seen before a
-timer takes them for late."""
+"""More than a socket's buffer holds: after a pause of the process, all responses that came meanwhile are read before
+their time-outs fire."""
 
 
 class LoopTimer:
@@ -51,7 +51,7 @@ class LoopTimer:
 
 
 class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no types
-    """`connection_class` makes the class for a loop: the driver makes the instances, and passes nothing of ours."""
+    """`connection_class` makes a subclass for each loop: the driver makes the instances, and can't pass the loop."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     thread: ClassVar[int]
@@ -70,7 +70,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
 
     @classmethod
     def on_loop(cls, call: Callable[..., object], *args: object) -> None:
-        """Now, in the loop's own thread; soon, from another one; never, if the loop has ended."""
+        """Calls it: now, if this is the loop's thread; soon, from another thread; never, if the loop has ended."""
         if cls.loop.is_closed():
             return
         if get_ident() == cls.thread:
@@ -84,7 +84,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
         return LoopTimer(cls, timeout, callback)
 
     def push(self, data: bytes) -> None:
-        """Sends, from any thread; what the kernel doesn't take now goes when it has room."""
+        """Sends, from any thread. What the kernel doesn't take now is sent when it has room."""
         with self._sending:
             if not self._unsent:
                 try:
@@ -92,7 +92,7 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
                 except BlockingIOError:
                     sent = 0
                 except OSError as error:
-                    # Not here: who sends has not yet noted what it waits for.
+                    # Later: the sender has not yet registered the request.
                     with suppress(RuntimeError):
                         self.loop.call_soon_threadsafe(self.defunct, error)
                     return
@@ -110,10 +110,10 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
         self.on_loop(self._leave)
         if self.loop.is_closed():
             self._socket.close()
-        if not self.is_defunct:  # otherwise `defunct` tells them
+        if not self.is_defunct:  # otherwise `defunct` does it
             shutdown = ConnectionShutdown(f"the connection to {self.endpoint} was closed")
             self.error_all_requests(shutdown)
-            if not self.connected_event.is_set():  # whoever waits for it must not take it for connected
+            if not self.connected_event.is_set():  # a waiter must not take it for connected
                 self.last_error = shutdown
                 self.connected_event.set()
 

@@ -1,4 +1,4 @@
-"""Notices in Cassandra: by these, processes with copies learn what others erased, and where comments arrived late.
+"""Notices in Cassandra: processes that keep copies learn by them what others erased, and where comments arrived late.
 
 Each kind has a table (schema.cql), with a partition for each minute; its rows expire after an hour.
 """

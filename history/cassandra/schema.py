@@ -3,7 +3,7 @@ may be killed in the middle: every statement can be run again, and a version is 
 
 While several processes make the same tables, a request of one of them can meet a table that is half made:
 - "unconfigured table": it isn't there yet. It counts as missing (UnknownTable).
-- A server error, java.lang.IllegalArgumentException "Unknown keyspace/cf pair": the node has its definition and hasn't
+- A server error, java.lang.IllegalArgumentException "Unknown CF": the node has the table's definition and hasn't
   opened its files yet (Cassandra 5.0.8, Keyspace.getColumnFamilyStore). The request is repeated (ServerFailed).
 - A statement returns although another process's same one isn't finished. So the tables are probed at the end.
 """

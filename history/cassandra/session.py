@@ -1,7 +1,7 @@
-"""cassandra-driver for asyncio: its futures become awaitables, its exceptions one sentence.
+"""cassandra-driver for asyncio: its futures become awaitables, its errors one sentence each.
 
-Requests and answers stay on the event loop (cassandra/connection.py); connecting, preparing and shutting down wait, so
-they happen in a thread.
+Requests and responses stay on the event loop (cassandra/connection.py). Connecting, preparing and shutting down block,
+so they happen in a thread.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from history.store import StoreUnavailable
 Row = tuple[Any, ...]
 
 PROTOCOL_VERSION = 5
-"""Cassandra 4.0 and later. Each frame carries a checksum. Named, or the driver tries its way down from version 66."""
+"""Cassandra 4.0 and later. Each frame carries a checksum. Without it the driver tries each version from 66 down."""
 
 SECOND_TRIES_MAX = 2
-"""With three replicas, each is asked at last."""
+"""With three replicas, each is asked in the end."""
 
 
 class UnknownTable(StoreUnavailable):
@@ -45,7 +45,7 @@ class ServerFailed(StoreUnavailable):
 
 
 class CassandraSession:
-    """A connected session. Comes back by itself after the cluster was away."""
+    """A connected session. It reconnects by itself after the cluster was away."""
 
     def __init__(self, cluster: Cluster, session: Session, settings: StoreSettings) -> None:
         self._cluster = cluster
@@ -70,7 +70,7 @@ class CassandraSession:
         """All rows. Raises UnknownTable, ServerFailed, or StoreUnavailable after `cassandra_request_timeout_ms` at the
         latest.
 
-        That time counts from when the request leaves: `cassandra_requests_max` are under way, others wait for them.
+        That time counts from when the request is sent; it waits before while `cassandra_requests_max` are under way.
         """
         async with self._requests:
             return await self._execute(statement, parameters)
@@ -103,12 +103,12 @@ class CassandraSession:
     ) -> list[Row]:
         waiter: asyncio.Future[list[Row] | Exception] = asyncio.get_running_loop().create_future()
 
-        def answer(outcome: list[Row] | Exception | None) -> None:
+        def resolve(outcome: list[Row] | Exception | None) -> None:
             if not waiter.done():
                 waiter.set_result([] if outcome is None else outcome)
 
         def deliver(outcome: list[Row] | Exception | None) -> None:  # in the loop's thread, as a rule
-            self._connections.on_loop(answer, outcome)
+            self._connections.on_loop(resolve, outcome)
 
         try:
             self._session.execute_async(statement, parameters, **options).add_callbacks(deliver, deliver)
@@ -162,7 +162,7 @@ def _connect(
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         # Quorums of writes and reads overlap: a read sees each comment that was acknowledged before it began, whichever
-        # nodes answered. That is what an RMS's backfill stands on.
+        # nodes respond. An RMS's backfill needs that.
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,  # compare and set agrees within the data centre
         request_timeout=settings.cassandra_request_timeout_ms / 1000,
@@ -191,7 +191,7 @@ def _connect(
     except Exception:
         cluster.shutdown()
         raise
-    session.default_fetch_size = None  # every query has a LIMIT: one answer holds all rows
+    session.default_fetch_size = None  # every query has a LIMIT: one response holds all rows
     return cluster, session
 
 
@@ -202,5 +202,5 @@ def _is_servers(error: Exception) -> bool:
 
 
 def _sentence(error: BaseException) -> str:
-    """What the driver knows, without line breaks and in bounded length."""
+    """The driver's error, without line breaks and in bounded length"""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -1,8 +1,8 @@
-"""The history in Cassandra; history/cassandra/schema.cql explains the tables.
+"""The store in Cassandra; history/cassandra/schema.cql explains the tables.
 
-A comment's partition is its video and its bucket, a stretch of time computed from its id. Which buckets exist stands in
-a table of its own. A page reads that table first, then the buckets: one if they are full, several at a time if they
-hold little. Two round trips for a page of a busy video, at any depth.
+A comment's partition is its video and its bucket, a stretch of time computed from its id. A table of its own lists the
+buckets that exist. A page reads that table first, then the buckets: one if they are full, several at a time if they
+hold little. A page of a busy video takes two round trips, at any depth.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class CassandraReader:
         return Reads(await session.prepare(buckets), await session.prepare(comments), step)
 
     async def _collect(self, reads: Reads, video_id: str, bound: int, limit: int) -> list[Comment]:
-        """Bucket after bucket from the bound's on, more at a time as long as they hold too little."""
+        """Reads bucket after bucket from the bound's on, more at a time as long as they hold too little."""
         execute = self._tables.session.execute
         found: list[Comment] = []
         buckets: deque[int] = deque()
@@ -119,7 +119,7 @@ class CassandraStore(CassandraReader):
     """`history.store.History`. Its parts share the session."""
 
     def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
-        """`open` makes one that works."""
+        """Use `open`."""
         super().__init__(tables, settings)
         videos = CassandraVideos(tables)
         self._claims = CassandraClaims(tables)
@@ -166,13 +166,13 @@ class CassandraStore(CassandraReader):
         return 0
 
     async def _register(self, partition: Partition) -> None:
-        """Remembered only after it is durable: while that fails, no comment of the bucket is acknowledged."""
+        """The bucket is known only once its row is durable: while that fails, no comment of it is acknowledged."""
         await self._tables.run(INSERT_BUCKET, *partition)
         self._known_buckets.add([partition])
 
     async def _register_authors(self, authors: Sequence[tuple[str, str]]) -> None:
-        """Batches over many partitions: not to be one mutation, only to be few requests. Small, for one node has to
-        pass their parts on, and a server warns at 5 KiB."""
+        """In batches over many partitions: not to be one mutation, only to be few requests. They are small, because one
+        node has to pass their parts on, and a server warns at 5 KiB."""
         batches, size = [], AUTHORS_BATCH_BYTES_MAX
         for author in authors:
             row_size = ROW_BYTES + sum(len(text.encode()) for text in author)
@@ -197,7 +197,7 @@ class CassandraStore(CassandraReader):
 
 
 class _Known:
-    """What is registered already, as far as it is remembered: the latest ones"""
+    """The rows that were registered last, up to size_max"""
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max

@@ -1,4 +1,4 @@
-"""Videos in Cassandra, by compare and set (LWT).
+"""Adds, changes and finds videos in Cassandra, by compare and set (LWT).
 
 An LWT is one round trip for us and some between the replicas, so it is used only where one decision must hold for all
 processes, and never for a comment. When its answer is lost the driver asks again, and the second request finds the

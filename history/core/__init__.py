@@ -1,0 +1,1 @@
+"""Decides without waiting: ids, comments, videos, and the pure parts of the stores."""

@@ -1,4 +1,4 @@
-"""Comment ids: 64 bits, ordered by time, unique without asking anybody.
+"""Comment ids: 64 bits, ordered by time, unique without any coordination.
 
 | bits | what |
 |---|---|
@@ -7,8 +7,8 @@
 | 6 | sequence within the millisecond |
 
 The layout follows Twitter's Snowflake, with the milliseconds of a UUIDv7 (RFC 9562) in front. Written as 16 hex
-digits wherever a person or a browser sees it: JavaScript's numbers end at 53 bits. Rule 1: no clock in here, `now_ms`
-comes in.
+digits wherever a person or a browser sees it, because JavaScript's integers end at 53 bits. Rule 1: no clock in here;
+`now_ms` comes in.
 """
 
 import re
@@ -52,10 +52,10 @@ def first_id_at(ms: int) -> int:
 
 
 class IdSource:
-    """Gives ids that only ever grow, also when the clock steps back.
+    """Makes ids that only ever grow, also when the clock steps back.
 
-    The 65th id of a millisecond takes the next millisecond: under a longer burst ids run ahead of the clock, and the
-    clock catches up (64,000 ids a second a node on average).
+    The 65th id of a millisecond gets the next millisecond: in a longer burst ids run ahead of the clock, which catches
+    up afterwards (64,000 ids a second and node on average).
     """
 
     def __init__(self, node: int) -> None:
@@ -67,6 +67,7 @@ class IdSource:
         self._sequence = -1
 
     def next(self, now_ms: int) -> int:
+        """A larger id than all before, of the millisecond now_ms or a later one"""
         if now_ms > self._ms:
             self._ms, self._sequence = now_ms, 0
         elif self._sequence + 1 < 1 << SEQUENCE_BITS:

@@ -1,4 +1,4 @@
-"""What was said: a comment, a page of comments, and the JSON that every reader gets. Knows no driver and no HTTP."""
+"""The data types of what was said: a comment, an erasure, a page of comments, and their JSON."""
 
 import re
 from collections.abc import Sequence
@@ -39,8 +39,8 @@ class Author(msgspec.Struct, frozen=True, gc=False):
 
 
 class Comment(msgspec.Struct, frozen=True, gc=False):
-    """A comment as it was accepted. `id` is 64-bit and time-ordered (see history/core/ids.py). A Struct, for there are
-    many of them: made ten times as fast as a frozen dataclass, and the collector of cycles doesn't look at it."""
+    """A comment as it was accepted. `id` is 64-bit and time-ordered (see history/core/ids.py). A Struct, because there
+    are many: it is made ten times as fast as a frozen dataclass, and the garbage collector doesn't visit it."""
 
     id: int
     video_id: str
@@ -51,7 +51,7 @@ class Comment(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """The word that a comment is erased. It travels to the viewers as a comment does, with an id of its own."""
+    """Says that a comment is erased. It travels to the viewers as a comment does, with an id of its own."""
 
     id: int
     video_id: str
@@ -60,7 +60,7 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Comments, newest first, and where the next (older) page begins; None at the beginning of the video."""
+    """Comments, newest first, and where the next (older) page begins; None: no comments are older."""
 
     comments: Sequence[Comment]
     next_cursor: int | None

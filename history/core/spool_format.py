@@ -1,4 +1,4 @@
-"""The format of a spool's file: checksummed records, of which a torn tail is recognised.
+"""The format of a spool's file: checksummed records, so that a torn tail is detected.
 
     segment  = MAGIC, records
     record   = length, checksum, payload       length: of the payload; both are u32, little-endian

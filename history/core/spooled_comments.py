@@ -1,4 +1,4 @@
-"""The comments that a spool holds, by video and in the order of ids. Pages of this node have them beside the store's.
+"""The comments that a spool holds, by video and in the order of ids. Pages of this node include them.
 
 Rule 1: no clock and no file. spool/files.py adds what has become durable, and removes what was drained.
 """

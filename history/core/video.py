@@ -1,7 +1,7 @@
-"""A live video as a thing: planned, live, ended. The core decides what may follow what; stores only keep it.
+"""The states of a live video: planned, live, ended, and which may follow which. Stores only keep them.
 
-Rule 1: no clock in here, `now_ms` comes in. Rule 2: an ended video stays ended: a recording's offsets hang on its
-times.
+Rule 1: no clock in here; `now_ms` comes in. Rule 2: an ended video stays ended, because a recording's offsets count
+from its times.
 """
 
 from dataclasses import dataclass, replace
@@ -29,12 +29,12 @@ class Order(StrEnum):
 NEXT: dict[tuple[State, Order], State | None] = {
     (State.PLANNED, Order.START): State.LIVE,
     (State.PLANNED, Order.END): State.ENDED,  # called off
-    (State.LIVE, Order.START): State.LIVE,  # said twice: nothing changes, so a retry is safe
+    (State.LIVE, Order.START): State.LIVE,  # a retry: nothing changes
     (State.LIVE, Order.END): State.ENDED,
     (State.ENDED, Order.START): None,
     (State.ENDED, Order.END): State.ENDED,
 }
-"""What an order makes of a video; None: refused"""
+"""The state after an order; None: the order is refused"""
 
 
 class VideoOver(ValueError):
@@ -68,7 +68,7 @@ def obey(video: Video, order: Order, now_ms: int) -> Video:
         return video
     if state is State.LIVE:
         return replace(video, started_at_ms=now_ms)
-    # A clock that has stepped back must not end a video before its start.
+    # The clock may have stepped back; a video must not end before its start.
     return replace(video, ended_at_ms=max(now_ms, video.started_at_ms or 0))
 
 
@@ -89,7 +89,7 @@ def video_json(video: Video) -> bytes:
 
 
 def replay_json(comments: list[Comment], started_at_ms: int, next_cursor: int | None) -> bytes:
-    """Comments, oldest first, each with `offsetMs` from the video's start; then where the next ones begin."""
+    """`{"comments": [...], "nextCursor": "..." or null}`: oldest first, each with `offsetMs` from the video's start"""
     lines = (
         comment_json(comment)[:-1] + b',"offsetMs":%d}' % (comment.created_at_ms - started_at_ms)
         for comment in comments

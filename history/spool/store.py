@@ -89,7 +89,7 @@ class SpooledStore:
         self._settings = settings
         self._availability = Availability.UNKNOWN
         self._checking: asyncio.Task[str | None] | None = None  # the last check, under way or done
-        self._checked_ms = 0  # when it was done, by monotonic_ms
+        self._checked_ms = 0  # once it is done: when it was
         self._quick = 0  # writes of the drain in a row
         self._drained = 0
         self._work = asyncio.Event()
@@ -122,8 +122,8 @@ class SpooledStore:
         return _merge(stored, spooled, limit, newest_first=True) if spooled else stored
 
     async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        """While the store is away: what the spool holds, if it also holds one at or below `after`, and only the store
-        has none above: else some in between may be missing. Raises StoreUnavailable."""
+        """While the store is away: what the spool holds, if it also holds one at or below `after`, and none above is in
+        the store only: else some in between may be missing. Raises StoreUnavailable."""
         spooled = self._spool.comments.newer(video_id, after, limit)
         enough = after >= self._stored_up_to and self._spool.comments.reaches(video_id, after)
         stored = await self._read(self._store.newer(video_id, after, limit), enough)

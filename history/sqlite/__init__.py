@@ -1,0 +1,1 @@
+"""Keeps the history in one SQLite file, for one machine."""

@@ -1,4 +1,4 @@
-"""A SQLite file behind threads: sqlite3 blocks, so one thread writes (SQLite allows one writer at a time anyway) and a
+"""A SQLite file behind threads, because sqlite3 blocks: one thread writes (SQLite allows one writer at a time), and a
 few read. Connections open when they are needed, and again after an error or when the file was replaced.
 
 - WAL: readers never wait for the writer, and each read sees every commit that came before it, also another process's.
@@ -32,7 +32,7 @@ _log = structlog.stdlib.get_logger()
 
 
 class ReadFile:
-    """For reading. Until somebody has made the file, there is nothing in it."""
+    """For reading. A file that doesn't exist yet counts as empty."""
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class ReadFile:
             connection.close()
 
     async def query(self, query: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """All rows"""
+        """All rows. Raises StoreUnavailable."""
 
         def fetch() -> list[tuple[Any, ...]]:
             connection = self._idle.pop()
@@ -73,9 +73,9 @@ class WriteFile(ReadFile):
         self._connection.close()
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
-        """One transaction, durable when this returns. Without `synced` it is durable at the latest when a later one is:
-        they share one log, and the log is kept in order. `work` must not return a cursor: it would be let go of in
-        another thread, while this one uses the connection. Raises StoreUnavailable."""
+        """Runs `work` in one transaction, which is durable when this returns. Without `synced` it is durable at the
+        latest when a later one is: they share one log, and the log is kept in order. `work` must not return a cursor:
+        it would be closed in another thread, while the writer's thread uses the connection. Raises StoreUnavailable."""
 
         def transact(file: sqlite3.Connection) -> T:
             if not synced:
@@ -124,7 +124,7 @@ class _Connection:
             file = self._current()
             return None if file is None else work(file)
         except (sqlite3.Error, OSError) as error:
-            # Closing rolls back. After a failed fsync or on a corrupt page, only a new connection knows the truth.
+            # Closing rolls back. After a failed fsync or on a corrupt page, only a new connection sees what is stored.
             self.close()
             raise StoreUnavailable(f"{self._path}: {error}") from error
 
@@ -135,8 +135,8 @@ class _Connection:
                 file.close()
 
     def _current(self) -> sqlite3.Connection | None:
-        # A file that was deleted or replaced lives on for those who have it open: acknowledged comments would be gone
-        # with it, and readers would stay in the past. A stat is 1 µs.
+        # A file that was deleted or replaced stays alive as long as it is open: comments written to it would be lost,
+        # and readers would stay in the past. A stat takes 1 µs.
         if self._file is None or self._inode != self._inode_at_path():
             self.close()
             self._file = self._open_to_write() if self._writes else self._open_to_read()
@@ -171,7 +171,7 @@ class _Connection:
         return file
 
     def _use_wal(self, file: sqlite3.Connection) -> None:
-        """The one statement for which SQLite doesn't wait by itself while another process has the file open."""
+        """SQLite doesn't wait by itself for this statement while another process has the file open."""
         end_ms = monotonic_ms() + self._settings.sqlite_busy_timeout_ms
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Notices in SQLite: by these, processes with copies learn what others erased, and where comments arrived late."""
+"""Notices in SQLite: processes that keep copies learn by them what others erased, and where comments arrived late."""
 
 import sqlite3
 from collections.abc import Sequence

@@ -1,14 +1,14 @@
 """The tables of the SQLite file, as steps from each version to the next.
 
-`PRAGMA user_version` says which steps a file has seen. Forwards only: a release that doesn't know a file's version
-leaves it alone. A step is never changed once it was released; what must change is a new step at the end. All steps
-that are due run in one transaction that holds the write lock: processes that start together make them once.
+`PRAGMA user_version` counts the steps that a file has seen. Steps go forwards only: a release that doesn't know a
+file's version doesn't touch it. A step that was released is never changed; changes are new steps at the end. All steps
+that are due run in one transaction that holds the write lock, so processes that start together make them once.
 """
 
 import sqlite3
 
 STEPS = (
-    # 1. The comments. A video's lie beside each other in the table's own tree: a page is one descent and a short walk.
+    # 1. Comments. A video's are neighbours in the table's own tree: a page is one descent and a short walk.
     (
         """
         CREATE TABLE comments (
@@ -22,9 +22,9 @@ STEPS = (
         ) WITHOUT ROWID
         """,
     ),
-    # 2. Erasing, videos, retries, node numbers.
+    # 2. Erasing, videos, Idempotency-Keys, node numbers.
     (
-        # Finds an author's comments. An index is written in the comment's own transaction, and ends with the key.
+        # Finds an author's comments. SQLite adds the table's key to an index: so the comment's id is in it.
         "CREATE INDEX comments_by_author ON comments (author_id, video_id)",
         # What may never be stored (again). Kept for ever: 40 bytes each, no text and no name.
         """
@@ -35,7 +35,7 @@ STEPS = (
             PRIMARY KEY (video_id, id)
         ) WITHOUT ROWID
         """,
-        # Other processes ask what was erased a moment ago, and drop their copies.
+        # Other processes read what was erased a moment ago, and evict their copies.
         "CREATE INDEX erased_by_time ON erased (at_ms)",
         # video_id '' means all videos; it is no video's id.
         """
@@ -79,7 +79,7 @@ STEPS = (
         )
         """,
     ),
-    # 3. Where comments came so late that readers may have taken the stretch for closed. Swept after an hour.
+    # 3. Notices of late comments: readers may have taken the stretch for closed. Swept after an hour.
     (
         """
         CREATE TABLE late (
@@ -104,8 +104,8 @@ def version_of(file: sqlite3.Connection) -> int:
 
 
 def migrate(file: sqlite3.Connection) -> int:
-    """Makes the steps that are due, and returns how many these were. Raises sqlite3.Error; then nothing was changed
-    once the connection is closed."""
+    """Runs the steps that are due, and returns how many these were. Raises sqlite3.Error: then the caller closes the
+    connection, and nothing was changed."""
     file.execute("BEGIN IMMEDIATE")
     due = STEPS[version_of(file) :]
     for step in due:

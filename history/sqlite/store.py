@@ -1,7 +1,7 @@
-"""The embedded default: one SQLite file, one process or several writing it, any number reading it.
+"""The store in SQLite, which is the default: one file, one process or several writing it, any number reading it.
 
-How the contract is kept: the file is one write-ahead log with fsync (sqlite/file.py), and its table is a tree in which
-a video's comments lie beside each other (sqlite/schema.py): a page is one descent and a short walk, at any depth.
+Each commit is fsynced to the write-ahead log (sqlite/file.py). In the table's tree a video's comments are neighbours
+(sqlite/schema.py), so a page is one descent and a short walk, at any depth.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Videos in SQLite. The write lock makes each change one at a time, also among processes."""
+"""Adds, changes and finds videos in SQLite. The write lock makes each change one at a time, also among processes."""
 
 from history.core.model import Author
 from history.core.video import Video

@@ -27,7 +27,7 @@ async def write(url: str, video_id: str, count: int) -> None:
         for _ in range(count):
             comment_id = ids.next(wall_ms())
             await store.append([a_comment(comment_id, video_id)])
-            print(format_id(comment_id), flush=True)  # noqa: T201  (this is the program's answer)
+            print(format_id(comment_id), flush=True)  # noqa: T201  (this is the program's output)
     except StoreUnavailable as error:
         print(error, file=sys.stderr)  # noqa: T201
     await store.close()

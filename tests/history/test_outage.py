@@ -75,7 +75,7 @@ async def store(url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 
 
 class TestContractThroughCacheAndSpool(StoreContract):
-    """What a comment_service's readers and writers have, with a Cassandra that answers"""
+    """What a comment_service's readers and writers have, with a Cassandra that is up"""
 
 
 class Author:

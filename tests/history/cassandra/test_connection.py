@@ -25,7 +25,7 @@ class Joined:
 
 @asynccontextmanager
 async def joined() -> AsyncIterator[Joined]:
-    """A connection and its peer, which has read what the driver says first"""
+    """A connection and its peer, which has read the driver's first message"""
     accepted: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,16 +61,16 @@ async def test_more_than_the_kernel_takes_arrives_in_order(from_thread: bool) ->
 
 
 @pytest.mark.parametrize("how", ["ends", "resets"])
-async def test_whoever_waits_is_told_when_the_peer_goes(how: str) -> None:
+async def test_whoever_waits_gets_an_error_when_the_peer_goes(how: str) -> None:
     async with joined() as it:
-        told: asyncio.Queue[object] = asyncio.Queue()
-        it.connection._requests[7] = (told.put_nowait, None, None)
+        reported: asyncio.Queue[object] = asyncio.Queue()
+        it.connection._requests[7] = (reported.put_nowait, None, None)
         if how == "ends":
             it.writer.close()
         else:
             it.writer.transport.abort()
-        answer = await asyncio.wait_for(told.get(), 10)
-        assert isinstance(answer, ConnectionShutdown | OSError)
+        error = await asyncio.wait_for(reported.get(), 10)
+        assert isinstance(error, ConnectionShutdown | OSError)
         assert it.connection.is_closed
 
 
@@ -85,17 +85,17 @@ async def test_a_peer_that_goes_during_the_handshake_is_no_connection() -> None:
     server.close()
 
 
-async def test_a_send_that_fails_is_told_to_whoever_waits_and_not_to_whoever_sends() -> None:
+async def test_a_send_that_fails_is_reported_to_whoever_waits_and_not_to_the_sender() -> None:
     async with joined() as it:
-        told: asyncio.Queue[object] = asyncio.Queue()
-        it.connection._requests[7] = (told.put_nowait, None, None)
+        reported: asyncio.Queue[object] = asyncio.Queue()
+        it.connection._requests[7] = (reported.put_nowait, None, None)
         it.connection._socket.shutdown(1)  # of sending only: the peer may still answer
-        it.connection.push(b"late")
-        assert told.empty()
-        assert isinstance(await asyncio.wait_for(told.get(), 10), ConnectionShutdown)
+        it.connection.push(b"unsent")
+        assert reported.empty()
+        assert isinstance(await asyncio.wait_for(reported.get(), 10), ConnectionShutdown)
 
 
-async def test_closing_from_another_thread_lets_go_of_the_socket() -> None:
+async def test_closing_from_another_thread_closes_the_socket() -> None:
     async with joined() as it:
         await asyncio.to_thread(it.connection.close)
         assert await asyncio.wait_for(it.reader.read(), 10) == b""

@@ -1,4 +1,4 @@
-"""CassandraStore keeps the contracts on a real Cassandra, also when the node is killed, stuck, or not there."""
+"""CassandraStore keeps the contracts on a real Cassandra, also when the node is killed, stuck, or missing."""
 
 import asyncio
 import signal
@@ -91,7 +91,7 @@ async def test_buckets_without_comments_are_passed_over(url: str, video: str) ->
     await store.close()
 
 
-async def test_forgotten_buckets_are_registered_again(url: str, video: str) -> None:
+async def test_buckets_that_are_no_longer_known_are_registered_again(url: str, video: str) -> None:
     store = await open_with(url, StoreSettings(cassandra_known_buckets_max=3))
     comments = comments_every(BUCKET_MS, 10, video)
     for comment in comments + comments:

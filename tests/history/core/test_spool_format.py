@@ -1,4 +1,4 @@
-"""The spool's bytes: whole records come back, whatever stands behind them"""
+"""The format of a spool's file: intact records come back, whatever follows them"""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -103,20 +103,20 @@ async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
 async def test_the_spool_alone_answers_for_nothing_that_only_the_store_has(parts: Parts) -> None:
     """Spooled, stored, and spooled again, with the first ones still in the spool"""
     parts.draining.cancel()
-    early, between, late = (comments_every(10, 30, "video")[begin : begin + 10] for begin in (0, 10, 20))
+    early, between, last = (comments_every(10, 30, "video")[begin : begin + 10] for begin in (0, 10, 20))
     parts.inner.away = True
     await parts.store.append(early)
     parts.inner.away = False
     parts.store._back()  # the drain's first writes were quick
     await parts.store.append(between)
     parts.inner.away = True
-    await parts.store.append(late)
+    await parts.store.append(last)
     with pytest.raises(StoreUnavailable):
         await parts.store.newer("video", early[5].id, 5)
     with pytest.raises(StoreUnavailable):
         await parts.store.older("video", None, 11)
-    assert await parts.store.newer("video", late[0].id, 5) == late[1:6]
-    assert await parts.store.older("video", None, 10) == late[::-1]
+    assert await parts.store.newer("video", last[0].id, 5) == last[1:6]
+    assert await parts.store.older("video", None, 10) == last[::-1]
 
 
 async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts) -> None:
@@ -217,7 +217,7 @@ async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
     await eventually(lambda: parts.inner.checks == checks + 1)
     others = [asyncio.create_task(parts.store.check()) for _ in range(100)]
     await asyncio.sleep(0)
-    impatient.cancel()  # the others have their answer all the same
+    impatient.cancel()  # the others get the result all the same
     await asyncio.gather(*others)
     assert parts.store.is_away
     assert all(not other.cancelled() for other in others)

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from history.core.model import InvalidVideoId, check_video_id
+from proto.tasks import first_ended, shared
 from scripts.config import WATCH
 from scripts.posting import GaveUp, Poster, Refusal
 from scripts.sse_client import Event, Phase, Refused, SseClient, State
@@ -71,19 +72,16 @@ async def _watch(base: str, video: str, name: str, console: Console) -> None:
     """Returns on SIGINT or SIGTERM. Raises Refused."""
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as session:
-        tasks = [asyncio.create_task(_follow(session, f"{base}/comments/{video}", console))]
+        works = [_follow(session, f"{base}/comments/{video}", console)]
         if name:
-            tasks.append(asyncio.create_task(_post_lines(Poster(session, base, video), name, console)))
+            works.append(_post_lines(Poster(session, base, video), name, console))
+        watching = shared(first_ended(*works))
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, tasks[0].cancel)
+            loop.add_signal_handler(number, watching.cancel)
         try:
-            await tasks[0]
+            await watching
         except asyncio.CancelledError:
             console.print()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _follow(session: aiohttp.ClientSession, url: str, console: Console) -> None:

@@ -6,9 +6,12 @@ import sys
 import unicodedata
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
+from scripts import watch
 from scripts.processes import ROOT
 from scripts.sse_client import Event
 from scripts.watch import JOINERS, Shown, harmless, render
@@ -57,6 +60,15 @@ def test_a_comment_that_comes_again_is_not_shown_again() -> None:
 def test_a_gap_is_shown_and_unknown_events_are_not() -> None:
     assert render(Event("gap", "{}", ""), Shown())[0].plain == "some comments could not be shown"
     assert render(Event("viewers", "{}", ""), Shown()) == []
+
+
+async def test_an_error_while_posting_ends_the_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("stdin is closed")
+
+    monkeypatch.setattr(watch, "_post_lines", fail)
+    with pytest.raises(ValueError, match="stdin is closed"):
+        await watch._watch("http://127.0.0.1:1", "v", "Ann", Console(quiet=True))
 
 
 PRINTS = """

@@ -368,7 +368,7 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class BeatAck(_message.Message):
-    """The replica lives. Left out where there is no number to tell and a delivery has just been sent: a node takes any
+    """The replica lives. Left out where there is no number to send and a delivery has just been sent: a node takes any
     message as a sign of life.
     """
 
@@ -394,8 +394,8 @@ Global___BeatAck: _TypeAlias = BeatAck  # noqa: Y015
 
 @_typing.final
 class Drain(_message.Message):
-    """An operator's word to the node. It answers with the next beat's `draining`, and keeps the word until it is taken
-    back or the process ends.
+    """An operator's request to the node, which confirms it with its next beat's `draining`, and keeps to it until another
+    one takes it back or the process ends.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -111,9 +111,9 @@ class DispatcherServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Drain(self, request, context):
-        """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
-        OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
-        may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+        """An operator's request to a node: stop taking viewers and send away those who are there, or take them again.
+        OK means that the request is queued for the node. Its next beat says to every replica that it drains; until then it
+        may still be placed on. The request stays with the node's process: a replica that restarts needs no second one.
         NOT_FOUND: the node isn't connected here; another replica may know it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -55,9 +55,9 @@ class DispatcherStub:
     Topology: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]
     """What this replica knows, for operators. One consistent picture, which may be old when it is read."""
     Drain: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.DrainRequest, _dispatch_pb2.DrainResponse]
-    """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
-    OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
-    may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+    """An operator's request to a node: stop taking viewers and send away those who are there, or take them again.
+    OK means that the request is queued for the node. Its next beat says to every replica that it drains; until then it
+    may still be placed on. The request stays with the node's process: a replica that restarts needs no second one.
     NOT_FOUND: the node isn't connected here; another replica may know it.
     """
     Explain: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ExplainRequest, _dispatch_pb2.ExplainResponse]
@@ -93,9 +93,9 @@ class DispatcherAsyncStub(DispatcherStub):
     Topology: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]  # type: ignore[assignment]
     """What this replica knows, for operators. One consistent picture, which may be old when it is read."""
     Drain: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.DrainRequest, _dispatch_pb2.DrainResponse]  # type: ignore[assignment]
-    """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
-    OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
-    may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+    """An operator's request to a node: stop taking viewers and send away those who are there, or take them again.
+    OK means that the request is queued for the node. Its next beat says to every replica that it drains; until then it
+    may still be placed on. The request stays with the node's process: a replica that restarts needs no second one.
     NOT_FOUND: the node isn't connected here; another replica may know it.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ExplainRequest, _dispatch_pb2.ExplainResponse]  # type: ignore[assignment]
@@ -158,9 +158,9 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_pb2.DrainRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.DrainResponse, _abc.Awaitable[_dispatch_pb2.DrainResponse]]:
-        """An operator's word to a node: stop taking viewers and send away those who are there, or take them again.
-        OK means that the word is queued for the node. Its next beat says to every replica that it drains; until then it
-        may still be placed on. The word belongs to the node's process: a replica that restarts needs no second one.
+        """An operator's request to a node: stop taking viewers and send away those who are there, or take them again.
+        OK means that the request is queued for the node. Its next beat says to every replica that it drains; until then it
+        may still be placed on. The request stays with the node's process: a replica that restarts needs no second one.
         NOT_FOUND: the node isn't connected here; another replica may know it.
         """
 

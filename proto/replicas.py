@@ -19,6 +19,7 @@ import structlog
 from pydantic import Field, StringConstraints
 
 from proto.channel import Tls, TlsSettings, aio_channel
+from proto.tasks import Supervisor
 
 log = structlog.stdlib.get_logger()
 
@@ -139,21 +140,22 @@ class ReplicaChannels:
 
     async def follow(self) -> None:
         """For ever, if the replicas are given by a name."""
-        letting_go: set[asyncio.Task[None]] = set()
+        closing = Supervisor()
 
         def meet(found: frozenset[str]) -> None:
             # Those that went at the look-up before: no call to them is under way any more.
             for address in self._channels.keys() - found - set(self.order):
-                closing = asyncio.create_task(self._channels.pop(address).close())
-                letting_go.add(closing)
-                closing.add_done_callback(letting_go.discard)
+                closing.spawn("close channel", self._channels.pop(address).close())
             self.order = [address for address in self.order if address in found]
             for address in random.sample(sorted(found - set(self.order)), len(found - set(self.order))):
                 self._add(address)
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
-        await self._whereabouts.follow(meet)
+        try:
+            await self._whereabouts.follow(meet)
+        finally:
+            await closing.close()
 
     async def close(self) -> None:
         for channel in self._channels.values():

@@ -2,18 +2,20 @@
 
 import asyncio
 import resource
-import time
 from urllib.parse import urlsplit
 
 import structlog
 
+from history.opening import InvalidStoreUrl, parse_store_url
+from proto.process import run_process
+from proto.tasks import Supervisor
+from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
 from rms.http.app import build_app
 from rms.http.server import build_server, listen
 from rms.metrics import NodeStatistics
-from rms.running import run_process
 from rms.sending.sweep import Sweeper
 from rms.upstream.registration import Identity
 from rms.upstream.replicas import Upstream
@@ -34,17 +36,20 @@ class Node:
     def __init__(self, settings: RmsSettings) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
+        parse_store_url(settings.store)
         self._listener = listen(settings.listen)
         host, port = self._listener.getsockname()[:2]
         self.address = f"{host}:{port}"
         public_url = settings.public_url or f"http://{self.address}"
         node_id = settings.node_id or urlsplit(public_url).netloc
-        self.identity = Identity(node_id, time.time_ns(), public_url, settings.capacity)
-        self.past = Past(settings)
+        # In nanoseconds, as it always was: to a dispatcher that knows an earlier life, a smaller number is the older.
+        self.identity = Identity(node_id, wall_ms() * 1_000_000, public_url, settings.capacity)
+        self.tasks = Supervisor()
+        self.past = Past(settings, self.tasks)
         self.sweeper = Sweeper(settings, loop)
-        self.served = ServedVideos(settings, self.past, self.sweeper)
-        self.drain = Drain(settings, self.served, self.sweeper)
-        self.upstream = Upstream(settings, self.identity, self.served, self.drain)
+        self.served = ServedVideos(settings, self.past, self.sweeper, self.tasks)
+        self.drain = Drain(settings, self.served, self.sweeper, self.tasks)
+        self.upstream = Upstream(settings, self.identity, self.served, self.drain, self.tasks)
         self.served.use(self.upstream)
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
         self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
@@ -59,7 +64,7 @@ class Node:
             capacity=self.settings.capacity,
             videos=len(self.served),
             useless=self.served.useless,
-            late=self.served.late,
+            too_old=self.served.too_old,
             history_reads=self.past.reads,
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),
@@ -67,42 +72,41 @@ class Node:
         )
 
     async def run(self) -> None:
-        """Until `stop`"""
-        self.past.start()
-        if self.doorway:
-            self.doorway.open()
-        self.upstream.start()
-        house = asyncio.create_task(self.housekeeper.run(every_s=1))
-        log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self.settings.capacity)
-        serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
+        """Until `stop`. Raises OSError when the door's socket can't be used."""
         try:
-            await serving
+            if self.doorway:
+                self.doorway.open()
+            self.past.start()
+            self.upstream.start()
+            self.tasks.keep("housekeeping", lambda: self.housekeeper.run(every_s=1))
+            log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self.settings.capacity)
+            await self.server.serve(sockets=[self._listener])
         finally:
             self.drain.close()
-            house.cancel()
-            await asyncio.gather(house, return_exceptions=True)
+            await self.tasks.close()
             await self.served.close()
             await self.past.close()
             self.sweeper.close()
             log.info("rms stopped", node=self.identity.node_id)
 
     async def stop(self) -> None:
-        """Nobody is let in or placed here any more; the viewers are sent elsewhere; then the dispatchers forget us."""
-        for listening in self.server.servers:
-            listening.close()  # refused, a plain EventSource tries again; an error status would end it for good
-        if self.doorway:
-            self.doorway.close()
-        draining = asyncio.create_task(self.drain.finish())
-        self.upstream.beat_now()
+        """Lets nobody in any more, sends the viewers elsewhere, and takes leave of the dispatchers; then `run` returns.
+        It does so also if something goes wrong here; that is raised."""
         try:
-            await draining
+            for listening in self.server.servers:
+                listening.close()  # refused, a plain EventSource tries again; an error status would end it for good
+            if self.doorway:
+                self.doorway.close()
+            draining = self.drain.finish()
+            self.upstream.beat_now()
+            await asyncio.wait([draining])
             await self.upstream.close()
         finally:
-            self.server.stop()  # whatever happens: who was told to end must end
+            self.server.stop()
 
 
-def build(settings: RmsSettings) -> Node:
-    """Call it in a running loop. Raises OSError when the address can't be listened on, or a certificate be read."""
+async def build(settings: RmsSettings) -> Node:
+    """Raises OSError when the address can't be listened on, or a certificate be read; InvalidStoreUrl."""
     return Node(settings.model_copy(update={"capacity": min(settings.capacity, _files_for_viewers())}))
 
 
@@ -113,4 +117,4 @@ def _files_for_viewers() -> int:
 
 
 if __name__ == "__main__":
-    run_process("rms", RmsSettings.parse(), build)
+    run_process("rms", RmsSettings.parse(), build, (InvalidStoreUrl,))

@@ -1,18 +1,18 @@
-"""The two clocks of a node. Cores have none: they are told `now_ms`."""
+"""The clocks of a node. Pure code has none: the time is an argument."""
 
 import time
 
 
 def wall_ms() -> int:
-    """Milliseconds since 1970: what ids are made of, and feeds reckon in"""
+    """Milliseconds since 1970. Ids are made of it."""
     return time.time_ns() // 1_000_000
 
 
 def monotonic_ms() -> int:
-    """For durations"""
+    """Milliseconds, for durations"""
     return time.monotonic_ns() // 1_000_000
 
 
 def monotonic_us() -> int:
-    """For durations below a millisecond"""
+    """Microseconds, for durations below a millisecond"""
     return time.monotonic_ns() // 1_000

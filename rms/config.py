@@ -1,4 +1,4 @@
-"""Every number of an RMS node, with its unit and its reason. docs/limits.md lists them."""
+"""Every setting of an RMS node and of a door, with its unit and its reason. docs/limits.md lists them."""
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
@@ -26,7 +26,7 @@ class RmsSettings(DispatcherSettings):
     )
     door_socket: str = Field(
         "",
-        description="path of a Unix socket on which the host's door, python -m rms.door, hands over viewers",
+        description="path of the Unix socket on which the host's door (rms.door) hands over viewers; empty: none",
     )
     store: str = Field(
         "sqlite:.data/comments.db", description="history to read: sqlite:PATH or cassandra://HOST/KEYSPACE"
@@ -34,54 +34,60 @@ class RmsSettings(DispatcherSettings):
     capacity: int = Field(
         19_000,
         gt=0,
-        description="viewers; lowered at start to what the limit of open files leaves, less 500 for the rest",
+        description="viewers; lowered at start to the limit of open files, less 500 for the rest",
     )
     videos_max: int = Field(
-        50_000, gt=0, description="videos served at once; each costs some 10 KB and a line at each dispatcher"
+        50_000, gt=0, description="videos served at once; each costs some 10 KB here, and an entry at each dispatcher"
     )
 
     backfill: int = Field(50, ge=0, description="comments that a new viewer gets at once: about two screens")
     backfill_max: int = Field(200, ge=0, description="comments that a viewer may ask for with ?backfill=")
     resume_comments_max: int = Field(
-        1_000, gt=0, description="comments sent to a single resuming viewer before it is told of a gap: about 200 KB"
+        1_000, gt=0, description="comments sent to one resuming viewer; one that lacks more is sent a gap: about 200 KB"
     )
-    log_bytes_max: int = Field(4 << 20, gt=0, description="bytes a video's log holds: 20 s of 1,000 comments/s")
+    log_bytes_max: int = Field(4 << 20, gt=0, description="bytes of a video's log: 20 s of 1,000 comments/s")
     log_age_ms_max: int = Field(
-        60_000, gt=0, description="ms a comment stays in the log: a phone's walk through a tunnel"
+        60_000, gt=0, description="ms a comment stays in the log: a phone that goes through a tunnel resumes from it"
     )
     dedupe_ms: int = Field(
         660_000,
         gt=0,
-        description="ms a comment's id is remembered at least, in 8 bytes, and how far back a catch-up reads: longer "
-        "than the 600 s for which a dispatcher knows what was missed",
+        description="least ms for which a comment's id is remembered, in 8 bytes, and how far back a catch-up reads: "
+        "longer than the 600 s for which a dispatcher knows what was missed",
     )
     seed_comments_max: int = Field(
-        2_000, gt=0, description="comments read when a video's first viewer comes: the last seconds of a hot video"
+        2_000,
+        gt=0,
+        description="most comments read when a video's first viewer comes: the last seconds of a busy video",
     )
     opening_comments_max: int = Field(
         20_000,
         gt=0,
-        description="live comments kept while a video's history is read; more, and its viewers are told of a gap",
+        description="live comments buffered while a video's history is read; those beyond are read from history, too",
     )
     feed_linger_ms: int = Field(
-        10_000, ge=0, description="ms a video stays served after its last viewer: reloading a page costs no read"
+        10_000,
+        ge=0,
+        description="ms a video stays served after its last viewer: reloading the page costs no read of history",
     )
     history_timeout_ms: int = Field(
-        3_000, gt=0, description="ms to wait for history when a viewer joins; then it joins without the past"
+        3_000, gt=0, description="ms for one read of history; a viewer whose read takes longer enters without it"
     )
     catch_up_reads: int = Field(
         16,
         gt=0,
-        description="videos whose history is read at once after a dispatcher came back, and, apart from these, slow "
-        "viewers for whom it is read at once",
+        description="videos whose history is read at the same time after a dispatcher came back; and as many slow "
+        "viewers for whom it is read",
     )
     catch_up_hold_ms: int = Field(
         500,
         ge=0,
-        description="longest ms that live comments wait while a dispatcher's word of missed ones is followed up: what "
-        "is read comes before them then; its viewers have waited for longer already",
+        description="longest ms that live comments wait for a catch-up, so that they come after the missed ones: the "
+        "viewers have waited longer for these already",
     )
-    catch_up_retry_ms_max: int = Field(5_000, gt=0, description="longest ms between two tries of such a read")
+    catch_up_retry_ms_max: int = Field(
+        5_000, gt=0, description="longest ms between two tries of a catch-up or of opening the store"
+    )
 
     heartbeat_ms: int = Field(15_000, gt=0, description="ms without a comment after which viewers get a heartbeat")
     retry_ms: int = Field(
@@ -93,7 +99,7 @@ class RmsSettings(DispatcherSettings):
         5, gt=0, description="s in Retry-After when the node is full; each viewer gets 1 to 2 times this"
     )
     slice_ms: float = Field(
-        3.0, gt=0, description="ms of sends before a sweep lets the event loop breathe; with 30, publishers starve"
+        3.0, gt=0, description="ms of sends after which a sweep lets the event loop run; with 30, publishers starve"
     )
     chunk_bytes: int = Field(256 << 10, gt=0, description="bytes given to one send: more than a socket's buffer takes")
     send_buffer_bytes: int = Field(
@@ -101,42 +107,52 @@ class RmsSettings(DispatcherSettings):
         ge=0,
         description="kernel send buffer of one viewer, so that a stalled one can't take 4 MB; 0: the kernel decides",
     )
-    stall_ms_max: int = Field(60_000, gt=0, description="ms a viewer may read nothing before it is closed")
+    stall_ms_max: int = Field(60_000, gt=0, description="ms a viewer's socket may be full; then it is closed")
     falls_max: int = Field(
-        20, ge=0, description="times a viewer may fall off the log and be served out of history, then it is closed"
+        20, ge=0, description="times a viewer may be slower than the log and be served from history; then it is closed"
     )
     gc_objects: int = Field(
         700,
         ge=700,
-        description="new objects until Python looks for cycles: uvicorn leaves some for each viewer, and with the "
-        "20,000 of the other services they made a viewer cost 825 B instead of 400",
+        description="new objects until Python looks for cycles among them: uvicorn leaves some for each viewer, and "
+        "with the 20,000 of the other services a viewer cost 825 B instead of 400",
     )
     user_timeout_ms: int = Field(
-        30_000, gt=0, description="ms that sent bytes may stay unacknowledged by a dead peer (TCP_USER_TIMEOUT)"
+        30_000, gt=0, description="ms that sent bytes may stay unacknowledged; then the peer is dead (TCP_USER_TIMEOUT)"
     )
     count_sends_per_s: int = Field(
-        5_000, gt=0, description="sends a second spent on telling one video's viewers how many they are: 2 % of a core"
+        5_000, gt=0, description="sends a second of one video's viewer counts to its viewers: 2 % of a core"
     )
     drain_viewers_per_s: int = Field(
-        4_000, gt=0, description="viewers a second sent elsewhere when the node ends: what the others can take in"
+        4_000, gt=0, description="viewers a second sent elsewhere when the node ends: what the other nodes can take"
     )
-    drain_ms_max: int = Field(10_000, ge=0, description="longest ms for that")
-    head_timeout_s: float = Field(10.0, gt=0, description="s to send a whole request head: ends slow-loris connections")
+    drain_ms_max: int = Field(10_000, ge=0, description="longest ms for sending viewers elsewhere when the node ends")
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="s a client has for its whole request head: ends slow-loris connections"
+    )
 
     interest_ack_ms: int = Field(
-        1_000, gt=0, description="ms a dispatcher has to acknowledge an interest; then its link is taken for broken"
+        1_000, gt=0, description="ms a dispatcher has to acknowledge an interest; then its link is made anew"
     )
     welcome_ms: int = Field(
-        5_000, gt=0, description="ms a dispatcher has to welcome this node, also with 50,000 videos; then it is left"
+        5_000,
+        gt=0,
+        description="ms a dispatcher has to welcome this node, also with 50,000 videos; then its link is made anew",
     )
     partial_read_ms_max: int = Field(
-        30_000, gt=0, description="longest ms between reads of history for comments that go through a lost replica"
+        30_000,
+        gt=0,
+        description="longest ms between reads of history for what is published through a replica out of reach",
     )
-    reconnect_ms_min: int = Field(50, gt=0, description="first wait before a dispatcher is tried again, ms, jittered")
+    reconnect_ms_min: int = Field(
+        50, gt=0, description="ms before a dispatcher is tried again, jittered; doubled with each failure in a row"
+    )
     reconnect_ms_max: int = Field(
-        1_000, gt=0, description="longest such wait, ms: a restarted replica is whole within this"
+        1_000,
+        gt=0,
+        description="longest ms before a dispatcher is tried again: within this, a restarted one knows all nodes",
     )
-    stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end, once the viewers are gone")
+    stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end, after the viewers")
 
     def feed_limits(self) -> FeedLimits:
         return FeedLimits(
@@ -154,18 +170,23 @@ class DoorSettings(DispatcherSettings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
 
     listen: Address = Field("127.0.0.1:8100", description="host:port for viewers (HTTP)")
-    sockets: str = Field(".data/doors", description="folder of the nodes' Unix sockets, each named NODE_ID.sock")
+    sockets: str = Field(
+        ".data/doors", description="folder of the nodes' Unix sockets, each with the name NODE_ID.sock"
+    )
     place_timeout_ms: int = Field(
         1_000,
         gt=0,
-        description="ms a dispatcher has to place a viewer, then the next is asked; one that is away is tried as often",
+        description="ms a dispatcher has to place a viewer, then the next one is asked; and ms between two tries to "
+        "connect to one that is away",
     )
     handover_timeout_ms: int = Field(
         1_000, gt=0, description="ms a node's socket may be full before another node is taken"
     )
-    tries: int = Field(3, gt=0, description="nodes that are tried for one viewer: more than can die at the same moment")
+    tries: int = Field(3, gt=0, description="nodes tried for one viewer: more than die at the same moment")
     retry_after_s: int = Field(
-        5, gt=0, description="s in Retry-After when nobody takes a viewer; each gets 1 to 2 times this"
+        5, gt=0, description="s in Retry-After when no node takes a viewer; each viewer gets 1 to 2 times this"
     )
-    head_timeout_s: float = Field(10.0, gt=0, description="s to send a whole request head: ends slow-loris connections")
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="s a client has for its whole request head: ends slow-loris connections"
+    )
     stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end")

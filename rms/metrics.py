@@ -1,4 +1,4 @@
-"""The node's statistics in Prometheus' form, read when they are asked for: what isn't scraped costs nothing."""
+"""Gives the node's statistics in Prometheus' form. They are read when they are scraped, and cost nothing else."""
 
 import itertools
 import os
@@ -15,13 +15,13 @@ from rms.upstream.link import LinkStatistics
 @dataclass(frozen=True, slots=True)
 class NodeStatistics:
     viewers: int
-    """all of them: taken over, streamed, and on their way in"""
+    """taken over, streamed, or entering"""
     capacity: int
     videos: int
     useless: int
     """comments that came for videos not served here"""
-    late: int
-    """comments that weren't sent, because nobody could tell any more whether they had been"""
+    too_old: int
+    """comments that weren't sent, because they came so late that they may have been sent before"""
     history_reads: int
     draining: bool
     sweep: SweepStatistics
@@ -29,7 +29,7 @@ class NodeStatistics:
 
 
 def open_files() -> int:
-    """as the kernel counts them"""
+    """This process's open file descriptors, as the kernel counts them"""
     return len(os.listdir("/proc/self/fd")) - 1  # the one that lists them
 
 
@@ -40,26 +40,26 @@ class NodeCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
         now = self._statistics()
         for name, words, value in (
-            ("viewers", "viewers that are here or on their way in", now.viewers),
+            ("viewers", "viewers that are here or entering", now.viewers),
             ("capacity_viewers", "viewers that may be here", now.capacity),
             ("videos", "videos served", now.videos),
-            ("draining", "1 while no viewer is let in", int(now.draining)),
+            ("draining", "1 while the node lets no viewer in", int(now.draining)),
             ("open_files", "open file descriptors", open_files()),
             ("stalled_viewers", "viewers whose sockets are full", now.sweep.stalled),
-            ("lag_bytes", "how far the slowest viewer is behind", now.sweep.lag_bytes_max),
+            ("lag_bytes", "bytes that the slowest viewer is behind", now.sweep.lag_bytes_max),
             (
                 "longest_slice_seconds",
-                "longest time that a sweep has held the event loop",
+                "longest time for which a sweep has held the event loop",
                 now.sweep.slice_ms_longest / 1_000,
             ),
         ):
             yield GaugeMetricFamily(f"rms_{name}", words, value)
         for name, words, value in (
-            ("deliveries", "frames given to viewers by sweeps", now.sweep.deliveries),
+            ("deliveries", "frames sent to viewers by sweeps", now.sweep.deliveries),
             ("sent_bytes", "bytes written to viewers", now.sweep.bytes),
             ("sends", "writes to viewers' sockets", now.sweep.sends),
             ("useless_comments", "comments that came for videos not served here", now.useless),
-            ("late_comments", "comments told as gaps: too old to tell whether they had been sent", now.late),
+            ("late_comments", "comments replaced by gaps: so old that they may have been sent before", now.too_old),
             (
                 "history_reads",
                 "reads of the store: of a video's last comments, and of what was missed",
@@ -67,30 +67,32 @@ class NodeCollector(Collector):
             ),
         ):
             yield CounterMetricFamily(f"rms_{name}", words, value)
-        closes = CounterMetricFamily("rms_closes", "viewers let go", labels=["reason"])
+        closes = CounterMetricFamily("rms_closes", "viewers closed", labels=["reason"])
         for reason, count in now.sweep.closes.items():
             closes.add_metric([reason], count)
         yield closes
         yield from self._links(now.links)
         yield _histogram(
             "rms_slice_seconds",
-            "how long a sweep's slice held the event loop",
+            "time for which a slice of a sweep held the event loop",
             [bound / 1_000 for bound in SLICE_MS_BOUNDS],
             now.sweep.slice_ms,
             now.sweep.slice_ms_sum / 1_000,
         )
         yield _histogram(
             "rms_slice_viewers",
-            "viewers that a slice came by",
+            "viewers visited by a slice of a sweep",
             SLICE_SENDS_BOUNDS,
             now.sweep.slice_sends,
             now.sweep.slice_sends_sum,
         )
 
     def _links(self, links: Sequence[LinkStatistics]) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        connected = GaugeMetricFamily("rms_dispatcher_connected", "1 if this replica knows us", labels=["dispatcher"])
+        connected = GaugeMetricFamily(
+            "rms_dispatcher_connected", "1 if this replica has welcomed the node", labels=["dispatcher"]
+        )
         comments = CounterMetricFamily("rms_dispatcher_comments", "comments that came from it", labels=["dispatcher"])
-        tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were begun", labels=["dispatcher"])
+        tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were tried", labels=["dispatcher"])
         connects = CounterMetricFamily("rms_dispatcher_connects", "streams made to it", labels=["dispatcher"])
         for link in links:
             connected.add_metric([link.address], int(link.connected))

@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from proto.http import error_response, health_response
+from proto.process import run_process
 from rms.config import DoorSettings
 from rms.door.doorway import Handover
 from rms.door.nodes import Nodes
@@ -30,7 +31,6 @@ from rms.http.admission import STREAM_HEADERS, refusal_headers
 from rms.http.app import Gone, http_error
 from rms.http.handoff import take_over
 from rms.http.server import build_server, listen
-from rms.running import run_process
 from rms.videos.request import Refused, parse_stream_request
 
 log = structlog.stdlib.get_logger()
@@ -127,5 +127,10 @@ class Door:
         self.server.stop()
 
 
+async def build(settings: DoorSettings) -> Door:
+    """Raises as Door does."""
+    return Door(settings)
+
+
 if __name__ == "__main__":
-    run_process("door", DoorSettings.parse(), Door)
+    run_process("door", DoorSettings.parse(), build)

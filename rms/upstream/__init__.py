@@ -1,0 +1,1 @@
+"""The streams to the dispatchers: what this node reports, and the comments that come."""

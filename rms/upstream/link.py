@@ -1,4 +1,4 @@
-"""The life of this node at one dispatcher replica: a stream is made, read and written, lost, and made again.
+"""Keeps a stream to one dispatcher replica: makes it, reads and writes it, and makes it again when it is lost.
 
 A replica from which nothing is heard for a lease, or that doesn't acknowledge an interest in time, is taken for lost:
 its stream is ended and made anew, with the full picture in the first message. What was missed in between the replica
@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 from proto import dispatch_pb2
 from proto.channel import Unreachable, wait_connected
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.tasks import first_ended
 from rms.clocks import monotonic_ms
 from rms.config import RmsSettings
 from rms.upstream.registration import Draining, Identity, Registration, Served
@@ -69,10 +70,11 @@ class Link:
         self._open_channel = open_channel
         self._call: Stream | None = None
         self._registration: Registration | None = None  # while there is a stream
-        self._unrouted_from_id = 0  # what the last registration has left to read
-        self._given_up = ""  # why the stream under way was ended by `cut`
+        self._unrouted_from_id: int | None = None  # what the last registration has left to read
+        self._given_up: str | None = None  # why `cut` ended the stream that is or was the last one
         self._made_ms = monotonic_ms()
-        self._welcomed_ms = self._heard_ms = 0
+        self._welcomed_ms: int | None = None  # monotonic, of the last welcome
+        self._heard_ms: int | None = None  # monotonic, when the replica last said something
         self._replica_id = ""
         self._deliveries = self._comments = self._tries = self._connects = 0
         self._closing = False
@@ -82,18 +84,19 @@ class Link:
         return self._registration is not None and self._registration.welcomed
 
     @property
-    def beat_ms(self) -> int:
-        return self._registration.beat_ms if self._registration else 0
+    def beat_ms(self) -> int | None:
+        """between beats, as the replica wants them; None while it isn't connected"""
+        return self._registration.beat_ms if self._registration else None
 
     @property
-    def silent_ms(self) -> int:
-        """since the replica was last heard; 0 if it never was"""
-        return self.away_ms if self._heard_ms else 0
+    def silent_ms(self) -> int | None:
+        """since the replica was last heard, at least 1; None if it never was"""
+        return None if self._heard_ms is None else max(1, self.away_ms)
 
     @property
     def away_ms(self) -> int:
-        """since the replica was last heard, or, if it never was, since this node knows of it; at least 1"""
-        return max(1, monotonic_ms() - (self._heard_ms or self._made_ms))
+        """since the replica was last heard, or, if it never was, since this node knows of it"""
+        return monotonic_ms() - (self._made_ms if self._heard_ms is None else self._heard_ms)
 
     async def run(self) -> None:
         """Until `close`. After a stream that was of use the next one is made at once; whatever else has happened, it
@@ -127,7 +130,7 @@ class Link:
             except Unreachable as unreachable:
                 raise LinkLost(str(unreachable)) from unreachable
             call = self._call = DispatcherStub(channel).Connect()
-            self._given_up = ""
+            self._given_up = None
             # From here on each change of interest is queued for this stream; the hello has all that was before.
             registration = self._registration = Registration(
                 self.address, self._identity, self._served, self._draining, self._unrouted_from_id
@@ -138,9 +141,6 @@ class Link:
                 if not registration.welcomed:
                     raise
                 log.warning("dispatcher lost", dispatcher=self.address, code=ended.code().name, detail=ended.details())
-            except asyncio.CancelledError:
-                if not self._given_up:  # grpc raises this for its own calls, too
-                    raise
             finally:
                 self._call = self._registration = None
                 self._unrouted_from_id = registration.unrouted_from_id
@@ -154,6 +154,7 @@ class Link:
         feeds would read what they may have missed."""
         if registration.has_acknowledged or self._closing:
             return
+        assert self._welcomed_ms is not None
         stood_ms = monotonic_ms() - self._welcomed_ms
         if registration.owes_acknowledgement or stood_ms < self._settings.reconnect_ms_max:
             raise LinkLost(self._given_up or "the stream ended soon after its welcome")
@@ -173,30 +174,31 @@ class Link:
         self._welcomed_ms = self._heard_ms = monotonic_ms()
         self._replica_id = first.welcome.replica_id
         registration.welcome(first.welcome)
-        speaker = asyncio.create_task(_speak(call, registration))
-        try:
-            while message := await _read(call):
-                self._heard_ms = monotonic_ms()
-                comments = registration.take(message)
-                self._comments += comments
-                self._deliveries += comments > 0
-        finally:
-            speaker.cancel()
-            await asyncio.gather(speaker, return_exceptions=True)
+        # Cancelled from inside, as grpc does with a call that `cut` has cancelled, it returns.
+        await first_ended(self._listen(call, registration), _speak(call, registration))
+
+    async def _listen(self, call: Stream, registration: Registration) -> None:
+        """Until the replica ends the stream"""
+        while message := await _read(call):
+            self._heard_ms = monotonic_ms()
+            comments = registration.take(message)
+            self._comments += comments
+            self._deliveries += comments > 0
 
     def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
         """As Registration.announce. None also if there is no stream: then the next hello says it."""
         return self._registration.announce(video_id, joined) if self._registration else None
 
-    def count(self, counts: bool) -> None:
-        """Whether this replica's numbers of viewers are the ones that are told"""
+    def use_totals(self, use: bool) -> None:
+        """As Registration.use_totals. Does nothing if there is no stream."""
         if self._registration is not None:
-            self._registration.count(counts)
+            self._registration.use_totals(use)
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:
-        if self._registration is None or not self._registration.welcomed:
+        """Does nothing while the replica isn't connected."""
+        if self._registration is None or self._registration.lease_ms is None:
             return
-        if monotonic_ms() - self._heard_ms > self._registration.lease_ms:
+        if self.away_ms > self._registration.lease_ms:
             self.cut("nothing was heard for a lease")
         else:
             self._registration.beat(beat)
@@ -236,7 +238,10 @@ async def _read(call: Stream) -> dispatch_pb2.DispatcherMessage | None:
 
 
 async def _speak(call: Stream, registration: Registration) -> None:
-    """Writes what is to be said, for ever."""
-    while True:
-        for message in await registration.to_say():
-            await call.write(message)
+    """Writes what is to be said, for ever. When the stream is over, it leaves it to the reader to find out why, who may
+    have messages to read before that."""
+    with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+        while True:
+            for message in await registration.to_say():
+                await call.write(message)
+    await asyncio.Event().wait()

@@ -1,5 +1,5 @@
-"""One registration of this node at a replica, from its hello to the end of its stream: what each side has said, and
-what this side still has to say. link.py makes the stream, reads it and writes it.
+"""One registration of this node at a replica, from the hello to the end of the stream: what each side has said, and
+what this side has still to say. link.py makes, reads and writes the stream.
 """
 
 import asyncio
@@ -17,11 +17,12 @@ from rms.clocks import wall_ms
 log = structlog.stdlib.get_logger()
 
 CLOCKS_APART_MS = 10_000
-"""how much the clocks of comment services and this node, and a comment's way, may differ: so much is read twice"""
+"""how much the clocks of comment services and this node may differ, together with a comment's way here. So much is read
+twice."""
 
 
 class Served(Protocol):
-    """What the feeds do for the links."""
+    """What the served videos do for the links."""
 
     useless: int
     """comments that came for videos not served here"""
@@ -30,11 +31,11 @@ class Served(Protocol):
     def catch_up(self, from_id: int, live_waits: bool) -> None: ...
     def serving(self) -> dict[str, int]: ...
     def changed_viewers(self) -> tuple[dict[str, int], int]: ...
-    def count(self, viewers: Mapping[str, int]) -> None: ...
+    def set_totals(self, viewers: Mapping[str, int]) -> None: ...
 
 
 class Draining(Protocol):
-    """The operators' word, carried out."""
+    """Carries out the operators' commands."""
 
     draining: bool
 
@@ -56,32 +57,39 @@ class Registration:
     """Built when the hello is due; of no use any more after `end`."""
 
     def __init__(
-        self, address: str, identity: Identity, served: Served, draining: Draining, unrouted_from_id: int
+        self, address: str, identity: Identity, served: Served, draining: Draining, unrouted_from_id: int | None
     ) -> None:
-        """unrouted_from_id: what the registration before had still to read, 0: nothing."""
+        """unrouted_from_id: what the registration before had still to read; None: nothing."""
         self._address = address
         self._identity = identity
         self._served = served
         self._draining = draining
-        self.welcomed = False
-        self.lease_ms = self.beat_ms = 0
+        self.lease_ms: int | None = None
+        """how long the replica believes in this node without a beat; None: it hasn't welcomed it"""
+        self.beat_ms: int | None = None
+        """between beats, as the replica wants them; None: it hasn't welcomed this node"""
         self.has_acknowledged = False
         """an interest, at least one"""
         self.unrouted_from_id = unrouted_from_id
-        """from which id on to read for videos opened since a hello and before its welcome; 0: all are routed here"""
+        """from which id on to read for videos opened since a hello and before its welcome; None: all are routed here"""
         self._hello_ms = wall_ms()
-        self._counts = False  # its numbers of viewers are the ones that are told; true at one of the replicas
-        self._totals: dict[str, int] = {}  # viewers of this node's videos everywhere, as the replica has told
+        self._uses_totals = False  # true at one of the replicas
+        self._totals: dict[str, int] = {}  # viewers of this node's videos on all nodes, as the replica has reported
         self._wake = asyncio.Event()
         self._interest: dict[str, bool] = {}  # since the last Interest: joined (True) or left
         self._number = 0  # of the last Interest
         self._next_ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._acks: dict[int, asyncio.Future[None]] = {}
-        self._delivered = self._delivered_told = 0
+        self._delivered = self._delivered_sent = 0  # numbers of deliveries: the last that came, the last acknowledged
         self._beat: dispatch_pb2.Beat | None = None
 
-    def hello(self, silent_ms: int) -> dispatch_pb2.NodeMessage:
-        """The whole picture. To be asked for at once: each change of interest since it was built is said after it."""
+    @property
+    def welcomed(self) -> bool:
+        return self.lease_ms is not None
+
+    def hello(self, silent_ms: int | None) -> dispatch_pb2.NodeMessage:
+        """All that is served here. To be called at once: each change of interest since this registration was built is
+        said after it. silent_ms: since the replica was last heard; None if it never was."""
         serving = self._served.serving()
         hello = dispatch_pb2.Hello(
             node_id=self._identity.node_id,
@@ -91,19 +99,18 @@ class Registration:
             load=dispatch_pb2.Load(viewers=sum(serving.values())),
             videos=video_viewers(serving),
             draining=self._draining.draining,
-            silent_ms=silent_ms,
+            silent_ms=silent_ms or 0,
         )
         return dispatch_pb2.NodeMessage(hello=hello)
 
     @property
     def owes_acknowledgement(self) -> bool:
-        """The replica was told of an interest, and hasn't said that it routes the videos here."""
+        """An interest was announced to the replica, and it hasn't said that it routes the videos here."""
         return bool(self._acks)
 
     # What the replica says
 
     def welcome(self, welcome: dispatch_pb2.Welcome) -> None:
-        self.welcomed = True
         self.lease_ms, self.beat_ms = welcome.lease_ms, welcome.beat_ms
         log.info("dispatcher connected", dispatcher=self._address, replica=welcome.replica_id)
         if welcome.catch_up_from_id:
@@ -112,7 +119,7 @@ class Registration:
             self._read_unrouted()  # of the registration before: they were in this hello
 
     def take(self, message: dispatch_pb2.DispatcherMessage) -> int:
-        """Anything after the welcome. Returns how many comments it has brought."""
+        """Takes any message after the welcome. Returns how many comments it has brought."""
         kind = message.WhichOneof("message")
         if kind == "deliver":
             self._served.deliver(map(_comment, message.deliver.comments))
@@ -123,8 +130,8 @@ class Registration:
         elif kind == "beat_ack":
             changed = {video.video_id: video.viewers for video in message.beat_ack.videos}
             self._totals.update(changed)
-            if self._counts:
-                self._served.count(changed)
+            if self._uses_totals:
+                self._served.set_totals(changed)
         elif kind == "drain":
             if message.drain.draining:
                 self._draining.start(message.drain.over_ms)
@@ -150,9 +157,9 @@ class Registration:
 
     def _read_unrouted(self) -> None:
         """For videos that opened, and read their past, before the replica routed them here"""
-        if self.unrouted_from_id:
+        if self.unrouted_from_id is not None:
             self._catch_up(self.unrouted_from_id)
-            self.unrouted_from_id = 0
+            self.unrouted_from_id = None
 
     def _catch_up(self, from_id: int) -> None:
         log.info("catching up", dispatcher=self._address, from_ms_ago=wall_ms() - time_of(from_id))
@@ -161,7 +168,7 @@ class Registration:
     # What this node says
 
     async def to_say(self) -> list[dispatch_pb2.NodeMessage]:
-        """At least one message, as soon as there is one; with it all that has come together since the last call."""
+        """Waits for something to say, and returns all messages that are due."""
         while not (messages := self._messages()):
             self._wake.clear()
             await self._wake.wait()
@@ -179,8 +186,8 @@ class Registration:
                 left=[video_id for video_id, joined in changes.items() if not joined],
             )
             messages.append(dispatch_pb2.NodeMessage(interest=interest))
-        if self._delivered != self._delivered_told:
-            self._delivered_told = self._delivered
+        if self._delivered != self._delivered_sent:
+            self._delivered_sent = self._delivered
             messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=self._delivered)))
         if self._beat is not None:
             messages.append(dispatch_pb2.NodeMessage(beat=self._beat))
@@ -197,7 +204,7 @@ class Registration:
         self._wake.set()
         if self.welcomed:
             return self._next_ack
-        if joined and not self.unrouted_from_id:
+        if joined and self.unrouted_from_id is None:
             self.unrouted_from_id = first_id_at(self._hello_ms - CLOCKS_APART_MS)
         return None
 
@@ -205,14 +212,14 @@ class Registration:
         self._beat = beat
         self._wake.set()
 
-    def count(self, counts: bool) -> None:
-        """Whether this replica's numbers of viewers are the ones that are told"""
-        if counts and not self._counts:
-            self._served.count(self._totals)
-        self._counts = counts
+    def use_totals(self, use: bool) -> None:
+        """use: this replica's numbers of viewers on all nodes are the ones that viewers are sent."""
+        if use and not self._uses_totals:
+            self._served.set_totals(self._totals)
+        self._uses_totals = use
 
     def end(self) -> None:
-        """Whoever waits for this replica's word needn't any more: after the reconnect history fills what is missing."""
+        """Ends all waiting for acknowledgements: after the reconnect what is missing is read from history."""
         for ack in (*self._acks.values(), self._next_ack):
             if not ack.done():
                 ack.set_result(None)

@@ -1,8 +1,8 @@
-"""All dispatcher replicas together: what every one of them must be told, and the beat.
+"""All dispatcher replicas together: announces to each what is served here, and sends the beats.
 
-Given by a DNS name, they come and go. A new one is connected when it is found: what was published through it before,
-its welcome says. One that the name has no more keeps its link for as long as that lives, because others may publish
-through it until they have looked, too. After that it is let go, with one last look into history.
+Given by a DNS name, replicas come and go. A new one is connected when it is found: what was published through it
+before, its welcome tells. One that the name has no more keeps its link for as long as that lives, because others may
+publish through it until they have looked the name up, too. Then its link is removed, after one last read of history.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ import structlog
 from history.core.ids import first_id_at
 from proto import dispatch_pb2
 from proto.replicas import replica_channel
+from proto.tasks import Supervisor
 from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.upstream.link import Link, LinkStatistics
@@ -28,21 +29,27 @@ one may take: as long as none ever came about, nothing is read before that, so t
 GOODBYE_S = 0.5
 """how long a replica has to end its side of a stream"""
 
+IDLE_BEAT_MS = 100
+"""between two beats while no replica is connected that could say how often it wants them"""
+
 
 class Upstream:
-    """All links together."""
+    """The links to all replicas."""
 
-    def __init__(self, settings: RmsSettings, identity: Identity, served: Served, draining: Draining) -> None:
+    def __init__(
+        self, settings: RmsSettings, identity: Identity, served: Served, draining: Draining, tasks: Supervisor
+    ) -> None:
         """Raises OSError if a certificate can't be read."""
         self._settings = settings
         self._identity = identity
         self._served = served
         self._draining = draining
+        self._tasks = tasks
         self._whereabouts = settings.whereabouts()
         self._tls = settings.tls()
         self._lives: dict[Link, asyncio.Task[None]] = {}
-        self._unnamed_ms: dict[str, int] = {}  # addresses that the name has no more, and since when
-        self._read_ms = 0  # when history was last read for what goes through a replica that can't be reached
+        self._unnamed_since_ms: dict[str, int] = {}  # monotonic; of the addresses that the name has no more
+        self._read_ms: int | None = None  # monotonic; when history was last read because a replica can't be reached
         self._working: list[asyncio.Task[None]] = []
 
     @property
@@ -58,32 +65,32 @@ class Upstream:
         for address in self._whereabouts.fixed:
             self._add(address)
         self._working = [
-            asyncio.create_task(self._beat()),
-            asyncio.create_task(self._whereabouts.follow(self._meet)),
+            self._tasks.keep("beat", self._beat),
+            self._tasks.keep("look-up of dispatchers", lambda: self._whereabouts.follow(self._take_found)),
         ]
 
     def _add(self, address: str) -> None:
         open_channel = partial(replica_channel, self._whereabouts, self._tls)
         link = Link(address, self._settings, self._identity, self._served, self._draining, open_channel)
-        self._lives[link] = asyncio.create_task(link.run())
+        self._lives[link] = self._tasks.keep(f"link to {address}", link.run)
 
-    def _meet(self, found: frozenset[str]) -> None:
-        """What a look-up has found"""
+    def _take_found(self, found: frozenset[str]) -> None:
+        """found: the addresses that the name has now"""
         known = {link.address for link in self._links}
         for address in sorted(found - known):
             self._add(address)
-        self._unnamed_ms = {address: self._unnamed_ms.get(address, monotonic_ms()) for address in known - found}
+        now_ms = monotonic_ms()
+        self._unnamed_since_ms = {address: self._unnamed_since_ms.get(address, now_ms) for address in known - found}
         # Twice the time between look-ups: by then nobody publishes there any more.
-        before_ms = monotonic_ms() - 2 * self._settings.dispatchers_lookup_ms
+        before_ms = now_ms - 2 * self._settings.dispatchers_lookup_ms
         for link in list(self._links):
-            if not link.connected and self._unnamed_ms.get(link.address, before_ms) < before_ms:
-                self._let_go(link)
+            if not link.connected and self._unnamed_since_ms.get(link.address, before_ms) < before_ms:
+                self._remove(link)
 
-    def _let_go(self, link: Link) -> None:
-        log.info("dispatcher let go", dispatcher=link.address)
+    def _remove(self, link: Link) -> None:
+        log.info("dispatcher removed", dispatcher=link.address)
         self._lives.pop(link).cancel()
-        since_ms = monotonic_ms() - self._read_ms if self._read_ms else link.away_ms
-        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS), live_waits=False)
+        self._read_since(link.away_ms if self._read_ms is None else monotonic_ms() - self._read_ms)
 
     async def join(self, video_id: str) -> None:
         """Every connected replica routes the video here when this returns, or its link is being made anew. One that
@@ -101,24 +108,29 @@ class Upstream:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(min((link.beat_ms for link in self._links if link.connected), default=100) / 1000)
+            wanted_ms = [beat_ms for link in self._links if (beat_ms := link.beat_ms)]
+            await asyncio.sleep(min(wanted_ms, default=IDLE_BEAT_MS) / 1000)
             self.beat_now()
 
     def beat_now(self) -> None:
-        """Tells all replicas what has changed, and that this node is alive."""
+        """Reports to all replicas what has changed, and that this node is alive. An error at one link is logged, and
+        keeps no beat from the others."""
         connected = [link for link in self._links if link.connected]
+        if not connected:
+            return
+        changed, viewers = self._served.changed_viewers()
+        beat = dispatch_pb2.Beat(
+            videos=video_viewers(changed),
+            load=dispatch_pb2.Load(viewers=viewers, useless_comments=self._served.useless),
+            draining=self._draining.draining,
+        )
         for link in connected:
-            link.count(link is connected[0])
-        if connected:
-            changed, viewers = self._served.changed_viewers()
-            beat = dispatch_pb2.Beat(
-                videos=video_viewers(changed),
-                load=dispatch_pb2.Load(viewers=viewers, useless_comments=self._served.useless),
-                draining=self._draining.draining,
-            )
-            for link in connected:
+            try:
+                link.use_totals(link is connected[0])
                 link.beat(beat)
-            self._read_what_goes_elsewhere()
+            except Exception as error:
+                log.exception("beat failed", dispatcher=link.address, reason=repr(error))
+        self._read_what_goes_elsewhere()
 
     def _read_what_goes_elsewhere(self) -> None:
         """A replica that this node can't reach may be alive, and comments go through it to others only. While another
@@ -126,18 +138,22 @@ class Upstream:
         away_ms = [
             link.away_ms
             for link in self._links
-            if not link.connected and (link.silent_ms or link.away_ms > FIRST_READ_MS)
+            if not link.connected and (link.silent_ms is not None or link.away_ms > FIRST_READ_MS)
         ]
         if not away_ms:
-            self._read_ms = 0
+            self._read_ms = None
         if not away_ms or not self.connected:
             return
+        now_ms = monotonic_ms()
+        since_ms = max(away_ms) if self._read_ms is None else now_ms - self._read_ms
         every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, max(away_ms) // 2))
-        if self._read_ms and monotonic_ms() - self._read_ms < every_ms:
-            return
-        since_ms = monotonic_ms() - self._read_ms if self._read_ms else max(away_ms)
-        self._read_ms = monotonic_ms()
-        self._served.catch_up(first_id_at(wall_ms() - since_ms - CLOCKS_APART_MS), live_waits=False)
+        if self._read_ms is None or since_ms >= every_ms:
+            self._read_ms = now_ms
+            self._read_since(since_ms)
+
+    def _read_since(self, ms_ago: int) -> None:
+        """For comments of so many milliseconds that were published through a replica that this node couldn't reach"""
+        self._served.catch_up(first_id_at(wall_ms() - ms_ago - CLOCKS_APART_MS), live_waits=False)
 
     async def close(self) -> None:
         """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""

@@ -1,4 +1,4 @@
-"""Why there is no connection to a replica: told to the log once, and to strangers in words that name no address."""
+"""Tells why there is no connection to a replica: to the log, each reason once; to strangers, without an address."""
 
 import grpc
 import structlog
@@ -7,8 +7,8 @@ from proto.channel import why_unreachable
 
 log = structlog.stdlib.get_logger()
 
-TOLD_MAX = 5
-"""lines about one replica that stays away"""
+LINES_MAX = 5
+"""in the log, about one replica that stays away"""
 
 
 class LinkLost(Exception):
@@ -26,15 +26,15 @@ class Trouble:
         self.words = ""
         """empty while nothing is"""
         self._address = address
-        self._told: set[str] = set()  # since it was last of use
+        self._logged: set[str] = set()  # since it was last of use
 
     def note(self, error: Exception) -> None:
-        """Each reason is told once. In the peer's own words only to the log: any stranger may ask for `words`."""
+        """Logs each reason once. The peer's own words go only there: any stranger may ask for `words`."""
         self.words, said = _in_our_words(error), {}
         if not isinstance(error, LinkLost):
             said["detail"] = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
-        if self.words not in self._told and len(self._told) < TOLD_MAX:
-            self._told.add(self.words)
+        if self.words not in self._logged and len(self._logged) < LINES_MAX:
+            self._logged.add(self.words)
             log.warning("dispatcher can't be reached", dispatcher=self._address, reason=self.words, **said)
 
     def connected(self) -> None:
@@ -42,8 +42,8 @@ class Trouble:
         self.words = ""
 
     def over(self) -> None:
-        """The connection was of use: what comes after it is told again."""
-        self._told.clear()
+        """The connection was of use: from now on reasons are logged again."""
+        self._logged.clear()
 
 
 def _in_our_words(error: Exception) -> str:

@@ -1,6 +1,6 @@
-"""What a video may have missed is read from history, for as long as that takes: a dispatcher was away, or history was.
+"""Reads from history what a video may have missed, for as long as a dispatcher or history was away.
 
-Where the feed can't tell any more what it has had, its viewers are told of a gap.
+Where the feed can't tell any more what it has had, its viewers are sent a gap.
 """
 
 import asyncio
@@ -9,92 +9,103 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from history.core.ids import first_id_at
 from history.store import StoreUnavailable
+from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
-from rms.videos.background import Background
 from rms.videos.past import Past
-from rms.videos.video import ServedVideo
+from rms.videos.video import ServedVideo, State
 
 CATCH_UP_PAGE = 500
 """comments in one read"""
 
 
 class CatchingUp:
-    def __init__(self, settings: RmsSettings, past: Past, background: Background) -> None:
+    def __init__(self, settings: RmsSettings, past: Past, tasks: Supervisor) -> None:
         self._settings = settings
         self._past = past
-        self._background = background
+        self._tasks = tasks
+        self._under_way: set[ServedVideo] = set()
         self._reads = asyncio.Semaphore(settings.catch_up_reads)
 
-    def fill(self, video: ServedVideo) -> None:
-        """Reads what the video lacks. One task a video, however often and for however long it is behind."""
-        if video.is_behind and not video.catching_up:
-            video.catching_up = True
-            self._background.begin(self._catch_up(video))
+    def __len__(self) -> int:
+        """videos that are catching up"""
+        return len(self._under_way)
 
-    def hold(self, video: ServedVideo) -> None:
-        """Lets live comments wait for the catch-up, so that they come behind what was said before them, but not for
-        long. To be called while the video is behind."""
-        if video.is_open and video.pending is None:
-            video.hold()
-            # It may find a later hold, which is then a shorter one.
-            asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, video.go_on)
+    def start(self, video: ServedVideo) -> None:
+        """Begins to read what the video lacks. Idempotent: each video has one task, however often it is behind."""
+        if video.is_behind and video not in self._under_way:
+            self._under_way.add(video)
+            self._tasks.keep(f"catch-up of {video.video_id}", lambda: self._catch_up(video))
+
+    def hold_live(self, video: ServedVideo) -> None:
+        """Buffers live comments, so that they come behind what the catch-up reads; at most for `catch_up_hold_ms`. To
+        be called while the video is behind."""
+        if video.state is State.LIVE:
+            video.hold_live()
+            # It may end a later hold, which is a shorter one then.
+            asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, video.flush)
 
     async def _catch_up(self, video: ServedVideo) -> None:
         """Tries until nothing is missing, or nobody is left to miss it."""
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(StoreUnavailable),
-                wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
-            ):
-                with attempt:
-                    await asyncio.shield(video.opened)
-                    while video.is_behind and video.served:
-                        await self._read_all(video)
-        finally:
-            video.catching_up = False
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
+        ):
+            with attempt:
+                await asyncio.wait([video.opened])
+                while _needs(video):
+                    await self._read_all(video)
+                self._under_way.discard(video)  # at once: what is missed from now on needs a new task
 
     async def _read_all(self, video: ServedVideo) -> None:
-        """Raises StoreUnavailable; then the video is still behind. In any case live comments wait no longer."""
+        """Raises StoreUnavailable; the video is still behind then. In any case live comments wait no longer."""
         try:
-            while video.is_behind and video.served:
+            while _needs(video):
                 async with self._reads:
-                    if not video.served:
-                        return  # no longer, when its turn came
+                    if video.state is State.DROPPED:
+                        return  # while it waited for its turn
                     if video.lacks_past:
                         await self._read_past(video)
                     else:
                         await self._read_missed(video)
         finally:
-            video.go_on()
+            video.flush()
 
     async def _read_past(self, video: ServedVideo) -> None:
         seed, _ = await self._past.seed(video.video_id, self._settings.backfill, wall_ms())
-        video.lacks_past = False
         for comment in seed:
             video.append(comment)
+        video.lacks_past = False
 
     async def _read_missed(self, video: ServedVideo) -> None:
+        assert video.missed_from is not None
         # What was said before this feed began isn't new to anybody who came since.
-        rest_from, video.missed_from = max(video.missed_from, video.feed.complete_from), 0
+        from_id = max(video.missed_from, video.feed.complete_from)
+        video.missed_from = None
+        rest_from: int | None = from_id
         try:
-            rest_from = await self._read_page(video, rest_from)
+            rest_from = await self._read_page(video, from_id)
         finally:
-            video.miss(rest_from)  # beside what has been missed meanwhile
+            if rest_from is not None:
+                video.miss(rest_from)  # beside what has been missed meanwhile
 
-    async def _read_page(self, video: ServedVideo, from_id: int) -> int:
-        """Returns the id from which on there is more to read; 0: there isn't."""
+    async def _read_page(self, video: ServedVideo, from_id: int) -> int | None:
+        """Returns the id from which on there is more to read; None: there isn't."""
         remembered_id = first_id_at(wall_ms() - self._settings.dedupe_ms)
         forgotten = from_id < remembered_id and await self._has_comments(video, from_id, remembered_id)
         page = await self._past.since(video.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
         if forgotten:
-            # So far back the feed can't tell what it has missed from what it has forgotten. Its viewers hear of a gap,
+            # So far back the feed can't tell what it has missed from what it has forgotten. Its viewers are sent a gap,
             # and may fill it from pages, rather than get all of that time a second time.
-            video.forgo(from_id, remembered_id)
+            video.announce_gap(from_id, remembered_id)
         for comment in page:
             video.append(comment)
-        return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else 0
+        return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else None
 
     async def _has_comments(self, video: ServedVideo, from_id: int, to_id: int) -> bool:
         first = await self._past.since(video.video_id, from_id, 1)
         return bool(first) and first[0].id < to_id
+
+
+def _needs(video: ServedVideo) -> bool:
+    return video.is_behind and video.state is not State.DROPPED

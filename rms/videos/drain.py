@@ -1,16 +1,18 @@
-"""Sends the viewers elsewhere, evenly over a time, and loses nothing: each goes with its position, and comes back with
-it at the node that takes it next."""
+"""Sends the viewers elsewhere, evenly over a time. Nothing is lost: each viewer knows its position, and resumes from it
+at the node that takes it next."""
 
 import asyncio
 import random
 
 import structlog
 
+from proto.tasks import Supervisor
 from rms.clocks import monotonic_ms
 from rms.config import RmsSettings
 from rms.feed.sse import event_frame
 from rms.sending.sweep import Sweeper
 from rms.videos.served import ServedVideos
+from rms.videos.video import ServedVideo
 
 log = structlog.stdlib.get_logger()
 
@@ -21,10 +23,11 @@ DELAY_MS_MAX = 250
 
 
 class Drain:
-    def __init__(self, settings: RmsSettings, served: ServedVideos, sweeper: Sweeper) -> None:
+    def __init__(self, settings: RmsSettings, served: ServedVideos, sweeper: Sweeper, tasks: Supervisor) -> None:
         self._settings = settings
         self._served = served
         self._sweeper = sweeper
+        self._tasks = tasks
         self._task: asyncio.Task[None] | None = None
         self._finishing = False
         self.draining = False
@@ -33,37 +36,35 @@ class Drain:
     def start(self, over_ms: int) -> None:
         """Lets nobody in any more, and sends those who are here away within so many milliseconds.
 
-        Nothing happens while the node ends: then `finish` has its own pace, and no word from outside changes it.
+        Does nothing while the node ends: `finish` has its own pace.
         """
         if not self._finishing:
             self._begin(over_ms)
 
     def cancel(self) -> None:
-        """Whoever is still here stays, and viewers are let in again; but not while the node ends."""
+        """Sends nobody away any more, and lets viewers in again. Does nothing while the node ends."""
         if not self._finishing:
             self.draining = False
-            self._end()
+            self.close()
 
-    async def finish(self) -> None:
-        """Until the viewers are gone, at the pace that keeps the other nodes calm."""
+    def finish(self) -> asyncio.Task[None]:
+        """Begins the node's last drain, at the pace that keeps the other nodes calm. The task ends when the viewers are
+        gone, or when the drain has failed; it raises nothing."""
         self._finishing = True
         per_s, most_ms = self._settings.drain_viewers_per_s, self._settings.drain_ms_max
-        await self._begin(min(most_ms, len(self._sweeper) * 1_000 // per_s))
+        return self._begin(min(most_ms, len(self._sweeper) * 1_000 // per_s))
 
     def close(self) -> None:
         """Sends nobody away any more."""
-        self._end()
-
-    def _begin(self, over_ms: int) -> "asyncio.Task[None]":
-        self._end()
-        self.draining = True
-        self._task = asyncio.create_task(self._run(over_ms))
-        return self._task
-
-    def _end(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+    def _begin(self, over_ms: int) -> asyncio.Task[None]:
+        self.close()
+        self.draining = True
+        self._task = self._tasks.spawn("drain", self._run(over_ms))
+        return self._task
 
     async def _run(self, over_ms: int) -> None:
         end_ms = monotonic_ms() + over_ms
@@ -76,8 +77,18 @@ class Drain:
 
     def _send_away(self, count: int) -> None:
         for video in self._served.videos:
-            for audience in video.audiences.values():
-                if count <= 0:
-                    return
+            if count <= 0:
+                return
+            try:
+                count -= self._send_away_from(video, count)
+            except Exception as error:
+                log.exception("viewers not sent away", video=video.video_id, reason=repr(error))
+
+    def _send_away_from(self, video: ServedVideo, count: int) -> int:
+        """Returns how many of the video's viewers were sent away."""
+        sent = 0
+        for audience in video.audiences.values():
+            if sent < count:
                 words = event_frame("reconnect", {"delay_ms": random.randint(0, DELAY_MS_MAX)})
-                count -= self._sweeper.close_some(audience, count, "drained", words)
+                sent += self._sweeper.close_some(audience, count - sent, "drained", words)
+        return sent

@@ -1,9 +1,10 @@
-"""Where a viewer enters its video's log: a new one, one that comes back, and one that was too slow for the log."""
+"""Finds where a viewer enters its video's log: a new one, one that comes back, or one that was too slow for the log."""
 
 import asyncio
 
 from history.core.model import Comment
 from history.store import StoreUnavailable
+from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import FeedOffset
@@ -13,21 +14,20 @@ from rms.feed.resuming import NeedsHistory
 from rms.feed.sse import event_frame
 from rms.sending.audience import Viewer
 from rms.sending.sweep import Sweeper
-from rms.videos.background import Background
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo
 
 
 class Entering:
-    def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper, background: Background) -> None:
+    def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper, tasks: Supervisor) -> None:
         self._settings = settings
         self._past = past
         self._sweeper = sweeper
-        self._background = background
+        self._tasks = tasks
         self._reads = asyncio.Semaphore(settings.catch_up_reads)  # its own: a viewer waits for no video's catch-up
 
     async def history_for(self, video: ServedVideo, position: Position, backfill: int) -> list[Comment] | None:
-        """What must be read before `attach` can place a viewer; None if nothing must. Raises StoreUnavailable."""
+        """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable."""
         needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
             return await self._past.since(video.video_id, needs.from_id, self._settings.resume_comments_max + 1)
@@ -41,7 +41,8 @@ class Entering:
         history: list[Comment] | None,
         read: bool = True,
     ) -> Attach[FeedOffset]:
-        """Where a viewer enters the log, as it is now. read: False if history could not be read."""
+        """Where a viewer enters the log, as it is now. position: None for a new viewer. history: from `history_for`.
+        read: False if that has failed."""
         if position is None:
             return video.feed.join(backfill)
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
@@ -52,8 +53,8 @@ class Entering:
         return attach
 
     async def resume(self, video: ServedVideo, position: Position | None) -> Attach[FeedOffset]:
-        """For a viewer that has fallen off the log: from where it stood, at its own pace. Before it would miss a
-        heartbeat it goes on, if need be with a gap."""
+        """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the
+        read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap."""
         backfill, history, read = self._settings.backfill, None, True
         if position is None:
             return video.resuming.gap(None, backfill, "too_far_behind")
@@ -65,17 +66,18 @@ class Entering:
         return self.attach(video, position, backfill, history, read)
 
     def fallen(self, video: ServedVideo, viewer: Viewer) -> None:
-        """A slow viewer has fallen off its log: it goes on from where it stood, out of history; but not for ever."""
-        self._background.begin(self._place_again(video, viewer))
+        """Takes a slow viewer that has fallen off its log: it goes on from where it stood, out of history. After
+        `falls_max` times it is closed."""
+        self._tasks.spawn("viewer entering again", self._enter_again(video, viewer))
 
-    async def _place_again(self, video: ServedVideo, viewer: Viewer) -> None:
-        viewer.falls += 1
-        if viewer.falls > self._settings.falls_max:
-            words = event_frame("closed", {"reason": "too_slow"})
-            self._sweeper.close_detached(viewer, "too_slow", viewer.audience.edition.aside(words))
-            return
+    async def _enter_again(self, video: ServedVideo, viewer: Viewer) -> None:
         video.holds += 1
         try:
+            viewer.falls += 1
+            if viewer.falls > self._settings.falls_max:
+                words = event_frame("closed", {"reason": "too_slow"})
+                self._sweeper.close_detached(viewer, "too_slow", viewer.audience.edition.aside(words))
+                return
             attach = await self.resume(video, viewer.stood_at)
             private, viewer.offset = viewer.audience.edition.attach(attach, wall_ms())
         except BaseException:

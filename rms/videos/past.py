@@ -1,4 +1,5 @@
-"""What an RMS reads from history, with a bound on every wait. The store may be away at any time, also at the start."""
+"""Reads a video's comments from history, with a bound on every wait. The store may be away at any time, also at the
+start."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,6 +12,7 @@ from history.core.ids import time_of
 from history.core.model import Comment
 from history.opening import open_reader
 from history.store import Reader, StoreUnavailable
+from proto.tasks import Supervisor, shared
 from rms.config import RmsSettings
 
 log = structlog.stdlib.get_logger()
@@ -18,21 +20,21 @@ log = structlog.stdlib.get_logger()
 T = TypeVar("T")
 
 SEED_AGE_MS = 30_000
-"""A feed begins with at least the last half minute: viewers who come from a node that has just died resume in it."""
+"""A feed begins with the last half minute or more: viewers who come from a node that has just died resume in it."""
 
 
 class Past:
-    def __init__(self, settings: RmsSettings) -> None:
+    def __init__(self, settings: RmsSettings, tasks: Supervisor) -> None:
         self._settings = settings
+        self._tasks = tasks
         self._reader: Reader | None = None
-        self._opening: asyncio.Task[None] | None = None
         self.reads = 0
         """of the store, begun so far"""
         self._under_way: dict[tuple[str, int, int], asyncio.Task[list[Comment]]] = {}
 
     def start(self) -> None:
         """Begins to open the store, and goes on until it is there."""
-        self._opening = asyncio.create_task(self._open())
+        self._tasks.keep("opening of history", self._open)
 
     async def _open(self) -> None:
         async for attempt in AsyncRetrying(
@@ -44,16 +46,15 @@ class Past:
         log.info("history opened", store=self._settings.store.partition(":")[0])
 
     async def close(self) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        """To be called when the supervisor is closed."""
         if self._reader is not None:
             await self._reader.close()
 
     async def seed(self, video_id: str, at_least: int, now_ms: int) -> tuple[list[Comment], int]:
         """The video's last comments, oldest first, and the id from which on they are all there are.
 
-        At least so many, and what is younger than SEED_AGE_MS; at most seed_comments_max. Raises StoreUnavailable.
+        At least `at_least`, and all that are younger than SEED_AGE_MS, but no more than `seed_comments_max`. Raises
+        StoreUnavailable.
         """
         newest_first: list[Comment] = []
         limit = max(1, at_least)
@@ -71,12 +72,12 @@ class Past:
     async def since(self, video_id: str, from_id: int, limit: int) -> list[Comment]:
         """Up to `limit` comments from this id on, oldest first. Raises StoreUnavailable.
 
-        Those who ask for the same at once, as after a node's death, share one read.
+        Concurrent calls for the same comments, as after a node's death, share one read.
         """
         key = (video_id, from_id, limit)
         reading = self._under_way.get(key)
         if reading is None:
-            reading = asyncio.create_task(self._bounded(self._get().newer(video_id, from_id - 1, limit)))
+            reading = shared(self._bounded(self._get().newer(video_id, from_id - 1, limit)))
             self._under_way[key] = reading
             reading.add_done_callback(lambda _: self._under_way.pop(key))
         return await asyncio.shield(reading)
@@ -90,5 +91,5 @@ class Past:
         self.reads += 1
         try:
             return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
-        except TimeoutError as late:
-            raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from late
+        except TimeoutError as error:
+            raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error

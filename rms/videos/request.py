@@ -1,4 +1,4 @@
-"""What a viewer asks for, out of its request: which video, from where on, in which form. Knows no HTTP framework: the
+"""Parses a viewer's request: which video, from which position on, in which form. Knows no HTTP framework, because the
 door (rms/door/__main__.py) hands over requests that another process has read."""
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from rms.feed.position import InvalidPosition, Position, parse_position
 PARAMETERS = {"backfill", "last_event_id", "max_rate"}
 
 RATES = (1, 2, 5, 10, 20, 50, 100)
-"""comments a second; one edition each, whatever is asked for. A person reads 5."""
+"""comments a second. Each has one edition, and what a viewer asks for is rounded down to one. A person reads 5."""
 
 
 class Form(NamedTuple):
-    """In which form a viewer wants the stream"""
+    """The form in which a viewer gets the stream; each form of a feed is an edition."""
 
     rate: int | None = None
     """at most so many comments a second"""
@@ -22,10 +22,11 @@ class Form(NamedTuple):
 
 
 class StreamRequest(NamedTuple):
-    """What a viewer wants"""
+    """What a viewer asks for"""
 
     video_id: str
     position: Position | None
+    """what the viewer has; None: it is new"""
     backfill: int
     form: Form
 
@@ -41,7 +42,7 @@ class Refused(Exception):
 def parse_stream_request(
     video_id: str, query: Mapping[str, str], headers: Mapping[str, str], backfill: int, backfill_max: int
 ) -> StreamRequest:
-    """headers: by lower-case names. backfill: for who doesn't ask for a number. Raises Refused."""
+    """headers: by lower-case names. backfill: unless the request has a number. Raises Refused."""
     accept = headers.get("accept", "*/*")
     if "text/event-stream" not in accept and "*/*" not in accept:
         raise Refused(406, "not_acceptable", "here is an event stream: send Accept: text/event-stream")
@@ -58,16 +59,26 @@ def parse_stream_request(
         raise Refused(400, "invalid_video_id", str(invalid)) from invalid
     except InvalidPosition as invalid:
         raise Refused(400, "invalid_last_event_id", str(invalid)) from invalid
-    wanted = _number("backfill", query.get("backfill"), 0, backfill_max, min(backfill, backfill_max))
-    max_rate = _number("max_rate", query.get("max_rate"), 1, 1_000_000, 0)
-    # The largest tier that isn't more than was asked for; above all tiers, the stream as it is.
-    tier = None if max_rate > RATES[-1] else next((rate for rate in RATES[::-1] if rate <= max_rate), None)
-    return StreamRequest(video_id, position, wanted, Form(tier, takes_gzip(headers.get("accept-encoding", ""))))
+    wanted = _number(query, "backfill", 0, backfill_max)
+    max_rate = _number(query, "max_rate", 1, 1_000_000)
+    return StreamRequest(
+        video_id,
+        position,
+        min(backfill, backfill_max) if wanted is None else wanted,
+        Form(None if max_rate is None else _tier(max_rate), takes_gzip(headers.get("accept-encoding", ""))),
+    )
 
 
-def _number(name: str, text: str | None, least: int, most: int, default: int) -> int:
+def _tier(max_rate: int) -> int | None:
+    """The largest of RATES up to max_rate; None, the whole stream, if that is above all of them"""
+    return None if max_rate > RATES[-1] else max(rate for rate in RATES if rate <= max_rate)
+
+
+def _number(query: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    """None if the query doesn't have it. Raises Refused."""
+    text = query.get(name)
     if text is None:
-        return default
+        return None
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
         raise Refused(400, f"invalid_{name}", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
     return int(text)

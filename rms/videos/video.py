@@ -1,7 +1,10 @@
-"""A served video: its feed, and the audiences of the feed's editions."""
+"""A served video: its feed, the audiences of the feed's editions, and what is still to be read from history."""
 
 import asyncio
+import enum
 from collections.abc import Callable
+
+import structlog
 
 from history.core.model import Comment, Erasure
 from rms.clocks import monotonic_ms, wall_ms
@@ -12,13 +15,28 @@ from rms.sending.audience import Audience, Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.request import Form
 
+log = structlog.stdlib.get_logger()
+
+
+class State(enum.Enum):
+    """The life of a served video, from OPENING to DROPPED. It is BUFFERING now and then while it is open."""
+
+    OPENING = "opening"
+    """Its history is read. Live comments are buffered."""
+    LIVE = "live"
+    """Live comments go into the feed."""
+    BUFFERING = "buffering"
+    """Live comments are buffered, so that they come behind what a catch-up reads."""
+    DROPPED = "dropped"
+    """It is served no longer, or could not be opened."""
+
 
 class ServedVideo:
-    """`feed` and `resuming` are there once `opened` is done."""
+    """`feed` and `resuming` are there once `opened` is done without an error."""
 
     __slots__ = (
-        *("_on_behind", "_sweeper", "audiences", "catching_up", "counted_ms", "empty_ms", "feed", "holds", "is_open"),
-        *("lacks_past", "missed_from", "opened", "overflow_id", "pending", "resuming", "served", "told_viewers"),
+        *("_buffer", "_on_behind", "_overflow_id", "_sweeper", "announced_ms", "announced_viewers", "audiences"),
+        *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "resuming", "state"),
         *("total_viewers", "video_id"),
     )
 
@@ -29,53 +47,60 @@ class ServedVideo:
     def __init__(self, video_id: str, sweeper: Sweeper, on_behind: Callable[["ServedVideo", Viewer], None]) -> None:
         """on_behind: called with a viewer that has fallen off its log; its socket is open and registered nowhere."""
         self.video_id = video_id
-        self._sweeper = sweeper
-        self.served = True  # until it is dropped
+        self.state = State.OPENING
         self.audiences: dict[Form, Audience] = {}
-        self.is_open = False
-        self.pending: list[Comment | Erasure] | None = []  # came while history was read; None: nothing has to wait
-        self.overflow_id = 0  # the smallest id that did not fit there
-        self.lacks_past = False  # it could not be read when the feed opened
-        self.missed_from = 0  # from this id on comments may be missing, and are still to be read; 0: none are
-        self.catching_up = False  # a task reads what is missing
-        self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, catching up
-        self.empty_ms = 0  # since when nobody is here; 0: somebody is, or was at the last look
-        self.total_viewers = 0  # on all nodes, as a dispatcher has told
-        self.told_viewers = 0  # what the viewers were last told
-        self.counted_ms = 0  # when
+        self.lacks_past = False  # its last comments could not be read when it opened
+        self.missed_from: int | None = None  # comments from this id on may be missing, and are still to be read
+        self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, entering again
+        self.empty_since_ms: int | None = None  # monotonic; None: at the last look somebody was here
+        self.total_viewers = 0  # on all nodes, as reported by a dispatcher
+        self.announced_viewers = 0  # that number, as last sent to the viewers
+        self.announced_ms: int | None = None  # monotonic, when it was sent
+        self._buffer: list[Comment | Erasure] = []  # live comments that wait for `open` or `flush`
+        self._overflow_id: int | None = None  # the smallest id that the buffer had no place for
+        self._sweeper = sweeper
         self._on_behind = on_behind
 
+    # Comments
+
     def open(self, feed: Feed) -> None:
-        """From here on comments go into the feed; those that came before, first. What came too late was in history when
-        the feed's past was read, and isn't new to anybody."""
-        self.feed, self.resuming, self.is_open = feed, Resuming(feed), True
-        self.pending = [comment for comment in self.pending or () if not self.is_too_late(comment)]
-        self.go_on()
+        """From here on comments go into the feed, the buffered ones first. What came too late was in history when the
+        feed's past was read, and isn't new to anybody."""
+        self.feed, self.resuming, self.state = feed, Resuming(feed), State.LIVE
+        self._buffer = [comment for comment in self._buffer if not self.is_too_old(comment)]
+        self.flush()
 
-    def hold(self) -> None:
-        """What comes has to wait for what was said before it, until `go_on`."""
-        if self.pending is None:
-            self.pending = []
+    def hold_live(self) -> None:
+        """Buffers live comments until `flush`. To be called while LIVE."""
+        self.state = State.BUFFERING
 
-    def go_on(self) -> None:
-        """What has waited goes into the feed, and what comes now needn't wait."""
-        pending, self.pending = self.pending, None
-        for comment in pending or ():
-            self.append(comment)
-        self.miss(self.overflow_id)
-        self.overflow_id = 0
+    def buffer(self, comment: Comment | Erasure, most: int) -> None:
+        """Keeps a live comment for `flush`. Those beyond the first `most` count as missed then."""
+        if len(self._buffer) < most:
+            self._buffer.append(comment)
+        else:
+            self._overflow_id = comment.id if self._overflow_id is None else min(self._overflow_id, comment.id)
 
-    def is_too_late(self, comment: Comment | Erasure) -> bool:
-        """Can nobody tell any more whether the comment was here? Then it isn't to be sent."""
+    def flush(self) -> None:
+        """What is buffered goes into the feed, and what comes now isn't buffered. Idempotent."""
+        if self.state is State.BUFFERING:
+            self.state = State.LIVE
+        buffered, self._buffer = self._buffer, []
+        for comment in buffered:
+            try:
+                self.append(comment)
+            except Exception as error:
+                self.miss_failed(comment, error)
+        if self._overflow_id is not None:
+            self.miss(self._overflow_id)
+            self._overflow_id = None
+
+    def is_too_old(self, comment: Comment | Erasure) -> bool:
+        """True if the feed may have had the comment, and forgotten its id. Such a comment must not be sent."""
         return isinstance(comment, Comment) and self.feed.may_have_forgotten(comment.id, wall_ms())
 
-    def forgo(self, from_id: int, to_id: int) -> None:
-        """Tells all who are here that comments from the one id up to the other may be missing."""
-        self.feed.add_gap(from_id, to_id, wall_ms())
-        self.publish()
-
     def append(self, comment: Comment | Erasure) -> None:
-        """Gives a comment, or the word that one is erased, to all who are here; doubles are dropped."""
+        """Sends a comment, or the word that one is erased, to all viewers. Doubles are dropped."""
         if isinstance(comment, Comment):
             if self.feed.append(comment, wall_ms()):
                 self.publish()
@@ -84,27 +109,42 @@ class ServedVideo:
                 audience.edition.purge()
             self.publish()
 
+    def announce_gap(self, from_id: int, to_id: int) -> None:
+        """Sends all viewers that comments from the one id up to the other may be missing."""
+        self.feed.add_gap(from_id, to_id, wall_ms())
+        self.publish()
+
     def publish(self) -> None:
-        """The feed has grown."""
+        """To be called when the feed has grown."""
         for audience in self.audiences.values():
             self._sweeper.publish(audience)
+
+    # What is still to be read
+
+    @property
+    def is_behind(self) -> bool:
+        """True while something is still to be read from history."""
+        return self.lacks_past or self.missed_from is not None
+
+    def miss(self, from_id: int) -> None:
+        """Comments from this id on may be missing, beside what is known to be."""
+        self.missed_from = from_id if self.missed_from is None else min(self.missed_from, from_id)
+
+    def miss_failed(self, comment: Comment | Erasure, error: Exception) -> None:
+        """Counts a comment as missed that could not be appended. Logs the error of the first since nothing was missing:
+        an error that comes with every comment must not flood the log."""
+        if not self.is_behind:
+            log.error("comment not appended", video=self.video_id, id=comment.id, reason=repr(error), exc_info=error)
+        self.miss(comment.id)
+
+    # Viewers
 
     @property
     def viewers(self) -> int:
         return self.holds + sum(len(audience.viewers) for audience in self.audiences.values())
 
-    @property
-    def is_behind(self) -> bool:
-        """Something is still to be read from history."""
-        return self.lacks_past or self.missed_from > 0
-
-    def miss(self, from_id: int) -> None:
-        """Comments from this id on may be missing, beside what is known to be; 0: none."""
-        if from_id:
-            self.missed_from = min(self.missed_from or from_id, from_id)
-
     def audience(self, form: Form, backfill_max: int) -> Audience:
-        """Those here who want it like this"""
+        """The viewers who want this form"""
         audience = self.audiences.get(form)
         if audience is None:
             edition: Edition
@@ -119,7 +159,7 @@ class ServedVideo:
         return audience
 
     def drop_unused_audiences(self) -> None:
-        """Nobody wants it like that any more."""
+        """Drops the audiences without viewers, unless another edition is made from theirs."""
         for form, audience in list(self.audiences.items()):
             is_source = not form.gzip and Form(form.rate, True) in self.audiences
             if not audience.viewers and not audience.waiters and not is_source:

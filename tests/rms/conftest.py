@@ -38,7 +38,7 @@ async def start_node(tmp_path: Path) -> AsyncIterator[StartNode]:
             store = await open_store(url)
             stack.push_async_callback(store.close)
             values = {"listen": "127.0.0.1:0", "store": url, "dispatchers": dispatcher.address, **settings}
-            node = build(RmsSettings(_cli_parse_args=False, **values))  # type: ignore[call-arg]
+            node = await build(RmsSettings(_cli_parse_args=False, **values))  # type: ignore[call-arg]
             running = asyncio.create_task(node.run())
 
             async def stop() -> None:
@@ -46,7 +46,10 @@ async def start_node(tmp_path: Path) -> AsyncIterator[StartNode]:
                 await running
 
             stack.push_async_callback(stop)
-            await eventually(lambda: node.server.started and (dispatcher.connected or not wait))
+            # Both sides: a video that is opened before the node has read the welcome is read once more after it.
+            await eventually(
+                lambda: node.server.started and (not wait or (node.upstream.connected > 0 and dispatcher.connected))
+            )
             return RunningNode(node, dispatcher, store, int(node.address.rpartition(":")[2]))
 
         yield start

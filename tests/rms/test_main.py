@@ -1,8 +1,9 @@
-"""python -m rms as a process: it says when it is ready, what is wrong, and ends cleanly."""
+"""python -m rms and python -m rms.door as processes: they say when they are ready, what is wrong, and end cleanly."""
 
 import asyncio
 import json
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,11 +15,17 @@ from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.rms.http.test_app import viewer
 from tests.waiting import eventually
 
+MODULES = ("rms", "rms.door")
+
 
 @asynccontextmanager
-async def process(*arguments: str, module: str = "rms") -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(
+    *arguments: str, module: str = "rms", program: str | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """program: Python's text, in place of the module"""
+    what = ("-m", module) if program is None else ("-c", program)
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, "--log-format", "json", *arguments), stderr=asyncio.subprocess.PIPE
+        *(sys.executable, *what, "--log-format", "json", *arguments), stderr=asyncio.subprocess.PIPE
     )
     try:
         yield running
@@ -71,3 +78,62 @@ async def test_a_wrong_flag_is_explained(arguments: list[str], words: str) -> No
         assert running.stderr is not None
         assert words in (await running.stderr.read()).decode()
         assert await running.wait() == 2
+
+
+@pytest.mark.parametrize(("module", "ready"), [("rms", "rms ready"), ("rms.door", "door ready")])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_cleanly(module: str, ready: str, number: signal.Signals, tmp_path: Path) -> None:
+    more = ("--store", f"sqlite:{tmp_path / 'none.db'}") if module == "rms" else ("--sockets", str(tmp_path))
+    async with process("--listen", "127.0.0.1:0", "--dispatchers", "127.0.0.1:1", *more, module=module) as running:
+        assert (await log_line(running, ready))["service"] == module.rpartition(".")[2]
+        running.send_signal(number)
+        assert await running.wait() == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+async def test_a_port_that_is_taken_is_said_in_one_line(module: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with process("--listen", f"127.0.0.1:{port}", module=module) as running:
+            line = await log_line(running, "can't start")
+            assert line["level"] == "error"
+            assert "address already in use" in line["reason"].lower()
+            assert await running.wait() == 1
+
+
+async def test_a_store_that_is_none_is_said_in_one_line() -> None:
+    async with process("--listen", "127.0.0.1:0", "--store", "paper:notebook") as running:
+        line = await log_line(running, "can't start")
+        assert "'paper:notebook' names no store" in line["reason"]
+        assert await running.wait() == 1
+
+
+async def test_what_it_cannot_go_on_with_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    door_socket = str(tmp_path / "file" / "rms.sock")
+    async with process("--listen", "127.0.0.1:0", "--door-socket", door_socket) as running:
+        assert "FileExistsError" in (await log_line(running, "ended"))["reason"]
+        assert await running.wait() == 1
+
+
+WITHOUT_GOODBYE = """
+from proto.process import run_process
+from rms.__main__ import RmsSettings, Upstream, build
+
+async def broken(upstream):
+    raise ValueError("no goodbye")
+
+Upstream.close = broken
+run_process("rms", RmsSettings.parse(), build)
+"""
+
+
+async def test_a_stop_that_fails_is_logged_and_ends_the_process(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'none.db'}"
+    arguments = ("--listen", "127.0.0.1:0", "--dispatchers", "127.0.0.1:1", "--store", store)
+    async with process(*arguments, program=WITHOUT_GOODBYE) as running:
+        await log_line(running, "rms ready")
+        running.send_signal(signal.SIGTERM)
+        line = await log_line(running, "task failed")
+        assert (line["task"], line["reason"]) == ("stop", "ValueError('no goodbye')")
+        assert await running.wait() == 0

@@ -34,7 +34,7 @@ class FakeServed:
     def changed_viewers(self) -> tuple[dict[str, int], int]:
         return {}, 0
 
-    def count(self, viewers: Mapping[str, int]) -> None:
+    def set_totals(self, viewers: Mapping[str, int]) -> None:
         self.told.append(dict(viewers))
 
 
@@ -53,7 +53,9 @@ def served() -> FakeServed:
     return FakeServed()
 
 
-def registration(served: FakeServed, unrouted_from_id: int = 0, drained: Drained | None = None) -> Registration:
+def registration(
+    served: FakeServed, unrouted_from_id: int | None = None, drained: Drained | None = None
+) -> Registration:
     identity = Identity("rms-1", 7, "http://rms-1.example", 100)
     return Registration("127.0.0.1:1", identity, served, drained or Drained(), unrouted_from_id)
 
@@ -113,14 +115,14 @@ async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(s
     await said(node)
     node.take(Down(interest_ack=dispatch_pb2.InterestAck(number=1)))
     assert served.read_from == [from_id]
-    assert node.unrouted_from_id == 0
+    assert node.unrouted_from_id is None
 
 
 async def test_what_the_registration_before_had_left_is_read_with_the_welcome(served: FakeServed) -> None:
     node = registration(served, unrouted_from_id=5)
     node.welcome(welcome(catch_up_from_id=8))
     assert served.read_from == [8, 5]
-    assert node.unrouted_from_id == 0
+    assert node.unrouted_from_id is None
 
 
 async def test_the_numbers_of_viewers_are_told_by_the_replica_that_counts(served: FakeServed) -> None:
@@ -129,8 +131,8 @@ async def test_the_numbers_of_viewers_are_told_by_the_replica_that_counts(served
     totals = [dispatch_pb2.VideoViewers(video_id="v", viewers=9)]
     node.take(Down(beat_ack=dispatch_pb2.BeatAck(videos=totals)))
     assert served.told == []
-    node.count(True)
-    node.count(True)
+    node.use_totals(True)
+    node.use_totals(True)
     assert served.told == [{"v": 9}], "what it has said before counts now"
     node.take(Down(beat_ack=dispatch_pb2.BeatAck(videos=totals)))
     assert served.told == [{"v": 9}] * 2

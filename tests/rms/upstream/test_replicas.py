@@ -1,12 +1,19 @@
 """rms/upstream/replicas.py: all replicas are told, and none is waited for that isn't there"""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 import proto.replicas
+from proto import dispatch_pb2
 from proto.replicas import Whereabouts
 from rms.clocks import wall_ms
+from rms.upstream.link import Link
+from rms.upstream.registration import Registration
+from rms.videos.served import ServedVideos
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.rms.http.test_app import viewer
@@ -122,3 +129,95 @@ async def test_what_goes_through_a_replica_that_was_never_reached_is_read(start_
                 await node.store.append([comment(n, wall_ms())])
                 await raw.read_until(n + 1)
             assert len(ids(raw.body)) == len(set(ids(raw.body))) == 2
+
+
+def begun_again(lines: Sequence[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """The tasks that have failed and were begun again, with their reasons"""
+    return {(line["task"], line["reason"]) for line in lines if line["event"] == "task failed, and is begun again"}
+
+
+async def test_the_beat_goes_on_after_an_error(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+
+    def broken(served: ServedVideos) -> None:
+        raise ValueError("says the test")
+
+    with capture_logs() as lines:
+        with monkeypatch.context() as once:
+            once.setattr(ServedVideos, "changed_viewers", broken)
+            await eventually(lambda: begun_again(lines) == {("beat", "ValueError('says the test')")})
+        beats = len(node.dispatcher.beats)
+        await eventually(lambda: len(node.dispatcher.beats) > beats + 1)
+    assert len(node.dispatcher.hellos) == 1
+
+
+async def test_an_error_at_one_link_keeps_no_beat_from_the_others(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False)
+        await eventually(lambda: node.node.upstream.connected == 2)
+        beat = Link.beat
+
+        def broken(link: Link, message: dispatch_pb2.Beat) -> None:
+            if link.address == one.address:
+                raise ValueError("says the test")
+            beat(link, message)
+
+        with capture_logs() as lines:
+            monkeypatch.setattr(Link, "beat", broken)
+            beats = len(two.beats)
+            await eventually(lambda: len(two.beats) > beats + 2)
+        failed = {(line["dispatcher"], line["reason"]) for line in lines if line["event"] == "beat failed"}
+        assert failed == {(one.address, "ValueError('says the test')")}
+
+
+async def test_the_look_up_goes_on_after_an_error(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with fake_dispatcher() as one:
+        tries = 0
+
+        async def look_up(name: str, port: int) -> set[str]:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise LookupError("says the test")
+            return {one.address}
+
+        monkeypatch.setattr(proto.replicas, "Whereabouts", partial(Whereabouts, look_up=look_up))
+        with capture_logs() as lines:
+            await start_node(dispatchers="dns:dispatchers.example:7001", dispatchers_lookup_ms=20, wait=False)
+            await eventually(lambda: one.connected)
+        assert begun_again(lines) == {("look-up of dispatchers", "LookupError('says the test')")}
+
+
+async def test_a_link_whose_reader_fails_is_made_again(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+
+    def broken(*args: object) -> None:
+        raise ValueError("says the test")
+
+    async with viewer(node.port, "/comments/v") as raw:
+        with capture_logs() as lines, monkeypatch.context() as once:
+            once.setattr(ServedVideos, "deliver", broken)
+            node.dispatcher.deliver([comment(1)])
+            await eventually(lambda: bool(begun_again(lines)))
+        assert begun_again(lines) == {(f"link to {node.dispatcher.address}", "ValueError('says the test')")}
+        await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.node.upstream.connected == 1)
+        node.dispatcher.deliver([comment(1)])
+        assert ids(await raw.read_until(1)) == [comment(1).id]
+
+
+async def test_a_link_whose_writer_fails_is_made_again(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node()
+    messages = Registration._messages
+
+    def broken(registration: Registration) -> list[dispatch_pb2.NodeMessage]:
+        monkeypatch.setattr(Registration, "_messages", messages)
+        raise ValueError("says the test")
+
+    with capture_logs() as lines:
+        monkeypatch.setattr(Registration, "_messages", broken)
+        await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.node.upstream.connected == 1)
+    assert begun_again(lines) == {(f"link to {node.dispatcher.address}", "ValueError('says the test')")}
+    await node.node.served.enter("v")
+    assert node.dispatcher.interest == {"v": True}

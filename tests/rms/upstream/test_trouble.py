@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from rms.upstream.trouble import TOLD_MAX, LinkLost, Trouble
+from rms.upstream.trouble import LINES_MAX, LinkLost, Trouble
 
 
 def test_each_reason_is_told_once_until_it_was_of_use_again() -> None:
@@ -24,7 +24,7 @@ def test_however_many_reasons_there_are_the_log_gets_some() -> None:
     with capture_logs() as lines:
         for number in range(100):
             trouble.note(LinkLost(f"reason {number}"))
-    assert len(lines) == TOLD_MAX
+    assert len(lines) == LINES_MAX
 
 
 @pytest.mark.parametrize("error", [OSError("10.0.0.1:7001 is far"), LinkLost("it is far")])

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
@@ -31,7 +32,7 @@ async def test_without_history_the_live_comments_come_and_the_past_follows(
         assert ids(await raw.read_until(2)) == [comment(2).id, comment(1).id]
 
 
-async def test_one_task_a_room_catches_up_however_often_it_is_told(
+async def test_one_task_a_video_catches_up_however_often_it_is_told(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await start_node(catch_up_retry_ms_max=10)
@@ -50,11 +51,11 @@ async def test_one_task_a_room_catches_up_however_often_it_is_told(
             served.catch_up(late.id, live_waits=False)
             before = tries
             await eventually(lambda before=before: tries > before + 2)  # type: ignore[misc]
-        assert len(served._background) == 2
+        assert len(served.catching_up) == 2
         monkeypatch.setattr(Past, "since", since)
         assert ids(await raw.read_until(1_200)) == [each.id for each in talk]
-        await eventually(lambda: not served._background)
-        assert not any(video.is_behind or video.catching_up for video in served.videos)
+        await eventually(lambda: not len(served.catching_up))
+        assert not any(video.is_behind for video in served.videos)
 
 
 async def test_what_is_missed_while_history_is_read_is_read_as_well(
@@ -194,3 +195,31 @@ async def test_what_does_not_fit_while_it_waits_is_read(start_node: StartNode, m
         await eventually(lambda: node.dispatcher.delivered == number)
         past.go_on.set()
         assert sorted(ids(await raw.read_until(9))) == [each.id for each in talk]
+
+
+async def test_a_catch_up_that_fails_is_logged_and_goes_on_and_stops_no_other(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    since, broken = Past.since, True
+
+    async def broken_for_v(past: Past, video_id: str, from_id: int, limit: int) -> object:
+        if broken and video_id == "v":
+            raise LookupError("says the test")
+        return await since(past, video_id, from_id, limit)
+
+    monkeypatch.setattr(Past, "since", broken_for_v)
+    async with viewer(node.port, "/comments/v") as v, viewer(node.port, "/comments/w") as w:
+        missed = {video_id: comment(1, wall_ms(), video_id) for video_id in "vw"}
+        await node.store.append(list(missed.values()))
+        with capture_logs() as lines:
+            node.node.served.catch_up(missed["v"].id, live_waits=True)
+            assert ids(await w.read_until(1)) == [missed["w"].id]
+            await eventually(lambda: bool(lines))
+            live = comment(2, wall_ms())
+            node.dispatcher.deliver([live])
+            assert ids(await v.read_until(1)) == [live.id], "it doesn't wait"
+            broken = False
+            assert ids(await v.read_until(2)) == [live.id, missed["v"].id]
+        assert {(line["task"], line["reason"]) for line in lines} == {("catch-up of v", "LookupError('says the test')")}
+        await eventually(lambda: not len(node.node.served.catching_up))

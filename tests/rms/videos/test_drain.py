@@ -2,7 +2,12 @@
 
 import asyncio
 
+import pytest
+from structlog.testing import capture_logs
+
 from proto import dispatch_pb2
+from rms.videos.drain import Drain
+from rms.videos.video import ServedVideo
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import comment, events, ids
@@ -76,3 +81,40 @@ async def test_a_word_from_a_dispatcher_does_not_keep_a_node_from_ending(start_n
         async with asyncio.timeout(10):
             await ending
     assert node.node.server.should_exit
+
+
+async def test_an_error_in_one_video_keeps_no_viewer_of_another_here(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    send_away_from = Drain._send_away_from
+
+    def broken_for_v(drain: Drain, video: ServedVideo, count: int) -> int:
+        if video.video_id == "v":
+            raise ValueError("says the test")
+        return send_away_from(drain, video, count)
+
+    monkeypatch.setattr(Drain, "_send_away_from", broken_for_v)
+    async with viewer(node.port, "/comments/v"), viewer(node.port, "/comments/w") as other:
+        with capture_logs() as lines:
+            node.node.drain.start(over_ms=100)
+            assert b"event: reconnect\n" in await other.read_until(b"event: reconnect\n")
+        failed = {(line["video"], line["reason"]) for line in lines if line["event"] == "viewers not sent away"}
+        assert failed == {("v", "ValueError('says the test')")}
+
+
+async def test_a_drain_that_fails_is_logged_and_the_node_ends(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+
+    def broken(drain: Drain, count: int) -> None:
+        raise ValueError("says the test")
+
+    with monkeypatch.context() as once, capture_logs() as lines:
+        once.setattr(Drain, "_send_away", broken)
+        await node.node.stop()
+    assert ("drain", "ValueError('says the test')") in {(line.get("task"), line.get("reason")) for line in lines}
+    assert node.node.server.should_exit
+    await eventually(lambda: not node.dispatcher.connected)
+    assert node.dispatcher.beats[-1].draining, "nobody is placed here while it ends"

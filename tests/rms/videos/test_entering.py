@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.feed.position import Position
+from rms.videos.entering import Entering
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
@@ -91,3 +93,27 @@ async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartb
     monkeypatch.undo()
     assert b"gap" not in (await served.entering.resume(video, Position(now.id, 0, 0))).private
     served.release(video)
+
+
+async def test_a_viewer_that_cannot_enter_again_is_closed_and_that_is_logged(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+
+    async def broken(*args: object) -> object:
+        raise LookupError("says the test")
+
+    monkeypatch.setattr(Entering, "resume", broken)
+    async with viewer(node.port, "/comments/v") as raw:
+        await eventually(lambda: len(node.node.sweeper) == 1)
+        (video,) = node.node.served.videos
+        ((fallen,),) = (audience.viewers for audience in video.audiences.values())
+        node.node.sweeper.detach(fallen)
+        with capture_logs() as lines:
+            node.node.served.entering.fallen(video, fallen)
+            async with asyncio.timeout(10):
+                assert b"data: " not in await raw.reader.read()
+            await eventually(lambda: bool(lines))
+        (line,) = lines
+        assert (line["task"], line["reason"]) == ("viewer entering again", "LookupError('says the test')")
+        assert video.holds == 0

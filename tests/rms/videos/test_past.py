@@ -1,14 +1,17 @@
 """rms/videos/past.py: bounded reads of a history that may be away"""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from history.core.model import Comment
 from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
+from proto.tasks import Supervisor
 from rms.config import RmsSettings
 from rms.videos.past import SEED_AGE_MS, Past
 from tests.rms.parts import T0, comment
@@ -20,14 +23,21 @@ def settings(tmp_path: Path, **values: Any) -> RmsSettings:
     return RmsSettings(_cli_parse_args=False, **{"store": url, **values})  # type: ignore[call-arg]
 
 
+@pytest.fixture
+async def tasks() -> AsyncIterator[Supervisor]:
+    made = Supervisor()
+    yield made
+    await made.close()
+
+
 async def opened(past: Past) -> Past:
     past.start()
     await eventually(lambda: past._reader is not None)
     return past
 
 
-async def test_before_it_is_open_the_history_is_unavailable(tmp_path: Path) -> None:
-    past = Past(settings(tmp_path))
+async def test_before_it_is_open_the_history_is_unavailable(tasks: Supervisor, tmp_path: Path) -> None:
+    past = Past(settings(tmp_path), tasks)
     with pytest.raises(StoreUnavailable, match="not been opened"):
         await past.seed("v", 5, T0)
     await past.close()
@@ -43,13 +53,13 @@ async def test_before_it_is_open_the_history_is_unavailable(tmp_path: Path) -> N
     ],
 )
 async def test_a_seed_has_the_last_comments(
-    tmp_path: Path, count: int, step_ms: int, seeded: int, complete: bool
+    tasks: Supervisor, tmp_path: Path, count: int, step_ms: int, seeded: int, complete: bool
 ) -> None:
     config = settings(tmp_path, seed_comments_max=1_000)
     store = await open_store(config.store)
     talk = [comment(0, T0 + n * step_ms) for n in range(count)]
     await store.append(talk)
-    past = await opened(Past(config))
+    past = await opened(Past(config, tasks))
     got, complete_from = await past.seed("v", 10, talk[-1].created_at_ms)
     assert got == talk[-seeded:]
     assert complete_from == (0 if complete else got[0].id)
@@ -58,8 +68,10 @@ async def test_a_seed_has_the_last_comments(
     await store.close()
 
 
-async def test_a_read_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    past = await opened(Past(settings(tmp_path, history_timeout_ms=20)))
+async def test_a_read_that_takes_too_long_is_given_up(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = await opened(Past(settings(tmp_path, history_timeout_ms=20), tasks))
 
     async def never(*args: object) -> list[Comment]:
         await asyncio.Event().wait()
@@ -71,8 +83,10 @@ async def test_a_read_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatc
     await past.close()
 
 
-async def test_those_who_ask_for_the_same_share_one_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    past = await opened(Past(settings(tmp_path)))
+async def test_those_who_ask_for_the_same_share_one_read(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = await opened(Past(settings(tmp_path), tasks))
     reads = 0
 
     async def counted(*args: object) -> list[Comment]:
@@ -87,7 +101,9 @@ async def test_those_who_ask_for_the_same_share_one_read(tmp_path: Path, monkeyp
     await past.close()
 
 
-async def test_a_store_that_comes_late_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_comes_late_is_opened(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tries = 0
 
     async def late(url: str) -> Any:
@@ -98,6 +114,26 @@ async def test_a_store_that_comes_late_is_opened(tmp_path: Path, monkeypatch: py
         return await open_reader(url)
 
     monkeypatch.setattr("rms.videos.past.open_reader", late)
-    past = await opened(Past(settings(tmp_path, catch_up_retry_ms_max=10)))
+    past = await opened(Past(settings(tmp_path, catch_up_retry_ms_max=10), tasks))
     assert tries == 3
+    await past.close()
+
+
+async def test_an_opening_that_fails_is_logged_and_begun_again(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    async def broken_once(url: str) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise LookupError("says the test")
+        return await open_reader(url)
+
+    monkeypatch.setattr("rms.videos.past.open_reader", broken_once)
+    with capture_logs() as lines:
+        past = await opened(Past(settings(tmp_path), tasks))
+    failed = [(line["task"], line["reason"]) for line in lines if "reason" in line]
+    assert failed == [("opening of history", "LookupError('says the test')")]
     await past.close()

@@ -4,11 +4,14 @@ import asyncio
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from history.core.ids import format_id
+from history.core.model import Comment
 from rms.clocks import wall_ms
 from rms.feed.byte_log import FeedOffset
 from rms.videos.past import Past
+from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import comment, events, ids
@@ -105,7 +108,7 @@ async def test_what_comes_later_than_ids_are_remembered_is_told_as_a_gap_and_not
         assert ids(await raw.read_until(2)) == [new.id, last.id]
         (gap,) = [json.loads(event["data"]) for event in events(raw.body) if event.get("event") == "gap"]
         assert gap == {"from": format_id(old[1].id - 1), "to": format_id(old[3].id + 1), "reason": "too_long_ago"}
-        assert node.node.statistics().late == 3
+        assert node.node.statistics().too_old == 3
 
 
 async def test_what_comes_late_and_is_known_is_dropped_quietly(start_node: StartNode) -> None:
@@ -126,3 +129,50 @@ async def test_after_a_long_outage_all_that_follows_comes_live_in_its_order(star
         for each in talk:
             node.dispatcher.deliver([each])
         assert ids(await raw.read_until(10)) == [each.id for each in talk]
+
+
+async def test_an_opening_that_fails_is_logged_and_tried_again_for_the_next_viewer(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+
+    async def broken(*args: object) -> object:
+        raise LookupError("says the test")
+
+    with monkeypatch.context() as once, capture_logs() as lines:
+        once.setattr(Past, "seed", broken)
+        outcomes = await asyncio.gather(*(node.node.served.enter("v") for _ in range(3)), return_exceptions=True)
+    assert [repr(outcome) for outcome in outcomes] == ["LookupError('says the test')"] * 3
+    (line,) = lines
+    assert (line["event"], line["video"], line["reason"]) == ("video not opened", "v", "LookupError('says the test')")
+    await eventually(lambda: node.dispatcher.interest == {"v": False})
+    assert len(node.node.served) == 0
+    video = await node.node.served.enter("v")
+    assert (video.state, video.viewers) == (State.LIVE, 1)
+    assert node.dispatcher.interest == {"v": True}
+
+
+async def test_a_comment_that_cannot_be_appended_stops_no_other_and_is_read_again(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    append = ServedVideo.append
+
+    def broken_once(video: ServedVideo, each: Comment) -> None:
+        if video.video_id == "v":
+            monkeypatch.setattr(ServedVideo, "append", append)
+            raise ValueError("says the test")
+        append(video, each)
+
+    async with viewer(node.port, "/comments/v") as v, viewer(node.port, "/comments/w") as w:
+        talk = [comment(1, wall_ms()), comment(2, wall_ms(), "w"), comment(3, wall_ms())]
+        await node.store.append(talk)
+        monkeypatch.setattr(ServedVideo, "append", broken_once)
+        with capture_logs() as lines:
+            node.dispatcher.deliver(talk)
+            assert ids(await w.read_until(1)) == [talk[1].id]
+            assert sorted(ids(await v.read_until(2))) == [talk[0].id, talk[2].id]
+        (line,) = lines
+        assert (line["event"], line["video"], line["id"]) == ("comment not appended", "v", talk[0].id)
+        assert line["reason"] == "ValueError('says the test')"
+        assert len(node.dispatcher.hellos) == 1, "the link goes on"

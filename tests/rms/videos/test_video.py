@@ -1,15 +1,16 @@
-"""rms/videos/video.py: who is in a video, what it lacks, and which forms of its feed there are."""
+"""rms/videos/video.py: who watches it, what it lacks, and which forms of its feed there are."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from rms.config import RmsSettings
 from rms.feed.feed import Feed
 from rms.sending.sweep import Sweeper
 from rms.videos.request import Form
-from rms.videos.video import ServedVideo
+from rms.videos.video import ServedVideo, State
 from tests.rms.feed.test_feed import LIMITS
 from tests.rms.parts import T0, comment, ids
 
@@ -18,14 +19,14 @@ from tests.rms.parts import T0, comment, ids
 async def video() -> AsyncIterator[ServedVideo]:
     sweeper = Sweeper(RmsSettings.parse([]), asyncio.get_running_loop())
     video = ServedVideo("v", sweeper, lambda video, viewer: None)
-    video.pending = [comment(0, T0 - 2 * LIMITS.dedupe_ms), comment(1), comment(2)]
-    video.overflow_id = comment(3).id
+    for each in (comment(0, T0 - 2 * LIMITS.dedupe_ms), comment(1), comment(2), comment(4), comment(3)):
+        video.buffer(each, 3)
     video.open(Feed(LIMITS, [comment(1)], 0, T0))
     yield video
     sweeper.close()
 
 
-async def test_an_audience_for_each_wish_made_once(video: ServedVideo) -> None:
+async def test_an_audience_for_each_form_made_once(video: ServedVideo) -> None:
     plain = video.audience(Form(), 5)
     assert video.audience(Form(), 5) is plain
     assert plain.log is video.feed.log  # type: ignore[comparison-overlap]
@@ -52,10 +53,28 @@ async def test_what_came_before_it_opened_is_there_once_or_missed_or_too_old(vid
     assert video.missed_from == comment(3).id
 
 
-async def test_a_room_is_behind_from_the_first_comment_that_it_misses(video: ServedVideo) -> None:
-    video.missed_from = 0
-    video.miss(0)
-    assert not video.is_behind
-    for from_id in (7, 5, 9, 0):
-        video.miss(from_id)
-    assert (video.is_behind, video.missed_from) == (True, 5)
+async def test_a_video_is_behind_from_the_first_comment_that_it_misses(video: ServedVideo) -> None:
+    other = ServedVideo("w", video._sweeper, lambda video, viewer: None)
+    behind = [(other.is_behind, other.missed_from)]
+    for from_id in (7, 5, 9):
+        other.miss(from_id)
+        behind.append((other.is_behind, other.missed_from))
+    assert behind == [(False, None), (True, 7), (True, 5), (True, 5)]
+
+
+async def test_what_cannot_be_appended_is_missed_and_logged_once(
+    video: ServedVideo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(video: ServedVideo, each: object) -> None:
+        raise ValueError("says the test")
+
+    monkeypatch.setattr(ServedVideo, "append", broken)
+    other = ServedVideo("w", video._sweeper, lambda video, viewer: None)
+    other.open(Feed(LIMITS, [], 0, T0))
+    other.hold_live()
+    for number in (9, 7, 8):
+        other.buffer(comment(number), 3)
+    with capture_logs() as lines:
+        other.flush()
+    assert [(line["id"], line["reason"]) for line in lines] == [(comment(9).id, "ValueError('says the test')")]
+    assert (other.state, other.missed_from) == (State.LIVE, comment(7).id)

@@ -90,8 +90,8 @@ class Node:
             log.info("rms stopped", node=self.identity.node_id)
 
     async def stop(self) -> None:
-        """Lets nobody in any more, sends the viewers elsewhere, and takes leave of the dispatchers; then `run` returns.
-        It does so also if something goes wrong here; that is raised."""
+        """Lets no viewer in any more, sends all elsewhere, and says goodbye to the dispatchers; then `run` returns. It
+        returns also if something goes wrong here, which is raised."""
         try:
             for listening in self.server.servers:
                 listening.close()  # refused, a plain EventSource tries again; an error status would end it for good

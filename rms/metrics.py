@@ -21,7 +21,7 @@ class NodeStatistics:
     useless: int
     """comments that came for videos not served here"""
     too_old: int
-    """comments that weren't sent, because they came so late that they may have been sent before"""
+    """comments that weren't sent, because they are so old that they may have been sent before"""
     history_reads: int
     draining: bool
     sweep: SweepStatistics

@@ -1,8 +1,8 @@
 """Keeps a stream to one dispatcher replica: makes it, reads and writes it, and makes it again when it is lost.
 
 A replica from which nothing is heard for a lease, or that doesn't acknowledge an interest in time, is taken for lost:
-its stream is ended and made anew, with the full picture in the first message. What was missed in between the replica
-knows by the lowest id that was published through it, and the feeds read it from history.
+its stream is ended and made anew, with all that is served here in the first message. The replica answers with the
+lowest id that was published through it in between, and the feeds read from history what they have missed.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class LinkStatistics:
     address: str
     connected: bool
     trouble: str
-    """why it isn't connected, in words that name no address; empty if it is, or was never tried"""
+    """why it isn't connected, without any address; empty if it is, or was never tried"""
     replica_id: str
     deliveries: int
     comments: int
@@ -50,7 +50,7 @@ class LinkStatistics:
 
 
 class Link:
-    """Connects, says hello, listens and speaks; again, with jittered back-off. `run` is to be called once."""
+    """Connects, says hello, reads and writes; and again, with jittered back-off. `run` has one call at a time."""
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class Link:
         return monotonic_ms() - (self._made_ms if self._heard_ms is None else self._heard_ms)
 
     async def run(self) -> None:
-        """Until `close`. After a stream that was of use the next one is made at once; whatever else has happened, it
-        waits, longer each time in a row."""
+        """Until `close`. After a stream that was of use it makes the next one at once; otherwise it waits, longer with
+        each failure in a row."""
         while not self._closing:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(FAILURES),
@@ -149,9 +149,9 @@ class Link:
         self._check_use(registration)
 
     def _check_use(self, registration: Registration) -> None:
-        """Raises LinkLost if the replica has welcomed this node, and that was all. Otherwise one that never
-        acknowledges, or ends each stream as soon as it is there, would be connected to without end, and each time the
-        feeds would read what they may have missed."""
+        """Raises LinkLost if the replica has done no more than welcome this node, so that the next try waits.
+        Otherwise a replica that never acknowledges, or ends each stream at once, would be connected to without end,
+        and each time the feeds would read what they may have missed."""
         if registration.has_acknowledged or self._closing:
             return
         assert self._welcomed_ms is not None
@@ -204,8 +204,8 @@ class Link:
             self._registration.beat(beat)
 
     def cut(self, why: str) -> None:
-        """Ends the stream; `run` makes a new one. One that waits for its welcome is left alone: that has its own bound,
-        and a back-off after it."""
+        """Ends the stream, and `run` makes a new one. A stream without its welcome is left alone: that has its own
+        bound, and a back-off after it."""
         if self._call is not None and self.connected:
             log.warning("dispatcher given up", dispatcher=self.address, why=why)
             self._given_up = why
@@ -238,8 +238,8 @@ async def _read(call: Stream) -> dispatch_pb2.DispatcherMessage | None:
 
 
 async def _speak(call: Stream, registration: Registration) -> None:
-    """Writes what is to be said, for ever. When the stream is over, it leaves it to the reader to find out why, who may
-    have messages to read before that."""
+    """Writes what is to be said, for ever. A stream that is over is left to `_listen`, which may have messages to read
+    before it finds out why."""
     with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
         while True:
             for message in await registration.to_say():

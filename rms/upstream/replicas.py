@@ -23,8 +23,8 @@ from rms.upstream.registration import CLOCKS_APART_MS, Draining, Identity, Serve
 log = structlog.stdlib.get_logger()
 
 FIRST_READ_MS = 1_000
-"""after a replica was lost; then whenever it has been away for half as long again. And how long the first connection to
-one may take: as long as none ever came about, nothing is read before that, so that a usual start reads nothing"""
+"""from the loss of a replica to the first read; the next ones are due whenever it has been away for half as long again.
+Also the time for the first connection to a replica: within it nothing is read, so that a usual start reads nothing."""
 
 GOODBYE_S = 0.5
 """how long a replica has to end its side of a stream"""
@@ -156,7 +156,7 @@ class Upstream:
         self._served.catch_up(first_id_at(wall_ms() - ms_ago - CLOCKS_APART_MS), live_waits=False)
 
     async def close(self) -> None:
-        """Every replica that is there forgets this node; one that doesn't answer sees the stream break."""
+        """Says goodbye to every replica. One that doesn't answer within GOODBYE_S sees its stream break."""
         connected = [life for link, life in self._lives.items() if link.connected]
         await asyncio.gather(*(link.close() for link in self._links))
         if connected:

@@ -1,6 +1,6 @@
 """Reads from history what a video may have missed, for as long as a dispatcher or history was away.
 
-Where the feed can't tell any more what it has had, its viewers are sent a gap.
+Where the feed has forgotten which comments it has had, its viewers are sent a gap.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class CatchingUp:
             asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, video.flush)
 
     async def _catch_up(self, video: ServedVideo) -> None:
-        """Tries until nothing is missing, or nobody is left to miss it."""
+        """Tries until nothing is missing, or the video is dropped."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
@@ -79,7 +79,7 @@ class CatchingUp:
 
     async def _read_missed(self, video: ServedVideo) -> None:
         assert video.missed_from is not None
-        # What was said before this feed began isn't new to anybody who came since.
+        # Comments from before the feed began are new to none of its viewers.
         from_id = max(video.missed_from, video.feed.complete_from)
         video.missed_from = None
         rest_from: int | None = from_id
@@ -95,8 +95,8 @@ class CatchingUp:
         forgotten = from_id < remembered_id and await self._has_comments(video, from_id, remembered_id)
         page = await self._past.since(video.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
         if forgotten:
-            # So far back the feed can't tell what it has missed from what it has forgotten. Its viewers are sent a gap,
-            # and may fill it from pages, rather than get all of that time a second time.
+            # So far back the feed can't tell what it has missed from what it has had. Its viewers are sent a gap, which
+            # they can fill from pages: otherwise they would get all comments of that time a second time.
             video.announce_gap(from_id, remembered_id)
         for comment in page:
             video.append(comment)

@@ -34,7 +34,7 @@ class Drain:
         """no viewer is let in"""
 
     def start(self, over_ms: int) -> None:
-        """Lets nobody in any more, and sends those who are here away within so many milliseconds.
+        """Lets no viewer in any more, and sends all away within so many milliseconds.
 
         Does nothing while the node ends: `finish` has its own pace.
         """
@@ -42,7 +42,7 @@ class Drain:
             self._begin(over_ms)
 
     def cancel(self) -> None:
-        """Sends nobody away any more, and lets viewers in again. Does nothing while the node ends."""
+        """Stops the drain, and lets viewers in again. Does nothing while the node ends."""
         if not self._finishing:
             self.draining = False
             self.close()
@@ -55,7 +55,7 @@ class Drain:
         return self._begin(min(most_ms, len(self._sweeper) * 1_000 // per_s))
 
     def close(self) -> None:
-        """Sends nobody away any more."""
+        """Stops the drain, if there is one; viewers are still not let in."""
         if self._task is not None:
             self._task.cancel()
             self._task = None

@@ -30,6 +30,9 @@ from rms.videos.video import ServedVideo, State
 
 log = structlog.stdlib.get_logger()
 
+OPENING, LIVE = State.OPENING, State.LIVE
+"""for `deliver`, as an enum's members are slow to look up"""
+
 
 class TooManyVideos(Exception):
     """This node serves as many videos as it may."""
@@ -57,7 +60,7 @@ class ServedVideos:
         self.useless = 0
         """comments that came for videos not served here"""
         self.too_old = 0
-        """comments that came so late that the feed may have forgotten them"""
+        """comments that weren't sent, because their feed may have had and forgotten them"""
 
     def use(self, interest: Interest) -> None:
         """To be called once, before the first viewer."""
@@ -131,9 +134,9 @@ class ServedVideos:
                 self.useless += 1
                 continue
             try:
-                if video.state is not State.OPENING and video.is_too_old(comment):
+                if video.state is not OPENING and video.is_too_old(comment):
                     too_old.setdefault(video, []).append(comment.id)
-                elif video.state is State.LIVE:
+                elif video.state is LIVE:
                     video.append(comment)
                 else:
                     video.buffer(comment, self._settings.opening_comments_max)

@@ -57,15 +57,15 @@ class ServedVideo:
         self.announced_viewers = 0  # that number, as last sent to the viewers
         self.announced_ms: int | None = None  # monotonic, when it was sent
         self._buffer: list[Comment | Erasure] = []  # live comments that wait for `open` or `flush`
-        self._overflow_id: int | None = None  # the smallest id that the buffer had no place for
+        self._overflow_id: int | None = None  # the smallest id that didn't fit into the buffer
         self._sweeper = sweeper
         self._on_behind = on_behind
 
     # Comments
 
     def open(self, feed: Feed) -> None:
-        """From here on comments go into the feed, the buffered ones first. What came too late was in history when the
-        feed's past was read, and isn't new to anybody."""
+        """From here on comments go into the feed, the buffered ones first. Those that are too old are dropped: they
+        were in history when the feed's past was read."""
         self.feed, self.resuming, self.state = feed, Resuming(feed), State.LIVE
         self._buffer = [comment for comment in self._buffer if not self.is_too_old(comment)]
         self.flush()

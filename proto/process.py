@@ -1,4 +1,4 @@
-"""The life of a service's process, from its settings to its exit code: the same for every service."""
+"""Runs a service's process, from its settings to its exit code, in the same way for every service."""
 
 import asyncio
 import inspect
@@ -24,10 +24,10 @@ class Service(Protocol):
     """What a process runs"""
 
     async def run(self) -> None:
-        """Works until `stop`. Raises what the process can't go on with."""
+        """Works until `stop`. Raises errors after which the process can't go on."""
 
     def stop(self) -> Awaitable[None] | None:
-        """Makes `run` return, also if something goes wrong here."""
+        """Makes `run` return, even if this call fails."""
 
 
 def run_process(
@@ -38,8 +38,8 @@ def run_process(
 ) -> NoReturn:
     """Runs the service until SIGTERM or SIGINT, and exits: 0 after a signal, 1 when it couldn't start or go on.
 
-    name: in every log line. build: called in the running loop. cannot_start: what `build` may raise beside OSError,
-    and `run` too, for a reason that a person can mend; its sentence is logged, without a traceback.
+    name: in every log line. build: called in the running loop. cannot_start: errors of `build` and
+    `run`, beside OSError, that a person can mend; their sentence is logged, without a traceback.
     """
     configure_logging(settings, name)
     calm_collector(settings.gc_objects)
@@ -70,7 +70,7 @@ async def live(
     on_stop_signals(lambda: stopping.spawn("stop", stop()))
     try:
         await service.run()
-    except cannot_start as error:
+    except expected as error:
         log.error("ended", reason=str(error))
         return 1
     except Exception as error:
@@ -80,7 +80,6 @@ async def live(
 
 
 def log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """The loop's exception handler: a callback that failed, or a task whose error nobody has seen, is a line in the log
-    with its reason."""
+    """The loop's exception handler. Logs a failed callback, or a task whose error nobody retrieved, with its reason."""
     error = context.get("exception")
     log.error("unhandled error", message=context["message"], reason=repr(error), exc_info=error)

@@ -1,7 +1,6 @@
-"""Supervised tasks: one that fails is logged, and its work goes on or the process ends. None dies in silence.
+"""Runs supervised tasks: one that fails is logged, and is begun again or ends the process. None dies in silence.
 
-Everything in the services that runs beside its caller is started here; `tests/test_house.py` holds them to that. What
-to choose:
+The services start all concurrent work here; `tests/test_house.py` checks it. Which function to use:
 
 - `Supervisor.keep`: work without an end, such as a beat. It is begun again when it fails.
 - `Supervisor.spawn`: work with an end that nobody waits for, such as a catch-up.
@@ -24,12 +23,12 @@ Work = Coroutine[Any, Any, T]
 
 PAUSE_S_MIN = 0.1
 PAUSE_S_MAX = 10.0
-"""Between a failure and the next beginning; doubled with each failure in a row. Work that has lasted for longer than
-the longest pause begins with the shortest again."""
+"""Seconds between a failure and the restart; doubled after each failure in a row. After work that ran for longer than
+PAUSE_S_MAX, the pause is PAUSE_S_MIN again."""
 
 
 class Cancelled(Exception):
-    """The work was ended by a cancellation that nobody here asked for. gRPC raises one for calls of its own."""
+    """The work was ended by a cancellation that did not come from its supervisor. gRPC cancels calls by itself."""
 
 
 class Supervisor:
@@ -77,7 +76,7 @@ class Supervisor:
 
     async def _keep(self, name: str, begin: Callable[[], Work[None]], fatal: tuple[type[Exception], ...]) -> None:
         now_s = asyncio.get_running_loop().time
-        pause_s = PAUSE_S_MIN
+        pause_s = 0.0
         while True:
             begun_s = now_s()
             try:
@@ -87,9 +86,11 @@ class Supervisor:
                 if isinstance(error, fatal):
                     if not self._fatal.done():
                         self._fatal.set_exception(error)
-                        self._fatal.exception()  # it is told by `wait_fatal`, or by nobody: asyncio needn't complain
+                        self._fatal.exception()  # `wait_fatal` raises it; this keeps asyncio from logging it as well
                     return
-                pause_s = min(pause_s * 2, PAUSE_S_MAX) if now_s() - begun_s < PAUSE_S_MAX else PAUSE_S_MIN
+                if now_s() - begun_s > PAUSE_S_MAX:
+                    pause_s = 0.0
+                pause_s = min(pause_s * 2, PAUSE_S_MAX) or PAUSE_S_MIN
                 log.exception("task failed, and is begun again", task=name, reason=repr(error), pause_s=pause_s)
             await asyncio.sleep(pause_s)
 
@@ -107,8 +108,8 @@ def shared(work: Work[T]) -> asyncio.Task[T]:
 
 
 async def first_ended(*works: Work[None]) -> None:
-    """Runs them side by side until one has ended; the others are cancelled. Raises the error of the first in the order
-    of the arguments that has one."""
+    """Runs them side by side until one has ended, and cancels the others. If several raise, raises the error of the one
+    that comes first in the arguments."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -122,7 +123,7 @@ async def first_ended(*works: Work[None]) -> None:
 
 
 async def _uncancelled(work: Work[None]) -> None:
-    """Raises Cancelled where a cancellation comes out of the work itself."""
+    """Raises Cancelled if the work was cancelled from inside."""
     try:
         await work
     except asyncio.CancelledError as error:

@@ -73,7 +73,7 @@ async def test_pauses_grow_up_to_a_bound(supervisor: Supervisor, monkeypatch: py
     with capture_logs() as logs:
         supervisor.keep("fail", fail)
         await eventually(lambda: len(logs) >= 4)
-    assert [line["pause_s"] for line in logs][:4] == [0.002, 0.004, 0.004, 0.004]
+    assert [line["pause_s"] for line in logs][:4] == [0.001, 0.002, 0.004, 0.004]
 
 
 async def test_kept_work_that_returns_is_over(supervisor: Supervisor) -> None:

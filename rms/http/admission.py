@@ -17,7 +17,7 @@ from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain
 from rms.videos.request import Refused, StreamRequest
-from rms.videos.served import ServedVideos, TooManyVideos
+from rms.videos.served import CannotOpen, ServedVideos, TooManyVideos
 from rms.videos.video import ServedVideo
 
 STREAM_HEADERS = {
@@ -65,6 +65,8 @@ class Viewers:
                 self._served.release(video)
         except TooManyVideos:
             raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
+        except CannotOpen:
+            raise Refused(503, "video_unavailable", "this video can't be opened now: try again later") from None
         finally:
             self._entering -= 1
 

@@ -34,6 +34,10 @@ OPENING, LIVE = State.OPENING, State.LIVE
 """for `deliver`, as an enum's members are slow to look up"""
 
 
+class CannotOpen(Exception):
+    """The video's opening has failed. The reason is logged already; the next viewer tries again."""
+
+
 class TooManyVideos(Exception):
     """This node serves as many videos as it may."""
 
@@ -80,7 +84,7 @@ class ServedVideos:
         """The video, open. It is opened now if it isn't; callers at the same time share one opening.
 
         The caller has a hold on it, for a viewer on its way in or a streamed one, and ends that with `release`. Raises
-        TooManyVideos, or whatever went wrong in the opening; that is logged already.
+        TooManyVideos, CannotOpen.
         """
         video = self._videos.get(video_id)
         if video is None:
@@ -91,8 +95,10 @@ class ServedVideos:
         video.holds += 1
         try:
             await asyncio.shield(video.opened)
-        except BaseException:
+        except BaseException as error:
             video.holds -= 1
+            if isinstance(error, Exception):
+                raise CannotOpen from error
             raise
         return video
 

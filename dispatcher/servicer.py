@@ -104,6 +104,9 @@ class Servicer:
             return
         try:
             reason = await _until(link.ended, self._read_node(link, messages), self._write_node(link, context))
+        except Exception as error:
+            reason = self._failed(context, "Connect", error)
+            self._replica.end(link.session, reason)
         finally:
             self._replica.end(link.session, None)
         if reason:

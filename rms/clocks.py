@@ -1,4 +1,4 @@
-"""The two clocks of a node. Pure code has none: the time is an argument."""
+"""The clocks of a node. Pure code has none: the time is an argument."""
 
 import time
 
@@ -14,5 +14,5 @@ def monotonic_ms() -> int:
 
 
 def monotonic_us() -> int:
-    """For durations below a millisecond"""
+    """Microseconds, for durations below a millisecond"""
     return time.monotonic_ns() // 1_000

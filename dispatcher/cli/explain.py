@@ -6,6 +6,7 @@ node that isn't connected to one of them reads from history what went through th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from dispatcher.config import TOPOLOGY
 from proto.dispatch_pb2 import ExplainResponse
@@ -14,7 +15,7 @@ from proto.dispatch_pb2 import ExplainResponse
 @dataclass(frozen=True, slots=True)
 class HopRow:
     replica_id: str
-    hop: str  # publisher -> replica, or replica -> node
+    hop: Literal["publisher", "node"]  # publisher -> replica, or replica -> node
     who: str
     state: str
     connected_ms: int

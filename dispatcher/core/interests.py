@@ -25,7 +25,7 @@ class VideoView:
 class _Node:
     node_id: str
     videos: dict[str, int] = field(default_factory=dict)
-    sums: dict[str, int] = field(default_factory=dict)  # viewers on all nodes that the node has yet to be sent
+    sums: dict[str, int] = field(default_factory=dict)  # video -> viewers on all nodes, not yet sent to this node
 
 
 @dataclass(slots=True)

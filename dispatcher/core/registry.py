@@ -1,4 +1,4 @@
-"""Registers the connected nodes under leases; with a node go the videos that it serves and the viewers placed there.
+"""Registers the connected nodes, each under a lease, with the videos that it serves and the viewers placed on it.
 
 Rule 1: no clock in here. `now_ms` comes in: milliseconds since 1970, from a clock that never steps back.
 Rule 2: no gRPC in here. A stream is a session: a number that the caller chooses, and uses for no other stream.

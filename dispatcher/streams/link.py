@@ -62,8 +62,8 @@ class Link:
         self._latency = latency
         self._wake = asyncio.Event()
         self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
-        self._beat_ack = False  # one is owed
-        self._sums: dict[str, int] = {}  # that it will carry
+        self._beat_ack = False  # one is to be sent
+        self._sums: dict[str, int] = {}  # video -> viewers on all nodes, for that one
         self._has_delivered = False  # since the last beat
         self._catch_ups: deque[tuple[int, Batch]] = deque()
         self._outbox: deque[tuple[Part, Batch]] = deque()

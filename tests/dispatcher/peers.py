@@ -1,4 +1,4 @@
-"""The two kinds of peers that a replica has, as the tests play them: real gRPC, but they do only what they are told.
+"""Plays the two kinds of peers that a replica has: real gRPC, but they do only what the test says.
 
 A NodePeer acknowledges nothing and beats never unless the test says so; a real node does both by itself.
 """
@@ -111,7 +111,7 @@ class NodePeer(_Peer):
     async def beats(
         self, viewers: int = 0, videos: Mapping[str, int] | None = None, draining: bool = False
     ) -> dict[str, int]:
-        """Returns when the beat is acknowledged, with the viewers on all nodes that the answer tells."""
+        """Returns when the beat is acknowledged, with the viewers on all nodes that the BeatAck has."""
         changed = [VideoViewers(video_id=video, viewers=count) for video, count in (videos or {}).items()]
         await self.say(beat=Beat(load=Load(viewers=viewers), videos=changed, draining=draining))
         return {video.video_id: video.viewers for video in (await self.hears("beat_ack")).beat_ack.videos}

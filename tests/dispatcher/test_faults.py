@@ -9,6 +9,7 @@ from prometheus_client.exposition import ThreadingWSGIServer
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from dispatcher.core.errors import Failed
 from dispatcher.core.registry import Registry
 from dispatcher.streams.link import Link
 from dispatcher.streams.publisher import Publisher
@@ -146,6 +147,7 @@ async def test_a_nodes_stream_that_fails_ends_alone(monkeypatch: pytest.MonkeyPa
             await good.beats()
             assert [node.node_id for node in server.replica.registry.nodes()] == ["rms-2"]
     assert failures(logs, "call failed") == [("error", "Fault('next message')")]
+    assert ("info", str(Failed())) in failures(logs, "node left")
 
 
 async def test_a_query_or_a_watch_that_fails_is_logged_and_the_next_one_works(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""dispatcher/__main__.py as a real process: ready, told to end, and a port that is taken."""
+"""dispatcher/__main__.py as a real process: ready, a signal to end, and ports that are taken."""
 
 import asyncio
 import contextlib
@@ -39,15 +39,15 @@ async def running(*flags: str) -> AsyncIterator[tuple[asyncio.subprocess.Process
             await process.communicate()
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-async def test_it_ends_with_0_when_it_is_told_to(told: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_ends_with_0_after_a_signal(number: signal.Signals) -> None:
     async with running() as (process, listen), NodePeer(listen) as node, PublisherPeer(listen) as publisher:
         await node.hello({"a": 1})
         assert (await line(process, "node connected"))["node"] == "rms-1"
         await publisher.publishes(1, comment(1, "a"))
         await node.acknowledges(await node.receives(1))
         assert await publisher.is_answered() == 1
-        process.send_signal(told)
+        process.send_signal(number)
         await line(process, "dispatcher stopping")
         assert (await node.ended())[0] is grpc.StatusCode.UNAVAILABLE
         assert (await publisher.ended())[0] is grpc.StatusCode.UNAVAILABLE
@@ -69,7 +69,7 @@ async def test_a_peer_that_does_not_read_cannot_hold_the_end_up() -> None:
             assert await process.wait() == 0
 
 
-async def test_a_taken_port_is_a_clear_word_and_exit_code_1() -> None:
+async def test_a_taken_port_is_a_clear_sentence_and_exit_code_1() -> None:
     async with running() as (_, listen):
         second = await start("--listen", listen)
         async with asyncio.timeout(WAIT_S):

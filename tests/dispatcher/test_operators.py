@@ -20,7 +20,7 @@ from tests.dispatcher.peers import WAIT_S, NodePeer, PublisherPeer, RunningRepli
 from tests.waiting import eventually
 
 
-async def test_a_viewer_is_placed_where_the_video_is_or_told_that_there_is_no_room() -> None:
+async def test_a_viewer_is_placed_where_the_video_is_or_refused_if_there_is_no_room() -> None:
     async with RunningReplica() as server, PublisherPeer(server.listen) as asker:
         with pytest.raises(grpc.aio.AioRpcError, match="no living node has room for a viewer of a") as refused:
             await asker.stub.Place(PlaceRequest(video_id="a"))
@@ -70,12 +70,12 @@ async def test_an_unfinished_batch_of_another_version_is_read_as_far_as_it_is_kn
 # Draining, explaining, watching
 
 
-async def test_an_operators_word_reaches_the_node_and_the_nodes_word_counts() -> None:
+async def test_a_drain_reaches_the_node_and_counts_when_the_node_confirms_it() -> None:
     async with RunningReplica() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as operator:
         await node.hello({"a": 1})
         await operator.stub.Drain(DrainRequest(node_id="rms-1", draining=True, over_ms=60_000))
-        word = (await node.hears("drain")).drain
-        assert (word.draining, word.over_ms) == (True, 60_000)
+        drain = (await node.hears("drain")).drain
+        assert (drain.draining, drain.over_ms) == (True, 60_000)
         assert (await operator.stub.Topology(TopologyRequest())).nodes[0].state == "live"
         await node.beats(draining=True)
         assert (await operator.stub.Topology(TopologyRequest())).nodes[0].state == "draining"
@@ -94,7 +94,7 @@ async def test_a_node_that_is_not_here_cannot_be_drained() -> None:
             await operator.stub.Drain(DrainRequest(node_id="rms-9", over_ms=10**12))
 
 
-async def test_nodes_are_told_the_viewers_of_their_videos_on_all_nodes() -> None:
+async def test_nodes_are_sent_the_viewers_of_their_videos_on_all_nodes() -> None:
     async with RunningReplica() as server, NodePeer(server.listen) as one, NodePeer(server.listen, "rms-2") as two:
         await one.hello({"a": 2})
         await two.hello({"a": 3})
@@ -122,7 +122,7 @@ async def test_explain_shows_every_hop_and_promises_nothing() -> None:
         assert server.replica.registry.statistics().promised_viewers == 0
 
 
-async def test_a_watcher_is_told_who_comes_drains_spills_and_goes() -> None:
+async def test_a_watcher_gets_who_comes_drains_spills_and_goes() -> None:
     async with (
         RunningReplica(spill_viewers=1) as server,
         PublisherPeer(server.listen) as operator,
@@ -137,13 +137,13 @@ async def test_a_watcher_is_told_who_comes_drains_spills_and_goes() -> None:
             await operator.stub.Place(PlaceRequest(video_id="a"))
             await one.beats(draining=True)
             await one.beats()
-        told = []
+        got = []
         async with asyncio.timeout(WAIT_S):
             async for event in events:
-                told.append((event.kind, event.node_id, event.video_id))
+                got.append((event.kind, event.node_id, event.video_id))
                 if event.kind == "node_left":
                     break
-        assert told == [
+        assert got == [
             ("node_connected", "rms-2", ""),
             ("node_connected", "rms-1", ""),
             ("spill", "rms-2", "a"),

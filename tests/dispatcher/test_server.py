@@ -1,4 +1,4 @@
-"""dispatcher/server.py: health, reflection, and an end that waits for batches."""
+"""dispatcher/server.py and clocks.py: health, reflection, an end that waits for batches, and a steady clock"""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from dispatcher.__main__ import build
+from dispatcher.clocks import steady_clock_ms
 from dispatcher.config import Config
 from dispatcher.servicer import SERVICE
 from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, comment
@@ -87,3 +88,10 @@ async def test_the_chosen_port_is_visible_and_names_the_replica() -> None:
         assert server.listen.startswith("127.0.0.1:")
         assert not server.listen.endswith(":0")
         assert server.replica.replica_id == server.listen
+
+
+def test_the_clock_is_steady_and_tells_the_time_since_1970() -> None:
+    now_ms = steady_clock_ms()
+    readings = [now_ms() for _ in range(1000)]
+    assert readings == sorted(readings)
+    assert readings[0] > 1_700_000_000_000

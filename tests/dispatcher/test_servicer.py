@@ -139,7 +139,7 @@ async def test_an_interest_holds_from_its_acknowledgement_on() -> None:
         await node.receives(4)
 
 
-async def test_a_slow_node_is_cut_and_told_to_catch_up() -> None:
+async def test_a_slow_node_is_cut_and_has_to_catch_up() -> None:
     async with RunningReplica(outbox_comments_max=5) as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:
             await node.hello({"a": 1})
@@ -156,7 +156,7 @@ async def test_a_slow_node_is_cut_and_told_to_catch_up() -> None:
 # Catching up
 
 
-async def test_a_node_that_comes_back_is_told_what_it_may_have_missed() -> None:
+async def test_a_node_that_comes_back_learns_what_it_may_have_missed() -> None:
     async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:
             assert (await node.hello({"a": 1})).catch_up_from_id == 0

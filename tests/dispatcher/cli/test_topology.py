@@ -1,4 +1,4 @@
-"""dispatcher/cli/topology.py as operators and scripts run it: tables, JSON, exit codes, and a clear word."""
+"""dispatcher/cli/topology.py as operators and scripts run it: tables, JSON, exit codes, and clear sentences."""
 
 import asyncio
 import json
@@ -113,7 +113,7 @@ async def test_help_tells_the_exit_codes() -> None:
 
 
 async def beating(node: NodePeer, stop: asyncio.Event) -> None:
-    """Does what it is told, as an RMS does: says with its beats whether it drains."""
+    """Drains as requested, as an RMS does: its beats confirm it."""
     draining = False
     while not stop.is_set():
         await node.say(beat=Beat(load=Load(viewers=0 if draining else 5), draining=draining))

@@ -22,6 +22,7 @@ from tests.history.erasing_contract import ErasingContract
 from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
 from tests.history.videos_contract import VideosContract
+from tests.waiting import eventually
 
 __all__ = ["video"]
 
@@ -52,12 +53,14 @@ async def open_with(url: str, settings: StoreSettings) -> CassandraStore:
 
 
 async def append_when_it_is_back(store: Store, video_id: str) -> None:
-    async with asyncio.timeout(ROUND_TRIP_S_MAX):
-        while True:
-            try:
-                return await store.append([a_comment(1, video_id)])
-            except StoreUnavailable:
-                await asyncio.sleep(0.1)
+    async def appended() -> bool:
+        try:
+            await store.append([a_comment(1, video_id)])
+        except StoreUnavailable:
+            return False
+        return True
+
+    await eventually(appended, ROUND_TRIP_S_MAX)
 
 
 class TestCassandraContract(StoreContract, ErasingContract, NoticesContract, VideosContract, ClaimsContract):

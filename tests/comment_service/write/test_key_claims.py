@@ -110,7 +110,7 @@ async def test_requests_without_a_key_ask_nothing(history: History) -> None:
     process = Process(0, history)
     first = await process.intake.accept(DRAFT, None)
     assert await process.intake.accept(DRAFT, None) != first
-    assert await history._query("SELECT * FROM idempotency_keys", ()) == []  # type: ignore[attr-defined]
+    assert await history._file.query("SELECT * FROM idempotency_keys", ()) == []  # type: ignore[attr-defined]
 
 
 async def test_while_the_store_is_away_nobody_waits_twice() -> None:
@@ -189,7 +189,7 @@ async def test_waiting_long_for_a_store_that_answers_is_no_outage(
     claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 500, 60_000), one_by_one)
     await asyncio.gather(*(claims.first(Key("a", "demo", str(n)), comment(n)) for n in range(40)))
     assert store.reasons == []
-    assert len(await history._query("SELECT * FROM idempotency_keys", ())) == 40  # type: ignore[attr-defined]
+    assert len(await history._file.query("SELECT * FROM idempotency_keys", ())) == 40  # type: ignore[attr-defined]
 
 
 async def test_what_the_store_cannot_say_of_one_key_is_no_outage(

@@ -5,18 +5,16 @@ place here, and nothing else will change: all other code takes an `Author`.
 """
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from msgspec import UNSET
 
 from comment_service.core.body import AuthorFields
 from comment_service.core.errors import AuthorEmpty, AuthorTooLong, AuthorUnprintable
-from comment_service.core.visible import has_visible_character
+from comment_service.core.visible import CONTROL, has_visible_character
 from history.core.model import Author
 
 ANONYMOUS = "Anonymous"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def _checked(field: str, text: str, limits: AuthorLimits) -> str:
         raise AuthorTooLong(field, len(text), limits.characters_max, "characters")
     if not text.isascii() and (size := len(text.encode())) > limits.bytes_max:
         raise AuthorTooLong(field, size, limits.bytes_max, "bytes of UTF-8")
-    if control := _CONTROL.search(text):
+    if control := CONTROL.search(text):
         raise AuthorUnprintable(field, control[0])
     if not has_visible_character(text):
         raise AuthorEmpty(field)

@@ -1,6 +1,5 @@
 """Parses the body of `POST /videos`: from its bytes to a video, or to the error that says what is wrong."""
 
-import re
 from typing import Literal
 
 import msgspec
@@ -10,10 +9,8 @@ from comment_service.core.admission import valid_video_id
 from comment_service.core.body import AuthorFields
 from comment_service.core.errors import InvalidVideoFields
 from comment_service.core.identity import AuthorLimits, author_of
-from comment_service.core.visible import has_visible_character
+from comment_service.core.visible import CONTROL, has_visible_character
 from history.core.video import Video
-
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class VideoFields(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -37,7 +34,7 @@ def parse_video(body: bytes, new_id: str, now_ms: int, title_characters_max: int
         raise InvalidVideoFields(
             f"title has {len(fields.title)} characters; at most {title_characters_max} are allowed"
         )
-    if _CONTROL.search(fields.title) or not has_visible_character(fields.title):
+    if CONTROL.search(fields.title) or not has_visible_character(fields.title):
         raise InvalidVideoFields("title must be one line with a visible character")
     return Video(
         id=new_id if fields.id is UNSET else valid_video_id(fields.id),

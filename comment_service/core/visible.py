@@ -1,6 +1,10 @@
 """Decides whether a text shows anything at all: white space is not the only text that looks empty."""
 
+import re
 import unicodedata
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""A character that ends a line or controls a terminal: in no name and no title"""
 
 _BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Letters and symbols for Unicode, and blank in every font: Hangul fillers and the blank Braille pattern"""

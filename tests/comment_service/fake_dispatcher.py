@@ -17,7 +17,7 @@ class FakeDispatcher(DispatcherServicer):
         self.address = ""
         self.requests: list[PublishRequest] = []
         self.streams = 0
-        self.answers = True
+        self.responds = True
         """Whether a batch is answered. What was withheld stays without an answer."""
         self.refuses: grpc.StatusCode | None = None
         """Each stream ends with this status at its first batch."""
@@ -59,7 +59,7 @@ class FakeDispatcher(DispatcherServicer):
                 self.requests.append(request)
                 if self.refuses is not None:
                     await context.abort(self.refuses, "refused by the test")
-                if self.answers:
+                if self.responds:
                     yield PublishResponse(seq=request.seq)
         finally:
             cut.cancel()

@@ -80,7 +80,7 @@ async def test_a_clean_end(tmp_path: Path, dispatcher: FakeDispatcher, number: s
 async def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path, dispatcher: FakeDispatcher) -> None:
     """Whatever was acknowledged is published, or not below what the next process sends as its catch-up."""
     acknowledged: list[int] = []
-    dispatcher.answers = False  # so that everything is on its way when it dies
+    dispatcher.responds = False  # so that everything is on its way when it dies
     published: set[int] = set()
     for posts_before_kill in (1, 7, 40):
         first_of_this_life = len(acknowledged)
@@ -90,7 +90,7 @@ async def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path, dispatcher: Fa
                 for count in range(posts_before_kill):
                     acknowledged.append(await post(http, url, str(count)))
                     if count % 3 == 0:
-                        dispatcher.answers = not dispatcher.answers
+                        dispatcher.responds = not dispatcher.responds
                 running.process.send_signal(signal.SIGKILL)
                 await running.process.wait()
         published |= set(dispatcher.published)
@@ -99,7 +99,7 @@ async def test_kill_9_at_any_moment_loses_nothing(tmp_path: Path, dispatcher: Fa
         assert saved is not None
         assert not saved.clean
         assert all(saved.low_id <= each for each in lost)
-    dispatcher.answers = True
+    dispatcher.responds = True
     dispatcher.requests.clear()
     async with started(tmp_path, dispatcher.address) as running:
         await running.wait_ready()

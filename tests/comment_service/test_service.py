@@ -46,7 +46,7 @@ async def test_a_start_after_a_kill_owes_from_the_watermark(
 ) -> None:
     (tmp_path / "state").mkdir()
     watermark_in(tmp_path).write(first_id_at(1_000))
-    dispatcher.answers = False
+    dispatcher.responds = False
     await start_service(dispatchers=dispatcher.address)
     await eventually(lambda: dispatcher.catch_ups == [first_id_at(1_000)])
     saved = watermark_in(tmp_path).read()

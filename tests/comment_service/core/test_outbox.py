@@ -57,7 +57,7 @@ def test_what_is_taken_back_goes_again_in_order_under_new_numbers() -> None:
     assert ids(again) == [1, 2]
     assert again.seq not in seqs
     for seq in seqs:
-        box.answered(seq)  # the old stream's answers come too late and mean nothing
+        box.answered(seq)  # an answer on the old stream is ignored
     assert box.published == 0
     assert ids(take(box)) == [3, 4]
 

@@ -87,8 +87,8 @@ async def test_what_arrived_meanwhile_goes_together(start: Start, dispatcher: Fa
     assert [len(request.comments) for request in dispatcher.requests] == [10] * 10
 
 
-async def test_late_answers_make_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
-    dispatcher.answers = False
+async def test_a_slow_dispatcher_gets_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
+    dispatcher.responds = False
     running = start(dispatcher.address, batch=1000, pace_after=0)
     for comment_id in range(1, 201):
         running.put(comment_id)
@@ -108,12 +108,12 @@ async def test_one_replica_is_preferred(start: Start, dispatcher: FakeDispatcher
 
 async def test_a_broken_stream_loses_nothing(start: Start, dispatcher: FakeDispatcher) -> None:
     async with fake_dispatcher() as other:
-        dispatcher.answers = other.answers = False
+        dispatcher.responds = other.responds = False
         running = start(dispatcher.address, other.address)
         running.put(1, 2)
         await eventually(lambda: dispatcher.published == [1, 2] or other.published == [1, 2])
         first, second = (dispatcher, other) if dispatcher.published else (other, dispatcher)
-        second.answers = True
+        second.responds = True
         first.cut()
         await running.wait_published()
         assert second.published == [1, 2]
@@ -123,11 +123,11 @@ async def test_a_broken_stream_loses_nothing(start: Start, dispatcher: FakeDispa
 
 async def test_a_batch_without_an_answer_goes_to_the_next_replica(start: Start, dispatcher: FakeDispatcher) -> None:
     async with fake_dispatcher() as other:
-        dispatcher.answers = other.answers = False
+        dispatcher.responds = other.responds = False
         running = start(dispatcher.address, other.address, ack_timeout_ms=50)
         running.put(1)
         await eventually(lambda: bool(dispatcher.published and other.published))
-        dispatcher.answers = other.answers = True
+        dispatcher.responds = other.responds = True
         await running.wait_published()
 
 
@@ -180,11 +180,11 @@ async def test_a_replica_that_fails_at_once_is_not_asked_without_pause(
 
 async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -> None:
     running = start(dispatcher.address)
-    dispatcher.answers = False
+    dispatcher.responds = False
     running.put(5)
     running.publisher.begin(9)
     await eventually(lambda: running.watermark.read() == Saved(5, clean=False))
-    dispatcher.answers = True
+    dispatcher.responds = True
     dispatcher.cut()
     await eventually(lambda: running.watermark.read() == Saved(9, clean=False))
     running.publisher.abandon(9)

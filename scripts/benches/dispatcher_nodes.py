@@ -1,7 +1,7 @@
-"""Many RMS nodes in one process, as a replica sees them, for `scripts/bench dispatcher`: take, acknowledge, measure.
+"""Simulates many RMS nodes in one process, as a replica sees them: they take comments, acknowledge, and measure.
 
-`python -m scripts.benches.dispatcher_nodes ADDRESS PREFIX COUNT` says "ready" when all are welcomed, answers each line
-on stdin with its figures as JSON, and ends with its stdin. Each node has a connection of its own, as a real one has.
+`python -m scripts.benches.dispatcher_nodes ADDRESS PREFIX COUNT` prints {} when all are welcomed, answers each line on
+stdin with its figures as JSON, and ends with its stdin. Each node has a connection of its own, as a real one has.
 """
 
 import random
@@ -16,7 +16,7 @@ import msgspec
 from proto.dispatch_pb2 import DESCRIPTOR, Beat, Delivered, DispatcherMessage, Hello, NodeMessage, VideoViewers
 from scripts.benches.config import DISPATCHER
 from scripts.benches.dispatcher_stream import GrpcStream, StreamEnded
-from scripts.benches.schedule import VIDEO
+from scripts.benches.schedule import VIDEO, due_ns_of
 
 _PATH = f"/{DESCRIPTOR.services_by_name['Dispatcher'].full_name}/Connect"
 _BEAT = NodeMessage(beat=Beat()).SerializeToString()
@@ -32,7 +32,7 @@ class Taken(msgspec.Struct):
 
 
 class Node:
-    """One stream, again and again, as an RMS has it. Bytes go in and out; the sockets are others' business."""
+    """One node's stream, and the next one when it has ended. Bytes go in and out; it touches no socket."""
 
     def __init__(self, node_id: str, authority: str) -> None:
         self.taken = Taken()
@@ -44,7 +44,7 @@ class Node:
         self._stream = GrpcStream(_PATH, authority)
 
     def connect(self) -> None:
-        """Begins a new stream."""
+        """Starts a new stream."""
         self.welcomed = False
         self._stream = GrpcStream(_PATH, self._authority)
         hello = Hello(
@@ -70,7 +70,7 @@ class Node:
             elif message.HasField("welcome"):
                 self.welcomed = True
                 self.beat_s = message.welcome.beat_ms / 1000
-        if acknowledged:  # all of them with one word, as an RMS does
+        if acknowledged:  # all of them at once, as an RMS does
             self._stream.send(NodeMessage(delivered=Delivered(number=acknowledged)).SerializeToString())
 
     def take(self, message: DispatcherMessage) -> None:
@@ -81,7 +81,7 @@ class Node:
             taken.useless += comment.video_id != VIDEO
             taken.doubled += comment.id in known
             known.add(comment.id)
-            taken.latencies_ms.append((now_ns - comment.created_at_ms) / 1e6)  # here it bears the due time in ns
+            taken.latencies_ms.append((now_ns - due_ns_of(comment.message)) / 1e6)
 
 
 class Nodes:
@@ -110,12 +110,12 @@ class Nodes:
             self._reconnect(time.monotonic())
             if not ready and all(node.welcomed for node in self.nodes):
                 ready = True
-                print("ready", flush=True)  # to the bench
+                print("{}", flush=True)  # to the bench
 
     def _answer(self) -> bool:
         if not sys.stdin.readline():
             return False
-        print(msgspec.json.encode([node.taken for node in self.nodes]).decode(), flush=True)  # to the bench
+        print(msgspec.json.encode([node.taken for node in self.nodes]).decode(), flush=True)
         for node in self.nodes:
             node.taken = Taken()
         return True
@@ -132,7 +132,7 @@ class Nodes:
             self._beats.append((time.monotonic() + node.beat_s, connection, node))
 
     def _write(self, connection: socket.socket, node: Node) -> None:
-        """What is sent are some bytes, which a connection that lives has room for."""
+        """Sends some bytes, for which a connection that lives has room."""
         if out := node.to_send():
             connection.sendall(out)
 

@@ -66,8 +66,6 @@ class DispatcherSettings:
     unanswered_batches: int = 16  # at once then; a replica takes 64
     reconnect_s: float = 0.5  # a node tries again after at most this, as an RMS does at first
     settle_s: float = 1.0  # two beats after the last node has come: what so many at once bring about is over
-    connect_timeout_s: float = 1.0  # of a simulated node's connection, on this machine
-    receive_bytes: int = 64 * 1024  # that a simulated node reads at once: some hundred comments
     poll_s: float = 0.05  # between two looks whether all nodes are back
     nodes_timeout_s: float = 60.0  # for anything that nodes must do; a bound, rarely used
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import aiohttp
 import grpc
@@ -18,6 +18,7 @@ import msgspec
 from history.store import StoreUnavailable
 from scripts.benches.config import CHILDREN
 from scripts.config import SupervisorSettings
+from scripts.plan import Part
 from scripts.processes import NotReady, Process, Supervisor, start_tethered
 
 T = TypeVar("T")
@@ -68,18 +69,9 @@ def ungrouped() -> Iterator[None]:
         raise first from failures
 
 
-class Startable(Protocol):
-    """What scripts/plan.py's Part is, too."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def command(self) -> Sequence[str]: ...
-    @property
-    def is_ready(self) -> Callable[[], Awaitable[bool]]: ...
-
-
 class Program(NamedTuple):
+    """What scripts/plan.py doesn't plan"""
+
     name: str
     command: Sequence[str]
     is_ready: Callable[[], Awaitable[bool]]
@@ -99,7 +91,7 @@ class Log:
 
 @asynccontextmanager
 async def running(
-    groups: Sequence[Sequence[Startable]],
+    groups: Sequence[Sequence[Program | Part]],
     *,
     log: Log | None = None,
     restart: bool = False,

@@ -19,10 +19,9 @@ from typing import NamedTuple
 import aiohttp
 
 from scripts.benches import procfs
-from scripts.benches.authors import longest_wait_s
 from scripts.benches.config import FAULTS, FaultSettings
 from scripts.benches.running import ungrouped
-from scripts.benches.system import System, a_system
+from scripts.benches.system import Outcome, System, a_system
 from scripts.benches.table import console, table
 from scripts.config import SUPERVISOR
 from scripts.plan import free_ports, make_plan
@@ -69,26 +68,19 @@ class Silence(NamedTuple):
     victims_ms: list[float]  # of those who were on the faulty node
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    acknowledged: int
+class Result(NamedTuple):
+    outcome: Outcome
     deliveries: int
-    lost: int
-    doubled: int
-    disordered: int
-    errors: dict[str, int]  # what authors got in place of a 200
-    longest_wait_s: float
     reconnects: int
-    complaints: list[str]  # log lines of the level error, or a traceback
     silences: list[Silence]
 
     @property
     def kept(self) -> bool:
-        """Nothing lost, nothing doubled, no author refused"""
-        return not (self.lost or self.doubled or self.errors or self.complaints)
+        """No process of comment_service ends here, so no post may be cut either."""
+        return self.outcome.kept and not self.outcome.cut
 
 
-async def chaos(form: Form, settings: FaultSettings = FAULTS, breaks: Sequence[Fault] = BREAKS) -> Outcome:
+async def chaos(form: Form, settings: FaultSettings = FAULTS, breaks: Sequence[Fault] = BREAKS) -> Result:
     """Raises NotReady, aiohttp.ClientError, TimeoutError; all that was started is ended."""
     faults, struck = (NO_FAULT, *breaks), []
     with tempfile.TemporaryDirectory(prefix="bench-chaos-") as folder:
@@ -115,7 +107,7 @@ async def chaos(form: Form, settings: FaultSettings = FAULTS, breaks: Sequence[F
                         struck.append(await _strike(fault, system))
             end_s = time.monotonic()
             await system.settled()
-            return _outcome(system, struck, end_s)
+            return _result(system, struck, end_s)
 
 
 async def _strike(fault: Fault, system: System) -> Struck:
@@ -141,19 +133,12 @@ async def _victim(fault: Fault, system: System, whereabouts: Sequence[str]) -> s
         return str((await health.json())["publisher"]["connected"])
 
 
-def _outcome(system: System, struck: Sequence[Struck], end_s: float) -> Outcome:
-    authors, verdicts, audiences = system.authors, system.verdicts(), system.audiences
-    ends_s = [*(each.at_s for each in struck[1:]), end_s]
-    return Outcome(
-        acknowledged=len(authors.acknowledged),
-        deliveries=sum(len(authors.due_at_s(video)) * len(each.records) for video, each in audiences.items()),
-        lost=sum(verdict.lost for verdict in verdicts),
-        doubled=sum(verdict.doubled for verdict in verdicts),
-        disordered=sum(verdict.disordered for verdict in verdicts),
-        errors=dict(authors.errors) | ({"cut": authors.cut} if authors.cut else {}),
-        longest_wait_s=longest_wait_s(authors.acknowledged.values()),
+def _result(system: System, struck: Sequence[Struck], end_s: float) -> Result:
+    audiences, ends_s = system.audiences, [*(each.at_s for each in struck[1:]), end_s]
+    return Result(
+        system.outcome(),
+        deliveries=sum(len(system.authors.due_at_s(video)) * len(each.records) for video, each in audiences.items()),
         reconnects=sum(audience.reconnects for audience in audiences.values()),
-        complaints=system.complaints(),
         silences=[_silence(system, each, to_s) for each, to_s in zip(struck, ends_s, strict=True)],
     )
 
@@ -176,10 +161,10 @@ def longest_silence_s(arrivals_s: Sequence[float], from_s: float, to_s: float) -
     return max(after - before for before, after in pairwise(points))
 
 
-def show(outcome: Outcome) -> bool:
+def show(result: Result) -> bool:
     """Whether everything was kept"""
-    rows = []
-    for fault, healthy_ms, victims_ms in outcome.silences:
+    outcome, rows = result.outcome, []
+    for fault, healthy_ms, victims_ms in result.silences:
         healthy = (f"{max(healthy_ms, default=0):.0f} ms", f"{median(healthy_ms or [0]):.0f} ms")
         victims = (f"{max(victims_ms):.0f} ms", str(len(victims_ms))) if victims_ms else ("", "")
         rows.append((fault.what, *healthy, f"{fault.reach_ms:.0f} ms" if fault.reach_ms else "", *victims))
@@ -194,12 +179,12 @@ def show(outcome: Outcome) -> bool:
     errors = " ".join(f"{what!r}:{count}" for what, count in outcome.errors.items()) or "none"
     console().print(
         table(procfs.machine(), columns, rows),
-        f"acknowledged={outcome.acknowledged} deliveries={outcome.deliveries} lost={outcome.lost} "
-        f"doubled={outcome.doubled} disordered={outcome.disordered} reconnects={outcome.reconnects}",
-        f"errors to authors: {errors}; longest wait for a 200 {outcome.longest_wait_s * 1000:.0f} ms; "
+        f"acknowledged={outcome.acknowledged} deliveries={result.deliveries} lost={outcome.lost} "
+        f"doubled={outcome.doubled} disordered={outcome.disordered} reconnects={result.reconnects}",
+        f"errors to authors: {errors}; cut: {outcome.cut}; longest wait {outcome.longest_wait_s * 1000:.0f} ms; "
         f"errors in the services' logs: {len(outcome.complaints)}",
         *outcome.complaints[:5],
         sep="\n",
         markup=False,
     )
-    return outcome.kept
+    return result.kept

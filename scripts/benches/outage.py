@@ -18,11 +18,11 @@ import aiohttp
 
 from history.core.ids import parse_id
 from scripts.benches import procfs
-from scripts.benches.authors import longest_pause_s, longest_wait_s
+from scripts.benches.authors import longest_pause_s
 from scripts.benches.cassandra import BenchCassandra, Stored
 from scripts.benches.config import FAULTS, FaultSettings
 from scripts.benches.running import ungrouped
-from scripts.benches.system import System, a_system
+from scripts.benches.system import Outcome, System, a_system
 from scripts.benches.table import console, table
 from scripts.plan import free_ports, make_plan
 
@@ -63,44 +63,36 @@ class Times(NamedTuple):
     drained: float = 0.0  # from Cassandra's answer until the spool was empty and all nodes had read
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Of one run. `lost` and `doubled` count over all viewers."""
+class Result(NamedTuple):
+    """Of one run"""
 
     broken: str
-    acknowledged: int
+    outcome: Outcome
+    times: Times
+    longest_pause_s: float  # without a 200 while comment_service was up
     not_stored: int  # acknowledged, and not in Cassandra, or with another text
     unanswered: int  # stored, and nobody had a 200 for it: its post was cut
-    cut: int
-    lost: int
-    doubled: int
-    errors: dict[str, int]
-    longest_pause_s: float  # without a 200 while comment_service was up
-    longest_wait_s: float
-    times: Times
-    complaints: list[str]  # log lines of the level error, and tracebacks
 
     @property
     def kept(self) -> bool:
-        unexplained = max(0, self.unanswered - self.cut)
-        faults = self.not_stored + self.lost + self.doubled + unexplained + len(self.complaints) + len(self.errors)
-        return not faults and self.longest_pause_s <= FAULTS.pause_s_max
+        in_time = self.longest_pause_s <= FAULTS.pause_s_max
+        return self.outcome.kept and not self.not_stored and self.unanswered <= self.outcome.cut and in_time
 
 
 async def outage(form: Form, settings: FaultSettings = FAULTS) -> bool:
     """True: everything was kept in all runs. Raises BenchFailed, NotReady, aiohttp.ClientError, TimeoutError."""
-    outcomes: list[Outcome] = []
+    results: list[Result] = []
     try:
         for number in range(form.repeats):
             for how in ("kill", "hang") if form.nodes == 1 else ("node",):
-                outcome = await one_outage(how, form, settings, victim=number % form.nodes + 1)
-                outcomes.append(outcome)
+                result = await one_outage(how, form, settings, victim=number % form.nodes + 1)
+                results.append(result)
     finally:
-        show(outcomes, form)
-    return all(outcome.kept for outcome in outcomes)
+        show(results, form)
+    return all(result.kept for result in results)
 
 
-async def one_outage(how: str, form: Form, settings: FaultSettings = FAULTS, victim: int = 1) -> Outcome:
+async def one_outage(how: str, form: Form, settings: FaultSettings = FAULTS, victim: int = 1) -> Result:
     """victim: which Cassandra node, counted from 1"""
     videos = [f"outage-{number}" for number in range(settings.outage_videos)]
     with tempfile.TemporaryDirectory(prefix="bench-outage-") as folder:
@@ -119,7 +111,7 @@ async def one_outage(how: str, form: Form, settings: FaultSettings = FAULTS, vic
                         system.authors.enough()
                 await _drained(system)
                 await system.settled()
-            return _outcome(how, system, await cassandra.stored(), times)  # nothing else wants Cassandra any more
+            return _result(how, system, await cassandra.stored(), times)  # nothing else wants Cassandra any more
 
 
 async def _break(how: str, cassandra: BenchCassandra, victim: int, system: System, seconds: float) -> Times:
@@ -156,37 +148,31 @@ async def _drained(system: System) -> None:
             await asyncio.sleep(system.settings.poll_s)
 
 
-def _outcome(how: str, system: System, stored: dict[int, Stored], times: Times) -> Outcome:
-    authors, verdicts = system.authors, system.verdicts()
-    acknowledged, lives = authors.acknowledged.values(), authors.lives
-    expected = {parse_id(name): Stored(each.video_id, each.message) for name, each in authors.acknowledged.items()}
-    return Outcome(
-        broken=how,
-        acknowledged=len(expected),
+def _result(how: str, system: System, stored: dict[int, Stored], times: Times) -> Result:
+    acknowledged = system.authors.acknowledged
+    expected = {parse_id(name): Stored(each.video_id, each.message) for name, each in acknowledged.items()}
+    return Result(
+        how,
+        system.outcome(),
+        times,
+        longest_pause_s=longest_pause_s(acknowledged.values(), system.authors.lives),
         not_stored=sum(stored.get(comment_id) != comment for comment_id, comment in expected.items()),
         unanswered=len(stored.keys() - expected.keys()),
-        cut=authors.cut,
-        lost=sum(verdict.lost for verdict in verdicts),
-        doubled=sum(verdict.doubled for verdict in verdicts),
-        errors=dict(authors.errors),
-        longest_pause_s=longest_pause_s(acknowledged, lives),
-        longest_wait_s=longest_wait_s(acknowledged, lives),
-        times=times,
-        complaints=system.complaints(),
     )
 
 
-def show(outcomes: Sequence[Outcome], form: Form) -> None:
+def show(results: Sequence[Result], form: Form) -> None:
     rows, lines = [], []
-    for each in outcomes:
-        counts = (each.acknowledged, each.not_stored, each.lost, each.doubled, sum(each.errors.values()))
-        seconds = (each.longest_pause_s, each.longest_wait_s, each.times.drained)
+    for each in results:
+        outcome = each.outcome
+        counts = (outcome.acknowledged, each.not_stored, outcome.lost, outcome.doubled, sum(outcome.errors.values()))
+        seconds = (each.longest_pause_s, outcome.longest_wait_s, each.times.drained)
         rows.append((BREAKS[each.broken], *(f"{count:,}" for count in counts), *(f"{s:.2f}" for s in seconds)))
         lines.append(
             f"{BREAKS[each.broken]}: away {each.times.away:.1f} s, comment_service down {each.times.down:.1f} s, posts "
-            f"cut {each.cut}, stored without an answer {each.unanswered}: {'kept' if each.kept else 'BROKEN'}"
+            f"cut {outcome.cut}, stored without an answer {each.unanswered}: {'kept' if each.kept else 'BROKEN'}"
         )
-        lines += each.complaints[:COMPLAINTS_SHOWN]
+        lines += outcome.complaints[:COMPLAINTS_SHOWN]
     out = console()
     out.print(table(f"{form.rate:g} comments/s, {form.viewers} viewers, {form.seconds:g} s", COLUMNS, rows))
     out.print(

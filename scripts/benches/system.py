@@ -6,12 +6,12 @@ their position.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from scripts.audience import Audience, Verdict, judge
-from scripts.benches.authors import Authors
+from scripts.audience import Audience, judge
+from scripts.benches.authors import Authors, longest_wait_s
 from scripts.benches.config import FAULTS, FaultSettings
 from scripts.benches.running import Log, running
 from scripts.config import SUPERVISOR, SupervisorSettings
@@ -39,13 +39,38 @@ class System:
         await asyncio.gather(*waits)
         await asyncio.sleep(self.settings.doubles_s)
 
-    def verdicts(self) -> list[Verdict]:
-        """One for each video"""
-        return [judge(audience.records, self.authors.due_at_s(video)) for video, audience in self.audiences.items()]
+    def outcome(self) -> "Outcome":
+        authors = self.authors
+        verdicts = [judge(audience.records, authors.due_at_s(video)) for video, audience in self.audiences.items()]
+        return Outcome(
+            acknowledged=len(authors.acknowledged),
+            lost=sum(verdict.lost for verdict in verdicts),
+            doubled=sum(verdict.doubled for verdict in verdicts),
+            disordered=sum(verdict.disordered for verdict in verdicts),
+            errors=dict(authors.errors),
+            cut=authors.cut,
+            longest_wait_s=longest_wait_s(authors.acknowledged.values(), authors.lives),
+            complaints=[line for line in self.log.lines if _is_complaint(line)],
+        )
 
-    def complaints(self) -> list[str]:
-        """Log lines of the level error, and tracebacks"""
-        return [line for line in self.log.lines if _is_complaint(line)]
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of the posts. `lost`, `doubled` and `disordered` count over all viewers."""
+
+    acknowledged: int
+    lost: int = 0
+    doubled: int = 0
+    disordered: int = 0  # read after a comment with a larger id
+    errors: Mapping[str, int] = field(default_factory=dict)  # what authors got in place of a 200
+    cut: int = 0  # posts that ended without an answer; they are sent again
+    longest_wait_s: float = 0.0  # of an author, from when a comment was due to its 200
+    complaints: Sequence[str] = ()  # log lines of the level error, and tracebacks
+
+    @property
+    def kept(self) -> bool:
+        """Nothing lost, nothing doubled, no author refused, no service in trouble"""
+        return not (self.lost or self.doubled or self.errors or self.complaints)
 
 
 @asynccontextmanager

@@ -1,9 +1,16 @@
 """What is asked of scripts/bench on the command line"""
 
+import ast
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner, Result
 
 from scripts.benches.__main__ import app
+from scripts.processes import ROOT
+from tests.test_house import ROOMS, sources
 
 
 def bench(*arguments: str) -> Result:
@@ -34,3 +41,21 @@ def test_what_is_wrong_is_said(wrong: list[str], right: str) -> None:
     result = bench(*wrong)
     assert result.exit_code == 2
     assert right in result.output
+
+
+BENCHES = ROOT / "scripts" / "benches"
+
+
+def packages(paths: Iterable[Path]) -> set[str]:
+    """What they import that is neither Python's nor ours"""
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - {*ROOMS}
+
+
+def test_the_benches_need_no_package_of_their_own() -> None:
+    """So the services' lock holds nothing for them alone."""
+    others = (path for room in ROOMS if room not in ("tests", "scripts") for path in sources(room))
+    tools = (path for path in sources("scripts") if BENCHES not in path.parents)
+    assert packages(BENCHES.glob("*.py")) <= packages([*others, *tools])

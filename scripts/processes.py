@@ -156,7 +156,10 @@ class Supervisor:
             for process in group:
                 await process.start()
             await asyncio.gather(*(process.wait_ready() for process in group))
-        self._guards = [asyncio.create_task(self._guard(process)) for process in self.processes]
+        for process in self.processes:
+            guard = asyncio.create_task(self._guard(process), name=process.name)
+            guard.add_done_callback(self._guard_ended)
+            self._guards.append(guard)
 
     async def stop(self) -> bool:
         """Ends all groups, the last one first, each when the one before is gone. True: all ended as they should."""
@@ -170,6 +173,10 @@ class Supervisor:
         """Ends all at once, without asking."""
         for process in self.processes:
             process.signal(signal.SIGKILL)
+
+    def _guard_ended(self, guard: asyncio.Task[None]) -> None:
+        if not guard.cancelled() and (error := guard.exception()):
+            self._say(guard.get_name(), f"can't be started again: {error!r}")
 
     async def _guard(self, process: Process) -> None:
         wait_s = self._settings.restart_first_s

@@ -52,6 +52,21 @@ async def test_a_killed_process_is_started_again() -> None:
     assert "p: has been ended by SIGKILL; starting it again in 0.0 s" in stage.said
 
 
+async def test_a_guard_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    process = stage.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=True, say=stage.say, settings=QUICK)
+    await supervisor.start()
+
+    async def fail() -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(process, "start", fail)
+    process.signal(signal.SIGKILL)
+    await eventually(partial(stage.has_said, "p: can't be started again: OSError('no more processes')", 1))
+    assert await supervisor.stop()
+
+
 async def test_without_restart_it_stays_down() -> None:
     stage = Stage()
     process = stage.process("p", STAYS)

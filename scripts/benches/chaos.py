@@ -162,7 +162,7 @@ def longest_silence_s(arrivals_s: Sequence[float], from_s: float, to_s: float) -
 
 
 def show(result: Result) -> bool:
-    """Whether everything was kept"""
+    """Prints the result; True: everything was kept."""
     outcome, rows = result.outcome, []
     for fault, healthy_ms, victims_ms in result.silences:
         healthy = (f"{max(healthy_ms, default=0):.0f} ms", f"{median(healthy_ms or [0]):.0f} ms")

@@ -40,7 +40,10 @@ async def a_replica() -> AsyncIterator[tuple[str, Process]]:
 async def some_nodes(
     address: str, *counts: int, settings: DispatcherSettings = DISPATCHER
 ) -> AsyncIterator[Callable[[], Awaitable[list[Taken]]]]:
-    """Processes with so many nodes each at one replica, all welcomed. Gives what reports what each node took since."""
+    """Starts a process for each count, with so many nodes, all welcomed by the replica.
+
+    Yields a function that reports what each node has taken since its last report.
+    """
     module = (sys.executable, "-P", "-m", "scripts.benches.dispatcher_nodes", address)
     async with AsyncExitStack() as stack:
         children = [Child(f"nodes {n}", (*module, f"nodes-{n}", str(count))) for n, count in enumerate(counts)]

@@ -33,13 +33,13 @@ class Rate:
 
 @contextmanager
 def measuring() -> Iterator[Callable[[int], Rate]]:
-    """Gives what tells the rate, once so many comments are durable"""
+    """Yields a function: how many comments became durable -> their rate, measured from here on"""
     begin_s, begin_cpu_s = time.monotonic(), time.process_time()
     yield lambda count: Rate(count / (time.monotonic() - begin_s), (time.process_time() - begin_cpu_s) / count * 1e6)
 
 
 def singles(url: str, settings: HistorySettings) -> Rate:
-    """By execute_concurrent_with_args; the tables are there. Blocks."""
+    """By execute_concurrent_with_args, into tables that are there. Blocks."""
     names = parse_store_url(url)
     assert isinstance(names, CassandraUrl)
     profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM)
@@ -62,7 +62,7 @@ def singles(url: str, settings: HistorySettings) -> Rate:
 
 
 async def grouped(url: str, settings: HistorySettings) -> Rate:
-    """So many authors, each of whom says the next thing when the last one is durable. Raises StoreUnavailable."""
+    """By `authors` writers at once, each with one comment under way. Raises StoreUnavailable."""
     store = await open_store(url)
     commit = GroupCommit(
         store.append, batch_max=settings.batch_max, pending_max=settings.authors, writes_max=settings.writes_max

@@ -86,7 +86,7 @@ async def run(name: str, load: Load, settings: FanoutSettings = FANOUT) -> Figur
 
 
 async def _publish(server: Served, schedule: Schedule, settings: FanoutSettings) -> float:
-    """For how many seconds behind the schedule's end the server, or its publisher, was still busy"""
+    """Returns for how many seconds after the schedule's end the server was still taking comments."""
     try:
         async with asyncio.timeout(settings.lead_s + schedule.seconds + settings.drain_s):
             await server.publish(schedule)

@@ -59,7 +59,7 @@ def run_bench(work: Coroutine[Any, Any, bool]) -> int:
 
 @contextlib.contextmanager
 def ungrouped() -> Iterator[None]:
-    """Around a TaskGroup: raises the first of its exceptions, and no group of them."""
+    """Around a TaskGroup: raises the first of its exceptions instead of a group."""
     try:
         yield
     except ExceptionGroup as failures:

@@ -1,4 +1,4 @@
-"""Gives the history bench stores that nobody has used, and fills them: the past of a video, a deep one, and so on."""
+"""Makes empty stores for a bench, and fills them: a video's past, a million comments, texts of a given length."""
 
 import asyncio
 import os
@@ -99,7 +99,7 @@ async def load_deep(url: str, settings: HistorySettings) -> float:
 
 
 async def depth(url: str, settings: HistorySettings, chill: Callable[[], None]) -> tuple[list[float], list[float]]:
-    """How long the first page took and one at the depth, each time by a store that was just opened, in ms.
+    """Times of the first page and of one at the depth, in ms; each read is by a store that was just opened.
 
     chill: makes the store as cold as it can be, before each read. First and deep pages take turns.
     """

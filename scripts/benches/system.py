@@ -31,7 +31,7 @@ class System:
     settings: FaultSettings
 
     async def settled(self) -> None:
-        """Returns when every viewer has every acknowledged comment of its video, or could have had it."""
+        """Returns when every viewer has every acknowledged comment of its video, or after `settle_s`."""
         waits = (
             audience.wait_for(set(self.authors.due_at_s(video)), self.settings.settle_s)
             for video, audience in self.audiences.items()

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from scripts.config import SUPERVISOR, SupervisorSettings
 
@@ -23,6 +24,20 @@ Say = Callable[[str, str], object]
 
 class NotReady(Exception):
     """A process ended, or the time was over, before it was ready."""
+
+
+async def start_tethered(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
+    """Starts a process that ends with this one. `options` are those of asyncio.create_subprocess_exec.
+
+    It runs in the project's folder, and in a session of its own: Ctrl-C in the terminal is for us.
+    """
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-E", _TETHER, str(os.getpid()), *command),
+        start_new_session=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        **options,
+    )
 
 
 class Process:
@@ -53,17 +68,14 @@ class Process:
         return self._child.pid if self._child and self._over and not self._over.done() else None
 
     async def start(self) -> None:
-        """Returns as soon as the process exists. It has its own session, so Ctrl-C in the terminal reaches only us."""
+        """Returns as soon as the process exists."""
         assert self.pid is None, f"{self.name} is running"
         self._was_ready = False
-        self._child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-S", "-E", _TETHER, str(os.getpid()), *self._command),
+        self._child = await start_tethered(
+            self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         self._over = asyncio.create_task(self._live(self._child))
 
@@ -144,7 +156,10 @@ class Supervisor:
             for process in group:
                 await process.start()
             await asyncio.gather(*(process.wait_ready() for process in group))
-        self._guards = [asyncio.create_task(self._guard(process)) for process in self.processes]
+        for process in self.processes:
+            guard = asyncio.create_task(self._guard(process), name=process.name)
+            guard.add_done_callback(self._guard_ended)
+            self._guards.append(guard)
 
     async def stop(self) -> bool:
         """Ends all groups, one after another, the last one first. Returns True if all ended cleanly."""
@@ -158,6 +173,10 @@ class Supervisor:
         """Ends all processes at once, with SIGKILL."""
         for process in self.processes:
             process.signal(signal.SIGKILL)
+
+    def _guard_ended(self, guard: asyncio.Task[None]) -> None:
+        if not guard.cancelled() and (error := guard.exception()):
+            self._say(guard.get_name(), f"can't be started again: {error!r}")
 
     async def _guard(self, process: Process) -> None:
         wait_s = self._settings.restart_first_s

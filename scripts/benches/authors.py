@@ -1,138 +1,159 @@
-"""Authors who post at a steady rate through the public API, and remember exactly what was acknowledged.
+"""Posts at a steady rate through everything that happens to comment_service, and remembers what was acknowledged.
 
-They speak just enough HTTP/1.1 for comment_service's answers, so that posting 2,000 comments/s leaves the machine to
-those who are measured. A post is sent once: whether a comment without an answer was stored is unknown, and it is
-counted as an error.
+Its connections speak just enough HTTP/1.1, so that posting 2,000 comments/s costs little beside what is measured.
+A post that was cut or refused is sent again, so one text can be stored under two ids; only the acknowledged one counts,
+and so does the number of cuts. While the process is down, authors wait for its next life.
 """
 
 import asyncio
+import itertools
 import time
-from collections import Counter, deque
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from scripts.benches.http_load import post
+import msgspec
 
-_HEAD_END = b"\r\n\r\n"
-_LENGTH = b"content-length: "
-_ID = b'"id":"'
-_ID_BYTES = 16
+from scripts.benches.asking import post
+from scripts.benches.config import FAULTS, FaultSettings
 
 
-class _Post(NamedTuple):
-    video: str
+class Acknowledged(NamedTuple):
+    """Monotonic seconds: when the comment was due, and when its 200 came"""
+
+    video_id: str
+    message: str
     due_s: float
-    request: bytes
+    at_s: float
+
+
+class _Comment(msgspec.Struct):
+    id: str
 
 
 class Authors:
-    """`due_at_s`: for each video the acknowledged comments' ids, and when each was due (monotonic seconds)."""
+    """Posts to the videos in turn. `started` and `gone` tell it of the process's lives."""
 
-    def __init__(self, port: int, videos: Sequence[str], connections: int) -> None:
-        self.due_at_s: dict[str, dict[str, float]] = {video: {} for video in videos}
-        self.errors: Counter[str] = Counter()
-        self.longest_ms = 0.0  # from due to acknowledged
+    def __init__(
+        self, port: int, videos: Sequence[str], *, keyed_every: int = 0, settings: FaultSettings = FAULTS
+    ) -> None:
+        """keyed_every: each so many-th post carries an Idempotency-Key, as a page's do; 0: none"""
+        self.acknowledged: dict[str, Acknowledged] = {}  # by the comment's id
+        self.errors: Counter[str] = Counter()  # answers that were no 200, by status; and posts that were given up
+        self.cut = 0  # posts whose connection ended without an answer
+        self.lives: list[tuple[float, float]] = []  # when the process was up, from and to; monotonic seconds
         self._port = port
         self._videos = videos
-        self._connections = connections
-        self._free: deque[_Connection] = deque()
-        self._waiting: deque[_Post] = deque()
-        self._under_way = 0
-        self._changed = asyncio.Event()
+        self._keyed_every = keyed_every
+        self._settings = settings
+        self._is_up = asyncio.Event()
+        self.up_since_s = 0.0  # when the present life began, or posting did
+        self._enough = False
 
-    @property
-    def acknowledged(self) -> int:
-        return sum(map(len, self.due_at_s.values()))
+    def started(self) -> None:
+        """The process listens."""
+        self.up_since_s = time.monotonic()
+        self._is_up.set()
 
-    async def post(self, rate: float, seconds: float, answer_timeout_s: float) -> None:
-        """Posts to one video after the other; returns when all is answered, or nothing more is to be expected."""
-        for _ in range(self._connections):
-            await self._connect()
-        start_s, count = time.monotonic(), round(rate * seconds)
-        for number in range(count):
-            due_s = start_s + number / rate
-            if (wait_s := due_s - time.monotonic()) > 0:
-                await asyncio.sleep(wait_s)
-            self._send(self._post(number, due_s))
+    def gone(self) -> None:
+        """The process was killed."""
+        self._is_up.clear()
+        self.lives.append((self.up_since_s, time.monotonic()))
+
+    def enough(self) -> None:
+        """Nothing more is begun, so the last life counts up to now."""
+        self._enough = True
+        self.lives.append((self.up_since_s, time.monotonic()))
+
+    def due_at_s(self, video: str) -> dict[str, float]:
+        """Of the video's acknowledged comments, by id"""
+        return {name: each.due_s for name, each in self.acknowledged.items() if each.video_id == video}
+
+    async def post(self, rate: float, count: int | None = None) -> None:
+        """Posts `count` comments, or until `enough`; returns when all that was begun is answered, or given up."""
+        numbers = iter(itertools.count() if count is None else range(count))
+        start_s = self.up_since_s = time.monotonic()
+        # With fewer posts a second, fewer connections: none is idle until the service closes it.
+        connections = min(self._settings.authors, int(rate) + 8)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(self._talk(numbers, start_s, rate))
+
+    async def _talk(self, numbers: Iterator[int], start_s: float, rate: float) -> None:
+        connection = _Connection(self._port)
         try:
-            async with asyncio.timeout(answer_timeout_s):
-                while self._under_way or self._waiting:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            self.errors["no answer"] += self._under_way + len(self._waiting)
-        for connection in self._free:
+            for number in numbers:
+                due_s = start_s + number / rate
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+                if self._enough:
+                    return
+                await self._post(connection, number, due_s)
+        finally:
             connection.close()
 
-    def _post(self, number: int, due_s: float) -> _Post:
-        video = self._videos[number % len(self._videos)]
-        body = b'{"liveVideoId":"%b","message":"what a goal, number %d","author":{"name":"u%d"}}'
-        return _Post(video, due_s, post("/comment/create", body % (video.encode(), number, number % 1000)))
-
-    def _send(self, wanted: _Post) -> None:
-        if self._free:
-            self._under_way += 1
-            self._free.popleft().send(wanted)  # the one that has rested longest: none is ever idle for long
-        else:
-            self._waiting.append(wanted)
-
-    async def _connect(self) -> None:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self._port)
-        self._free.append(connection)
-
-    def answered(self, connection: "_Connection", to: _Post, head: bytes, body: bytes) -> None:
-        status = head[9:12].decode(errors="replace")
-        if status == "200":
-            start = body.index(_ID) + len(_ID)
-            self.due_at_s[to.video][body[start : start + _ID_BYTES].decode()] = to.due_s
-            self.longest_ms = max(self.longest_ms, (time.monotonic() - to.due_s) * 1000)
-        else:
-            self.errors[status] += 1
-        self._under_way -= 1
-        self._free.append(connection)
-        if self._waiting:
-            self._send(self._waiting.popleft())
-        self._changed.set()
-
-    def lost(self, connection: "_Connection", unanswered: _Post | None) -> None:
-        if connection in self._free:
-            self._free.remove(connection)
-        if unanswered is not None:
-            self._under_way -= 1
-            self.errors["connection lost"] += 1
-            self._changed.set()
+    async def _post(self, connection: "_Connection", number: int, due_s: float) -> None:
+        video, message = self._videos[number % len(self._videos)], f"what a goal, number {number}"
+        body = f'{{"liveVideoId":"{video}","message":"{message}","author":{{"name":"u{number % 1000}"}}}}'
+        keyed = self._keyed_every and number % self._keyed_every == 0
+        request = post("/comment/create", body, **({"idempotency_key": f"bench-{number}"} if keyed else {})).encode()
+        while time.monotonic() < due_s + self._settings.give_up_s:
+            await self._is_up.wait()
+            try:
+                async with asyncio.timeout(self._settings.answer_timeout_s):
+                    status, answer = await connection.ask(request)
+            except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                connection.close()
+                self.cut += 1
+            else:
+                if status == "200":
+                    name = msgspec.json.decode(answer, type=_Comment).id
+                    self.acknowledged[name] = Acknowledged(video, message, due_s, time.monotonic())
+                    return
+                self.errors[status] += 1
+            await asyncio.sleep(self._settings.again_s)
+        self.errors["given up"] += 1
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection: one post at a time."""
+class _Connection:
+    """One keep-alive connection, opened when it is first needed and when it has ended; one request at a time"""
 
-    def __init__(self, authors: Authors) -> None:
-        self._authors = authors
-        self._post: _Post | None = None
-        self._buffer = b""
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._reader = asyncio.StreamReader()
+        self._writer: asyncio.StreamWriter | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-
-    def send(self, wanted: _Post) -> None:
-        self._post = wanted
-        self._transport.write(wanted.request)
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head_size = self._buffer.find(_HEAD_END)
-        if head_size < 0 or self._post is None:
-            return
-        head = self._buffer[:head_size].lower()
-        body = self._buffer[head_size + len(_HEAD_END) :]
-        if len(body) < int(head.partition(_LENGTH)[2].partition(b"\r")[0] or 0):
-            return
-        answered, self._post, self._buffer = self._post, None, b""
-        self._authors.answered(self, answered, head, body)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._authors.lost(self, self._post)
+    async def ask(self, request: bytes) -> tuple[str, bytes]:
+        """Status and body. Raises OSError, IncompleteReadError."""
+        if self._writer is None or self._writer.is_closing() or self._reader.at_eof():
+            self.close()
+            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._writer.write(request)
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0] or 0)
+        return head[9:12].decode(), await self._reader.readexactly(length)
 
     def close(self) -> None:
-        self._transport.close()
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
+
+def longest_pause_s(acknowledged: Iterable[Acknowledged], lives: Sequence[tuple[float, float]]) -> float:
+    """The longest time within one of the process's lives in which nobody got a 200."""
+    times_s = sorted(each.at_s for each in acknowledged)
+    longest = 0.0
+    for begin_s, end_s in lives:
+        points = [begin_s, *(at_s for at_s in times_s if begin_s < at_s < end_s), end_s]
+        longest = max(longest, *(after - before for before, after in itertools.pairwise(points)))
+    return longest
+
+
+def longest_wait_s(acknowledged: Iterable[Acknowledged], lives: Sequence[tuple[float, float]] = ()) -> float:
+    """The longest that an author waited for his 200, from when it was due. What the process was down for isn't
+    counted."""
+    begins = [begin_s for begin_s, _ in lives]
+    waits = (
+        each.at_s - max(each.due_s, *(begin_s for begin_s in begins if begin_s <= each.at_s), 0.0)
+        for each in acknowledged
+    )
+    return max(waits, default=0.0)

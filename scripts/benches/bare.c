@@ -7,20 +7,7 @@
  * loop all that are due are put together once and sent to one viewer after another. That is all: nothing is placed,
  * routed, stored, resumed or bounded, and one viewer who doesn't read would stop it. A comment is
  * PREFIX "c#NNNNNN @TNNN " SUFFIX. When the last is out it prints {"finished_ns": N}. Ends with stdin. */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "common.h"
 
 enum { BATCH_BYTES = 1 << 20, COMMENT_BYTES_MAX = 4096 };
 
@@ -29,20 +16,9 @@ static const char HEAD[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r
 static int *viewers, viewer_count;
 static const char *prefix, *suffix;
 
-static uint64_t now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
-}
-
 static void sleep_until(uint64_t ns) {
   struct timespec time = {.tv_sec = (time_t)(ns / 1000000000ull), .tv_nsec = (long)(ns % 1000000000ull)};
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "bare: %s: %s\n", what, strerror(errno));
-  exit(1);
 }
 
 static int listen_anywhere(void) {
@@ -100,10 +76,7 @@ int main(int count, char **arguments) {
   viewer_count = atoi(arguments[1]);
   prefix = arguments[2], suffix = arguments[3];
   viewers = calloc((size_t)viewer_count, sizeof *viewers);
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  open_files_max();
   accept_viewers(listen_anywhere());
   unsigned long long start_ns, comments;
   double rate;

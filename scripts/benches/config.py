@@ -1,26 +1,26 @@
 """Every number of the benches: its unit, and why it is what it is."""
 
-import signal
 from dataclasses import dataclass
 
 from scripts.config import SupervisorSettings
 
 
 @dataclass(frozen=True, slots=True)
-class BenchSettings:
+class FanoutSettings:
     """How viewers are made, and when a server is said to fall behind."""
 
     viewers_per_process_max: int = 19_000  # below the 20,000 open files that one process may have on many machines
     in_flight: int = 1_000  # handshakes at once: fewer than any listener's backlog, so that no SYN is sent twice
     receive_bytes: int = 16 * 1024  # a viewer's receive buffer: 80 comments; what never reads can't take megabytes
     connect_timeout_s: float = 120.0  # for one order of viewers; 19,000 take 2 to 10 s
+    answer_timeout_s: float = 30.0  # of a process of viewers, for a report
     lead_s: float = 0.5  # between the order to publish and the first comment's due time
     drain_s: float = 10.0  # after the last comment was due, for what is still on its way; a bound, rarely used
     settle_s: float = 0.3  # after all have come: a doubled comment would come now
     kept_up: float = 0.95  # a server that has delivered less of what was due, by the end, falls behind
-    publisher_late: float = 0.05  # so does one that blocks its publisher for more than this share of the time
+    publisher_blocked: float = 0.05  # so does one that blocks its publisher for more than this share of the time
     http_publishers: int = 4  # keep-alive connections to the peers that are published to over HTTP
-    ready_timeout_s: float = 60.0  # a peer needs a second
+    unanswered_batches: int = 64  # that a publisher over gRPC has at once; as many as a replica takes
 
     search_factor: float = 2.0  # steps of --highest upwards, until a rate isn't sustained
     search_precision: float = 0.05  # and then it closes in on the highest one up to this share
@@ -34,6 +34,7 @@ class BenchSettings:
 class MillionSettings:
     """How a million viewers are brought onto one machine."""
 
+    dispatchers: int = 2
     capacity: int = 19_000  # viewers of one RMS process, and of one process of viewers: the limit of open files
     spare_nodes: float = 0.01  # seats left empty: placement is free to choose to the end
     # Two cores do here what 53 machines would: at the nodes' defaults, a million viewers' heartbeats and viewer counts
@@ -55,36 +56,76 @@ class MillionSettings:
 class DispatcherSettings:
     """How a replica is loaded."""
 
-    batch_comments: int = (
-        100  # in one batch of a publisher that is as fast as it can: beyond that a comment costs no less
-    )
-    unanswered_batches: int = 16  # at once; a replica takes 64
+    seconds: float = 5.0  # of each load
+    nodes: int = 1_300  # simulated ones, of the wide run and the restart
+    videos: int = 1_000_000  # in the simulated registry
+    share: float = 1.0  # of the viewers whose placement is simulated
+    latency_rate: float = 1_000.0  # comments/s to two nodes
+    wide_rate: float = 50.0  # comments/s to all nodes
+    batch_comments: int = 100  # in one batch of a publisher at full speed: beyond that a comment costs no less
+    unanswered_batches: int = 16  # at once then; a replica takes 64
     reconnect_s: float = 0.5  # a node tries again after at most this, as an RMS does at first
     settle_s: float = 1.0  # two beats after the last node has come: what so many at once bring about is over
-    connect_timeout_s: float = 1.0  # of a simulated node's connection, on this machine
-    receive_bytes: int = 64 * 1024  # that a simulated node reads at once: some hundred comments
     poll_s: float = 0.05  # between two looks whether all nodes are back
     nodes_timeout_s: float = 60.0  # for anything that nodes must do; a bound, rarely used
-    kill: signal.Signals = signal.SIGKILL  # how the replica of the restart ends
 
 
 @dataclass(frozen=True, slots=True)
-class ChaosSettings:
-    """What is started, and how it is broken."""
+class HistorySettings:
+    """How stores are written and read."""
 
-    replicas: int = 3
-    nodes: int = 4
-    connections: int = 64  # of authors: a post takes some ms, so 2,000/s need about 20
-    restart_s: float = 3.0  # until a killed process is started again: a supervisor that isn't in a hurry
+    message: str = "What a match, did you see that? I can't believe it"  # 50 bytes: what people say in a chat
+    connections: int = 200  # of the load over HTTP
+    seconds: float = 5.0  # of each load; a run on two cores varies more than a second of it does
+    warm_s: float = 1.5  # before it: Cassandra's JIT and the first flush
+    spare_s: float = 10.0  # for the connections of a load, and the sorting of its latencies
+    jit_s: float = 30.0  # of grouped writes, posts and keyed posts each: a JVM that has just started is busy compiling
+    singles: int = 20_000  # single inserts of one run: some seconds
+    singles_concurrency: int = 200  # more gain nothing from one process of the driver
+    authors: int = 5_000  # who wait at once for the write path; each has one comment under way
+    batch_max: int = 1_000  # comments in one write: twice the service's default, for ten times its connections
+    writes_max: int = 4  # writes at a time, the service's default
+    depth: int = 1_000_000  # comments below which the deep page lies
+    depth_step_ms: int = 10  # between two of them: 100 comments/s for three hours, 17 buckets
+    depth_batch: int = 1_000  # comments in one append of the load
+    depth_pages: int = 20  # reads of each page in a run, taken in turns; each by a session of its own
+    page: int = 10  # comments in a page
+    scroll_pages: int = 100
+    past: int = 2_000  # comments that the video has before it is read: more than are scrolled through
+    footprint_batch: int = 500  # comments in one append of the footprint's load
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSettings:
+    """What chaos and outage start, how they break it, and how their authors and viewers behave."""
+
+    replicas: int = 3  # of the dispatcher, in chaos
+    nodes: int = 4  # RMS, in chaos
+    restart_s: float = 3.0  # until a process that chaos has killed is started again: a supervisor without hurry
     stop_s: float = 5.0  # how long a stopped process stands still: longer than any lease
-    connect_timeout_s: float = 30.0  # for the viewers of one video
-    answer_timeout_s: float = 15.0  # for a post; longer than a comment_service waits for anything
-    settle_s: float = 20.0  # behind the last post: a viewer that is just coming back needs 5 s, and then its backfill
+    outage_videos: int = 2  # a catch-up is a read for each video
+    warm_s: float = 5.0  # posting before an outage: connections, JIT and caches are no longer new
+    after_s: float = 5.0  # posting after all is drained: what was spooled and what is live meet
+    drained_s: float = 60.0  # for the spool to empty once Cassandra answers; 20,000 comments take about a second
+    poll_s: float = 0.2  # between two looks at the service's metrics
+    authors: int = 256  # posts under way at one time: a store that hangs for half a second holds up 250
+    keyed_every: int = 10  # in an outage each so many-th post carries an Idempotency-Key
+    again_s: float = 0.1  # until a post that failed is sent again; a person takes longer
+    answer_timeout_s: float = 10.0  # for a post; longer than a comment_service waits for anything
+    give_up_s: float = 60.0  # for a post with all of its tries
+    connect_timeout_s: float = 60.0  # for all viewers; a hundred take a second
+    settle_s: float = 30.0  # after the last post, for all viewers to have all; the last catch-up retries every 5 s
     doubles_s: float = 0.5  # when all have all: a doubled comment would come now
+    pause_s_max: float = 1.0  # the longest time in which nobody gets a 200 while comment_service is up
 
 
-BENCH = BenchSettings()
-CHAOS = ChaosSettings()
-DISPATCHER = DispatcherSettings()
+FANOUT = FanoutSettings()
 MILLION = MillionSettings()
+DISPATCHER = DispatcherSettings()
+DISPATCHER_QUICK = DispatcherSettings(seconds=0.5, nodes=20, videos=10_000, share=0.01)
+HISTORY = HistorySettings()
+HISTORY_QUICK = HistorySettings(
+    connections=20, seconds=0.5, warm_s=0.2, jit_s=0.5, singles=500, authors=100, depth=2_000, depth_pages=5
+)
+FAULTS = FaultSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

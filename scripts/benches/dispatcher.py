@@ -1,134 +1,133 @@
-"""scripts/bench dispatcher: what one replica carries, how fast, and what its registry costs."""
+"""scripts/bench dispatcher: measures what one replica carries, how fast, and what its registry costs."""
 
 import asyncio
-import statistics
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import grpc
-import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from proto.dispatch_pb2 import TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 from scripts.benches import procfs
-from scripts.benches.config import DISPATCHER
-from scripts.benches.contender import pid_of
+from scripts.benches.config import DISPATCHER, DispatcherSettings
 from scripts.benches.dispatcher_nodes import Taken
-from scripts.benches.dispatcher_peers import ENVIRONMENT, Nodes, Publisher, Replica
-from scripts.benches.stopping import run_stoppable
-from scripts.processes import NotReady
+from scripts.benches.publishing import at_full_speed, publish_grpc, steadily
+from scripts.benches.running import BenchFailed, Child, Program, pid_of, running
+from scripts.benches.schedule import Line, Schedule
+from scripts.benches.table import Figure, console, joined, show_figures
+from scripts.plan import free_ports, grpc_serving
+from scripts.processes import Process, start_tethered
+
+LINE = Line("u1", "what a goal " * 7)  # with its marker a comment has 140 bytes
+SIMULATION = "scripts.benches.registry"
+"""Prints the registry's costs, and where placement puts viewers in three workloads"""
 
 
-class Figure(msgspec.Struct, frozen=True):
-    """One line of the table: one number of all runs"""
-
-    what: str
-    unit: str
-    reach: str
-    values: list[float]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.values)
+@asynccontextmanager
+async def a_replica() -> AsyncIterator[tuple[str, Process]]:
+    """A dispatcher process on a free port, with its defaults: address and process"""
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    command = (sys.executable, "-P", "-m", "dispatcher", "--listen", address, "--log-level", "warning")
+    async with running([[Program("dispatcher", command, partial(grpc_serving, address))]]) as (process,):
+        yield address, process
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    seconds: float
-    streams: int
-    videos: int
-    share: float  # of the simulated viewers
+@asynccontextmanager
+async def some_nodes(
+    address: str, *counts: int, settings: DispatcherSettings = DISPATCHER
+) -> AsyncIterator[Callable[[], Awaitable[list[Taken]]]]:
+    """Starts a process for each count, with so many nodes, all welcomed by the replica.
+
+    Yields a function that reports what each node has taken since its last report.
+    """
+    module = (sys.executable, "-P", "-m", "scripts.benches.dispatcher_nodes", address)
+    async with AsyncExitStack() as stack:
+        children = [Child(f"nodes {n}", (*module, f"nodes-{n}", str(count))) for n, count in enumerate(counts)]
+        for child in children:
+            await stack.enter_async_context(child)
+            await child.answer(dict[str, int], settings.nodes_timeout_s)
+
+        async def report() -> list[Taken]:
+            reports = [await child.ask("report", list[Taken], settings.nodes_timeout_s) for child in children]
+            return [taken for report in reports for taken in report]
+
+        yield report
 
 
-FULL = Size(seconds=5.0, streams=1300, videos=1_000_000, share=1.0)
-QUICK = Size(seconds=0.5, streams=20, videos=10_000, share=0.01)
-
-Run = Mapping[str, tuple[str, str, float]]
-"""Of one run of one part: what -> its unit, what is to be reached, and what was measured"""
-
-
-async def throughput(size: Size) -> Run:
-    async with Replica() as replica, Nodes(replica.address, "a", 1) as one, Nodes(replica.address, "b", 1) as two:
-        async with grpc.aio.insecure_channel(replica.address) as channel:
-            publisher = Publisher(DispatcherStub(channel))
-            rate = await publisher.as_fast_as_it_goes(size.seconds)
-            await publisher.close()
-        check([*await one.report(), *await two.report()])
-    return {"through to two nodes, acknowledged": ("comments/s", "100,000", rate)}
+async def throughput(settings: DispatcherSettings) -> list[Figure]:
+    """Comments/s from one publisher through one replica to two nodes"""
+    async with a_replica() as (address, _), some_nodes(address, 1, 1) as report:
+        batches = at_full_speed(settings.seconds, settings.batch_comments, LINE)
+        started_s = time.monotonic()
+        count = await publish_grpc(address, batches, settings.unanswered_batches)
+        rate = count / (time.monotonic() - started_s)
+        check(await report(), count)
+    return [Figure("through to two nodes, acknowledged", "comments/s", [rate], at_least=100_000)]
 
 
-async def latency(size: Size) -> Run:
-    p50, p99, _ = await _due_to_taken(size, 2, 1000)
-    return {
-        "two nodes, 1,000 comments/s, p50": ("ms", "3", p50),
-        "two nodes, 1,000 comments/s, p99": ("ms", "10", p99),
-    }
+async def latency(settings: DispatcherSettings) -> list[Figure]:
+    rate = settings.latency_rate
+    p50, p99, _ = await _due_to_taken(2, rate, settings)
+    what = f"two nodes, {rate:,.0f} comments/s"
+    return [Figure(f"{what}, p50", "ms", [p50], at_most=3), Figure(f"{what}, p99", "ms", [p99], at_most=10)]
 
 
-async def wide(size: Size) -> Run:
-    p50, p99, memory = await _due_to_taken(size, size.streams, 50)
-    what = f"one video on {size.streams:,} nodes, 50/s"
-    return {
-        f"{what}, p50": ("ms", "", p50),
-        f"{what}, p99": ("ms", "250", p99),
-        "the replica's memory then": ("MiB", "", memory / 2**20),
-    }
+async def wide(settings: DispatcherSettings) -> list[Figure]:
+    p50, p99, memory = await _due_to_taken(settings.nodes, settings.wide_rate, settings)
+    what = f"one video on {settings.nodes:,} nodes, {settings.wide_rate:.0f}/s"
+    return [
+        Figure(f"{what}, p50", "ms", [p50]),
+        Figure(f"{what}, p99", "ms", [p99], at_most=250),
+        Figure("the replica's memory then", "MiB", [memory / 2**20]),
+    ]
 
 
-async def _due_to_taken(size: Size, streams: int, rate: float) -> tuple[float, float, int]:
+async def _due_to_taken(nodes: int, rate: float, settings: DispatcherSettings) -> tuple[float, float, int]:
     """p50 and p99 from the due time to the node, in ms, and the replica's resident memory"""
     async with (
-        Replica() as replica,
-        Nodes(replica.address, "a", streams // 2) as one,
-        Nodes(replica.address, "b", streams - streams // 2) as two,
+        a_replica() as (address, process),
+        some_nodes(address, nodes // 2, nodes - nodes // 2, settings=settings) as report,
     ):
-        await asyncio.sleep(DISPATCHER.settle_s)
-        async with grpc.aio.insecure_channel(replica.address) as channel:
-            publisher = Publisher(DispatcherStub(channel))
-            count = await publisher.steadily(rate, size.seconds)
-            await publisher.close()
-        taken = [*await one.report(), *await two.report()]
+        await asyncio.sleep(settings.settle_s)
+        schedule = Schedule(time.monotonic_ns(), rate, int(rate * settings.seconds), lines=(LINE,))
+        count = await publish_grpc(address, steadily(schedule))
+        taken = await report()
         check(taken, count)
-        memory = procfs.rss_bytes(pid_of(replica.process))
+        memory = procfs.rss_bytes(pid_of(process))
     latencies = sorted(ms for each in taken for ms in each.latencies_ms)
     return latencies[len(latencies) // 2], latencies[len(latencies) * 99 // 100], memory
 
 
-async def restart(size: Size) -> Run:
+async def restart(settings: DispatcherSettings) -> list[Figure]:
     """From kill -9 to a new process that knows all nodes again"""
-    async with Replica() as replica, Nodes(replica.address, "a", size.streams):
-        replica.process.signal(DISPATCHER.kill)
-        await replica.process.wait()
-        started = time.monotonic()
-        await replica.process.start()
-        await replica.process.wait_ready()
-        async with grpc.aio.insecure_channel(replica.address) as channel, asyncio.timeout(DISPATCHER.nodes_timeout_s):
+    async with a_replica() as (address, process), some_nodes(address, settings.nodes, settings=settings):
+        process.signal(signal.SIGKILL)
+        await process.wait()
+        started_s = time.monotonic()
+        await process.start()
+        await process.wait_ready()
+        async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(settings.nodes_timeout_s):
             stub = DispatcherStub(channel)
             # Another process has what we wait for.
-            while len((await stub.Topology(TopologyRequest())).nodes) < size.streams:  # noqa: ASYNC110
-                await asyncio.sleep(DISPATCHER.poll_s)
-        seconds = time.monotonic() - started
-    return {f"kill -9, until {size.streams:,} nodes are back": ("s", "5", seconds)}
+            while len((await stub.Topology(TopologyRequest())).nodes) < settings.nodes:  # noqa: ASYNC110
+                await asyncio.sleep(settings.poll_s)
+        seconds = time.monotonic() - started_s
+    return [Figure(f"kill -9, until {settings.nodes:,} nodes are back", "s", [seconds], at_most=5)]
 
 
-def check(taken: Sequence[Taken], count: int | None = None) -> None:
-    """Raises Faulty if anything was pushed in vain, twice, or not at all."""
+def check(taken: Sequence[Taken], count: int) -> None:
+    """Raises BenchFailed if anything was pushed in vain, twice, or not at all."""
     useless, doubled = sum(each.useless for each in taken), sum(each.doubled for each in taken)
-    lost = sum(count - each.comments for each in taken) if count is not None else 0
+    lost = sum(count - each.comments + each.doubled for each in taken)
     if useless or doubled or lost:
-        raise Faulty(f"useless pushes {useless}, doubled {doubled}, lost {lost}")
+        raise BenchFailed(f"useless pushes {useless}, doubled {doubled}, lost {lost}")
 
 
-class Faulty(Exception):
-    """The replica has broken a promise."""
-
-
-MEASURED: Mapping[str, Callable[[Size], Awaitable[Run]]] = {
+MEASURED: Mapping[str, Callable[[DispatcherSettings], Awaitable[list[Figure]]]] = {
     "throughput": throughput,
     "latency": latency,
     "wide": wide,
@@ -138,57 +137,26 @@ SIMULATED = ("registry", "placement")
 PARTS = (*MEASURED, *SIMULATED)
 
 
-async def measure(size: Size, parts: Collection[str], repeats: int) -> list[Figure]:
-    """All parts in turn, again and again, so that a slow minute of the machine spoils one run of each."""
-    runs = [await part(size) for _ in range(repeats) for name, part in MEASURED.items() if name in parts]
-    whats = dict.fromkeys(what for run in runs for what in run)
-    figures = []
-    for what in whats:
-        found = [run[what] for run in runs if what in run]
-        figures.append(Figure(what, found[0][0], found[0][1], [value for _, _, value in found]))
-    return figures
+async def dispatcher(parts: Collection[str], repeats: int, settings: DispatcherSettings = DISPATCHER) -> bool:
+    """Runs all parts in turn, again and again, so that a slow minute of the machine spoils one run of each.
+
+    Raises BenchFailed if a promise was broken or a process failed, NotReady, grpc.RpcError.
+    """
+    chosen = [part for name, part in MEASURED.items() if name in parts]
+    figures = [figure for _ in range(repeats) for part in chosen for figure in await part(settings)]
+    if figures:
+        show_figures(joined(figures), procfs.machine())
+        console().print("lost=0 doubled=0 useless=0")
+    for part in (part for part in SIMULATED if part in parts):
+        await simulate(part, settings)
+    return True
 
 
-async def simulate(size: Size, part: str) -> str:
-    """What `python -m scripts.benches.registry` prints: the registry's costs, or the placement of three workloads"""
-    simulation = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "scripts.benches.registry", "--only", part),
-        *("--videos", str(size.videos), "--share", str(size.share)),
-        stdout=asyncio.subprocess.PIPE,
-        env=ENVIRONMENT,
-    )
+async def simulate(part: str, settings: DispatcherSettings) -> None:
+    """Raises BenchFailed."""
+    words = ("--only", part, "--videos", str(settings.videos), "--share", str(settings.share))
+    simulation = await start_tethered((sys.executable, "-P", "-m", SIMULATION, *words), stdout=asyncio.subprocess.PIPE)
     out, _ = await simulation.communicate()
     if simulation.returncode:
-        raise Faulty("the simulation has failed")
-    return out.decode()
-
-
-def dispatcher(parts: Collection[str], repeats: int, quick: bool, json: Path | None) -> int:
-    """Returns the exit code: 1 if a promise was broken or a process failed."""
-    size = QUICK if quick else FULL
-    console = Console()
-    console.print(f"{procfs.machine()}; medians of {repeats}", style="dim")
-    try:
-        figures = run_stoppable(measure(size, parts, repeats))
-        if figures:
-            console.print(_table(figures), "lost=0 doubled=0 useless=0", sep="\n")
-        for part in (part for part in SIMULATED if part in parts):
-            console.print("", run_stoppable(simulate(size, part)).rstrip(), sep="\n", soft_wrap=True, highlight=False)
-    except (Faulty, NotReady, TimeoutError, grpc.aio.AioRpcError) as error:
-        Console(stderr=True).print(f"[bold red]{error!r}")
-        return 1
-    if json:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
-    return 0
-
-
-def _table(figures: Sequence[Figure]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("what")
-    for column in ("measured", "reach"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for figure in figures:
-        digits = 1 if figure.median < 100 else 0
-        reach = f"{figure.reach} {figure.unit}" if figure.reach else ""
-        table.add_row(figure.what, f"{figure.median:,.{digits}f} {figure.unit}", reach)
-    return table
+        raise BenchFailed(f"the simulation of {part} has failed")
+    console().print("", out.decode().rstrip(), sep="\n")

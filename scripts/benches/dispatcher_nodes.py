@@ -1,22 +1,22 @@
-"""Many RMS nodes in one process, as a replica sees them, for `scripts/bench dispatcher`: take, acknowledge, measure.
+"""Simulates many RMS nodes in one process, as a replica sees them: they take comments, acknowledge, and measure.
 
-`python -m scripts.benches.dispatcher_nodes ADDRESS PREFIX COUNT` says "ready" when all are welcomed, answers each line
-on stdin with its figures as JSON, and ends with its stdin. Each node has a connection of its own, as a real one has.
+`python -m scripts.benches.dispatcher_nodes ADDRESS PREFIX COUNT` prints {} when all are welcomed, answers each line on
+stdin with its figures as JSON, and ends with its stdin. Each node has a connection of its own, as a real one has.
 """
 
+import asyncio
 import random
-import select
-import socket
 import sys
 import time
-from collections import deque
+from typing import cast
 
 import msgspec
+import uvloop
 
 from proto.dispatch_pb2 import DESCRIPTOR, Beat, Delivered, DispatcherMessage, Hello, NodeMessage, VideoViewers
 from scripts.benches.config import DISPATCHER
 from scripts.benches.dispatcher_stream import GrpcStream, StreamEnded
-from scripts.benches.schedule import VIDEO
+from scripts.benches.schedule import VIDEO, due_ns_of
 
 _PATH = f"/{DESCRIPTOR.services_by_name['Dispatcher'].full_name}/Connect"
 _BEAT = NodeMessage(beat=Beat()).SerializeToString()
@@ -31,47 +31,60 @@ class Taken(msgspec.Struct):
     latencies_ms: list[float] = []  # msgspec copies it
 
 
-class Node:
-    """One stream, again and again, as an RMS has it. Bytes go in and out; the sockets are others' business."""
+class Node(asyncio.Protocol):
+    """One node's stream, and the next one when it has ended"""
 
-    def __init__(self, node_id: str, authority: str) -> None:
+    def __init__(self, node_id: str, address: str) -> None:
         self.taken = Taken()
-        self.welcomed = False
-        self.beat_s = 0.0
+        self.welcomed = asyncio.Event()
         self._node_id = node_id
-        self._authority = authority
+        self._address = address
         self._known: set[int] = set()
-        self._stream = GrpcStream(_PATH, authority)
 
-    def connect(self) -> None:
-        """Begins a new stream."""
-        self.welcomed = False
-        self._stream = GrpcStream(_PATH, self._authority)
+    async def stay(self) -> None:
+        """Connects again whenever the stream has ended; doesn't return."""
+        loop = asyncio.get_running_loop()
+        host, _, port = self._address.rpartition(":")
+        while True:
+            self._ended = loop.create_future()
+            try:
+                await loop.create_connection(lambda: self, host, int(port))
+                await self._ended
+            except OSError:
+                pass  # the replica is down
+            await asyncio.sleep(random.uniform(0, DISPATCHER.reconnect_s))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's only looks like one
+        self._stream = GrpcStream(_PATH, self._address)
         hello = Hello(
             node_id=self._node_id, incarnation=1, public_url=f"http://{self._node_id}", capacity_viewers=19_000
         )
         hello.videos.append(VideoViewers(video_id=VIDEO, viewers=1))
-        self._stream.send(NodeMessage(hello=hello).SerializeToString())
+        self._send(NodeMessage(hello=hello).SerializeToString())
 
-    def beat(self) -> None:
-        self._stream.send(_BEAT)
-
-    def to_send(self) -> bytes:
-        return self._stream.to_send()
-
-    def received(self, data: bytes) -> None:
-        """Raises StreamEnded."""
+    def data_received(self, data: bytes) -> None:
         acknowledged = 0
-        for encoded in self._stream.received(data):
-            message = DispatcherMessage.FromString(encoded)
-            if message.HasField("deliver"):
-                self.take(message)
-                acknowledged = message.deliver.number
-            elif message.HasField("welcome"):
-                self.welcomed = True
-                self.beat_s = message.welcome.beat_ms / 1000
-        if acknowledged:  # all of them with one word, as an RMS does
-            self._stream.send(NodeMessage(delivered=Delivered(number=acknowledged)).SerializeToString())
+        try:
+            for encoded in self._stream.received(data):
+                message = DispatcherMessage.FromString(encoded)
+                if message.HasField("deliver"):
+                    self.take(message)
+                    acknowledged = message.deliver.number
+                elif message.HasField("welcome"):
+                    self.welcomed.set()
+                    self._beat(self._transport, message.welcome.beat_ms / 1000)
+        except StreamEnded:
+            self._transport.abort()
+            return
+        if acknowledged:  # all of them at once, as an RMS does
+            self._send(NodeMessage(delivered=Delivered(number=acknowledged)).SerializeToString())
+        elif out := self._stream.to_send():  # of HTTP/2 itself
+            self._transport.write(out)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
 
     def take(self, message: DispatcherMessage) -> None:
         now_ns = time.monotonic_ns()
@@ -81,94 +94,37 @@ class Node:
             taken.useless += comment.video_id != VIDEO
             taken.doubled += comment.id in known
             known.add(comment.id)
-            taken.latencies_ms.append((now_ns - comment.created_at_ms) / 1e6)  # here it bears the due time in ns
+            taken.latencies_ms.append((now_ns - due_ns_of(comment.message)) / 1e6)
+
+    def _beat(self, transport: asyncio.Transport, every_s: float) -> None:
+        """Again and again, for as long as this connection lasts"""
+        if not transport.is_closing():
+            self._send(_BEAT)
+            asyncio.get_running_loop().call_later(every_s, self._beat, transport, every_s)
+
+    def _send(self, message: bytes) -> None:
+        self._stream.send(message)
+        self._transport.write(self._stream.to_send())
 
 
-class Nodes:
-    """All nodes of this process, on one epoll set"""
-
-    def __init__(self, address: str, prefix: str, count: int) -> None:
-        host, _, port = address.rpartition(":")
-        self.nodes = [Node(f"{prefix}-{number}", address) for number in range(count)]
-        self._address = (host, int(port))
-        self._epoll = select.epoll()
-        self._epoll.register(sys.stdin, select.EPOLLIN)
-        self._sockets: dict[int, tuple[socket.socket, Node]] = {}
-        self._beats: deque[tuple[float, socket.socket, Node]] = deque()  # all beat as often, so they stay in order
-        self._away: list[tuple[float, Node]] = [(0.0, node) for node in self.nodes]
-
-    def run(self) -> None:
-        """Until stdin ends"""
-        ready = False
-        while True:
-            for number, _ in self._epoll.poll(DISPATCHER.poll_s):
-                if number in self._sockets:
-                    self._read(*self._sockets[number])
-                elif not self._answer():
-                    return
-            self._beat(time.monotonic())
-            self._reconnect(time.monotonic())
-            if not ready and all(node.welcomed for node in self.nodes):
-                ready = True
-                print("ready", flush=True)  # to the bench
-
-    def _answer(self) -> bool:
-        if not sys.stdin.readline():
-            return False
-        print(msgspec.json.encode([node.taken for node in self.nodes]).decode(), flush=True)  # to the bench
-        for node in self.nodes:
-            node.taken = Taken()
-        return True
-
-    def _read(self, connection: socket.socket, node: Node) -> None:
-        was_welcomed = node.welcomed
-        try:
-            node.received(connection.recv(DISPATCHER.receive_bytes))
-            self._write(connection, node)
-        except (StreamEnded, OSError):
-            self._lose(connection, node)
-            return
-        if node.welcomed and not was_welcomed:
-            self._beats.append((time.monotonic() + node.beat_s, connection, node))
-
-    def _write(self, connection: socket.socket, node: Node) -> None:
-        """What is sent are some bytes, which a connection that lives has room for."""
-        if out := node.to_send():
-            connection.sendall(out)
-
-    def _lose(self, connection: socket.socket, node: Node) -> None:
-        if self._sockets.pop(connection.fileno(), None):
-            connection.close()
-            self._away.append((time.monotonic() + random.uniform(0, DISPATCHER.reconnect_s), node))
-
-    def _beat(self, now_s: float) -> None:
-        while self._beats and self._beats[0][0] <= now_s:
-            _, connection, node = self._beats.popleft()
-            if connection.fileno() < 0:
-                continue
-            node.beat()
-            try:
-                self._write(connection, node)
-            except OSError:
-                self._lose(connection, node)
-            else:
-                self._beats.append((now_s + node.beat_s, connection, node))
-
-    def _reconnect(self, now_s: float) -> None:
-        due = [node for at_s, node in self._away if at_s <= now_s]
-        self._away = [(at_s, node) for at_s, node in self._away if at_s > now_s]
-        for node in due:
-            try:
-                connection = socket.create_connection(self._address, DISPATCHER.connect_timeout_s)
-            except OSError:
-                self._away.append((now_s + random.uniform(0, DISPATCHER.reconnect_s), node))
-                continue
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._sockets[connection.fileno()] = (connection, node)
-            self._epoll.register(connection, select.EPOLLIN)
-            node.connect()
-            self._write(connection, node)
+async def run(address: str, prefix: str, count: int) -> None:
+    """Until stdin ends"""
+    nodes = [Node(f"{prefix}-{number}", address) for number in range(count)]
+    orders = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
+    async with asyncio.TaskGroup() as group:
+        staying = [group.create_task(node.stay()) for node in nodes]
+        for node in nodes:
+            await node.welcomed.wait()
+        print("{}", flush=True)  # to the bench
+        while await orders.readline():
+            print(msgspec.json.encode([node.taken for node in nodes]).decode(), flush=True)
+            for node in nodes:
+                node.taken = Taken()
+        for task in staying:
+            task.cancel()
 
 
 if __name__ == "__main__":
-    Nodes(sys.argv[1], sys.argv[2], int(sys.argv[3])).run()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,217 +1,250 @@
-"""scripts/bench fanout: the RMS beside its peers, on this machine, in this hour."""
+"""scripts/bench fanout: compares the RMS with its peers, on this machine, in this hour."""
 
-import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
-import aiohttp
-import grpc
-import msgspec
-from rich.console import Console
+from rich.text import Text
 
 from scripts.benches import procfs
-from scripts.benches.building import CannotBuild, build
-from scripts.benches.config import BENCH
-from scripts.benches.contender import Contender
-from scripts.benches.contenders import CONTENDERS
-from scripts.benches.highest import highest, majority
-from scripts.benches.joins import Joins, measure_joins
-from scripts.benches.pairs import Pair, gzip_line, gzip_loads, slow_line, slow_loads
-from scripts.benches.plot import draw
+from scripts.benches.config import FANOUT, FanoutSettings
 from scripts.benches.run import Figures, Load, medians, run
+from scripts.benches.running import EXPECTED
 from scripts.benches.schedule import Line, frame_bytes
-from scripts.benches.stopping import run_stoppable
-from scripts.benches.table import comparisons, holds, ms, servers_table
-from scripts.benches.viewers import GeneratorFailed
-from scripts.processes import NotReady
+from scripts.benches.servers import lacks, rms
+from scripts.benches.table import Cell, console, ms, size, table
+from scripts.benches.viewers import an_audience
 
 OURS = "rms"
 SEARCHED = (OURS, "nchan")
 
-Failed = (NotReady, GeneratorFailed, CannotBuild, grpc.RpcError, aiohttp.ClientError, OSError)
+COLUMNS = (
+    *("\nserver", "comments\n/s", "deliveries\n/s", "\nlost", "\ndoubled", "p50\nms", "p99\nms", "p99.9\nms"),
+    *("CPU s\nper M", "RSS a\nviewer"),
+)
+"""CPU seconds of all the server's processes for a million deliveries; resident memory of the one with the viewers"""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for on the command line."""
+class Form:
+    """What was asked for on the command line"""
 
-    viewers: int
-    rates: Sequence[float]
-    seconds: float
-    repeats: int
-    peers: Sequence[str]
-    slow: int
-    gzip: Sequence[Line]
+    viewers: int = 10_000
+    rates: Sequence[float] = (5, 20, 100)
+    seconds: float = 8.0
+    repeats: int = 3
+    peers: Sequence[str] = ()
+    slow: int = 0
+    gzip: Sequence[Line] = ()
     """what real people said; empty: compression isn't measured"""
-    joins: int
-    highest: bool
-    json: Path | None
-    svg: Path | None
-
-
-class Results(msgspec.Struct):
-    """What --json writes. `fanout` has medians, `runs` all single runs."""
-
-    when: str
-    machine: procfs.Machine
-    seconds: float
-    repeats: int
-    frame_bytes: int
-    fanout: list[Figures]
-    runs: list[Figures]
-    slow: list[Pair]
-    gzip: list[Pair]
-    highest: dict[str, Figures]
-    joins: Joins | None = None
+    joins: int = 0
+    highest: bool = False
 
 
 class Fanout:
-    def __init__(self, wishes: Wishes, console: Console) -> None:
-        self._wishes = wishes
-        self._say = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._console = console
-        self._results = Results(
-            when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            machine=procfs.machine(),
-            seconds=wishes.seconds,
-            repeats=wishes.repeats,
-            frame_bytes=frame_bytes(),
-            fanout=[],
-            runs=[],
-            slow=[],
-            gzip=[],
-            highest={},
-        )
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._say = console(stderr=True)
+        self._lines: list[str] = []  # what stands below the table
 
     async def run(self) -> bool:
         """True: our own server lost nothing and doubled nothing."""
-        wishes, results = self._wishes, self._results
-        kinds = self._kinds()
-        loads = [Load(wishes.viewers, rate, wishes.seconds) for rate in wishes.rates]
-        results.fanout = await self._repeated([(kind, load) for load in loads for kind in kinds])
-        if wishes.slow:
-            results.slow = await self._pairs([slow_loads(load, wishes.slow) for load in loads])
-        if wishes.gzip:
-            results.gzip = await self._pairs([gzip_loads(load, wishes.gzip) for load in loads])
-        if wishes.highest:
-            for kind in kinds:
-                if kind.name in SEARCHED:
-                    await self._search(kind)
-        if wishes.joins:
-            self._say.print(f"{wishes.joins:,} joins at once")
-            results.joins = await measure_joins(wishes.joins)
-        self._show()
-        self._write()
-        return not any(row.lost or row.doubled for row in results.fanout if row.server == OURS)
+        form = self._form
+        names = self._names()
+        loads = [Load(form.viewers, rate, form.seconds) for rate in form.rates]
+        rows = await self._repeated([(name, load) for load in loads for name in names])
+        self._lines += [*comparisons(rows), *holds(rows)]
+        for load in loads if form.slow else ():
+            alone = replace(load, viewers=load.viewers - form.slow)
+            await self._pair(slow_line, alone, replace(alone, idle=form.slow))
+        for load in loads if form.gzip else ():
+            plain = replace(load, lines=tuple(form.gzip))
+            await self._pair(gzip_line, plain, replace(plain, gzip=True))
+        if form.highest:
+            await self._search([name for name in names if name in SEARCHED], rows)
+        if form.joins:
+            self._lines.append(await measure_joins(form.joins))
+        self._show(rows)
+        return not any(row.lost or row.doubled for row in rows if row.server == OURS)
 
-    def _kinds(self) -> list[type[Contender]]:
+    def _names(self) -> list[str]:
         """Ours, and the peers that can be run here"""
-        kinds = []
-        for name in (OURS, *self._wishes.peers):
-            if lacks := CONTENDERS[name].prepare():
-                self._say.print(f"{name} is left out: {lacks}", style="yellow")
+        names = []
+        for name in (OURS, *self._form.peers):
+            if why := lacks(name):
+                self._say.print(f"{name} is left out: {why}", style="yellow")
             else:
-                kinds.append(CONTENDERS[name])
-        return kinds
+                names.append(name)
+        return names
 
-    async def _repeated(self, pairs: Sequence[tuple[type[Contender], Load]]) -> list[Figures]:
+    async def _repeated(self, pairs: Sequence[tuple[str, Load]]) -> list[Figures]:
         """The medians, in the same order. One round after another, so that a slow hour of the machine hits all."""
         done: list[list[Figures]] = [[] for _ in pairs]
-        for number in range(self._wishes.repeats):
-            for place, (kind, load) in enumerate(pairs):
-                figures = await self._one(kind, load, f"run {number + 1} of {self._wishes.repeats}")
-                if figures:
-                    done[place].append(figures)
+        for number in range(self._form.repeats):
+            for runs, (name, load) in zip(done, pairs, strict=True):
+                if figures := await self._one(name, load, f"run {number + 1} of {self._form.repeats}"):
+                    runs.append(figures)
         return [medians(runs) for runs in done if runs]
 
-    async def _one(self, kind: type[Contender], load: Load, which: str) -> Figures | None:
+    async def _one(self, name: str, load: Load, which: str) -> Figures | None:
         """None: the server didn't hold out; that is said."""
         beside = f" beside {load.idle:,} who never read" if load.idle else ""
         packed = " with gzip" if load.gzip else ""
-        asked = f"{kind.name}, {load.rate:g} comments/s to {load.viewers:,} viewers{packed}{beside}, {which}"
+        asked = f"{name}, {load.rate:g} comments/s to {load.viewers:,} viewers{packed}{beside}, {which}"
         try:
-            figures = await run(kind, load)
-        except Failed as error:
+            figures = await run(name, load)
+        except EXPECTED as error:
             self._say.print(f"{asked}: {error}", *getattr(error, "__notes__", ()), sep="\n", style="red")
             return None
-        self._results.runs.append(figures)
         outcome = "falls behind" if figures.falls_behind else f"p99 {ms(figures.p99_ms)} ms, lost {figures.lost}"
         self._say.print(f"{asked}: {figures.deliveries_per_s:,.0f} deliveries/s, {outcome}", style="dim")
         return figures
 
-    async def _pairs(self, loads: Sequence[tuple[Load, Load]]) -> list[Pair]:
-        """Our own server under both loads of each pair; a pair of which one failed is left out."""
-        pairs = []
-        for pair in loads:
-            rows = await self._repeated([(CONTENDERS[OURS], load) for load in pair])
-            if len(rows) == len(pair):
-                pairs.append(Pair(*rows))
-        return pairs
+    async def _pair(self, line: Callable[[Figures, Figures], str], without: Load, beside: Load) -> None:
+        """Our own server under two loads that differ in one thing; left out if one of them fails"""
+        rows = await self._repeated([(OURS, without), (OURS, beside)])
+        if len(rows) == 2:
+            self._lines.append(line(*rows))
 
-    async def _search(self, kind: type[Contender]) -> None:
-        """The highest sustained rate, by majority of some runs at each rate that is tried"""
-        best: dict[float, Figures] = {}
+    async def _search(self, names: Sequence[str], rows: Sequence[Figures]) -> None:
+        """The highest sustained rates, by majority of some runs at each rate that is tried"""
+        best: dict[str, Figures] = {}
+        for name in names:
 
-        async def once(rate: float) -> bool:
-            figures = await self._one(kind, Load(self._wishes.viewers, rate, self._wishes.seconds), "search")
-            if figures is None or figures.falls_behind or figures.lost:
-                return False
-            best[rate] = figures
-            return True
+            async def once(rate: float, name: str = name) -> bool:
+                figures = await self._one(name, Load(self._form.viewers, rate, self._form.seconds), "search")
+                if figures is None or figures.falls_behind or figures.lost:
+                    return False
+                best[name] = max(best.get(name, figures), figures, key=lambda each: each.load.rate)
+                return True
 
-        async def sustains(rate: float) -> bool:
-            return await majority(lambda: once(rate), BENCH.search_votes)
+            kept = [row.load.rate for row in rows if row.server == name and not row.falls_behind]
+            await highest(once, max(kept, default=min(self._form.rates)))
+        for name, row in best.items():
+            reached = f"{row.deliveries_per_s:,.0f} deliveries/s ({row.load.rate:.1f} comments/s)"
+            self._lines.append(f"highest sustained, {name}: {reached}")
+        if len(best) == len(SEARCHED):
+            mine, theirs = (best[name].deliveries_per_s for name in SEARCHED)
+            self._lines.append(f"that is {mine / theirs:.1f} × {SEARCHED[1]}'s")
 
-        rate = await highest(sustains, self._first(kind.name))
-        if rate:
-            self._results.highest[kind.name] = best[rate]
-
-    def _first(self, name: str) -> float:
-        """Where to begin: the highest rate that it has kept up with so far"""
-        kept = [row.rate for row in self._results.fanout if row.server == name and not row.falls_behind]
-        return max(kept, default=min(self._wishes.rates))
-
-    def _show(self) -> None:
-        results, show = self._results, self._console.print
-        title = (
-            f"{self._wishes.viewers:,} viewers of one video, comments of {results.frame_bytes} bytes, "
-            f"{results.seconds:g} s each, medians of {results.repeats}"
-        )
-        show(servers_table(results.fanout, title))
-        show(str(results.machine))
-        for line in (*comparisons(results.fanout), *holds(results.fanout)):
-            show(line)
-        for pair in results.slow:
-            show(slow_line(pair))
-        for pair in results.gzip:
-            show(gzip_line(pair))
-        for name, row in results.highest.items():
-            show(f"highest sustained, {name}: {row.deliveries_per_s:,.0f} deliveries/s ({row.rate:.1f} comments/s)")
-        if len(results.highest) == len(SEARCHED):
-            mine, theirs = (results.highest[name].deliveries_per_s for name in SEARCHED)
-            show(f"that is {mine / theirs:.1f} × {SEARCHED[1]}'s")
-        if results.joins:
-            show(results.joins.line())
-
-    def _write(self) -> None:
-        wishes, results = self._wishes, self._results
-        if wishes.json:
-            wishes.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-        if wishes.svg and results.fanout:
-            about = f"{wishes.viewers:,} viewers of one video; {results.machine}"
-            wishes.svg.write_text(draw(results.fanout, about))
+    def _show(self, rows: Sequence[Figures]) -> None:
+        form, out = self._form, console()
+        about = f"{form.viewers:,} viewers of one video"
+        each = f"comments of {frame_bytes()} bytes, {form.seconds:g} s each, medians of {form.repeats}"
+        out.print(servers_table(rows, f"{about}, {each}"))
+        out.print(procfs.machine(), *self._lines, sep="\n")
 
 
-def fanout(wishes: Wishes) -> int:
-    """The exit code: 1 if our own server lost or doubled anything, or nothing can be measured."""
-    try:
-        build("viewers", gzip=bool(wishes.gzip))
-        return 0 if run_stoppable(Fanout(wishes, Console(highlight=False, soft_wrap=True)).run()) else 1
-    except CannotBuild as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("bench: stopped; all that it started is ended", file=sys.stderr)
-        return 130
+def servers_table(rows: Sequence[Figures], title: str) -> object:
+    """One line for each server and rate, grouped by rate"""
+    cells: list[Sequence[Cell]] = []
+    for row in sorted(rows, key=lambda row: row.load.rate):
+        if cells and cells[-1][1] != f"{row.load.rate:g}":
+            cells.append(())
+        cells.append(_cells(row))
+    return table(title, COLUMNS, cells)
+
+
+def _cells(row: Figures) -> list[Cell]:
+    latencies: list[Cell] = [ms(row.p50_ms), ms(row.p99_ms), ms(row.p999_ms)]
+    lost = _fault(row.lost)
+    if row.falls_behind:
+        # Its latency grows for as long as one cares to look, and what hasn't come yet isn't lost.
+        latencies = [Text("falls", style="yellow"), Text("behind", style="yellow"), ""]
+        lost = Text("–")
+    return [
+        *(row.server, f"{row.load.rate:g}", f"{row.deliveries_per_s:,.0f}", lost, _fault(row.doubled), *latencies),
+        *(f"{row.cpu_s_per_million:.2f}", size(row.rss_bytes_per_viewer)),
+    ]
+
+
+def _fault(count: int) -> Text:
+    return Text(f"{count:,}", style="bold red" if count else "")
+
+
+def comparisons(rows: Sequence[Figures]) -> list[str]:
+    """Our p99 against each other server's, at each rate that both keep up with"""
+    lines = []
+    for mine in (row for row in rows if row.server == OURS and not row.falls_behind):
+        others = (row for row in rows if row.load.rate == mine.load.rate and row.server != OURS)
+        against = [f"{mine.p99_ms / each.p99_ms:.2f} × {each.server}'s" for each in others if not each.falls_behind]
+        if against:
+            lines.append(f"{mine.load.rate:g} comments/s: p99 is {', '.join(against)}")
+    return lines
+
+
+def holds(rows: Sequence[Figures]) -> list[str]:
+    """The longest time for which a sweep of ours kept all else waiting"""
+    longest_ms = max((row.longest_hold_ms for row in rows), default=0.0)
+    return [f"{OURS}: a sweep held the event loop for {ms(longest_ms)} ms at most"] if longest_ms else []
+
+
+def slow_line(without: Figures, beside: Figures) -> str:
+    """What viewers who never read cost the others"""
+    ratio = beside.p99_ms / without.p99_ms if without.p99_ms else 0.0
+    return (
+        f"{beside.load.idle:,} who never read beside {beside.load.viewers:,}, {beside.load.rate:g} comments/s: the "
+        f"others' p99 {ms(without.p99_ms)} → {ms(beside.p99_ms)} ms ({ratio:.2f} ×), RSS {size(without.rss_end_bytes)} "
+        f"→ {size(beside.rss_end_bytes)}, TCP buffers {size(without.tcp_bytes)} → {size(beside.tcp_bytes)}, "
+        f"lost={beside.lost} doubled={beside.doubled}"
+    )
+
+
+def gzip_line(without: Figures, beside: Figures) -> str:
+    """What compression saves and costs"""
+    share = beside.frame_bytes / max(without.frame_bytes, 1)
+    cpu = beside.cpu_s_per_million / without.cpu_s_per_million if without.cpu_s_per_million else 0.0
+    return (
+        f"gzip, {beside.load.rate:g} comments/s: {without.frame_bytes:.0f} → {beside.frame_bytes:.0f} bytes a delivery "
+        f"({share:.0%}), server's CPU {cpu:.2f} ×, p99 {ms(without.p99_ms)} → {ms(beside.p99_ms)} ms, "
+        f"lost={beside.lost} doubled={beside.doubled}"
+    )
+
+
+async def highest(once: Callable[[float], Awaitable[bool]], first: float, settings: FanoutSettings = FANOUT) -> float:
+    """The highest rate that is sustained, in comments/s: upwards in steps until one fails, then closer from both sides.
+
+    To `search_precision`; 0 if even a 64th of `first` isn't sustained.
+    """
+    low, high = 0.0, first
+    while high <= settings.search_rate_max and await majority(once, high, settings.search_votes):
+        low, high = high, high * settings.search_factor
+    lowest = first / 64
+    while high - low > settings.search_precision * high and high > lowest:
+        middle = (low + high) / 2
+        if await majority(once, middle, settings.search_votes):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+async def majority(once: Callable[[float], Awaitable[bool]], rate: float, votes: int) -> bool:
+    """Of so many runs, ended as soon as it is decided"""
+    yes = no = 0
+    while 2 * max(yes, no) <= votes:
+        if await once(rate):
+            yes += 1
+        else:
+            no += 1
+    return yes > no
+
+
+async def measure_joins(count: int) -> str:
+    """What it costs the RMS when many join at once, each of whom gets a hot video's last comments"""
+    backfill = FANOUT.joins_backfill
+    at_once = min(count, procfs.backlog_max())  # as many handshakes as the kernel's backlog takes
+    settings = replace(FANOUT, in_flight=at_once)
+    async with (
+        rms(count, past=backfill) as server,
+        an_audience(server.path, count, backfill, settings=settings) as all_,
+    ):
+        cpu_s, began_s = procfs.cpu_s(server.pid), time.monotonic()
+        await all_.connect(count, server.port)
+        await all_.wait_for(backfill, settings.drain_s)
+        seconds, cpu_s = time.monotonic() - began_s, procfs.cpu_s(server.pid) - cpu_s
+        report, reads = await all_.report(backfill), await server.metric("rms_history_reads_total")
+    return (
+        f"{count:,} joins, {at_once:,} at once, {backfill} comments of backfill each: {cpu_s:.2f} s of the RMS's CPU, "
+        f"{seconds:.2f} s in all, {reads:.0f} reads of the store, lost={report.lost} doubled={report.doubled}"
+    )

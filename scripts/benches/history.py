@@ -1,150 +1,174 @@
-"""scripts/bench history: how fast comments become durable and are read, beside the least that could do it."""
+"""scripts/bench history: measures how fast comments become durable and are read, beside the least that could do it."""
 
 import asyncio
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from statistics import median
 
-import msgspec
-from rich.console import Console
+import aiohttp
 
-from history.store import StoreUnavailable
+from history.core.ids import first_id_at, format_id
 from scripts.benches import procfs
-from scripts.benches.building import CannotBuild, build
-from scripts.benches.history_config import HISTORY, HistorySettings
-from scripts.benches.history_figures import HistoryFigure, figures_table, loads, number, shares
-from scripts.benches.history_http import Refused, fill, hot_page, posts, scroll, store_reads
-from scripts.benches.history_pages import depth, load_deep
-from scripts.benches.history_servers import OneCassandra, a_store, comment_service, parse_only
-from scripts.benches.history_writes import Both, warm
-from scripts.benches.http_load import LoadFailed
-from scripts.benches.outage_cluster import NodeNotUp
-from scripts.benches.stopping import run_stoppable
-from scripts.processes import NotReady
+from scripts.benches.asking import NUMBER, Asked, ask, get, post
+from scripts.benches.building import build
+from scripts.benches.config import HISTORY, HistorySettings
+from scripts.benches.history_writes import grouped, singles
+from scripts.benches.schedule import VIDEO
+from scripts.benches.servers import Served, comment_service, python_app
+from scripts.benches.stores import BenchStore, a_store, depth, fill, load_deep
+from scripts.benches.table import Figure, number, show_figures
 
-STORES = ("sqlite", "cassandra")
-POSTS_REACH = {"cassandra": 60}
-"""%; on SQLite it is stated"""
+POSTS_REACH = {"cassandra": 60.0}
+"""% of parse-only's requests/s; on SQLite it is stated"""
+
+PAGE_PATH = f"/comments/{VIDEO}"
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryWishes:
-    stores: Sequence[str]
-    parts: Sequence[str]
-    repeats: int
-    json: Path | None = None
-    settings: HistorySettings = HISTORY
-
-
-async def writes(_: str, repeats: int, settings: HistorySettings) -> list[HistoryFigure]:
-    """Grouped writes beside single inserts; a first time before, so that neither finds a cold JVM"""
-    async with OneCassandra() as cassandra:
-        both = await Both.open(cassandra.url)
-        try:
-            await both.singles(settings)
-            pairs = [(await both.singles(settings), await both.grouped(settings)) for _ in range(repeats)]
-        finally:
-            await both.close()
+async def writes(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
+    """Grouped writes beside single inserts; each a first time before, so that neither finds a cold JVM"""
+    if store.kind != "cassandra":
+        return []
+    await grouped(store.url, settings)
+    await asyncio.to_thread(singles, store.url, settings)
+    pairs = [
+        (await asyncio.to_thread(singles, store.url, settings), await grouped(store.url, settings))
+        for _ in range(repeats)
+    ]
     per_s, cpu_us = (
-        [median(getattr(pair[side], name) for pair in pairs) for side in (1, 0)] for name in ("per_s", "cpu_us")
+        [number(median(getattr(pair[side], name) for pair in pairs)) for side in (1, 0)] for name in ("per_s", "cpu_us")
     )
-    beside = (
-        f"{number(per_s[0])}/s beside {number(per_s[1])}/s; CPU of the writing process for each: "
-        f"{number(cpu_us[0])} beside {number(cpu_us[1])} µs"
-    )
+    beside = f"{per_s[0]}/s beside {per_s[1]}/s; CPU of the client for each: {cpu_us[0]} beside {cpu_us[1]} µs"
     ratios = [ours.per_s / theirs.per_s for theirs, ours in pairs]
-    return [HistoryFigure("grouped writes of single inserts, cassandra", "x", ratios, at_least=10, beside=beside)]
+    return [Figure("grouped writes of single inserts, cassandra", "x", ratios, at_least=10, beside=beside)]
 
 
-async def create(kind: str, repeats: int, settings: HistorySettings) -> list[HistoryFigure]:
+async def posts(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
     """Into a Cassandra that has had the same before: a JVM that has just started is busy compiling, costs four times as
     much a comment, and becomes better for a minute or two."""
-    async with a_store(kind) as store:
-        if kind == "cassandra":
-            await warm(store.url, settings)
-        async with parse_only() as least, comment_service(store) as service:
-            if kind == "cassandra":
-                for keyed in (False, True):
-                    await posts(service, replace(settings, seconds=settings.jit_s), keyed=keyed)
-            pairs = [(await posts(least, settings), await posts(service, settings)) for _ in range(repeats)]
-            with_keys = [await posts(service, settings, keyed=True) for _ in range(repeats)]
+    warm = replace(settings, seconds=settings.jit_s)
+    if store.kind == "cassandra":
+        await grouped(store.url, warm)
+    async with python_app("starlette_app") as least, _service(store) as service:
+        if store.kind == "cassandra":
+            for keyed in (False, True):
+                await post_comments(service, warm, keyed=keyed)
+        pairs = [(await post_comments(least, settings), await post_comments(service, settings)) for _ in range(repeats)]
+        with_keys = [await post_comments(service, settings, keyed=True) for _ in range(repeats)]
+    keyed_per_s = [each.per_s for each in with_keys]
     return [
-        *shares(f"POST /comment/create of parse-only, {kind}", pairs, POSTS_REACH.get(kind)),
-        HistoryFigure(
-            f"POST with a key each, {kind}", "/s", [each.per_s for each in with_keys], beside=loads(with_keys)
-        ),
+        *shares(f"POST /comment/create of parse-only, {store.kind}", pairs, POSTS_REACH.get(store.kind)),
+        Figure(f"POST with a key each, {store.kind}", "/s", keyed_per_s, beside=loads(with_keys)),
     ]
 
 
-async def hot(kind: str, repeats: int, settings: HistorySettings) -> list[HistoryFigure]:
+async def hot(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
+    """The first page, again and again, beside a constant answer of the same size"""
     pairs, reads = [], []
-    async with a_store(kind) as store:
-        await fill(store.url, settings)
-        async with parse_only() as least, comment_service(store) as service:
-            for _ in range(repeats):
-                constant, before = await hot_page(least, settings), await store_reads(service)
-                pairs.append((constant, await hot_page(service, settings)))
-                counted = settings.seconds / (settings.seconds + settings.warm_s)
-                reads.append((await store_reads(service) - before) * 10_000 / (pairs[-1][1].requests / counted))
+    await fill(store.url, settings)
+    counted = settings.seconds / (settings.seconds + settings.warm_s)
+    async with python_app("starlette_app") as least, _service(store) as service:
+        for _ in range(repeats):
+            constant = await ask(least.port, get(PAGE_PATH), least.pids, settings)
+            before = await _store_reads(service)
+            ours = await ask(service.port, get(PAGE_PATH), service.pids, settings)
+            pairs.append((constant, ours))
+            reads.append((await _store_reads(service) - before) * 10_000 / (ours.requests / counted))
     return [
-        *shares(f"first page, hot, of a constant answer, {kind}", pairs, 80),
-        HistoryFigure(f"store reads in 10,000 of these, {kind}", "", reads, at_most=1),
+        *shares(f"first page, hot, of a constant answer, {store.kind}", pairs, 80),
+        Figure(f"store reads in 10,000 of these, {store.kind}", "", reads, at_most=1),
     ]
 
 
-async def deep(kind: str, repeats: int, settings: HistorySettings) -> list[HistoryFigure]:
-    async with a_store(kind) as store:
-        per_s = await load_deep(store.url, settings)
-        await asyncio.to_thread(store.restart)
-        found = [await depth(store.url, settings, store.chill) for _ in range(repeats)]
-    first_ms, deep_ms = median(each.first_ms for each in found), median(each.deep_ms for each in found)
-    beside = f"{number(deep_ms)} ms of {number(first_ms)} ms; loaded at {number(per_s)} comments/s"
-    what = f"page at depth {settings.depth:,} of page 1, cold, {kind}"
-    return [HistoryFigure(what, "x", [each.ratio for each in found], at_most=1.5, beside=beside)]
+async def deep(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
+    """What a page at depth 1,000,000 costs, beside the first one, when nothing is cached"""
+    per_s = await load_deep(store.url, settings)
+    await store.restart()
+    found = [await depth(store.url, settings, store.chill) for _ in range(repeats)]
+    first_ms, deep_ms = ([median(each[side]) for each in found] for side in (0, 1))
+    ratios = [deep / first for first, deep in zip(first_ms, deep_ms, strict=True)]
+    beside = f"{number(median(deep_ms))} ms of {number(median(first_ms))} ms; loaded at {number(per_s)} comments/s"
+    what = f"page at depth {settings.depth:,} of page 1, cold, {store.kind}"
+    return [Figure(what, "x", ratios, at_most=1.5, beside=beside)]
 
 
-async def scrolled(kind: str, repeats: int, settings: HistorySettings) -> list[HistoryFigure]:
+async def scroll(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
+    """Reads of the store for many pages, each asked for with the nextCursor of the one before"""
     reads = []
-    async with a_store(kind) as store:
-        await fill(store.url, settings)
-        for _ in range(repeats):  # each with an empty cache
-            async with comment_service(store) as service:
-                reads.append(await scroll(service, settings))
-    what = f"store reads for {settings.scroll_pages} pages of {settings.page}, {kind}"
-    return [HistoryFigure(what, "", reads, at_most=12)]
+    await fill(store.url, settings)
+    for _ in range(repeats):  # each with an empty cache
+        async with _service(store) as service, aiohttp.ClientSession() as http:
+            before, cursor = await _store_reads(service), format_id(first_id_at(time.time_ns() // 1_000_000))
+            url = f"http://127.0.0.1:{service.port}{PAGE_PATH}"
+            for _ in range(settings.scroll_pages):
+                async with http.get(url, params={"cursor": cursor, "pagesize": settings.page}) as answer:
+                    cursor = (await answer.json())["nextCursor"]
+            reads.append(await _store_reads(service) - before)
+    what = f"store reads for {settings.scroll_pages} pages of {settings.page}, {store.kind}"
+    return [Figure(what, "", reads, at_most=12)]
 
 
-PARTS = {"writes": writes, "posts": create, "hot": hot, "depth": deep, "scroll": scrolled}
-CASSANDRA_ONLY = ("writes",)
+PARTS: Mapping[str, Callable[[BenchStore, int, HistorySettings], Awaitable[list[Figure]]]] = {
+    "writes": writes,
+    "posts": posts,
+    "hot": hot,
+    "depth": deep,
+    "scroll": scroll,
+}
 
 
-async def measure(wishes: HistoryWishes, figures: list[HistoryFigure], console: Console) -> None:
-    """Adds to `figures` as it goes: what was measured is shown also when a later part fails."""
-    for part in wishes.parts:
-        for kind in wishes.stores:
-            if part not in CASSANDRA_ONLY or kind == "cassandra":
-                with console.status(f"{part}, {kind}"):
-                    figures += await PARTS[part](kind, wishes.repeats, wishes.settings)
-
-
-def history(wishes: HistoryWishes) -> int:
-    """The exit code: 1 if a figure wasn't reached, or something couldn't be measured."""
-    console = Console(highlight=False, soft_wrap=True)
-    figures: list[HistoryFigure] = []
-    failed = ""
+async def history(
+    parts: Sequence[str], stores: Sequence[str], repeats: int, settings: HistorySettings = HISTORY
+) -> bool:
+    """True: every figure is reached. Shows what was measured also when a later part fails."""
+    build("asker")
+    figures: list[Figure] = []
     try:
-        build("asker")
-        run_stoppable(measure(wishes, figures, console))
-    except (CannotBuild, LoadFailed, NodeNotUp, NotReady, Refused, StoreUnavailable) as error:
-        failed = str(error)
-    except KeyboardInterrupt:
-        failed = "stopped; all that it started is ended"
-    if figures:
-        console.print(figures_table(figures, str(procfs.machine())))
-    if wishes.json:
-        wishes.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
-    if failed:
-        print(f"bench: {failed}", file=sys.stderr)
-    return 0 if not failed and all(figure.is_reached for figure in figures) else 1
+        for part in parts:
+            for kind in stores:
+                async with a_store(kind) as store:
+                    figures += await PARTS[part](store, repeats, settings)
+    finally:
+        show_figures(figures, procfs.machine())
+    return all(figure.is_reached for figure in figures)
+
+
+async def post_comments(served: Served, settings: HistorySettings, *, keyed: bool = False) -> Asked:
+    """keyed: each post has an Idempotency-Key of its own. Raises BenchFailed."""
+    body = f'{{"liveVideoId":"{VIDEO}","author":{{"name":"Ann"}},"message":"{settings.message}"}}'
+    headers = {"idempotency_key": f"{time.time_ns()}-{NUMBER}"} if keyed else {}
+    return await ask(served.port, post("/comment/create", body, **headers), served.pids, settings)
+
+
+def shares(what: str, pairs: Sequence[tuple[Asked, Asked]], at_least: float | None) -> list[Figure]:
+    """pairs: the least that answers, and ours, one after the other under the same load. What ours reaches of it: in
+    requests/s, and by what the server's own process needs for one.
+
+    Where both cores are full, requests/s count the asker, the store and the dispatcher as well; the CPU doesn't.
+    """
+    by_rate = [100 * ours.per_s / least.per_s for least, ours in pairs]
+    by_cpu = [100 * least.cpu_us["service"] / ours.cpu_us["service"] for least, ours in pairs]
+    beside = f"{loads(ours for _, ours in pairs)}; beside {loads(least for least, _ in pairs)}"
+    return [
+        Figure(f"{what}: requests/s", "%", by_rate, at_least=at_least, beside=beside),
+        Figure(f"{what}: by the server's CPU", "%", by_cpu),
+    ]
+
+
+def loads(runs: Iterable[Asked]) -> str:
+    """The medians: '9,100/s, p99 31 ms, CPU for each: service 90, dispatcher 9, asker 14 µs'"""
+    asked = list(runs)
+    cpu_us = {name: median(each.cpu_us[name] for each in asked) for name in asked[0].cpu_us}
+    per_s, p99_ms = median(each.per_s for each in asked), median(each.p99_ms for each in asked)
+    words = ", ".join(f"{name} {value:.0f}" for name, value in cpu_us.items())
+    return f"{number(per_s)}/s, p99 {p99_ms:.0f} ms, CPU for each: {words} µs"
+
+
+async def _store_reads(served: Served) -> float:
+    """That the service has done for pages since its start"""
+    return await served.metric("comment_service_store_reads_total")
+
+
+def _service(store: BenchStore) -> AbstractAsyncContextManager[Served]:
+    return comment_service(store.url, store.folder, store.pids)

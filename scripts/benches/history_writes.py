@@ -1,14 +1,14 @@
-"""Comments/s that become durable in Cassandra: the write path's batches, beside the driver's way with single inserts.
+"""Measures comments/s that become durable in Cassandra: the write path's batches, beside the driver's single inserts.
 
 Both in this process, one after the other, into the same tables, with the same consistency, until each is acknowledged.
-No HTTP here: history_http.py has the whole way.
 """
 
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from cassandra import ConsistencyLevel
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
@@ -21,10 +21,8 @@ from history.core.ids import IdSource
 from history.core.model import Author, Comment
 from history.group_commit import GroupCommit
 from history.opening import CassandraUrl, open_store, parse_store_url
-from history.store import Store
-from scripts.benches.history_config import HistorySettings
-
-VIDEO = "bench"
+from scripts.benches.config import HistorySettings
+from scripts.benches.schedule import VIDEO
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,52 +31,39 @@ class Rate:
     cpu_us: float  # of this process, for one comment
 
 
-class Both:
-    """A store, and a session of the driver as it comes, with the store's consistency, for the same tables"""
-
-    def __init__(self, store: Store, cluster: Cluster, keyspace: str) -> None:
-        self._store = store
-        self._cluster = cluster
-        self._keyspace = keyspace
-
-    @classmethod
-    async def open(cls, url: str) -> "Both":
-        """Makes the tables. Raises StoreUnavailable."""
-        names = parse_store_url(url)
-        assert isinstance(names, CassandraUrl)
-        profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM)
-        cluster = Cluster(
-            names.hosts,
-            port=names.port,
-            protocol_version=PROTOCOL_VERSION,
-            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        )
-        return cls(await open_store(url), cluster, names.keyspace)
-
-    async def close(self) -> None:
-        await asyncio.to_thread(self._cluster.shutdown)
-        await self._store.close()
-
-    async def singles(self, settings: HistorySettings) -> Rate:
-        return await asyncio.to_thread(self._singles, settings)
-
-    async def grouped(self, settings: HistorySettings) -> Rate:
-        return await grouped(self._store, settings)
-
-    def _singles(self, settings: HistorySettings) -> Rate:
-        session = self._cluster.connect()
-        insert = session.prepare(INSERT_COMMENT.replace("$keyspace", self._keyspace))
-        count = settings.singles
-        begin_s, begin_cpu_s = time.monotonic(), time.process_time()
-        execute_concurrent_with_args(session, insert, _rows(count, settings.message), settings.singles_concurrency)
-        lasted_s, cpu_s = time.monotonic() - begin_s, time.process_time() - begin_cpu_s
-        session.shutdown()
-        return Rate(count / lasted_s, cpu_s / count * 1e6)
+@contextmanager
+def measuring() -> Iterator[Callable[[int], Rate]]:
+    """Yields a function: how many comments became durable -> their rate, measured from here on"""
+    begin_s, begin_cpu_s = time.monotonic(), time.process_time()
+    yield lambda count: Rate(count / (time.monotonic() - begin_s), (time.process_time() - begin_cpu_s) / count * 1e6)
 
 
-async def grouped(store: Store, settings: HistorySettings) -> Rate:
-    """So many authors, each of whom says the next thing when the last one is durable"""
+def singles(url: str, settings: HistorySettings) -> Rate:
+    """By execute_concurrent_with_args, into tables that are there. Blocks."""
+    names = parse_store_url(url)
+    assert isinstance(names, CassandraUrl)
+    profile = ExecutionProfile(consistency_level=ConsistencyLevel.LOCAL_QUORUM)
+    cluster = Cluster(
+        names.hosts,
+        port=names.port,
+        protocol_version=PROTOCOL_VERSION,
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    )
+    try:
+        session = cluster.connect()
+        insert = session.prepare(INSERT_COMMENT.replace("$keyspace", names.keyspace))
+        with measuring() as rate:
+            rows = _rows(settings.singles, settings.message)
+            execute_concurrent_with_args(session, insert, rows, settings.singles_concurrency)
+            return rate(settings.singles)
+    finally:
+        cluster.shutdown()
+
+
+async def grouped(url: str, settings: HistorySettings) -> Rate:
+    """By `authors` writers at once, each with one comment under way. Raises StoreUnavailable."""
+    store = await open_store(url)
     commit = GroupCommit(
         store.append, batch_max=settings.batch_max, pending_max=settings.authors, writes_max=settings.writes_max
     )
@@ -93,19 +78,12 @@ async def grouped(store: Store, settings: HistorySettings) -> Rate:
             count += 1
         return count
 
-    begin_s, begin_cpu_s = time.monotonic(), time.process_time()
-    counts = await asyncio.gather(*(talk(Author(f"u{n}", f"u{n}")) for n in range(settings.authors)))
-    lasted_s, cpu_s, count = time.monotonic() - begin_s, time.process_time() - begin_cpu_s, sum(counts)
-    await commit.close()
-    return Rate(count / lasted_s, cpu_s / count * 1e6)
-
-
-async def warm(url: str, settings: HistorySettings) -> None:
-    """Grouped writes, of which nothing is told: for a JVM that has just started. Raises StoreUnavailable."""
-    store = await open_store(url)
     try:
-        await grouped(store, replace(settings, seconds=settings.jit_s))
+        with measuring() as rate:
+            counts = await asyncio.gather(*(talk(Author(f"u{n}", f"u{n}")) for n in range(settings.authors)))
+            return rate(sum(counts))
     finally:
+        await commit.close()
         await store.close()
 
 

@@ -1,8 +1,7 @@
-"""What Linux says about processes and the machine: CPU seconds, resident bytes, TCP's own memory."""
+"""Reads from /proc what processes and the machine use: CPU seconds, resident bytes, TCP's own memory."""
 
 import os
 import platform
-from dataclasses import dataclass
 from pathlib import Path
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -10,7 +9,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process since its start, in steps of 10 ms."""
+    """User and system time of a process since its start, in steps of 10 ms"""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK_S
 
@@ -21,16 +20,14 @@ def rss_bytes(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Of all threads of the process"""
+    """Pids of the children of all threads of the process"""
     return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
 
 
 def tcp_bytes() -> int:
     """What all TCP sockets of the machine hold in their buffers"""
-    for line in Path("/proc/net/sockstat").read_text().splitlines():
-        if line.startswith("TCP:"):
-            return int(line.split()[-1]) * _PAGE
-    return 0
+    lines = Path("/proc/net/sockstat").read_text().splitlines()
+    return next((int(line.split()[-1]) * _PAGE for line in lines if line.startswith("TCP:")), 0)
 
 
 def available_bytes() -> int:
@@ -43,37 +40,18 @@ def backlog_max() -> int:
     return int(Path("/proc/sys/net/core/somaxconn").read_text())
 
 
-def _in_bytes(path: Path, name: str) -> int:
-    """A line such as 'VmRSS:   1234 kB'"""
-    for line in path.read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * 1024
-    return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What figures must be read with."""
-
-    processor: str
-    cores: int
-    memory_gib: float
-    kernel: str
-    python: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.cores} cores ({self.processor}), {self.memory_gib:.0f} GiB, "
-            f"Linux {self.kernel}, Python {self.python}; viewers on the same cores"
-        )
-
-
-def machine() -> Machine:
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return Machine(
-        processor=models[0].partition(":")[2].strip() if models else platform.machine(),
-        cores=len(os.sched_getaffinity(0)),
-        memory_gib=_in_bytes(Path("/proc/meminfo"), "MemTotal") / 2**30,
-        kernel=platform.release(),
-        python=platform.python_version(),
+def machine() -> str:
+    """What figures must be read with"""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    memory_gib = _in_bytes(Path("/proc/meminfo"), "MemTotal") / 2**30
+    return (
+        f"{len(os.sched_getaffinity(0))} cores ({next(models, platform.machine())}), {memory_gib:.0f} GiB, "
+        f"Linux {platform.release()}, Python {platform.python_version()}; everything on the same cores"
     )
+
+
+def _in_bytes(path: Path, name: str) -> int:
+    """Of a line such as 'VmRSS:   1234 kB'; 0 without one"""
+    lines = path.read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), 0)

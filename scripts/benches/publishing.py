@@ -1,7 +1,8 @@
-"""Publishers at a steady rate: what is due goes out, however long the server takes with what went before."""
+"""Publishes comments: at a steady rate, however long the server takes with what went before, or as fast as it goes."""
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Iterable
 
 import aiohttp
 import grpc
@@ -10,52 +11,71 @@ from history.core.ids import IdSource
 from proto.comment_pb2 import Author, Comment
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
 from proto.dispatch_pb2_grpc import DispatcherStub
-from scripts.benches.schedule import VIDEO, Schedule
+from scripts.benches.config import FANOUT
+from scripts.benches.running import ungrouped
+from scripts.benches.schedule import VIDEO, Line, Schedule
 
 NODE = 1023
 """In the ids of our comments, where the number of a comment_service stands; ours is the last one."""
 
 
-async def publish_grpc(address: str, schedule: Schedule) -> int:
-    """Over one Publish stream, as comment_service does; returns when all is acknowledged, in monotonic ns.
+async def steadily(schedule: Schedule) -> AsyncIterator[list[Comment]]:
+    """What is due goes together, as comment_service does it."""
+    ids, sent = IdSource(NODE), 0
+    while sent < schedule.count:
+        await _until(schedule.due_ns(sent))
+        due = schedule.due_until(time.monotonic_ns(), sent)
+        yield _comments(map(schedule.line, due), ids)
+        sent = due.stop
+
+
+async def at_full_speed(seconds: float, batch_comments: int, line: Line) -> AsyncIterator[list[Comment]]:
+    """Batches without a pause, each due at once; cheap to make, as the measured server needs the CPU"""
+    ids, end_ns = IdSource(NODE), time.monotonic_ns() + int(seconds * 1e9)
+    while (now_ns := time.monotonic_ns()) < end_ns:
+        said = Schedule(now_ns, rate=1, count=1, lines=(line,)).line(0)
+        yield _comments([said] * batch_comments, ids)
+
+
+def _comments(lines: Iterable[Line], ids: IdSource) -> list[Comment]:
+    now_ms = time.time_ns() // 1_000_000
+    return [
+        Comment(
+            id=ids.next(now_ms), video_id=VIDEO, author=Author(id=user, name=user), message=text, created_at_ms=now_ms
+        )
+        for user, text in lines
+    ]
+
+
+async def publish_grpc(
+    address: str, batches: AsyncIterator[list[Comment]], unanswered_max: int = FANOUT.unanswered_batches
+) -> int:
+    """Over one Publish stream, as comment_service does; returns how many there were, when all are acknowledged.
 
     Raises grpc.RpcError.
     """
-    ids = IdSource(NODE)
-    async with grpc.aio.insecure_channel(address) as channel:
-        call = DispatcherStub(channel).Publish()
-        acknowledging = asyncio.create_task(_read_acknowledgements(call))
-        batches = sent = 0
-        while sent < schedule.count:
-            await _until(schedule.due_ns(sent))
-            due = schedule.due_until(time.monotonic_ns(), sent)
-            comments = [_comment(schedule, number, ids) for number in due]
-            await call.write(PublishRequest(seq=batches, comments=comments))
-            batches, sent = batches + 1, due.stop
-        await call.done_writing()
-        await acknowledging
-    return time.monotonic_ns()
+    room = asyncio.Semaphore(unanswered_max)
+    seq = published = 0
+
+    async def read(call: "grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]") -> None:
+        async for answer in call:
+            for _ in range(1 + len(answer.seqs)):
+                room.release()
+
+    with ungrouped():
+        async with grpc.aio.insecure_channel(address) as channel, asyncio.TaskGroup() as group:
+            call = DispatcherStub(channel).Publish()
+            group.create_task(read(call))
+            async for comments in batches:
+                await room.acquire()
+                await call.write(PublishRequest(seq=seq, comments=comments))
+                seq, published = seq + 1, published + len(comments)
+            await call.done_writing()
+    return published
 
 
-async def _read_acknowledgements(call: "grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]") -> None:
-    async for _ in call:
-        pass
-
-
-def _comment(schedule: Schedule, number: int, ids: IdSource) -> Comment:
-    now_ms = time.time_ns() // 1_000_000
-    user, text = schedule.line(number)
-    return Comment(
-        id=ids.next(now_ms),
-        video_id=VIDEO,
-        author=Author(id=user, name=user),
-        message=text,
-        created_at_ms=now_ms,
-    )
-
-
-async def publish_http(url: str, schedule: Schedule, connections: int) -> int:
-    """One POST for each comment over so many keep-alive connections; returns when all are answered, in monotonic ns.
+async def publish_http(url: str, schedule: Schedule, connections: int = FANOUT.http_publishers) -> None:
+    """One POST for each comment over so many keep-alive connections; returns when all are answered.
 
     Raises aiohttp.ClientError.
     """
@@ -71,7 +91,6 @@ async def publish_http(url: str, schedule: Schedule, connections: int) -> int:
                     await answer.read()
 
         await asyncio.gather(*(post_what_is_due() for _ in range(connections)))
-    return time.monotonic_ns()
 
 
 async def _until(due_ns: int) -> None:

@@ -62,6 +62,11 @@ class Schedule:
         return _BEFORE % f"{number:016x}" + self.marker(number) + _BEHIND
 
 
+def due_ns_of(message: str) -> int:
+    """When the comment with this text was due, as its marker says"""
+    return int(message.partition("@T")[2].partition(" ")[0])
+
+
 def frame_parts() -> tuple[str, str]:
     """What stands before and behind the marker in an event as long as the RMS's"""
     return f"id: {_POSITION}\ndata: {_BEFORE % _POSITION[:16]}", f"{_BEHIND}\n\n"

@@ -1,33 +1,27 @@
-/* One viewer's bytes, from the response's head to whole server-sent events.
+/* Takes one viewer's bytes apart: the response's head, then whole server-sent events.
  *
- * Bytes are read once into one buffer for all viewers; what an event lacks is carried over to the viewer's next read.
- * So the buffer has room in front of what is read, where the carried bytes go. Lines end with LF: that is what all of
- * our servers send, and anything else would be counted as loss. */
+ * Bytes are read into one buffer for all viewers; what is left of an incomplete event is carried over to the viewer's
+ * next read. So the buffer has room in front of what is read, where the carried bytes go. Lines end with LF: all of our
+ * servers send that, and anything else would be counted as loss. */
 #ifndef STREAM_H
 #define STREAM_H
 
-#include <stdbool.h>
 #include <strings.h>
-#ifdef WITH_GZIP
 #include <zlib.h>
-#endif
 
 #include "tally.h"
 
 enum { CARRY_MAX = 64 << 10, READ_BYTES = 256 << 10 };
-enum encoding { PLAIN, CHUNKED };
 
 struct stream {
   char *carry;
   uint32_t carry_bytes;
-  uint32_t chunk_left;   /* of the present chunk's data; 0: its size line comes next */
-  char size_line[10];    /* as much as has come of it */
+  uint32_t chunk_left; /* of the present chunk's data; 0: its size line comes next */
+  char size_line[10];  /* as much as has come of it */
   uint8_t size_bytes;
-  uint8_t chunk_end;     /* bytes of CR LF that still stand behind the last chunk's data */
-  uint8_t encoding;
-#ifdef WITH_GZIP
-  z_stream *gzip;
-#endif
+  uint8_t chunk_end;   /* bytes of CR LF that still stand behind the last chunk's data */
+  bool is_chunked;
+  z_stream *gzip;      /* NULL: not compressed */
 };
 
 static char room[CARRY_MAX + READ_BYTES];
@@ -54,33 +48,28 @@ static bool carry_over(struct stream *stream, const char *at, const char *end) {
   return true;
 }
 
-static inline bool begins(const char *line, size_t bytes, const char *field, size_t field_bytes) {
+static inline bool begins(const char *line, size_t bytes, const char *field) {
+  size_t field_bytes = strlen(field);
   return bytes >= field_bytes && memcmp(line, field, field_bytes) == 0;
 }
 
-static void end_event(struct tally *tally, const char *name, size_t name_bytes, const char *data, size_t data_bytes,
-                      uint32_t comments_max, uint64_t now_ns) {
-  if (!name && data) count_comment(tally, data, data_bytes, comments_max, now_ns);
-  else if (name && begins(name, name_bytes, "event: gap", 10)) total.gaps++;
-  else if (name) total.named++;
-}
-
-/* Counts the whole events in [at, end); carries the rest over. */
-static bool take_events(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
-                        uint64_t now_ns) {
-  char *event = at, *newline;
-  const char *name = NULL, *data = NULL;
-  size_t name_bytes = 0, data_bytes = 0;
+/* Counts the whole events in [at, end) and carries the rest over. Named events are no comments. */
+static bool take_events(struct stream *stream, struct tally *tally, char *at, char *end) {
+  char *event = at = with_carry(stream, at), *newline;
+  const char *data = NULL;
+  size_t data_bytes = 0;
+  bool is_named = false;
   for (char *line = at; line < end && (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1) {
     size_t bytes = (size_t)(newline - line);
     if (bytes == 0) {
-      end_event(tally, name, name_bytes, data, data_bytes, comments_max, now_ns);
+      if (data && !is_named) count_comment(tally, data, data_bytes);
       event = newline + 1;
-      name = data = NULL;
-    } else if (begins(line, bytes, "data:", 5)) {
+      data = NULL;
+      is_named = false;
+    } else if (begins(line, bytes, "data:")) {
       data = line, data_bytes = bytes;
-    } else if (begins(line, bytes, "event:", 6)) {
-      name = line, name_bytes = bytes;
+    } else if (begins(line, bytes, "event:")) {
+      is_named = true;
     } else if (*line == ':' && line == event) {
       event = newline + 1; /* a heartbeat: nothing that would have to be carried */
     }
@@ -113,14 +102,7 @@ static char *without_chunks(struct stream *stream, char *at, char *end) {
   return out;
 }
 
-static bool take_plain(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
-                       uint64_t now_ns) {
-  return take_events(stream, tally, with_carry(stream, at), end, comments_max, now_ns);
-}
-
-#ifdef WITH_GZIP
-static bool take_gzip(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
-                      uint64_t now_ns) {
+static bool take_gzip(struct stream *stream, struct tally *tally, char *at, char *end) {
   static char inflated_room[CARRY_MAX + READ_BYTES];
   char *inflated = inflated_room + CARRY_MAX;
   stream->gzip->next_in = (Bytef *)at;
@@ -130,19 +112,15 @@ static bool take_gzip(struct stream *stream, struct tally *tally, char *at, char
     stream->gzip->avail_out = READ_BYTES;
     int result = inflate(stream->gzip, Z_SYNC_FLUSH);
     if (result != Z_OK && result != Z_BUF_ERROR) return false;
-    if (!take_plain(stream, tally, inflated, (char *)stream->gzip->next_out, comments_max, now_ns)) return false;
+    if (!take_events(stream, tally, inflated, (char *)stream->gzip->next_out)) return false;
   } while (!stream->gzip->avail_out);
   return true;
 }
-#endif
 
-static bool take_body(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
-                      uint64_t now_ns) {
-  if (stream->encoding == CHUNKED && !(end = without_chunks(stream, at, end))) return false;
-#ifdef WITH_GZIP
-  if (stream->gzip) return take_gzip(stream, tally, at, end, comments_max, now_ns);
-#endif
-  return take_plain(stream, tally, at, end, comments_max, now_ns);
+/* False: what came is no stream of events. */
+static bool take_body(struct stream *stream, struct tally *tally, char *at, char *end) {
+  if (stream->is_chunked && !(end = without_chunks(stream, at, end))) return false;
+  return (stream->gzip ? take_gzip : take_events)(stream, tally, at, end);
 }
 
 static bool has_header(const char *head, const char *name, const char *value) {
@@ -154,24 +132,21 @@ static bool has_header(const char *head, const char *name, const char *value) {
   return false;
 }
 
-enum taken { BROKEN, HEAD_LACKS, TAKEN, REFUSED };
+enum taken { BROKEN, HEAD_LACKS, TAKEN };
 
-/* The head, when it is whole, and what comes behind it. REFUSED: its status isn't 200. */
-static enum taken take_head(struct stream *stream, struct tally *tally, char *at, char *end, uint32_t comments_max,
-                            uint64_t now_ns) {
+/* The head, when it is whole, and what comes behind it. BROKEN also if its status isn't 200. */
+static enum taken take_head(struct stream *stream, struct tally *tally, char *at, char *end) {
   at = with_carry(stream, at);
   char *blank = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
   if (!blank) return carry_over(stream, at, end) ? HEAD_LACKS : BROKEN;
   blank[2] = 0; /* a string, each line with its end */
-  if (strncmp(at, "HTTP/1.1 200", 12)) return REFUSED;
-  stream->encoding = has_header(at, "transfer-encoding:", "chunked") ? CHUNKED : PLAIN;
-#ifdef WITH_GZIP
+  if (strncmp(at, "HTTP/1.1 200", 12)) return BROKEN;
+  stream->is_chunked = has_header(at, "transfer-encoding:", "chunked");
   if (has_header(at, "content-encoding:", "gzip")) {
     stream->gzip = calloc(1, sizeof *stream->gzip);
     if (inflateInit2(stream->gzip, 15 + 16) != Z_OK) return BROKEN;
   }
-#endif
-  return take_body(stream, tally, blank + 4, end, comments_max, now_ns) ? TAKEN : BROKEN;
+  return take_body(stream, tally, blank + 4, end) ? TAKEN : BROKEN;
 }
 
 #endif

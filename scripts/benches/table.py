@@ -1,57 +1,88 @@
-"""The figures as tables for a terminal."""
+"""Shows figures as tables for a terminal: medians of several runs, with what is to be reached."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.benches.run import Figures
-
-COLUMNS = (
-    *("\nserver", "comments\n/s", "deliveries\n/s", "\nlost", "\ndoubled", "p50\nms", "p99\nms", "p99.9\nms"),
-    *("CPU s\nper M", "RSS a\nviewer"),
-)
-"""CPU seconds of all the server's processes for a million deliveries; resident memory of the one with the viewers"""
+Cell = Text | str
 
 
-def servers_table(rows: Sequence[Figures], title: str) -> Table:
-    """One line for each server and rate, grouped by rate."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    rates = sorted({row.rate for row in rows})
-    for rate in rates:
-        for row in (row for row in rows if row.rate == rate):
-            table.add_row(*_cells(row))
-        if rate != rates[-1]:
-            table.add_row()
-    return table
+def console(*, stderr: bool = False) -> Console:
+    """One that neither highlights nor wraps"""
+    return Console(highlight=False, soft_wrap=True, stderr=stderr)
 
 
-def _cells(row: Figures) -> list[Text | str]:
-    latencies: Iterable[Text | str] = (ms(row.p50_ms), ms(row.p99_ms), ms(row.p999_ms))
-    faults = (_fault(row.lost), _fault(row.doubled))
-    if row.falls_behind:
-        # Its latency grows for as long as one cares to look, and what hasn't come yet isn't lost.
-        latencies = (Text("falls", style="yellow"), Text("behind", style="yellow"), "")
-        faults = (Text("–"), _fault(row.doubled))
-    return [
-        row.server,
-        f"{row.rate:g}",
-        f"{row.deliveries_per_s:,.0f}",
-        *faults,
-        *latencies,
-        f"{row.cpu_s_per_million:.2f}",
-        size(row.rss_bytes_per_viewer),
-    ]
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
+    """The first column is words and may wrap, the others are numbers. An empty row parts the rows around it."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="right" if number else "left", no_wrap=number > 0)
+    for row in rows:
+        made.add_row(*row)
+    return made
 
 
-def _fault(count: int) -> Text:
-    return Text(f"{count:,}", style="bold red" if count else "")
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number, as it was measured in each run; the median counts."""
+
+    what: str
+    unit: str  # behind the value: "x", "%", "/s", "ms"
+    values: Sequence[float]
+    at_least: float | None = None
+    at_most: float | None = None
+    beside: str = ""  # what else belongs to it: the two numbers of a ratio, a percentile
+
+    @property
+    def median(self) -> float:
+        return float(median(self.values))
+
+    @property
+    def is_reached(self) -> bool:
+        """True also where nothing is to be reached"""
+        least, most = self.at_least, self.at_most
+        return (least is None or self.median >= least) and (most is None or self.median <= most)
+
+    @property
+    def reach(self) -> str:
+        if self.at_least is not None:
+            return f"≥ {number(self.at_least)} {self.unit}"
+        return "stated" if self.at_most is None else f"≤ {number(self.at_most)} {self.unit}"
+
+    def row(self) -> Sequence[Cell]:
+        style = "" if self.reach == "stated" else "green" if self.is_reached else "bold red"
+        measured = Text(f"{number(self.median)} {self.unit}", style=style)
+        return (self.what, self.reach, measured, " ".join(map(number, self.values)))
+
+
+def joined(figures: Iterable[Figure]) -> list[Figure]:
+    """Those of several runs: one for each `what`, with the values of all"""
+    by_what: dict[str, Figure] = {}
+    for figure in figures:
+        known = by_what.setdefault(figure.what, replace(figure, values=()))
+        by_what[figure.what] = replace(known, values=(*known.values, *figure.values))
+    return list(by_what.values())
+
+
+def show_figures(figures: Sequence[Figure], title: str) -> None:
+    """A table of them, and below it what stands beside each"""
+    out = console()
+    out.print(table(title, ("what", "reach", "measured", "runs"), (figure.row() for figure in figures)))
+    for figure in figures:
+        if figure.beside:
+            out.print(f"{figure.what}: {figure.beside}")
+
+
+def number(value: float) -> str:
+    """Three significant digits; more than that, such a measurement doesn't hold."""
+    return f"{float(f'{value:.3g}'):,.0f}" if value >= 1_000 else f"{value:.3g}"
 
 
 def ms(value: float) -> str:
-    """Three significant digits are more than such a measurement holds."""
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
 
@@ -63,26 +94,3 @@ def size(count: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GB"
-
-
-def holds(rows: Sequence[Figures]) -> list[str]:
-    """The longest time for which a sweep kept all else waiting, by each server that tells"""
-    longest = {row.server: 0.0 for row in rows if row.longest_hold_ms}
-    for row in rows:
-        if row.server in longest:
-            longest[row.server] = max(longest[row.server], row.longest_hold_ms)
-    return [f"{server}: a sweep held the event loop for {ms(held)} ms at most" for server, held in longest.items()]
-
-
-def comparisons(rows: Sequence[Figures], ours: str = "rms") -> list[str]:
-    """Our p99 against each other server's, at each rate that both keep up with"""
-    lines = []
-    for mine in (row for row in rows if row.server == ours):
-        against = [
-            f"{mine.p99_ms / other.p99_ms:.2f} × {other.server}'s"
-            for other in rows
-            if other.rate == mine.rate and other.server != ours and not other.falls_behind and other.p99_ms
-        ]
-        if against and not mine.falls_behind:
-            lines.append(f"{mine.rate:g} comments/s: p99 is {', '.join(against)}")
-    return lines

@@ -1,17 +1,14 @@
-/* What the viewers got: exact for each viewer and each comment; latencies and their times for all of them together.
+/* Counts what the viewers get: exactly for each viewer and comment; latencies for all of them together.
  *
- * A comment's text carries "c#NNNNNN @TNNN... ": its number, counted from 0 by the publisher, and the moment at which it
- * was due, in nanoseconds of CLOCK_MONOTONIC. Latency counts from that moment, not from the moment of sending: a
- * publisher or a server that is held up can't hide the waiting ("coordinated omission"). */
+ * A comment's text carries "c#NNNNNN @TNNN... ": its number, counted from 0 by the publisher, and the time at which it
+ * was due, in nanoseconds of CLOCK_MONOTONIC. Latency counts from that time, not from the time of sending: a publisher
+ * or a server that is held up can't hide the waiting ("coordinated omission"). */
 #ifndef TALLY_H
 #define TALLY_H
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "common.h"
 
-enum { SUB_BUCKETS = 64, BUCKETS = SUB_BUCKETS * 32, STEP_MS = 100, STEPS = 36000 /* one hour */ };
+enum { SUB_BUCKETS = 64, BUCKETS = SUB_BUCKETS * 32 };
 
 /* One viewer's own part. `seen` has one bit for each comment. */
 struct tally {
@@ -21,15 +18,15 @@ struct tally {
 };
 
 static struct {
-  uint64_t began_ns;
-  uint64_t deliveries, doubled, disordered;
+  uint64_t deadline_ns;
+  uint64_t deliveries, in_time, doubled, disordered;
   uint64_t unmarked; /* comments of somebody else: a backfill */
-  uint64_t gaps;     /* events named so: the server says that comments are missing */
-  uint64_t named;    /* other named events */
-  uint64_t bytes, last_ns, max_us;
+  uint64_t bytes, last_ns;
   uint64_t latency[BUCKETS]; /* by bucket_of(microseconds) */
-  uint64_t steps[STEPS];     /* deliveries in each STEP_MS since began_ns */
-} total;
+} total = {.deadline_ns = UINT64_MAX};
+
+static uint32_t comments_max; /* numbers from here on are not ours */
+static uint64_t read_ns;      /* when the present bytes were read */
 
 /* 64 buckets for each power of two: a bucket's width is at most 1/64 of its values. */
 static inline unsigned bucket_of(uint64_t us) {
@@ -46,7 +43,7 @@ static inline uint64_t bucket_top_us(unsigned bucket) {
   return ((uint64_t)(bucket - exponent * SUB_BUCKETS + 1) << exponent) - 1;
 }
 
-static inline void count_delivery(struct tally *viewer, uint32_t number, uint64_t due_ns, uint64_t now_ns) {
+static inline void count_delivery(struct tally *viewer, uint32_t number, uint64_t due_ns) {
   uint8_t bit = (uint8_t)(1u << (number & 7)), *byte = &viewer->seen[number >> 3];
   if (*byte & bit) {
     total.doubled++;
@@ -56,12 +53,9 @@ static inline void count_delivery(struct tally *viewer, uint32_t number, uint64_
     if ((int32_t)number < viewer->last) total.disordered++;
   }
   viewer->last = (int32_t)number;
-  uint64_t us = now_ns > due_ns ? (now_ns - due_ns) / 1000 : 0;
-  if (us > total.max_us) total.max_us = us;
-  total.latency[bucket_of(us)]++;
+  total.latency[bucket_of(read_ns > due_ns ? (read_ns - due_ns) / 1000 : 0)]++;
   total.deliveries++;
-  uint64_t step = (now_ns - total.began_ns) / (STEP_MS * 1000000ull);
-  total.steps[step < STEPS ? step : STEPS - 1]++;
+  total.in_time += read_ns <= total.deadline_ns;
 }
 
 static uint64_t decimal(const char *at, const char *end) {
@@ -70,10 +64,8 @@ static uint64_t decimal(const char *at, const char *end) {
   return value;
 }
 
-/* An unnamed event's data: the marker anywhere in it, or an unmarked comment. comments_max: numbers from there on are
- * not ours. */
-static inline void count_comment(struct tally *viewer, const char *data, size_t bytes, uint32_t comments_max,
-                                 uint64_t now_ns) {
+/* An unnamed event's data: the marker anywhere in it, or an unmarked comment. */
+static inline void count_comment(struct tally *viewer, const char *data, size_t bytes) {
   const char *end = data + bytes;
   for (const char *hash = data; (hash = memchr(hash, '#', (size_t)(end - hash))); hash++) {
     if (hash == data || hash[-1] != 'c') continue;
@@ -81,34 +73,22 @@ static inline void count_comment(struct tally *viewer, const char *data, size_t 
     if (!due || end - due < 3 || due[1] != 'T') continue;
     uint64_t number = decimal(hash + 1, end);
     if (number >= comments_max) break;
-    count_delivery(viewer, (uint32_t)number, decimal(due + 2, end), now_ns);
+    count_delivery(viewer, (uint32_t)number, decimal(due + 2, end));
     return;
   }
   total.unmarked++;
 }
 
-static void print_latency(FILE *out) {
+static void print_latency(void) {
   const char *comma = "";
-  fprintf(out, "\"latency_us\":[");
+  printf("\"latency_us\":[");
   for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
     if (total.latency[bucket]) {
-      fprintf(out, "%s[%llu,%llu]", comma, (unsigned long long)bucket_top_us(bucket),
-              (unsigned long long)total.latency[bucket]);
+      printf("%s[%llu,%llu]", comma, (unsigned long long)bucket_top_us(bucket),
+             (unsigned long long)total.latency[bucket]);
       comma = ",";
     }
-  fprintf(out, "]");
-}
-
-/* The steps from the first delivery to the last one; `start_ns` is when the first of them began. */
-static void print_timeline(FILE *out) {
-  unsigned first = 0, last = STEPS;
-  while (first < STEPS && !total.steps[first]) first++;
-  while (last > first && !total.steps[last - 1]) last--;
-  fprintf(out, "\"timeline\":{\"start_ns\":%llu,\"step_ms\":%d,\"deliveries\":[",
-          (unsigned long long)(total.began_ns + first * STEP_MS * 1000000ull), STEP_MS);
-  for (unsigned step = first; step < last; step++)
-    fprintf(out, "%s%llu", step > first ? "," : "", (unsigned long long)total.steps[step]);
-  fprintf(out, "]}");
+  printf("]");
 }
 
 #endif

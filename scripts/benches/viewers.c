@@ -1,33 +1,25 @@
 /* viewers: thousands of SSE viewers in one process, which check exactly what they get and cost little CPU.
  *
- *   viewers --address 127.0.0.1 --path /comments/v --source 127.1.0.1 --comments 800 [--in-flight 1000]
- *           [--receive-bytes 16384] [--gzip]
+ *   viewers PATH SOURCE COMMENTS IN_FLIGHT RECEIVE_BYTES [gzip]
  *
- * It is told what to do by lines on stdin, and answers each with one line of JSON on stdout, in order:
+ * SOURCE is the first address that they connect from, COMMENTS the numbers of comments that may come, IN_FLIGHT how many
+ * handshakes are under way at a time, RECEIVE_BYTES a socket's buffer. Orders come as lines on stdin, and each is
+ * answered by one line of JSON on stdout:
  *
  *   connect COUNT PORT    COUNT more viewers; answered when each has its response's head, or could not have it
  *   idle COUNT PORT       COUNT more viewers who connect and ask, and then never read
+ *   deadline NS           deliveries until then (CLOCK_MONOTONIC) count as in time; without it, all do
  *   await COMMENTS MS     answered when every viewer has the comments 0 to COMMENTS-1 (but for those who never read and
  *                         those whose connection has ended), or when so many milliseconds are over
- *   report COMMENTS       everything counted so far, lost: against these comments
+ *   report COMMENTS       everything counted so far; `lost` against these comments
  *
- * The end of stdin ends the process: it can't outlive the one that started it. All connections end by a reset, so that
- * no port stays in TIME_WAIT. How the comments are recognized: tally.h. */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
+ * The end of stdin ends the process, so it can't outlive the one that started it. All connections end by a reset, so
+ * that no port stays in TIME_WAIT. How the comments are recognized: tally.h. */
+#include "stream.h"
+
 #include <fcntl.h>
-#include <getopt.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "stream.h"
 
 enum { FILES_FOR_THE_REST = 32, EVENTS = 512, PORTS_OF_A_SOURCE = 10000, COMMAND_BYTES = 256, SLOTS_MAX = 1 << 20 };
 enum { WAIT_MS = 100 }; /* how late a time-out may be seen; everything else wakes the process */
@@ -41,13 +33,11 @@ struct viewer {
   struct tally tally;
 };
 
-static struct {
-  struct in_addr address, source;
-  const char *path;
-  uint32_t comments_max, in_flight_max;
-  int receive_bytes;
-  bool gzip;
-} options = {.comments_max = 1000, .in_flight_max = 1000, .receive_bytes = 16384};
+static const char *path;
+static struct in_addr source;
+static uint32_t in_flight_max;
+static int receive_bytes;
+static bool wants_gzip;
 
 static struct viewer *viewers;
 static uint32_t *free_slots, free_count, slots, readers, ended, idle;
@@ -64,34 +54,14 @@ static struct {
   uint64_t began_ns, until_ns;
 } command;
 
-static uint64_t now_ns(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (uint64_t)time.tv_sec * 1000000000ull + (uint64_t)time.tv_nsec;
-}
-
-static double cpu_s(void) {
-  struct rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6;
-}
-
-static uint32_t seen_bytes(void) { return (options.comments_max + 7) / 8; }
-
-static void fail(const char *what) {
-  fprintf(stderr, "viewers: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
+static uint32_t seen_bytes(void) { return (comments_max + 7) / 8; }
 
 /* Connections */
 
-static void forget(struct viewer *viewer) {
+static void release(struct viewer *viewer) {
   close(viewer->fd); /* the kernel takes it out of the epoll set: it has no duplicate */
   free(viewer->stream.carry);
-#ifdef WITH_GZIP
   if (viewer->stream.gzip) inflateEnd(viewer->stream.gzip), free(viewer->stream.gzip);
-#endif
   viewer->stream = (struct stream){0};
 }
 
@@ -110,13 +80,14 @@ static int open_socket(uint32_t slot) {
   struct timeval limit = {.tv_sec = 10};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &options.receive_bytes, sizeof options.receive_bytes);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
   /* One address has too few ports; and the port is to be chosen at connect, when the other end is known. */
   setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-  struct sockaddr_in source = {.sin_family = AF_INET};
-  source.sin_addr.s_addr = htonl(ntohl(options.source.s_addr) + slot / PORTS_OF_A_SOURCE);
-  struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(command.port), .sin_addr = options.address};
-  if (bind(fd, (void *)&source, sizeof source) || connect(fd, (void *)&target, sizeof target)) {
+  struct sockaddr_in from = {.sin_family = AF_INET};
+  from.sin_addr.s_addr = htonl(ntohl(source.s_addr) + slot / PORTS_OF_A_SOURCE);
+  struct sockaddr_in to = {
+      .sin_family = AF_INET, .sin_port = htons(command.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  if (bind(fd, (void *)&from, sizeof from) || connect(fd, (void *)&to, sizeof to)) {
     int error = errno;
     close(fd);
     errno = error;
@@ -127,9 +98,9 @@ static int open_socket(uint32_t slot) {
 
 static bool ask(uint32_t slot) {
   char request[1024];
-  int bytes = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s:%d\r\nAccept: text/event-stream\r\n%s\r\n",
-                       options.path, inet_ntoa(options.address), command.port,
-                       options.gzip ? "Accept-Encoding: gzip\r\n" : "");
+  int bytes = snprintf(request, sizeof request,
+                       "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n%s\r\n",
+                       path, command.port, wants_gzip ? "Accept-Encoding: gzip\r\n" : "");
   return write(viewers[slot].fd, request, (size_t)bytes) == bytes;
 }
 
@@ -148,7 +119,7 @@ static void start_viewer(void) {
   }
   if (!ask(slot)) {
     refused(slot, errno);
-    forget(viewer);
+    release(viewer);
     return;
   }
   viewer->state = command.idle ? IDLE : ASKING;
@@ -173,7 +144,7 @@ static void head_has_come(uint32_t slot, enum taken taken) {
     readers++;
   } else {
     refused(slot, EPROTO);
-    forget(&viewers[slot]);
+    release(&viewers[slot]);
   }
 }
 
@@ -182,7 +153,7 @@ static void end_viewer(struct viewer *viewer) {
   seen -= viewer->tally.count;
   ended++;
   viewer->state = ENDED;
-  forget(viewer);
+  release(viewer);
 }
 
 static void read_viewer(uint32_t slot) {
@@ -196,18 +167,18 @@ static void read_viewer(uint32_t slot) {
     else end_viewer(viewer);
     return;
   }
-  uint64_t now = now_ns();
+  read_ns = now_ns();
   uint32_t before = viewer->tally.count;
   total.bytes += (uint64_t)bytes;
-  total.last_ns = now;
+  total.last_ns = read_ns;
   enum taken taken;
   if (in_head) {
-    taken = take_head(stream, &viewer->tally, fresh, fresh + bytes, options.comments_max, now);
+    taken = take_head(stream, &viewer->tally, fresh, fresh + bytes);
     if (taken == HEAD_LACKS) return;
     head_has_come(slot, taken);
     if (taken != TAKEN) return;
   } else {
-    taken = take_body(stream, &viewer->tally, fresh, fresh + bytes, options.comments_max, now) ? TAKEN : BROKEN;
+    taken = take_body(stream, &viewer->tally, fresh, fresh + bytes) ? TAKEN : BROKEN;
   }
   seen += viewer->tally.count - before;
   if (taken == BROKEN) end_viewer(viewer);
@@ -216,28 +187,24 @@ static void read_viewer(uint32_t slot) {
 /* Commands */
 
 static void report(uint32_t comments) {
-  uint64_t lost = 0, with_loss = 0;
+  uint64_t lost = 0;
   for (uint32_t slot = 0; slot < slots; slot++) {
     struct viewer *viewer = &viewers[slot];
-    if ((viewer->state != READING && viewer->state != ENDED) || viewer->tally.count >= comments) continue;
-    lost += comments - viewer->tally.count;
-    with_loss++;
+    bool counts = viewer->state == READING || viewer->state == ENDED;
+    if (counts && viewer->tally.count < comments) lost += comments - viewer->tally.count;
   }
-  printf("{\"viewers\":%u,\"idle\":%u,\"ended\":%u,\"deliveries\":%llu,\"lost\":%llu,\"viewers_with_loss\":%llu,"
-         "\"doubled\":%llu,\"disordered\":%llu,\"unmarked\":%llu,\"gaps\":%llu,\"named\":%llu,\"bytes\":%llu,"
-         "\"last_ns\":%llu,\"max_us\":%llu,\"cpu_s\":%.3f,",
-         readers, idle, ended, (unsigned long long)total.deliveries, (unsigned long long)lost,
-         (unsigned long long)with_loss, (unsigned long long)total.doubled, (unsigned long long)total.disordered,
-         (unsigned long long)total.unmarked, (unsigned long long)total.gaps, (unsigned long long)total.named,
-         (unsigned long long)total.bytes, (unsigned long long)total.last_ns, (unsigned long long)total.max_us, cpu_s());
-  print_latency(stdout);
-  printf(",");
-  print_timeline(stdout);
+  printf("{\"viewers\":%u,\"idle\":%u,\"ended\":%u,\"deliveries\":%llu,\"in_time\":%llu,\"lost\":%llu,\"doubled\":%llu,"
+         "\"disordered\":%llu,\"unmarked\":%llu,\"bytes\":%llu,\"last_ns\":%llu,",
+         readers, idle, ended, (unsigned long long)total.deliveries, (unsigned long long)total.in_time,
+         (unsigned long long)lost, (unsigned long long)total.doubled, (unsigned long long)total.disordered,
+         (unsigned long long)total.unmarked, (unsigned long long)total.bytes, (unsigned long long)total.last_ns);
+  print_latency();
   printf("}\n");
 }
 
 static void obey(const char *line) {
   unsigned first, second;
+  unsigned long long ns;
   command.began_ns = now_ns();
   bool never_read = sscanf(line, "idle %u %u", &first, &second) == 2;
   if (never_read || sscanf(line, "connect %u %u", &first, &second) == 2) {
@@ -252,6 +219,9 @@ static void obey(const char *line) {
     command.kind = AWAIT;
     command.comments = first;
     command.until_ns = command.began_ns + second * 1000000ull;
+  } else if (sscanf(line, "deadline %llu", &ns) == 1) {
+    total.deadline_ns = ns;
+    printf("{}\n");
   } else if (sscanf(line, "report %u", &first) == 1) {
     report(first);
   } else {
@@ -262,14 +232,13 @@ static void obey(const char *line) {
 
 /* The answer of the command under way, as soon as it is done. */
 static void answer_when_done(void) {
-  double took_s = (double)(now_ns() - command.began_ns) * 1e-9;
   if (command.kind == CONNECT && !command.want && !command.in_flight) {
-    printf("{\"connected\":%u,\"refused\":%u,\"reason\":\"%s\",\"seconds\":%.3f,\"cpu_s\":%.3f}\n", command.connected,
-           command.refused, command.refused ? strerror(command.error) : "", took_s, cpu_s());
+    printf("{\"connected\":%u,\"refused\":%u,\"reason\":\"%s\"}\n", command.connected, command.refused,
+           command.refused ? strerror(command.error) : "");
   } else if (command.kind == AWAIT) {
     bool complete = seen >= (uint64_t)command.comments * (readers - ended);
     if (!complete && now_ns() < command.until_ns) return;
-    printf("{\"complete\":%s,\"seconds\":%.3f}\n", complete ? "true" : "false", took_s);
+    printf("{\"complete\":%s}\n", complete ? "true" : "false");
   } else {
     return;
   }
@@ -300,7 +269,7 @@ static void run(void) {
   struct epoll_event events[EVENTS];
   for (;;) {
     if (command.kind == NOTHING && !read_command()) return;
-    while (command.kind == CONNECT && command.want && command.in_flight < options.in_flight_max) start_viewer();
+    while (command.kind == CONNECT && command.want && command.in_flight < in_flight_max) start_viewer();
     answer_when_done();
     int count = epoll_wait(epoll, events, EVENTS, WAIT_MS);
     for (int i = 0; i < count; i++)
@@ -309,55 +278,31 @@ static void run(void) {
   }
 }
 
-/* Start */
-
-static void parse(int count, char **arguments) {
-  static const struct option known[] = {
-      {"address", 1, 0, 'a'},   {"path", 1, 0, 'p'},          {"source", 1, 0, 's'}, {"comments", 1, 0, 'c'},
-      {"in-flight", 1, 0, 'i'}, {"receive-bytes", 1, 0, 'r'}, {"gzip", 0, 0, 'g'},   {0, 0, 0, 0}};
-  inet_aton("127.0.0.1", &options.address);
-  inet_aton("127.1.0.1", &options.source);
-  options.path = "/";
-  for (int option; (option = getopt_long(count, arguments, "", known, NULL)) != -1;) switch (option) {
-      case 'a': inet_aton(optarg, &options.address); break;
-      case 'p': options.path = optarg; break;
-      case 's': inet_aton(optarg, &options.source); break;
-      case 'c': options.comments_max = (uint32_t)atol(optarg); break;
-      case 'i': options.in_flight_max = (uint32_t)atol(optarg); break;
-      case 'r': options.receive_bytes = atoi(optarg); break;
-      case 'g': options.gzip = true; break;
-      default: exit(2);
-    }
-#ifndef WITH_GZIP
-  if (options.gzip) {
-    fprintf(stderr, "viewers: built without zlib\n");
-    exit(2);
-  }
-#endif
-}
-
 static void make_slots(void) {
-  struct rlimit files;
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
-  slots = (files.rlim_max < SLOTS_MAX ? (uint32_t)files.rlim_max : SLOTS_MAX) - FILES_FOR_THE_REST;
+  rlim_t files = open_files_max();
+  slots = (files < SLOTS_MAX ? (uint32_t)files : SLOTS_MAX) - FILES_FOR_THE_REST;
   viewers = calloc(slots, sizeof *viewers);
   free_slots = calloc(slots, sizeof *free_slots);
   uint8_t *all_seen = calloc(slots, seen_bytes());
   if (!viewers || !free_slots || !all_seen) fail("memory");
   for (uint32_t slot = slots; slot-- > 0;) {
-    viewers[slot].tally.last = -1;
     viewers[slot].tally.seen = all_seen + (size_t)slot * seen_bytes();
     free_slots[free_count++] = slot;
   }
 }
 
-int main(int count, char **arguments) {
-  parse(count, arguments);
+int main(int argc, char **argv) {
+  if (argc < 6 || !inet_aton(argv[2], &source)) {
+    fprintf(stderr, "usage: viewers PATH SOURCE COMMENTS IN_FLIGHT RECEIVE_BYTES [gzip]\n");
+    return 2;
+  }
+  path = argv[1];
+  comments_max = (uint32_t)atol(argv[3]);
+  in_flight_max = (uint32_t)atol(argv[4]);
+  receive_bytes = atoi(argv[5]);
+  wants_gzip = argc > 6;
   signal(SIGPIPE, SIG_IGN);
   make_slots();
-  total.began_ns = now_ns();
   epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) fail("epoll_create1");
   fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);

@@ -52,6 +52,21 @@ async def test_a_killed_process_is_started_again() -> None:
     assert "p: has been ended by SIGKILL; starting it again in 0.0 s" in recorder.said
 
 
+async def test_a_guard_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    process = recorder.process("p", STAYS)
+    supervisor = Supervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
+    await supervisor.start()
+
+    async def fail() -> None:
+        raise RuntimeError("says the test")
+
+    monkeypatch.setattr(process, "start", fail)
+    process.signal(signal.SIGKILL)
+    await eventually(partial(recorder.has_said, "p: can't be started again: RuntimeError('says the test')", 1))
+    assert await supervisor.stop()
+
+
 async def test_without_restart_it_stays_down() -> None:
     recorder = Recorder()
     process = recorder.process("p", STAYS)

@@ -1,72 +1,59 @@
-"""scripts/benches/fanout.py: the whole command with few viewers"""
+"""scripts/bench fanout: the whole command with few viewers, its search for the highest rate, and its words"""
 
-import json
 import re
-from pathlib import Path
+from dataclasses import replace
+from itertools import cycle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
-from scripts.benches.building import CannotBuild
-from scripts.benches.contender import Contender
-from scripts.benches.contenders import CONTENDERS
-from scripts.benches.fanout import Wishes, fanout
-from scripts.benches.nchan import Nchan
+from scripts.benches.config import FanoutSettings
+from scripts.benches.fanout import Fanout, Form, comparisons, gzip_line, highest, majority, servers_table, slow_line
 from scripts.benches.run import Figures, Load
+from scripts.benches.running import BenchFailed, run_bench
 from scripts.benches.schedule import Line
-from tests.scripts.benches.figures import like
+from tests.scripts.benches.figures import FIGURES, LOAD, like
 
-FEW = Wishes(
-    viewers=40,
-    rates=[10],
-    seconds=0.5,
-    repeats=1,
-    peers=["c"],
-    slow=0,
-    gzip=(),
-    joins=0,
-    highest=False,
-    json=None,
-    svg=None,
-)
+FEW = Form(viewers=40, rates=[10], seconds=0.3, repeats=1)
+SETTINGS = FanoutSettings(search_precision=0.05, search_rate_max=1_000, search_votes=1)
 
 
-def wishes(**changes: object) -> Wishes:
-    return Wishes(**{**{name: getattr(FEW, name) for name in Wishes.__dataclass_fields__}, **changes})
+def test_everything_is_measured_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    form = replace(FEW, peers=["c"], slow=10, gzip=[Line("ann", "hi")], joins=20)
+    assert run_bench(Fanout(form).run()) == 0
+    captured = capsys.readouterr()
+    assert "40 viewers of one video" in captured.out
+    rows = [line.split() for line in captured.out.splitlines() if line[:4] in ("rms ", "c   ")]
+    assert [(row[0], row[1], row[4]) for row in rows] == [("rms", "10", "0"), ("c", "10", "0")]  # nothing is doubled
+    assert "10 who never read beside 30" in captured.out
+    assert "gzip, 10 comments/s: " in captured.out
+    assert "20 joins, 20 at once, 50 comments of backfill each: " in captured.out
+    assert "1 reads of the store, lost=0 doubled=0" in captured.out
+    assert "GiB" in captured.out
+    assert captured.err.count("run 1 of 1") == 6
 
 
-def test_the_table_the_json_and_the_drawing_are_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = wishes(slow=10, gzip=[Line("ann", "hi")], joins=20, json=tmp_path / "f.json", svg=tmp_path / "f.svg")
-    assert fanout(asked) == 0
-    shown = capsys.readouterr().out
-    assert "40 viewers of one video" in shown
-    assert "10 who never read beside 30" in shown
-    assert "gzip, 10 comments/s: " in shown
-    assert "20 joins, 20 at once" in shown
-    figures = json.loads((tmp_path / "f.json").read_text())
-    assert [(row["server"], row["rate"], row["lost"]) for row in figures["fanout"]] == [("rms", 10, 0), ("c", 10, 0)]
-    assert len(figures["runs"]) == 6
-    assert figures["gzip"][0]["beside"]["gzip"]
-    assert figures["slow"][0]["beside"]["idle"] == 10
-    assert figures["machine"]["cores"] >= 1
-    assert "<svg" in (tmp_path / "f.svg").read_text()
+def pretend(sustained: dict[str, float]) -> object:
+    """Nothing is started; each server sustains so many comments/s, and one that isn't named breaks."""
+
+    async def run(name: str, load: Load) -> Figures:
+        if name not in sustained:
+            raise BenchFailed("40 of 40 viewers did not get a stream")
+        arrive = min(load.rate, sustained[name])
+        per_s = arrive * load.viewers
+        return like(server=name, load=load, falls_behind=arrive < load.rate, deliveries_per_s=per_s)
+
+    return run
 
 
 def test_the_highest_rates_are_searched_and_compared(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def pretend(kind: type[Contender], load: Load) -> Figures:
-        """Ours sustains 100 comments/s, nchan 10; nothing is started."""
-        arrive = min(load.rate, {"rms": 100, "nchan": 10}[kind.name])
-        return like(
-            server=kind.name,
-            rate=load.rate,
-            falls_behind=arrive < load.rate,
-            deliveries_per_s=arrive * load.viewers,
-        )
-
-    monkeypatch.setattr("scripts.benches.fanout.run", pretend)
-    monkeypatch.setattr(Nchan, "prepare", lambda: "")
-    assert fanout(wishes(peers=["nchan"], rates=[5], highest=True)) == 0
+    monkeypatch.setattr("scripts.benches.fanout.run", pretend({"rms": 100, "nchan": 10}))
+    monkeypatch.setattr("scripts.benches.fanout.lacks", lambda name: "")
+    assert run_bench(Fanout(replace(FEW, peers=["nchan"], rates=[5], highest=True)).run()) == 0
     shown = capsys.readouterr().out
     ours, theirs = (
         float(match.replace(",", "")) for match in re.findall(r"highest sustained, \w+: ([\d,]+) deliveries/s", shown)
@@ -76,30 +63,102 @@ def test_the_highest_rates_are_searched_and_compared(
     assert f"that is {ours / theirs:.1f} × nchan's" in shown
 
 
-def test_without_a_compiler_nothing_is_measured(
+def test_a_peer_that_is_missing_or_breaks_does_not_end_the_bench(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(name: str, gzip: bool) -> None:
-        raise CannotBuild("no compiler")
-
-    monkeypatch.setattr("scripts.benches.fanout.build", fail)
-    assert fanout(FEW) == 1
-    assert capsys.readouterr().err == "bench: no compiler\n"
-
-
-def test_a_peer_that_is_missing_is_left_out(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(Nchan, "prepare", lambda: "it is missing")
-    assert fanout(wishes(peers=["nchan"])) == 0
+    monkeypatch.setattr("scripts.benches.fanout.run", pretend({"rms": 100}))
+    monkeypatch.setattr("scripts.benches.fanout.lacks", lambda name: "it is missing" if name == "nchan" else "")
+    assert run_bench(Fanout(replace(FEW, peers=["nchan", "naive"])).run()) == 0
     captured = capsys.readouterr()
     assert "nchan is left out: it is missing" in captured.err
+    assert "40 of 40 viewers did not get a stream" in captured.err
     assert "rms" in captured.out
 
 
-def test_a_server_that_breaks_does_not_end_the_bench(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(CONTENDERS["starlette"], "path", "/nowhere")  # 404
-    assert fanout(wishes(peers=["starlette"])) == 0
-    assert "40 of 40 viewers did not get a stream" in capsys.readouterr().err
+def test_what_ours_loses_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(name: str, load: Load) -> Figures:
+        return like(server=name, load=load, lost=1)
+
+    monkeypatch.setattr("scripts.benches.fanout.run", run)
+    assert run_bench(Fanout(FEW).run()) == 1
+
+
+@given(limit=st.floats(1, 1_000), first=st.floats(1, 50))
+async def test_the_limit_is_found_to_the_precision(limit: float, first: float) -> None:
+    tried: list[float] = []
+
+    async def sustains(rate: float) -> bool:
+        tried.append(rate)
+        return rate <= limit
+
+    found = await highest(sustains, first, SETTINGS)
+    assert found <= limit
+    assert found >= limit * 0.95 or found >= 500
+    assert len(tried) <= 20
+
+
+async def test_a_server_that_sustains_nothing_ends_the_search() -> None:
+    async def never(rate: float) -> bool:
+        return False
+
+    assert await highest(never, 5, SETTINGS) == 0
+
+
+async def test_a_majority_ends_as_soon_as_it_is_decided() -> None:
+    asked: list[bool] = []
+
+    async def once(rate: float) -> bool:
+        asked.append(next(answers))
+        return asked[-1]
+
+    answers = cycle([True])
+    assert await majority(once, 5, 3)
+    assert asked == [True, True]
+    asked.clear()
+    answers = cycle([True, False, False])
+    assert not await majority(once, 5, 3)
+    assert asked == [True, False, False]
+
+
+def rendered(*rows: Figures) -> list[str]:
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(servers_table(rows, "the title"))
+    return capture.get().splitlines()
+
+
+def test_every_figure_stands_in_the_table() -> None:
+    lines = rendered(FIGURES, like(server="c", p99_ms=100.0, cpu_s_per_million=0.9))
+    assert "the title" in lines[0]
+    row = next(line for line in lines if line.startswith("rms"))
+    assert row.split() == ["rms", "20", "198,000", "0", "0", "40", "120", "150", "1.25", "205", "B"]
+    assert next(line for line in lines if line.startswith("c ")).split()[-3:] == ["0.90", "205", "B"]
+
+
+def test_it_fits_a_narrow_terminal() -> None:
+    widest = like(server="buffers", deliveries_per_s=1_234_567.0, lost=99_999, rss_bytes_per_viewer=28_000.0)
+    assert not any("…" in line for line in rendered(widest))
+
+
+def test_rates_are_grouped() -> None:
+    rows = [like(rate=100.0), like(rate=5.0), like(rate=5.0, server="c")]
+    starts = [line.split()[:2] for line in rendered(*rows) if line[:3] in ("rms", "c  ")]
+    assert starts == [["rms", "5"], ["c", "5"], ["rms", "100"]]
+
+
+def test_who_falls_behind_has_no_latency() -> None:
+    (row,) = [line for line in rendered(like(falls_behind=True, lost=7)) if line[:3] == "rms"]
+    assert row.split()[2:7] == ["198,000", "–", "0", "falls", "behind"]
+
+
+def test_ours_is_compared_with_all_who_keep_up() -> None:
+    rows = [FIGURES, like(server="c", p99_ms=100.0), like(server="nchan", falls_behind=True), like(rate=100.0)]
+    assert comparisons(rows) == ["20 comments/s: p99 is 1.20 × c's"]
+
+
+def test_a_pair_is_told_in_one_line() -> None:
+    slow = slow_line(FIGURES, like(load=replace(LOAD, idle=1_000), p99_ms=132.0, rss_end_bytes=90 << 20))
+    assert slow.startswith("1,000 who never read beside 10,000, 20 comments/s: the others' p99 120 → 132 ms (1.10 ×)")
+    packed = gzip_line(FIGURES, like(frame_bytes=101.0, cpu_s_per_million=1.5))
+    assert "202 → 101 bytes a delivery (50%), server's CPU 1.20 ×" in packed
+    assert "(0.00 ×)" in slow_line(like(p99_ms=0.0), FIGURES)

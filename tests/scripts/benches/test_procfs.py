@@ -32,6 +32,5 @@ def test_children_are_found() -> None:
 
 def test_the_machine_is_named() -> None:
     machine = procfs.machine()
-    assert machine.cores >= 1
-    assert machine.memory_gib > 0.1
-    assert machine.processor in str(machine)
+    assert int(machine.split(" cores ")[0]) >= 1
+    assert "GiB, Linux " in machine

@@ -3,7 +3,7 @@
 import json
 
 from history.core.model import Author, Comment, comment_json
-from scripts.benches.schedule import VIDEO, Line, Schedule, frame_bytes, frame_parts
+from scripts.benches.schedule import VIDEO, Line, Schedule, due_ns_of, frame_bytes, frame_parts
 
 SCHEDULE = Schedule(start_ns=123_000_000_000, rate=4, count=6)
 
@@ -19,6 +19,7 @@ def test_what_is_due_is_asked_for_in_pieces() -> None:
     assert SCHEDULE.due_until(SCHEDULE.start_ns, 0) == range(1)
     assert SCHEDULE.due_until(SCHEDULE.start_ns + 500_000_000, 1) == range(1, 3)
     assert SCHEDULE.due_until(SCHEDULE.end_ns * 2, 3) == range(3, 6)
+    assert due_ns_of(SCHEDULE.line(1).text) == SCHEDULE.due_ns(1)
 
 
 def test_numbers_may_begin_anywhere() -> None:

@@ -9,7 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from scripts.benches.http_load import NUMBER, LoadFailed, get, load, post
+from scripts.benches.asking import NUMBER, Asked, ask, get, post
+from scripts.benches.config import HistorySettings
+from scripts.benches.running import BenchFailed
 
 seen: list[str] = []  # paths
 
@@ -47,33 +49,35 @@ def port() -> Iterator[int]:
         serving.join()
 
 
-@pytest.mark.parametrize(
-    ("request_bytes", "is_right"), [(get("/right"), True), (post("/any", b"{}"), True), (get("/wrong"), False)]
-)
-async def test_it_counts_what_is_answered(port: int, request_bytes: bytes, is_right: bool) -> None:
-    watched = {"us": os.getpid()}
-    figures = await load(port, request_bytes, connections=2, seconds=0.5, warm_s=0.05, watched=watched)
-    assert figures.requests > 0
-    assert figures.failed == (0 if is_right else figures.requests)
-    assert 0 < figures.p50_ms <= figures.p99_ms <= figures.max_ms
-    assert figures.cpu_us["us"] >= 0
-    assert figures.own_cpu_us > 0
+async def load(port: int, request: str, *, connections: int = 2, seconds: float = 0.2, warm_s: float = 0.05) -> Asked:
+    settings = HistorySettings(connections=connections, seconds=seconds, warm_s=warm_s)
+    return await ask(port, request, {"us": os.getpid()}, settings)
+
+
+@pytest.mark.parametrize("request_text", [get("/right"), post("/any", "{}"), get("/large")])
+async def test_it_counts_what_is_answered(port: int, request_text: str) -> None:
+    asked = await load(port, request_text)
+    assert asked.requests > 0
+    assert asked.per_s > 0
+    assert asked.p99_ms > 0
+    assert asked.cpu_us["us"] >= 0
+    assert asked.cpu_us["asker"] > 0
+
+
+@pytest.mark.parametrize("request_text", [get("/wrong"), post("/any", "[]")])
+async def test_what_is_refused_is_no_figure(port: int, request_text: str) -> None:
+    with pytest.raises(BenchFailed, match=r"(\d+) of \1 requests failed"):
+        await load(port, request_text)
 
 
 async def test_each_request_has_its_number(port: int) -> None:
     seen.clear()
-    await load(port, get(f"/right?{NUMBER.decode()}"), connections=1, seconds=1, warm_s=0)
+    await load(port, get(f"/right?{NUMBER}"), connections=1, warm_s=0)
     assert seen[:3] == [f"/right?{n:016}" for n in range(3)]
-
-
-async def test_a_large_answer_is_read_whole(port: int) -> None:
-    figures = await load(port, get("/large"), connections=2, seconds=0.5, warm_s=0.05)
-    assert figures.requests > 0
-    assert figures.failed == 0
 
 
 async def test_nobody_listens() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        with pytest.raises(LoadFailed, match="refused"):
-            await load(nobody.getsockname()[1], get("/"), connections=1, seconds=0.05)
+        with pytest.raises(BenchFailed, match="refused"):
+            await load(nobody.getsockname()[1], get("/"), connections=1)

@@ -4,14 +4,15 @@ The services start all concurrent work here; `tests/test_house.py` checks it. Wh
 
 - `Supervisor.keep`: work without an end, such as a beat. It is begun again when it fails.
 - `Supervisor.spawn`: work with an end that nobody waits for, such as a catch-up.
-- `shared`: one piece of work that several callers wait for, such as a read. They get its error.
+- `Shared`: one piece of work that several callers wait for, such as a read. They get its error.
+- `shared`: the same as a plain task, for work that reports its errors itself.
 - `first_ended`: pieces of work that end together, such as the two directions of a stream. `asyncio.TaskGroup` is as
   good where each of them ends by raising.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import structlog
 
@@ -101,9 +102,53 @@ class Supervisor:
             log.exception("task failed", task=name, reason=repr(error))
 
 
+class Shared(Generic[T]):
+    """Work that several callers wait for. It goes on when they are cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        work: Work[T],
+        *,
+        expected: tuple[type[Exception], ...] = (),
+        on_end: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Begins the work. name: in the log. expected: errors that aren't logged, as they are no faults. on_end: called
+        when the work has ended, before its callers go on."""
+        self._name = name
+        self._expected = expected
+        self._on_end = on_end
+        self._waiting = 0
+        self._seen = False  # an error, by a caller
+        self._task = asyncio.create_task(work, name=name)
+        self._task.add_done_callback(self._end)
+
+    async def wait(self) -> T:
+        """The result, or the error that was raised. An error that no caller is left to see is logged."""
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._task)
+        except Exception:
+            self._seen = True
+            raise
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """Cancels the work, and returns when it has ended."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        self._on_end()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not (self._waiting or self._seen or isinstance(error, self._expected)):
+            log.error("task failed", task=self._name, reason=repr(error), exc_info=error)
+
+
 def shared(work: Work[T]) -> asyncio.Task[T]:
-    """A task for callers who wait for its result, behind `asyncio.shield` if there are several. Its error is theirs;
-    if none of them is left to see it, the loop's exception handler logs it."""
+    """A task for callers who wait for it, behind `asyncio.shield` if there are several. Its error is theirs; one that
+    was never retrieved goes to the loop's exception handler."""
     return asyncio.create_task(work)
 
 

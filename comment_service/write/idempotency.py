@@ -4,20 +4,15 @@ In memory and bounded. A retry that reaches the same process, as most do, costs 
 time share one write. What holds between processes and after a restart is in key_claims.py.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-
-import structlog
 
 from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused, ServiceError
 from history.core.model import Comment
 from history.store import StoreError
-from proto.tasks import shared
-
-log = structlog.stdlib.get_logger()
+from proto.tasks import Shared
 
 
 class Key(NamedTuple):
@@ -31,7 +26,7 @@ class Key(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Entry:
     draft: Draft
-    writing: "asyncio.Task[Comment]"
+    writing: Shared[Comment]
     begun_ms: int
 
 
@@ -57,11 +52,22 @@ class IdempotentWrites:
         self._drop_old(monotonic_ms)
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(draft, shared(write()), monotonic_ms)
-            entry.writing.add_done_callback(lambda writing: self._drop_failed(key, writing))
+            # What a client or a store that is away bring about is no fault.
+            expected = (ServiceError, StoreError)
+            writing = Shared("write with a key", self._write(key, draft, write), expected=expected)
+            entry = self._entries[key] = _Entry(draft, writing, monotonic_ms)
         elif entry.draft != draft:
             raise IdempotencyKeyReused
-        return await asyncio.shield(entry.writing)
+        return await entry.writing.wait()
+
+    async def _write(self, key: Key, draft: Draft, write: Callable[[], Coroutine[Any, Any, Comment]]) -> Comment:
+        try:
+            return await write()
+        except BaseException:
+            entry = self._entries.get(key)
+            if entry is not None and entry.draft is draft:
+                del self._entries[key]
+            raise
 
     def _drop_old(self, monotonic_ms: int) -> None:
         while self._entries:
@@ -70,13 +76,3 @@ class IdempotentWrites:
             if fresh and len(self._entries) < self._entries_max:
                 return
             del self._entries[oldest]
-
-    def _drop_failed(self, key: Key, writing: "asyncio.Task[Comment]") -> None:
-        error = None if writing.cancelled() else writing.exception()
-        if error is None and not writing.cancelled():
-            return
-        if key in self._entries and self._entries[key].writing is writing:
-            del self._entries[key]
-        # Logged here, for its caller may have gone. What strangers or a store that is away bring about is no fault.
-        if error is not None and not isinstance(error, ServiceError | StoreError):
-            log.error("write with a key failed", reason=repr(error), exc_info=error)

@@ -26,7 +26,7 @@ from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.core.runs import END, Highs, Run, Validity
 from history.store import Store, StoreError
-from proto.tasks import shared
+from proto.tasks import Shared
 
 _log = structlog.stdlib.get_logger()
 
@@ -63,7 +63,7 @@ class CachedStore:
         self._highs: defaultdict[str, Highs] = defaultdict(Highs)
         self._sizes: OrderedDict[tuple[str, int], int] = OrderedDict()  # of each run; the one used last is last
         self._bytes = 0
-        self._reading: dict[tuple[str, int], asyncio.Task[Run]] = {}
+        self._reading: dict[tuple[str, int], Shared[Run]] = {}
         self._appended: dict[str, list[Comment]] = {}  # while that video is being read
         self._changes = 0  # counts `evict` and `invalidate`: a read that began before one may have missed it
         self._hits = self._misses = self._reads = 0
@@ -115,9 +115,7 @@ class CachedStore:
         await self._store.check()
 
     async def close(self) -> None:
-        for reading in list(self._reading.values()):
-            reading.cancel()
-        await asyncio.gather(*self._reading.values(), return_exceptions=True)
+        await asyncio.gather(*(reading.close() for reading in self._reading.values()))
         await self._cache.clear()
         await self._store.close()
 
@@ -156,18 +154,17 @@ class CachedStore:
         """Concurrent callers share one read, and its StoreUnavailable. It goes on if some of them are cancelled."""
         reading = self._reading.get((video_id, high))
         if reading is None:
-            reading = shared(self._read(video_id, high, limit))
+            read = self._read(video_id, high, limit)
+            reading = Shared(
+                "cache read", read, expected=(StoreError,), on_end=lambda: self._end_reading(video_id, high)
+            )
             self._reading[video_id, high] = reading
-            reading.add_done_callback(lambda done: self._end_reading(video_id, high, done))
-        return await asyncio.shield(reading)
+        return await reading.wait()
 
-    def _end_reading(self, video_id: str, high: int, reading: "asyncio.Task[Run]") -> None:
+    def _end_reading(self, video_id: str, high: int) -> None:
         del self._reading[video_id, high]
         if not any(video == video_id for video, _ in self._reading):
             self._appended.pop(video_id, None)
-        error = None if reading.cancelled() else reading.exception()
-        if error is not None and not isinstance(error, StoreError):  # the callers get it too, if any are left
-            _log.error("cache_read_failed", video=video_id, reason=repr(error), exc_info=error)
 
     async def _read(self, video_id: str, high: int, limit: int) -> Run:
         settings = self._settings

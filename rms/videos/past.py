@@ -12,7 +12,7 @@ from history.core.ids import time_of
 from history.core.model import Comment
 from history.opening import open_reader
 from history.store import Reader, StoreUnavailable
-from proto.tasks import Supervisor, shared
+from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
 
 log = structlog.stdlib.get_logger()
@@ -30,7 +30,7 @@ class Past:
         self._reader: Reader | None = None
         self.reads = 0
         """of the store, begun so far"""
-        self._under_way: dict[tuple[str, int, int], asyncio.Task[list[Comment]]] = {}
+        self._under_way: dict[tuple[str, int, int], Shared[list[Comment]]] = {}
 
     def start(self) -> None:
         """Begins to open the store, and goes on until it is there."""
@@ -77,10 +77,11 @@ class Past:
         key = (video_id, from_id, limit)
         reading = self._under_way.get(key)
         if reading is None:
-            reading = shared(self._bounded(self._get().newer(video_id, from_id - 1, limit)))
-            self._under_way[key] = reading
-            reading.add_done_callback(lambda _: self._under_way.pop(key))
-        return await asyncio.shield(reading)
+            read = self._bounded(self._get().newer(video_id, from_id - 1, limit))
+            reading = self._under_way[key] = Shared(
+                "history read", read, expected=(StoreUnavailable,), on_end=lambda: self._under_way.pop(key)
+            )
+        return await reading.wait()
 
     def _get(self) -> Reader:
         if self._reader is None:

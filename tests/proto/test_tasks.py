@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proto import tasks
-from proto.tasks import Supervisor, first_ended, shared
+from proto.tasks import Shared, Supervisor, first_ended, shared
 from tests.waiting import eventually
 
 
@@ -127,12 +127,49 @@ async def test_close_ends_all_work_and_logs_no_failure(supervisor: Supervisor) -
 
 
 async def test_an_error_of_shared_work_reaches_every_waiter() -> None:
+    ended = []
+
     async def read() -> int:
         raise LookupError("no such row")
 
-    reading = shared(read())
-    outcomes = await asyncio.gather(*(asyncio.shield(reading) for _ in range(3)), return_exceptions=True)
+    with capture_logs() as logs:
+        reading = Shared("read", read(), on_end=lambda: ended.append(True))
+        outcomes = await asyncio.gather(*(reading.wait() for _ in range(3)), return_exceptions=True)
     assert [repr(outcome) for outcome in outcomes] == ["LookupError('no such row')"] * 3
+    assert ended == [True]
+    assert logs == []
+
+
+@pytest.mark.parametrize(("expected", "lines"), [((), 1), ((LookupError,), 0)])
+async def test_shared_work_goes_on_without_waiters_and_logs_what_none_of_them_sees(
+    expected: tuple[type[Exception], ...], lines: int
+) -> None:
+    go, ended = asyncio.Event(), asyncio.Event()
+
+    async def read() -> int:
+        await go.wait()
+        raise LookupError("no such row")
+
+    reading = Shared("read", read(), expected=expected, on_end=ended.set)
+    waiter = shared(reading.wait())
+    await asyncio.sleep(0)
+    waiter.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    with capture_logs() as logs:
+        go.set()
+        await ended.wait()
+        await asyncio.sleep(0)
+    assert [(line["task"], line["reason"]) for line in logs] == [("read", "LookupError('no such row')")] * lines
+
+
+async def test_shared_work_can_be_ended() -> None:
+    ended = []
+    reading = Shared("read", asyncio.Event().wait(), on_end=lambda: ended.append(True))
+    with capture_logs() as logs:
+        await reading.close()
+        await asyncio.sleep(0)
+    assert (ended, logs) == ([True], [])
 
 
 async def test_the_first_to_end_ends_the_others() -> None:

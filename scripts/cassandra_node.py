@@ -120,6 +120,7 @@ class Node:
         self.folder = data.absolute() / f"node{number}"
         self.ports = ports
         self._pid_file = self.folder / "pid"
+        self._process: subprocess.Popen[bytes] | None = None  # if this object has launched it
 
     def pid(self) -> int | None:
         """The node's process; None: it isn't running."""
@@ -138,7 +139,8 @@ class Node:
         return False
 
     def launch(self, jars: Path, heap_mb: int) -> None:
-        """Starts the process. It answers some seconds later."""
+        """Starts the process; it answers some seconds later."""
+        self.reap()
         self._write_config()
         with (self.folder / "log" / "output.log").open("wb") as output:
             process = subprocess.Popen(
@@ -149,6 +151,7 @@ class Node:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C on the terminal that started it must not end it
             )
+        self._process = process
         self._pid_file.write_text(str(process.pid))
         # /proc shows its command line only after exec.
         wait_until(lambda: self.pid() is not None or process.poll() is not None, PROBE_S_MAX)
@@ -163,6 +166,12 @@ class Node:
             wait_until(lambda: self.pid() is None, STOP_S_MAX)
         self._pid_file.unlink(missing_ok=True)
         return True
+
+    def reap(self) -> None:
+        """Collects the exit code of a process that this object has launched and that was ended."""
+        if self._process is not None:
+            self._process.wait(STOP_S_MAX)
+            self._process = None
 
     def nodetool(self, jars: Path, arguments: Sequence[str]) -> list[str]:
         """The command line of nodetool for this node: flush, snapshot, status and others."""

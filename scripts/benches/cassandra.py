@@ -130,5 +130,6 @@ class BenchCassandra:
         for node in self._nodes:
             if (pid := node.pid()) is not None:
                 os.kill(pid, signal.SIGKILL)  # nobody needs the data
-        wait_until(lambda: all(node.pid() is None for node in self._nodes), START_S_MAX)
+        for node in self._nodes:
+            node.reap()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -9,7 +9,22 @@ from proto.settings import Address
 from rms.feed.feed import FeedLimits
 
 
-class RmsSettings(HttpSettings, DispatcherSettings):
+class ViewersHttpSettings(HttpSettings):
+    """How a node and a door listen for viewers, who may all come at once"""
+
+    connections_max: int = Field(
+        19_000,
+        ge=1,
+        description="connections beside the viewers who are in; beyond, each gets one 503: all may come at once",
+    )
+    listen_backlog: int = Field(
+        65_535,
+        ge=1,
+        description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
+    )
+
+
+class RmsSettings(ViewersHttpSettings, DispatcherSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")
@@ -115,7 +130,7 @@ class RmsSettings(HttpSettings, DispatcherSettings):
     gc_objects: int = Field(
         700,
         ge=700,
-        description="new objects until Python looks for cycles among them: uvicorn leaves some for each viewer, and "
+        description="new objects until Python looks for cycles among them: Starlette leaves some for each viewer, and "
         "with the 20,000 of the other services a viewer cost 825 B instead of 400",
     )
     user_timeout_ms: int = Field(
@@ -128,16 +143,6 @@ class RmsSettings(HttpSettings, DispatcherSettings):
         4_000, gt=0, description="viewers a second sent elsewhere when the node ends: what the other nodes can take"
     )
     drain_ms_max: int = Field(10_000, ge=0, description="longest ms for sending viewers elsewhere when the node ends")
-    connections_max: int = Field(
-        19_000,
-        ge=1,
-        description="connections beside the viewers who are in; beyond, each gets one 503: all may come at once",
-    )
-    listen_backlog: int = Field(
-        65_535,
-        ge=1,
-        description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
-    )
 
     interest_ack_ms: int = Field(
         1_000, gt=0, description="ms a dispatcher has to acknowledge an interest; then its link is made anew"
@@ -172,7 +177,7 @@ class RmsSettings(HttpSettings, DispatcherSettings):
         )
 
 
-class DoorSettings(HttpSettings, DispatcherSettings):
+class DoorSettings(ViewersHttpSettings, DispatcherSettings):
     """A host's door: one port for viewers, whose sockets go to the RMS processes beside it."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
@@ -193,15 +198,5 @@ class DoorSettings(HttpSettings, DispatcherSettings):
     tries: int = Field(3, gt=0, description="nodes tried for one viewer: more than die at the same moment")
     retry_after_s: int = Field(
         5, gt=0, description="s in Retry-After when no node takes a viewer; each viewer gets 1 to 2 times this"
-    )
-    connections_max: int = Field(
-        19_000,
-        ge=1,
-        description="connections beside the viewers who are in; beyond, each gets one 503: all may come at once",
-    )
-    listen_backlog: int = Field(
-        65_535,
-        ge=1,
-        description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
     )
     stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end")

@@ -42,7 +42,7 @@ async def look_up(name: str, port: int) -> Collection[str]:
     return v4 or {f"[{address[0]}]:{port}" for family, *_, address in found if family == socket.AF_INET6}
 
 
-class Whereabouts:
+class ReplicaAddresses:
     """Where the replicas are.
 
     `fixed`: the addresses of a list; empty for a name. `tls_name`: the name that the certificates are for; empty for a
@@ -96,8 +96,8 @@ class DispatcherSettings(TlsSettings):
         description="ms between two look-ups of such a name, and their time-out: how long a new replica stays unknown",
     )
 
-    def whereabouts(self) -> Whereabouts:
-        return Whereabouts(self.dispatchers, self.dispatchers_lookup_ms)
+    def replica_addresses(self) -> ReplicaAddresses:
+        return ReplicaAddresses(self.dispatchers, self.dispatchers_lookup_ms)
 
 
 class ReplicaChannels:
@@ -107,14 +107,16 @@ class ReplicaChannels:
     long as it works. A failed replica goes to the end of the order.
     """
 
-    def __init__(self, whereabouts: Whereabouts, tls: Tls | None, options: Sequence[tuple[str, int]] = ()) -> None:
+    def __init__(
+        self, replica_addresses: ReplicaAddresses, tls: Tls | None, options: Sequence[tuple[str, int]] = ()
+    ) -> None:
         self.order: list[str] = []
-        self._whereabouts = whereabouts
+        self._replica_addresses = replica_addresses
         self._tls = tls
         self._options = tuple(options)
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._changed = asyncio.Event()  # replaced whenever it is set
-        for address in random.sample(whereabouts.fixed, len(whereabouts.fixed)):
+        for address in random.sample(replica_addresses.fixed, len(replica_addresses.fixed)):
             self._add(address)
 
     def __contains__(self, address: str) -> bool:
@@ -156,7 +158,7 @@ class ReplicaChannels:
             changed.set()
 
         try:
-            await self._whereabouts.follow(update)
+            await self._replica_addresses.follow(update)
         finally:
             await closing.close()
 
@@ -167,7 +169,7 @@ class ReplicaChannels:
     def _add(self, address: str) -> None:
         self.order.append(address)
         if address not in self._channels:
-            self._channels[address] = replica_channel(self._whereabouts, self._tls, address, self._options)
+            self._channels[address] = replica_channel(self._replica_addresses, self._tls, address, self._options)
 
 
 def reconnecting(every_ms: int) -> list[tuple[str, int]]:
@@ -183,6 +185,6 @@ def reconnecting(every_ms: int) -> list[tuple[str, int]]:
 
 
 def replica_channel(
-    whereabouts: Whereabouts, tls: Tls | None, address: str, options: Sequence[tuple[str, int]] = ()
+    replica_addresses: ReplicaAddresses, tls: Tls | None, address: str, options: Sequence[tuple[str, int]] = ()
 ) -> grpc.aio.Channel:
-    return aio_channel(address, tls, options, tls_name=whereabouts.tls_name)
+    return aio_channel(address, tls, options, tls_name=replica_addresses.tls_name)

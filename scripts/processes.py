@@ -132,7 +132,7 @@ class Process:
         return code
 
 
-class Supervisor:
+class ProcessSupervisor:
     """Starts groups of processes in order, restarts processes that die, and ends the groups in reverse order."""
 
     def __init__(

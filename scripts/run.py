@@ -15,7 +15,7 @@ from rich.text import Text
 
 from history.opening import STORE_HELP
 from scripts.plan import ROLES, Plan, free_or_other, is_free, make_plan, tls_files
-from scripts.processes import ROOT, NotReady, Process, Supervisor
+from scripts.processes import ROOT, NotReady, Process, ProcessSupervisor
 from scripts.terminal import Terminal
 
 CASSANDRA_PORT = 9042
@@ -84,7 +84,7 @@ async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
         [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]
         for parts in plan.parts
     ]
-    supervisor = Supervisor(groups, restart=restart, say=say)
+    supervisor = ProcessSupervisor(groups, restart=restart, say=say)
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -108,7 +108,7 @@ async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
     return code if clean else 1
 
 
-async def _started(supervisor: Supervisor, stop: asyncio.Event) -> bool:
+async def _started(supervisor: ProcessSupervisor, stop: asyncio.Event) -> bool:
     """Returns True when all are ready, False if a signal came first."""
     starting = asyncio.create_task(supervisor.start())
     stopping = asyncio.create_task(stop.wait())
@@ -134,7 +134,7 @@ def _line_printer(console: Console) -> Callable[[str, str], None]:
     return say
 
 
-def banner(plan: Plan, supervisor: Supervisor, data: Path, store: str) -> Text:
+def banner(plan: Plan, supervisor: ProcessSupervisor, data: Path, store: str) -> Text:
     """Lines that can be copied: without a box, and not cut or wrapped."""
     base = plan.base_url.replace("127.0.0.1", "localhost")
     pids = {process.name: process.pid for process in supervisor.processes}

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from scripts.plan import ROLES, free_ports, make_plan
-from scripts.processes import Process, Supervisor
+from scripts.processes import Process, ProcessSupervisor
 from tests.waiting import eventually
 
 TAIL_LINES = 15  # of each log, shown when a test fails
@@ -58,7 +58,7 @@ class System:
             ]
             for role in ROLES
         }
-        self._supervisor = Supervisor(list(self._groups.values()), restart=restart, say=self._note)
+        self._supervisor = ProcessSupervisor(list(self._groups.values()), restart=restart, say=self._note)
 
     def process(self, role: str, number: int = 1) -> Process:
         """number: within the role, from 1"""

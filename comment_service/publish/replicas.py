@@ -10,7 +10,7 @@ import grpc.aio
 
 from proto.channel import Tls, Unreachable, wait_connected
 from proto.dispatch_pb2_grpc import DispatcherStub
-from proto.replicas import ReplicaChannels, Whereabouts, reconnecting
+from proto.replicas import ReplicaAddresses, ReplicaChannels, reconnecting
 
 if TYPE_CHECKING:
     from proto.dispatch_pb2_grpc import DispatcherAsyncStub
@@ -31,7 +31,7 @@ class Keepalive:
 class Replicas:
     """Belongs to one event loop; `follow` has to run while it is used."""
 
-    def __init__(self, whereabouts: Whereabouts, keepalive: Keepalive, tls: Tls | None = None) -> None:
+    def __init__(self, replica_addresses: ReplicaAddresses, keepalive: Keepalive, tls: Tls | None = None) -> None:
         options = [
             ("grpc.keepalive_time_ms", keepalive.interval_ms),
             ("grpc.keepalive_timeout_ms", keepalive.timeout_ms),
@@ -42,7 +42,7 @@ class Replicas:
             ("grpc.http2.max_pings_without_data", 0),
             *reconnecting(keepalive.interval_ms),
         ]
-        self._channels = ReplicaChannels(whereabouts, tls, options)
+        self._channels = ReplicaChannels(replica_addresses, tls, options)
         self._troubles: dict[str, str] = {}
 
     def __len__(self) -> int:

@@ -24,7 +24,7 @@ class Places:
         self._timeout_s = settings.place_timeout_ms / 1000
         # An attempt to connect must not take longer than a viewer waits.
         options = reconnecting(settings.place_timeout_ms)
-        self._channels = ReplicaChannels(settings.whereabouts(), settings.tls(), options)
+        self._channels = ReplicaChannels(settings.replica_addresses(), settings.tls(), options)
         self.trouble = ""
         """Why no dispatcher could be reached for the last viewer; empty: one could"""
 

@@ -13,7 +13,7 @@ Some facts, and what they mean here:
 - An epoll set is itself a file descriptor: the event loop watches that one, and 19,000 sockets cost it nothing.
 - epoll knows open file descriptions, not numbers: closing a number whose description lives on elsewhere leaves an entry
   that can't be removed any more. So a viewer is always deregistered before its number is closed, and the take-over
-  (rms/http/handoff.py) hands in a number that is registered nowhere else.
+  (proto/http/exchange.py) hands in a number that is registered nowhere else.
 - All of this runs in callbacks of the event loop, one after the other for all videos. So an unexpected error must not
   leave a callback: it is logged, and what it came from is closed, be it a viewer or an audience. Its clients come back
   with their positions. The other viewers and audiences go on.
@@ -91,7 +91,7 @@ class Sweeper:
             self._dirty.append(audience)
             self._schedule()
 
-    def tell(self, audience: Audience, data: bytes) -> None:
+    def send_aside(self, audience: Audience, data: bytes) -> None:
         """Sends `data`, whole lines, once to every viewer whose socket has room, beside what is still due. It stands in
         no log, and who has no room misses it: what no viewer may miss belongs in the log."""
         if audience.viewers:

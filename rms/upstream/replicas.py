@@ -45,7 +45,7 @@ class Upstream:
         self._served = served
         self._draining = draining
         self._tasks = tasks
-        self._whereabouts = settings.whereabouts()
+        self._replica_addresses = settings.replica_addresses()
         self._tls = settings.tls()
         self._lives: dict[Link, asyncio.Task[None]] = {}
         self._unnamed_since_ms: dict[str, int] = {}  # monotonic; of the addresses that the name has no more
@@ -62,15 +62,15 @@ class Upstream:
         return sum(link.connected for link in self._links)
 
     def start(self) -> None:
-        for address in self._whereabouts.fixed:
+        for address in self._replica_addresses.fixed:
             self._add(address)
         self._working = [
             self._tasks.keep("beat", self._beat),
-            self._tasks.keep("look-up of dispatchers", lambda: self._whereabouts.follow(self._take_found)),
+            self._tasks.keep("look-up of dispatchers", lambda: self._replica_addresses.follow(self._take_found)),
         ]
 
     def _add(self, address: str) -> None:
-        open_channel = partial(replica_channel, self._whereabouts, self._tls)
+        open_channel = partial(replica_channel, self._replica_addresses, self._tls)
         link = Link(address, self._settings, self._identity, self._served, self._draining, open_channel)
         self._lives[link] = self._tasks.keep(f"link to {address}", link.run)
 

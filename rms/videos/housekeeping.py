@@ -75,12 +75,12 @@ class Housekeeper:
         video.announced_viewers, video.announced_ms = video.total_viewers, monotonic_ms
         frame = event_frame("viewers", {"viewers": video.total_viewers})
         for audience in video.audiences.values():
-            self._sweeper.tell(audience, frame)
+            self._sweeper.send_aside(audience, frame)
 
     def _beat(self, video: ServedVideo, monotonic_ms: int) -> None:
         for form, audience in video.audiences.items():
             if monotonic_ms - audience.sent_ms >= self._settings.heartbeat_ms and not audience.due:
-                self._sweeper.tell(audience, HEARTBEAT)
+                self._sweeper.send_aside(audience, HEARTBEAT)
             elif form.rate:
                 self._sweeper.publish(audience)  # so that viewers learn what was skipped, also when nothing follows
         video.drop_unused_audiences()

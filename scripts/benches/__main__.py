@@ -14,7 +14,6 @@ from scripts.benches.config import DISPATCHER, DISPATCHER_QUICK, HISTORY, HISTOR
 from scripts.benches.dispatcher import PARTS as DISPATCHER_PARTS
 from scripts.benches.dispatcher import dispatcher as run_dispatcher
 from scripts.benches.fanout import OURS, Fanout, Form
-from scripts.benches.footprint import footprint as run_footprint
 from scripts.benches.history import PARTS as HISTORY_PARTS
 from scripts.benches.history import history as run_history
 from scripts.benches.million import Million
@@ -134,15 +133,6 @@ def outage(
     if nodes not in (1, 3):
         raise typer.BadParameter("1 or 3", param_hint="--nodes")
     raise typer.Exit(run_bench(outage_bench.outage(outage_bench.Form(nodes, rate, seconds, viewers, repeats))))
-
-
-@app.command()
-def footprint(
-    comments: Annotated[int, typer.Option(min=1_000, help="comments that are written to each store")] = 200_000,
-    message_bytes: Annotated[int, typer.Option(min=1, max=500, help="letters in a message, on average")] = 40,
-) -> None:
-    """Bytes on disk that a comment takes in SQLite and in Cassandra, once all is flushed and compacted."""
-    raise typer.Exit(run_bench(run_footprint(comments, message_bytes)))
 
 
 @app.command()

@@ -84,17 +84,6 @@ class BenchCassandra:
         await asyncio.to_thread(self._nodes[0].stop)
         await self.start_again(1)
 
-    async def compacted_bytes(self) -> int:
-        """What all tables take on the first node's disk, once they are flushed and compacted"""
-        node = self._nodes[0]
-        for order in ("flush", "compact"):
-            command = node.nodetool(JARS, (order, KEYSPACE))
-            nodetool = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-            if await nodetool.wait():
-                raise BenchFailed(f"nodetool {order} failed")
-        files = (node.folder / "data/sstables" / KEYSPACE).rglob("*")
-        return sum(path.stat().st_size for path in files if path.is_file())
-
     async def stored(self) -> dict[int, Stored]:
         """Every comment that a quorum has, by id"""
         return await asyncio.to_thread(self._read_all)

@@ -57,7 +57,7 @@ class Struck(NamedTuple):
     fault: Fault
     at_s: float  # monotonic
     victim: str  # its address; empty: there is none
-    whereabouts: list[str]  # the address of the node of each viewer
+    replica_addresses: list[str]  # the address of the node of each viewer
 
 
 class Silence(NamedTuple):
@@ -112,9 +112,9 @@ async def chaos(form: Form, settings: FaultSettings = FAULTS, breaks: Sequence[F
 
 async def _strike(fault: Fault, system: System) -> Struck:
     """A killed process is started again by its supervisor; a stopped one goes on after some seconds."""
-    whereabouts = [server for audience in system.audiences.values() for server in audience.servers]
-    victim = await _victim(fault, system, whereabouts)
-    struck = Struck(fault, time.monotonic(), victim, whereabouts)
+    replica_addresses = [server for audience in system.audiences.values() for server in audience.servers]
+    victim = await _victim(fault, system, replica_addresses)
+    struck = Struck(fault, time.monotonic(), victim, replica_addresses)
     for part in system.plan[fault.role] if fault.role else ():
         if part.address == victim:
             system.processes[part.name].signal(fault.how)
@@ -124,9 +124,9 @@ async def _strike(fault: Fault, system: System) -> Struck:
     return struck
 
 
-async def _victim(fault: Fault, system: System, whereabouts: Sequence[str]) -> str:
+async def _victim(fault: Fault, system: System, replica_addresses: Sequence[str]) -> str:
     if fault.role == "rms":
-        return Counter(whereabouts).most_common(1)[0][0]
+        return Counter(replica_addresses).most_common(1)[0][0]
     if not fault.role:
         return ""
     async with aiohttp.ClientSession() as session, session.get(f"{system.plan.base_url}/health") as health:
@@ -146,7 +146,7 @@ def _result(system: System, struck: Sequence[Struck], end_s: float) -> Result:
 def _silence(system: System, struck: Struck, to_s: float) -> Silence:
     silence = Silence(struck.fault, [], [])
     records = (record for audience in system.audiences.values() for record in audience.records)
-    for record, server in zip(records, struck.whereabouts, strict=True):
+    for record, server in zip(records, struck.replica_addresses, strict=True):
         silence_ms = longest_silence_s(list(record.read_at_s.values()), struck.at_s, to_s) * 1000
         (silence.victims_ms if server == struck.victim else silence.healthy_ms).append(silence_ms)
     return silence

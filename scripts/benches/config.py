@@ -92,7 +92,6 @@ class HistorySettings:
     page: int = 10  # comments in a page
     scroll_pages: int = 100
     past: int = 2_000  # comments that the video has before it is read: more than are scrolled through
-    footprint_batch: int = 500  # comments in one append of the footprint's load
 
 
 @dataclass(frozen=True, slots=True)

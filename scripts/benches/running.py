@@ -19,7 +19,7 @@ from history.store import StoreUnavailable
 from scripts.benches.config import CHILDREN
 from scripts.config import SupervisorSettings
 from scripts.plan import Part
-from scripts.processes import NotReady, Process, Supervisor, start_tethered
+from scripts.processes import NotReady, Process, ProcessSupervisor, start_tethered
 
 T = TypeVar("T")
 
@@ -103,7 +103,7 @@ async def running(
     """
     said = log or Log()
     processes = [[Process(p.name, p.command, is_ready=p.is_ready, on_output=said) for p in group] for group in groups]
-    supervisor = Supervisor(processes, restart=restart, say=said, settings=settings)
+    supervisor = ProcessSupervisor(processes, restart=restart, say=said, settings=settings)
     try:
         await supervisor.start()
     except BaseException as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -47,12 +46,6 @@ class BenchStore:
         """Drops SQLite's file from the kernel's page cache. Cassandra's are mapped into it, and can't be dropped."""
         if self.cassandra is None:
             drop_file(self.folder / "comments.db")
-
-    async def bytes_on_disk(self) -> int:
-        """Of all tables. SQLite's must have been closed."""
-        if self.cassandra:
-            return await self.cassandra.compacted_bytes()
-        return (self.folder / "comments.db").stat().st_size
 
 
 @asynccontextmanager
@@ -118,24 +111,6 @@ async def depth(url: str, settings: HistorySettings, chill: Callable[[], None]) 
             assert len(comments) == settings.page, "the page isn't where it should be"
     first_ms, deep_ms = times_ms.values()
     return first_ms, deep_ms
-
-
-async def write_texts(url: str, count: int, letters: int, rate: int, settings: HistorySettings) -> None:
-    """Stores `count` comments of one video, `rate` a second, by 5,000 authors, with `letters` letters on average.
-
-    Their texts can't be compressed better than people's.
-    """
-    chance, size = random.Random(7), settings.footprint_batch
-    start_ms = int(time.time() * 1000) - count * 1000 // rate
-
-    def comment(number: int) -> Comment:
-        at_ms = start_ms + number * 1000 // rate
-        name = f"viewer-{chance.randrange(5_000)}"
-        text = "".join(chance.choices("etaoinshrdlucmfwypvbgkjqxz     ", k=chance.randrange(1, 2 * letters)))
-        return Comment(first_id_at(at_ms) + number % 1000, "footprint", Author(name, name), text, at_ms)
-
-    begins = range(0, count, size)
-    await _append(url, ([comment(n) for n in range(begin, min(begin + size, count))] for begin in begins))
 
 
 async def _append(url: str, batches: Iterable[list[Comment]], writers: int = 1) -> None:

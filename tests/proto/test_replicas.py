@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 from structlog.testing import capture_logs
 
-from proto.replicas import Dispatchers, ReplicaChannels, Whereabouts, look_up, reconnecting
+from proto.replicas import Dispatchers, ReplicaAddresses, ReplicaChannels, look_up, reconnecting
 from tests.waiting import eventually
 
 
@@ -34,7 +34,7 @@ class Names:
 
 @asynccontextmanager
 async def following(names: Names) -> AsyncIterator[ReplicaChannels]:
-    channels = ReplicaChannels(Whereabouts("dns:replicas.example:7001", 5, names), None)
+    channels = ReplicaChannels(ReplicaAddresses("dns:replicas.example:7001", 5, names), None)
     task = asyncio.create_task(channels.follow())
     try:
         yield channels
@@ -59,9 +59,9 @@ def test_invalid_dispatchers(wrong: str) -> None:
 
 async def test_a_list_is_never_looked_up() -> None:
     names = Names()
-    whereabouts = Whereabouts("a:1,b:2,a:1", 5, names)
-    assert (whereabouts.fixed, whereabouts.tls_name) == (("a:1", "b:2"), "")
-    await whereabouts.follow(lambda found: pytest.fail(f"found {found}"))
+    replica_addresses = ReplicaAddresses("a:1,b:2,a:1", 5, names)
+    assert (replica_addresses.fixed, replica_addresses.tls_name) == (("a:1", "b:2"), "")
+    await replica_addresses.follow(lambda found: pytest.fail(f"found {found}"))
     assert names.asked == []
 
 

@@ -112,7 +112,7 @@ async def test_what_it_cannot_go_on_with_ends_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     door_socket = str(tmp_path / "file" / "rms.sock")
     async with process("--listen", "127.0.0.1:0", "--door-socket", door_socket) as running:
-        assert "FileExistsError" in (await log_line(running, "ended"))["reason"]
+        assert "File exists" in (await log_line(running, "ended"))["reason"]
         assert await running.wait() == 1
 
 

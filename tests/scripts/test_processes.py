@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from scripts.config import SupervisorSettings
-from scripts.processes import NotReady, Process, Supervisor
+from scripts.processes import NotReady, Process, ProcessSupervisor
 from tests.waiting import eventually
 
 QUICK = SupervisorSettings(ready_timeout_s=20, stop_timeout_s=1, restart_first_s=0.01, restart_max_s=0.02)
@@ -41,7 +41,7 @@ class Recorder:
 async def test_a_killed_process_is_started_again() -> None:
     recorder = Recorder()
     process = recorder.process("p", STAYS)
-    supervisor = Supervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
+    supervisor = ProcessSupervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
     for lives in (2, 3, 4):
         process.signal(signal.SIGKILL)
@@ -55,7 +55,7 @@ async def test_a_killed_process_is_started_again() -> None:
 async def test_a_guard_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
     process = recorder.process("p", STAYS)
-    supervisor = Supervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
+    supervisor = ProcessSupervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
 
     async def fail() -> None:
@@ -70,7 +70,7 @@ async def test_a_guard_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_without_restart_it_stays_down() -> None:
     recorder = Recorder()
     process = recorder.process("p", STAYS)
-    supervisor = Supervisor([[process]], restart=False, say=recorder.say, settings=QUICK)
+    supervisor = ProcessSupervisor([[process]], restart=False, say=recorder.say, settings=QUICK)
     await supervisor.start()
     process.signal(signal.SIGKILL)
     await eventually(lambda: any("not started again" in line for line in recorder.said))
@@ -81,7 +81,7 @@ async def test_without_restart_it_stays_down() -> None:
 async def test_a_restart_that_fails_is_reported_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder()
     process = recorder.process("p", STAYS)
-    supervisor = Supervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
+    supervisor = ProcessSupervisor([[process]], restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
     start = process.start
     failures = [OSError("no more processes")]
@@ -102,7 +102,7 @@ async def test_groups_end_in_reverse_order() -> None:
     recorder = Recorder()
     code = STAYS.replace("sys.exit(0)", "(print('bye', flush=True), sys.exit(0))")
     groups = [[recorder.process("a1", code), recorder.process("a2", code)], [recorder.process("b", code)]]
-    supervisor = Supervisor(groups, restart=True, say=recorder.say, settings=QUICK)
+    supervisor = ProcessSupervisor(groups, restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
     assert recorder.said[-1] == "b: up"
     assert await supervisor.stop()
@@ -113,7 +113,7 @@ async def test_groups_end_in_reverse_order() -> None:
 
 async def test_a_process_that_does_not_end_is_killed() -> None:
     recorder = Recorder()
-    supervisor = Supervisor([[recorder.process("p", STUBBORN)]], restart=True, say=recorder.say, settings=QUICK)
+    supervisor = ProcessSupervisor([[recorder.process("p", STUBBORN)]], restart=True, say=recorder.say, settings=QUICK)
     await supervisor.start()
     assert not await supervisor.stop()
     assert "p: did not end in 1 s: killed" in recorder.said
@@ -121,7 +121,7 @@ async def test_a_process_that_does_not_end_is_killed() -> None:
 
 async def test_a_process_that_ends_before_it_is_ready_is_reported() -> None:
     recorder = Recorder()
-    supervisor = Supervisor(
+    supervisor = ProcessSupervisor(
         [[recorder.process("p", "import sys; print('no disk'); sys.exit(3)")]],
         restart=True,
         say=recorder.say,

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from scripts.config import SUPERVISOR
 from scripts.plan import make_plan
-from scripts.processes import Process, Supervisor
+from scripts.processes import Process, ProcessSupervisor
 from scripts.run import app, banner
 
 
@@ -20,7 +20,7 @@ def test_the_banner_can_be_copied() -> None:
         for parts in plan.parts
         for part in parts
     ]
-    supervisor = Supervisor([processes], restart=True, say=lambda *said: None, settings=SUPERVISOR)
+    supervisor = ProcessSupervisor([processes], restart=True, say=lambda *said: None, settings=SUPERVISOR)
     lines = banner(plan, supervisor, Path("/data"), "sqlite:x").plain.splitlines()
     assert lines[1] == "livecomments is ready"
     assert [line[:19].strip() for line in lines[3:12]] == [

@@ -8,7 +8,7 @@ import pytest
 from comment_service.core.errors import NoDispatcher, NoPlace
 from comment_service.publish.placement import Placement
 from comment_service.publish.replicas import Keepalive, Replicas
-from proto.replicas import Whereabouts
+from proto.replicas import ReplicaAddresses
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher
 
 Make = Callable[..., Placement]
@@ -19,7 +19,7 @@ async def make() -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
         def make_placement(*addresses: str, try_timeout_ms: int = 5000, timeout_ms: int = 10_000) -> Placement:
-            replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
+            replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
             return Placement(replicas, try_timeout_ms=try_timeout_ms, timeout_ms=timeout_ms)
 

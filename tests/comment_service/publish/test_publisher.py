@@ -14,7 +14,7 @@ from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from comment_service.publish.watermark import Saved, Watermark
-from proto.replicas import Whereabouts
+from proto.replicas import ReplicaAddresses
 from proto.tasks import Supervisor
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
 from tests.comment_service.parts import comment
@@ -56,7 +56,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         stack.push_async_callback(tasks.close)
 
         def start_publisher(*addresses: str, batch: int = 10, comments: int = 1000, **settings: Any) -> Running:
-            replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
+            replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
             outbox = Outbox(0, OutboxLimits(batch, 64, comments))
             watermark = Watermark(tmp_path, 0)

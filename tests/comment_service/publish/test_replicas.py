@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from comment_service.publish.replicas import Keepalive, ReplicaAway, Replicas
-from proto.replicas import Whereabouts
+from proto.replicas import ReplicaAddresses
 from tests.comment_service.fake_dispatcher import FakeDispatcher
 from tests.waiting import eventually
 
@@ -19,7 +19,7 @@ async def make() -> AsyncIterator[Make]:
     async with AsyncExitStack() as stack:
 
         def make_replicas(*addresses: str) -> Replicas:
-            replicas = Replicas(Whereabouts(",".join(addresses), 1000), Keepalive(1000, 1000))
+            replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
             return replicas
 
@@ -72,7 +72,7 @@ async def test_a_name_without_an_answer_yet_is_waited_for(dispatcher: FakeDispat
     async def look_up(_name: str, _port: int) -> set[str]:
         return found
 
-    replicas = Replicas(Whereabouts("dns:d.example:1", 5, look_up), Keepalive(1000, 1000))
+    replicas = Replicas(ReplicaAddresses("dns:d.example:1", 5, look_up), Keepalive(1000, 1000))
     following = asyncio.create_task(replicas.follow())
     best = asyncio.create_task(replicas.best())
     assert (len(replicas), replicas.in_order(), replicas.is_connected(dispatcher.address)) == (0, [], False)

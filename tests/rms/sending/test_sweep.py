@@ -147,7 +147,7 @@ async def test_heartbeats_go_to_those_who_have_read_everything(hall: Hall) -> No
     end = hall.viewer()
     hall.frame()
     assert await read(end, 100) == hall.expected
-    hall.sweeper.tell(hall.audience, b":\n")
+    hall.sweeper.send_aside(hall.audience, b":\n")
     assert await read(end, 2) == b":\n"
     hall.frame()
     assert await read(end, 100) == hall.expected[-100:]
@@ -156,7 +156,7 @@ async def test_heartbeats_go_to_those_who_have_read_everything(hall: Hall) -> No
 async def test_what_is_told_comes_along_with_the_comments(hall: Hall) -> None:
     end = hall.viewer()
     hall.frame()
-    hall.sweeper.tell(hall.audience, b"told\n")
+    hall.sweeper.send_aside(hall.audience, b"told\n")
     assert await read(end, 105) == hall.expected + b"told\n"
     hall.frame()
     assert await read(end, 100) == hall.expected[-100:]
@@ -165,13 +165,13 @@ async def test_what_is_told_comes_along_with_the_comments(hall: Hall) -> None:
 async def test_what_is_due_is_not_lost_when_more_is_told(hall: Hall) -> None:
     end = hall.viewer()
     for words in (b"one\n", b"two\n"):
-        hall.sweeper.tell(hall.audience, words)
+        hall.sweeper.send_aside(hall.audience, words)
     assert await read(end, 8) == b"one\ntwo\n"
 
 
 async def test_nothing_is_due_where_nobody_watches(hall: Hall) -> None:
     for _ in range(3):
-        hall.sweeper.tell(hall.audience, b"told\n")
+        hall.sweeper.send_aside(hall.audience, b"told\n")
     assert hall.audience.due == b""
 
 
@@ -181,7 +181,7 @@ async def test_a_full_socket_gets_the_log_whole_whatever_is_told(hall: Hall) -> 
     for number in range(3_000):
         hall.frame(37)
         if number % 3 == 0:
-            hall.sweeper.tell(hall.audience, b":%05d\n" % number)
+            hall.sweeper.send_aside(hall.audience, b":%05d\n" % number)
         if number % 50 == 0:
             await asyncio.sleep(0)
     got, last = b"", hall.expected[-37:]

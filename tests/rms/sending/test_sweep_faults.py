@@ -65,7 +65,7 @@ async def test_an_audience_that_failed_takes_viewers_again(hall: Hall, monkeypat
     edition = hall.audience.edition
     monkeypatch.setattr(edition, "update", BrokenEdition().update)
     ill = hall.viewer()
-    hall.sweeper.tell(hall.audience, b"told\n")
+    hall.sweeper.send_aside(hall.audience, b"told\n")
     assert await closed(ill)
     monkeypatch.undo()
     well = hall.viewer()

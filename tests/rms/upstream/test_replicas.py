@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 import proto.replicas
 from proto import dispatch_pb2
-from proto.replicas import Whereabouts
+from proto.replicas import ReplicaAddresses
 from rms.clocks import wall_ms
 from rms.upstream.link import Link
 from rms.upstream.registration import Registration
@@ -67,7 +67,7 @@ async def test_a_name_is_looked_up_again_and_a_living_link_is_kept(
         assert (name, port) == ("dispatchers.example", 7001)
         return set(found)
 
-    monkeypatch.setattr(proto.replicas, "Whereabouts", partial(Whereabouts, look_up=look_up))
+    monkeypatch.setattr(proto.replicas, "ReplicaAddresses", partial(ReplicaAddresses, look_up=look_up))
     async with fake_dispatcher() as one, fake_dispatcher() as two:
         found.add(one.address)
         node = await start_node(dispatchers="dns:dispatchers.example:7001", dispatchers_lookup_ms=20, wait=False)
@@ -183,7 +183,7 @@ async def test_the_look_up_goes_on_after_an_error(start_node: StartNode, monkeyp
                 raise LookupError("says the test")
             return {one.address}
 
-        monkeypatch.setattr(proto.replicas, "Whereabouts", partial(Whereabouts, look_up=look_up))
+        monkeypatch.setattr(proto.replicas, "ReplicaAddresses", partial(ReplicaAddresses, look_up=look_up))
         with capture_logs() as lines:
             await start_node(dispatchers="dns:dispatchers.example:7001", dispatchers_lookup_ms=20, wait=False)
             await eventually(lambda: one.connected)

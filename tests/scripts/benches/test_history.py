@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from history.opening import open_reader
-from scripts.benches import footprint
 from scripts.benches.asking import Asked
 from scripts.benches.config import HistorySettings
 from scripts.benches.history import PARTS, history, loads, post_comments, shares
@@ -15,7 +14,7 @@ from scripts.benches.history_writes import grouped, singles
 from scripts.benches.running import BenchFailed, run_bench
 from scripts.benches.schedule import VIDEO
 from scripts.benches.servers import comment_service
-from scripts.benches.stores import DEEP, a_store, depth, drop_file, fill, load_deep, write_texts
+from scripts.benches.stores import DEEP, a_store, depth, drop_file, fill, load_deep
 from tests.cassandra_fixture import cassandra, cassandra_url
 
 __all__ = ["cassandra", "cassandra_url"]
@@ -107,20 +106,3 @@ async def test_both_ways_of_writing_to_cassandra_count_what_is_stored(cassandra_
     assert len(await reader.newer(VIDEO, 0, 1_000_000)) == said + TINY.singles
     await reader.close()
     assert min(single.per_s, single.cpu_us, group.per_s, group.cpu_us) > 0
-
-
-async def test_the_footprint_is_of_different_comments_in_order() -> None:
-    async with a_store("sqlite") as store:
-        await write_texts(store.url, 1_234, 40, footprint.RATE, TINY)
-        reader = await open_reader(store.url)
-        made = await reader.newer("footprint", 0, 10_000)
-        await reader.close()
-        size = await store.bytes_on_disk()
-        assert size == (store.folder / "comments.db").stat().st_size
-    assert 60 < size / len(made) < 1_000
-    ids = [comment.id for comment in made]
-    assert len(ids) == 1_234
-    assert ids == sorted(set(ids))
-    assert 35 < sum(len(comment.message) for comment in made) / len(made) < 45
-    assert len({comment.message for comment in made}) > 1_200
-    assert footprint.row("sqlite", 100.0) == ("sqlite", "100", "60", "8.6")

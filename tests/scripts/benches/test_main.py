@@ -17,7 +17,7 @@ def bench(*arguments: str) -> Result:
     return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
 
 
-@pytest.mark.parametrize("command", ["fanout", "million", "dispatcher", "chaos", "outage", "footprint", "history"])
+@pytest.mark.parametrize("command", ["fanout", "million", "dispatcher", "chaos", "outage", "history"])
 def test_every_command_explains_itself(command: str) -> None:
     result = bench(command, "--help")
     assert result.exit_code == 0

@@ -17,6 +17,10 @@ LINGER_S = 2.0
 """A connection that we end while the client still sends is closed only so much later: a reset would destroy the
 response that says why, unread (RFC 9112, 9.6)."""
 
+DISCARDED_BYTES_MAX = 1 << 20
+"""of what a client sends though its request has its response already, in SKIPPING and in LINGERING; with more, its
+connection is cut. Bodies that are refused for their size are mostly smaller."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:

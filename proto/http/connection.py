@@ -11,8 +11,8 @@ What the client owes, and until when (`Phase`):
 | HEAD | the rest of a head | `head_timeout_s`, `head_bytes_max`, `headers_max` | closed; 431 |
 | BODY | the rest of a body | the app's own, which reads it | |
 | ANSWERING | our response | the app's own | |
-| SKIPPING | the rest of a body that was answered before it was complete | `head_timeout_s` | closed |
-| LINGERING | the client's end, after a last response | `LINGER_S` | closed |
+| SKIPPING | the rest of a body that has its response already | `head_timeout_s`, `DISCARDED_BYTES_MAX` | closed |
+| LINGERING | the client's end, after a last response | `LINGER_S`, `DISCARDED_BYTES_MAX` | closed |
 
 In every phase a client must go on taking what was written: if it takes nothing for `send_timeout_s` while we wait for
 it, the connection is cut.
@@ -33,7 +33,7 @@ from uvicorn.server import ServerState
 from proto.http.exchange import STATUS_LINES, TAKE_SOCKET, Exchange, Sent
 from proto.http.requests import BadRequest, Head, RequestReader
 from proto.http.responses import error_response, overloaded
-from proto.http_settings import BODY_BYTES_HELD, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
+from proto.http_settings import BODY_BYTES_HELD, DISCARDED_BYTES_MAX, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
 from proto.tasks import shared
 
 Run = Callable[[ASGIApp], None]
@@ -95,6 +95,7 @@ class Connection(asyncio.Protocol):
         self._requests = RequestReader(limits.head_bytes_max, limits.headers_max)
         self._rest = b""  # requests that wait for the one before
         self._reading = False  # `_read` is at work further up the stack
+        self._discarded = 0  # bytes, in the phases SKIPPING and LINGERING
 
     # Called by the event loop
 
@@ -112,6 +113,11 @@ class Connection(asyncio.Protocol):
         if self._phase is Phase.ANSWERING:
             self._hold(data)
         else:
+            if self._phase is Phase.SKIPPING or self._phase is Phase.LINGERING:
+                self._discarded += len(data)
+                if self._discarded > DISCARDED_BYTES_MAX:
+                    self.abort()
+                    return
             self._read(data)
 
     def eof_received(self) -> bool:
@@ -182,6 +188,7 @@ class Connection(asyncio.Protocol):
             self._end(still_sending=exchange.more_body)
             return
         if exchange.more_body:
+            self._discarded = 0
             self._enter(Phase.SKIPPING, self._limits.head_timeout_s)
         else:
             self._enter(Phase.IDLE, self._limits.keep_alive_s)
@@ -323,6 +330,7 @@ class Connection(asyncio.Protocol):
             return
         self._transport.write_eof()
         self._transport.resume_reading()
+        self._discarded = 0
         self._enter(Phase.LINGERING, LINGER_S)
 
     def _close(self) -> None:

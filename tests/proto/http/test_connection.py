@@ -4,9 +4,10 @@ import asyncio
 import json
 import socket
 
+import pytest
 from starlette.types import Receive, Scope, Send
 
-from proto.http_settings import PIPELINED_BYTES_MAX
+from proto.http_settings import DISCARDED_BYTES_MAX, PIPELINED_BYTES_MAX
 from tests.proto.http.serving import GET, Serve, assert_ended, echo, respond, response
 from tests.waiting import eventually
 
@@ -45,7 +46,7 @@ async def test_the_rest_of_an_answered_body_has_its_time_and_then_the_connection
 async def test_a_head_too_large_is_told_also_to_who_goes_on_sending(serve: Serve) -> None:
     serving = await serve(echo)
     reader, writer = await serving.connect()
-    writer.write(b"GET / HTTP/1.1\r\nx: " + b"y" * 3_000_000)
+    writer.write(b"GET / HTTP/1.1\r\nx: " + b"y" * 500_000)
     status, _, body = await response(reader)
     assert (status, json.loads(body)["error"]["code"]) == (431, "head_too_large")
     await assert_ended(reader)
@@ -116,3 +117,22 @@ async def test_behind_a_chunked_body_the_connection_ends_with_the_response(serve
     _, headers, body = await response(reader)
     assert (headers[b"connection"], body) == (b"close", b"POST /a a")
     await assert_ended(reader)
+
+
+@pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nx: ", b"POST / HTTP/1.1\r\ncontent-length: 999999999\r\n\r\n"])
+async def test_who_goes_on_sending_what_was_refused_is_cut_off(serve: Serve, head: bytes) -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, b"no", 413)
+
+    serving = await serve(refuse)
+    _, writer = await serving.connect()
+    writer.write(head)
+
+    async def send_on() -> None:
+        for _ in range(1_000):
+            writer.write(bytes(b"y" * (DISCARDED_BYTES_MAX // 8)))
+            await writer.drain()
+
+    with pytest.raises(ConnectionError):
+        await send_on()
+    await eventually(lambda: not serving.connections)

@@ -189,17 +189,19 @@ async def test_half_a_response_does_not_look_whole(serve: Serve, length: bytes) 
 
 async def test_a_taken_socket_is_the_apps_alone(serve: Serve) -> None:
     taken: list[int] = []
+    kept: list[int] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         fd = await take_socket_of(scope)
         assert fd is not None
+        kept.append(len(serving.connections))
         taken.append(fd)
 
     serving = await serve(app, offers_socket=True)
     reader, writer = await serving.connect()
     writer.write(GET + GET)  # the second one is never read
     await eventually(lambda: len(taken) == 1)
-    assert not serving.connections
+    assert kept == [0], "the event loop had let go of the socket before the app got it"
     with socket.socket(fileno=taken[0]) as ours:
         assert not os.get_blocking(taken[0])
         ours.send(b"hello")

@@ -55,7 +55,9 @@ class Supervisor:
 
     def spawn(self, name: str, work: Work[None]) -> asyncio.Task[None]:
         """Work that ends by itself. Its error is logged under this name."""
-        return self._start(name, self._once(name, work))
+        task = self._start(name, self._once(name, work))
+        task.add_done_callback(lambda _: work.close())  # if it was cancelled before it had begun
+        return task
 
     async def wait_fatal(self) -> NoReturn:
         """Raises the first fatal error of what is kept; waits for ever if there is none."""
@@ -120,14 +122,20 @@ class Shared(Generic[T]):
         self._on_end = on_end
         self._waiting = 0
         self._seen = False  # an error, by a caller
-        self._task = asyncio.create_task(work, name=name)
+        self._task = asyncio.create_task(_uncancelled(work), name=name)
         self._task.add_done_callback(self._end)
+        self._task.add_done_callback(lambda _: work.close())  # if it was cancelled before it had begun
 
     async def wait(self) -> T:
         """The result, or the error that was raised. An error that no caller is left to see is logged."""
         self._waiting += 1
         try:
             return await asyncio.shield(self._task)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise Cancelled("the work was ended") from error
         except Exception:
             self._seen = True
             raise
@@ -167,10 +175,10 @@ async def first_ended(*works: Work[None]) -> None:
             raise outcome
 
 
-async def _uncancelled(work: Work[None]) -> None:
+async def _uncancelled(work: Work[T]) -> T:
     """Raises Cancelled if the work was cancelled from inside."""
     try:
-        await work
+        return await work
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is not None and not task.cancelling():

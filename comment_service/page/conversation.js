@@ -61,7 +61,9 @@ export class Conversation {
 
   #arrived(comment) {
     const { detached } = this.#timeline;
+    const first = this.#timeline.entries.length === 0;
     if (!this.#timeline.add(comment) && !detached) return;
+    if (first && this.#complete) this.#view.showAbove(this.#beginning()); // it said that there are none
     this.#bound();
     this.#view.arrived();
   }

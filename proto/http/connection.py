@@ -376,7 +376,7 @@ class Connection(asyncio.Protocol):
             self._expect_progress()
         if self._due_s > now_s:
             self._set_timer()
-        elif self._phase is Phase.LINGERING:
+        elif self._phase is Phase.LINGERING and not self._transport.get_write_buffer_size():
             self.abort()
         else:
             self._close()

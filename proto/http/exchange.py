@@ -124,16 +124,26 @@ class Exchange:
                 if not self._client_ended:
                     raise RuntimeError("the app has returned and its response is not complete")
                 self.connection.abort()
-        except Exception:
-            log.exception("request failed", method=self.scope["method"], path=self.scope["path"][:200])
-            if self.sent is Sent.NOTHING:
-                self.keep_alive = False
-                response = error_response(500, "internal_error", "this is our fault; it has been logged")
-                await response(self.scope, self.receive, self.send)
-            elif self.connection is not None:
-                self.connection.abort()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            await self._fail(error)  # what the app waited for was cancelled by others
+        except Exception as error:
+            await self._fail(error)
         finally:
+            if self.connection is not None and not self._socket_taken:
+                self.connection.abort()
             self.scope.pop("extensions", None)  # they lead to this exchange, and it leads to the scope
+
+    async def _fail(self, error: BaseException) -> None:
+        """A client with half a response sees the connection break, in `run`."""
+        log.error("request failed", method=self.scope["method"], path=self.scope["path"][:200], exc_info=error)
+        if self.sent is Sent.NOTHING:
+            self._head, self._length_left, self._chunked, self.keep_alive = b"", None, False, False
+            self._skips_body = self.scope["method"] == "HEAD"
+            response = error_response(500, "internal_error", "this is our fault; it has been logged")
+            await response(self.scope, self.receive, self.send)
 
     async def receive(self) -> Message:
         """ASGI's `receive`: the body in parts, then `http.disconnect` once the client has gone or has its response"""
@@ -221,6 +231,8 @@ class Exchange:
                 lines.append(b"transfer-encoding: chunked\r\n")
             else:
                 self.keep_alive = False  # the end of the connection is the end of the body
+        if self.awaits_continue and self.more_body:
+            self.keep_alive = False  # nobody knows whether the client will send the body or its next request
         if not self.keep_alive and not says_close:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")

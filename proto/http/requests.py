@@ -11,7 +11,12 @@ from urllib.parse import unquote
 import httptools
 
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
-_NO_HEAD = re.compile(rb"\A[^A-Za-z\r]|(?<!\r)\n|\x00")
+_NO_FIRST_BYTE = re.compile(rb"[^A-Za-z\r]")
+_NEVER_IN_A_HEAD = re.compile(rb"(?<!\r)\n|\x00")
+
+
+FRAMING_FACTOR = 8
+"""Bytes of framing for one byte of a chunked body: chunks of one byte have six. Beside that, as much as a head"""
 
 
 class BadRequest(Exception):
@@ -51,6 +56,9 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._partial = b""  # the beginning of a head
         self._body_left: int | None = 0  # None: chunked, only the parser knows
+        self._framing = 0  # bytes of a chunked body that are no body: sizes, extensions, trailers
+        self._given = 0  # bytes of the body
+        self._scanned = 0  # bytes of the partial head that were looked through
         self._body: list[bytes] = []
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -67,16 +75,18 @@ class RequestReader:
         """Reads a head and what has come of its body: the head, this part of the body, whether that completes the
         request, and what stands behind it. No head: it isn't complete, and has been kept. Raises BadRequest."""
         data = self._partial + data if self._partial else data
-        self._partial = b""
-        begin = 0
+        self._partial, scanned = b"", self._scanned
+        self._scanned = begin = 0
         while data.startswith(b"\r\n", begin):  # RFC 9112, 2.2: empty lines before a request are to be ignored
             begin += 2
-        end = data.find(b"\r\n\r\n", begin)
+        end = data.find(b"\r\n\r\n", max(begin, scanned - 3))
         if (len(data) if end < 0 else end) - begin > self._head_bytes_max:
             raise BadRequest(431, "head_too_large", f"the head is larger than {self._head_bytes_max} bytes")
         if end < 0:
             self._partial = data[begin:]
-            if _NO_HEAD.search(self._partial):
+            self._scanned = len(self._partial)
+            # Only what is new is looked through: each of many tiny packets would cost the whole head again.
+            if _NO_FIRST_BYTE.match(self._partial) or _NEVER_IN_A_HEAD.search(self._partial, max(0, scanned - 1)):
                 raise _malformed()
             return None, b"", False, b""
         end += 4
@@ -87,6 +97,7 @@ class RequestReader:
             kept = _UPGRADE.sub(b"", data[:end])
             data, end = kept + data[end:], len(kept)
         self._url, self._headers, self._body_left = b"", [], 0
+        self._framing = self._given = 0
         self._head_complete = self._message_complete = self._expects_continue = False
         self._feed(data)
         head = self._head()
@@ -107,8 +118,14 @@ class RequestReader:
             if arrived > self._body_left:
                 rest = data[begin + self._body_left :]
             self._body_left -= len(body)
-        elif self._next_begins:
-            self.overrun = True
+        else:
+            self._given += len(body)
+            self._framing += arrived - len(body)
+            if self._framing > self._head_bytes_max + FRAMING_FACTOR * self._given:
+                raise BadRequest(
+                    431, "framing_too_large", "the body's chunk sizes, extensions and trailers are too large"
+                )
+            self.overrun = self._next_begins
         if self._next_begins:
             self._next_begins = False
             self._parser = httptools.HttpRequestParser(self)  # the old one stands in the middle of the next request
@@ -135,7 +152,7 @@ class RequestReader:
             url.query or b"",
             self._headers,
             self._keep_alive and version != "1.0",
-            self._expects_continue,
+            self._expects_continue and version != "1.0",  # RFC 9110, 10.1.1
         )
 
     def _feed(self, data: bytes) -> None:

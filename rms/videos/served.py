@@ -97,7 +97,7 @@ class ServedVideos:
             await asyncio.shield(video.opened)
         except BaseException as error:
             video.holds -= 1
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) or video.opened.cancelled():
                 raise CannotOpen from error
             raise
         return video

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proto import tasks
-from proto.tasks import Shared, Supervisor, first_ended, shared
+from proto.tasks import Cancelled, Shared, Supervisor, first_ended, shared
 from tests.waiting import eventually
 
 
@@ -161,6 +161,24 @@ async def test_shared_work_goes_on_without_waiters_and_logs_what_none_of_them_se
         await ended.wait()
         await asyncio.sleep(0)
     assert [(line["task"], line["reason"]) for line in logs] == [("read", "LookupError('no such row')")] * lines
+
+
+async def test_shared_work_that_is_cancelled_from_inside_is_an_error_of_its_waiters() -> None:
+    async def read() -> int:
+        raise asyncio.CancelledError  # as a closed gRPC channel does
+
+    reading = Shared("read", read())
+    with pytest.raises(Cancelled):
+        await reading.wait()
+
+
+async def test_who_waits_for_shared_work_that_is_ended_hears_of_it() -> None:
+    reading = Shared("read", asyncio.Event().wait())
+    waiter = shared(reading.wait())
+    await asyncio.sleep(0)
+    await reading.close()
+    with pytest.raises(Cancelled):
+        await waiter
 
 
 async def test_shared_work_can_be_ended() -> None:

@@ -223,3 +223,46 @@ async def test_a_socket_that_is_still_needed_is_not_given(serve: Serve) -> None:
         await eventually(lambda serving=serving: any(each.exchange for each in serving.connections))  # type: ignore[misc]
         writer.write(b"b")
         assert (await response(reader))[2] == b"answered"
+
+
+# What clients and apps may do at the worst moment
+
+
+async def test_what_others_cancel_is_a_500_and_no_silence(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError  # as a closed gRPC channel does
+
+    serving = await serve(app)
+    reader, writer = await serving.connect()
+    writer.write(GET)
+    assert (await response(reader))[0] == 500
+    await assert_ended(reader)
+    assert "request failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("body", [None, b"longer than promised"])
+async def test_a_failure_behind_a_promised_length_is_a_500(serve: Serve, body: bytes | None) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        if body is not None:
+            await send({"type": "http.response.body", "body": body})
+
+    serving = await serve(app)
+    reader, writer = await serving.connect()
+    writer.write(GET)
+    status, _, said = await response(reader)
+    assert (status, json.loads(said)["error"]["code"]) == (500, "internal_error")
+    await assert_ended(reader)
+
+
+async def test_who_was_not_told_to_send_its_body_gets_no_second_response(serve: Serve) -> None:
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(send, b"no", 413)
+
+    serving = await serve(refuse)
+    reader, writer = await serving.connect()
+    writer.write(b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n")
+    status, headers, _ = await response(reader)
+    assert (status, headers[b"connection"]) == (413, b"close")
+    await assert_ended(reader)
+    writer.close()

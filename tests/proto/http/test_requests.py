@@ -156,3 +156,34 @@ def test_a_line_end_begins_nothing_and_takes_no_room() -> None:
         assert reader.read(b"\r\n") == (None, b"", False, b"")
     head, *_ = reader.read(b"GET / HTTP/1.1\r\n\r\n")
     assert head is not None
+
+
+def test_an_old_client_gets_no_word_before_its_body() -> None:
+    head, *_ = RequestReader(4096, 50).read(b"POST / HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\n")
+    assert head is not None
+    assert not head.expects_continue
+
+
+@pytest.mark.parametrize("piece", [b"a" * 1000, b"1;" + b"x" * 1000 + b"\r\na\r\n"])
+def test_what_is_no_body_is_bounded_in_a_chunked_one(piece: bytes) -> None:
+    reader = RequestReader(4096, 50)
+    reader.read(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+    if piece.startswith(b"a"):
+        reader.read_body(b"0\r\nx: ")  # a trailer
+    with pytest.raises(BadRequest) as refused:
+        [reader.read_body(piece) for _ in range(10)]
+    assert refused.value.status == 431
+
+
+def test_chunks_of_one_byte_are_fine() -> None:
+    reader = RequestReader(4096, 50)
+    reader.read(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+    assert all(reader.read_body(b"1\r\na\r\n")[0] == b"a" for _ in range(5_000))
+
+
+@given(st.integers(0, 40))
+def test_a_line_end_without_its_other_half_is_seen_wherever_packets_end(cut: int) -> None:
+    sent = b"GET / HTTP/1.1\r\nhost: x\nmore: y\r\n"
+    reader = RequestReader(4096, 50)
+    with pytest.raises(BadRequest):
+        [reader.read(piece) for piece in (sent[:cut], sent[cut:])]

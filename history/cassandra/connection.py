@@ -107,8 +107,11 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
             if self.is_closed:
                 return
             self.is_closed = True
-        self.on_loop(self._leave)
-        if self.loop.is_closed():
+        if self.loop.is_running():
+            self.on_loop(self._leave)
+        else:  # a driver that is shut down late: what is handed to this loop now may never be called
+            with suppress(RuntimeError):
+                self._leave()
             self._socket.close()
         if not self.is_defunct:  # otherwise `defunct` does it
             shutdown = ConnectionShutdown(f"the connection to {self.endpoint} was closed")

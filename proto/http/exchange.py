@@ -120,10 +120,8 @@ class Exchange:
         response already sees the connection break, since that must not look whole."""
         try:
             await app(self.scope, self.receive, self.send)
-            if self.connection is not None and not self._socket_taken:
-                if not self._client_ended:
-                    raise RuntimeError("the app has returned and its response is not complete")
-                self.connection.abort()
+            if self.connection is not None and not (self._socket_taken or self._client_ended):
+                raise RuntimeError("the app has returned and its response is not complete")
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():

@@ -3,16 +3,20 @@ what this side has still to say. link.py makes, reads and writes the stream.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 import structlog
 
 from history.core.ids import first_id_at, time_of
-from history.core.model import Author, Comment, Erasure
+from history.core.model import Author, Comment
 from proto import comment_pb2, dispatch_pb2
 from rms.clocks import wall_ms
+from rms.feed.event import ERASED, Event
+from rms.feed.sse import comment_data
 
 log = structlog.stdlib.get_logger()
 
@@ -25,9 +29,9 @@ class Served(Protocol):
     """What the served videos do for the links."""
 
     useless: int
-    """comments that came for videos not served here"""
+    """events that came for videos not served here"""
 
-    def deliver(self, comments: Iterable[Comment | Erasure]) -> None: ...
+    def deliver(self, video_id: str, events: Sequence[Event]) -> None: ...
     def catch_up(self, from_id: int, live_waits: bool) -> None: ...
     def serving(self) -> dict[str, int]: ...
     def changed_viewers(self) -> tuple[dict[str, int], int]: ...
@@ -122,7 +126,8 @@ class Registration:
         """Takes any message after the welcome. Returns how many comments it has brought."""
         kind = message.WhichOneof("message")
         if kind == "deliver":
-            self._served.deliver(map(_comment, message.deliver.comments))
+            for video_id, comments in groupby(message.deliver.comments, attrgetter("video_id")):
+                self._served.deliver(video_id, [_event(comment) for comment in comments])
             self._acknowledge(message.deliver.number)
             return len(message.deliver.comments)
         if kind == "interest_ack":
@@ -229,8 +234,9 @@ def video_viewers(viewers: Mapping[str, int]) -> list[dispatch_pb2.VideoViewers]
     return [dispatch_pb2.VideoViewers(video_id=video_id, viewers=count) for video_id, count in viewers.items()]
 
 
-def _comment(message: comment_pb2.Comment) -> Comment | Erasure:
+def _event(message: comment_pb2.Comment) -> Event:
     if message.erased_id:
-        return Erasure(message.id, message.video_id, message.erased_id)
+        return Event(message.id, b'{"id":"%016x"}' % message.erased_id, ERASED, "deleted", message.erased_id)
     author = Author(message.author.id, message.author.name)
-    return Comment(message.id, message.video_id, author, message.message, message.created_at_ms)
+    comment = Comment(message.id, message.video_id, author, message.message, message.created_at_ms)
+    return Event(message.id, comment_data(comment))

@@ -1,7 +1,7 @@
 """Serves gRPC: reads the streams, hands every message to the replica, writes what it has for the peers.
 
 Messages come and go as bytes here. We parse them ourselves, so that garbage is answered with a sentence instead of a
-stack trace in the log; and comments for many nodes are encoded once (wire.py).
+stack trace in the log; and events pass through as they are (wire.py).
 
 Each stream has a reader and a writer, tasks that end with it, and a future `ended` that anybody may set: the stream's
 handler waits for it. So each end of a stream has one reason, and the peer reads it. What fails in one call is logged
@@ -178,7 +178,8 @@ class Servicer:
     async def _write_responses(self, publisher: Publisher, context: Context) -> None:
         while True:
             seqs = await publisher.done_batches()
-            await context.write(PublishResponse(seq=seqs[0], seqs=seqs[1:]).SerializeToString())
+            response = PublishResponse(seq=seqs[0], seqs=seqs[1:], newest_id=self._replica.newest.id, now_ms=wall_ms())
+            await context.write(response.SerializeToString())
             publisher.written(len(seqs))
 
     # Operators who watch

@@ -3,21 +3,22 @@ what this side has still to say. link.py makes, reads and writes the stream.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from history.core.ids import first_id_at, time_of
-from history.core.model import Author, Comment, Erasure
-from proto import comment_pb2, dispatch_pb2
+from proto import dispatch_pb2
 from rms.clocks import wall_ms
+from rms.feed.event import Event
+from rms.upstream.decoding import events_of
 
 log = structlog.stdlib.get_logger()
 
 CLOCKS_APART_MS = 10_000
-"""how much the clocks of comment services and this node may differ, together with a comment's way here. So much is read
+"""how much the clocks of comment services and this node may differ, together with an event's way here. So much is read
 twice."""
 
 
@@ -25,9 +26,9 @@ class Served(Protocol):
     """What the served videos do for the links."""
 
     useless: int
-    """comments that came for videos not served here"""
+    """events that came for videos not served here"""
 
-    def deliver(self, comments: Iterable[Comment | Erasure]) -> None: ...
+    def deliver(self, video_id: str, events: Sequence[Event]) -> None: ...
     def catch_up(self, from_id: int, live_waits: bool) -> None: ...
     def serving(self) -> dict[str, int]: ...
     def changed_viewers(self) -> tuple[dict[str, int], int]: ...
@@ -119,12 +120,16 @@ class Registration:
             self._read_unrouted()  # of the registration before: they were in this hello
 
     def take(self, message: dispatch_pb2.DispatcherMessage) -> int:
-        """Takes any message after the welcome. Returns how many comments it has brought."""
+        """Takes any message after the welcome. Returns how many events it has brought."""
         kind = message.WhichOneof("message")
         if kind == "deliver":
-            self._served.deliver(map(_comment, message.deliver.comments))
+            came = 0
+            for video in message.deliver.videos:
+                events = events_of(video)
+                came += len(events)
+                self._served.deliver(video.video_id, events)
             self._acknowledge(message.deliver.number)
-            return len(message.deliver.comments)
+            return came
         if kind == "interest_ack":
             self._interest_acknowledged(message.interest_ack.number)
         elif kind == "beat_ack":
@@ -138,7 +143,7 @@ class Registration:
             else:
                 self._draining.cancel()
         elif kind == "catch_up":
-            # Acknowledged at once: from here on it is this node that owes these comments to its viewers.
+            # Acknowledged at once: from here on it is this node that owes these events to its viewers.
             self._catch_up(message.catch_up.from_id)
             self._acknowledge(message.catch_up.number)
         return 0
@@ -227,10 +232,3 @@ class Registration:
 
 def video_viewers(viewers: Mapping[str, int]) -> list[dispatch_pb2.VideoViewers]:
     return [dispatch_pb2.VideoViewers(video_id=video_id, viewers=count) for video_id, count in viewers.items()]
-
-
-def _comment(message: comment_pb2.Comment) -> Comment | Erasure:
-    if message.erased_id:
-        return Erasure(message.id, message.video_id, message.erased_id)
-    author = Author(message.author.id, message.author.name)
-    return Comment(message.id, message.video_id, author, message.message, message.created_at_ms)

@@ -1,12 +1,13 @@
 """rms/upstream/registration.py: what is said on one stream, without the stream"""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from history.core.model import Comment, Erasure
-from proto import comment_pb2, dispatch_pb2
+from proto import dispatch_pb2
+from proto.event_pb2 import Comment, Event, VideoEvents
+from rms.feed.event import Event as FeedEvent
 from rms.upstream.registration import Identity, Registration
 
 Down = dispatch_pb2.DispatcherMessage
@@ -17,12 +18,12 @@ class FakeServed:
 
     def __init__(self) -> None:
         self.useless = 0
-        self.came: list[Comment | Erasure] = []
+        self.came: list[tuple[str, list[int]]] = []
         self.read_from: list[int] = []
         self.told: list[dict[str, int]] = []
 
-    def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
-        self.came += comments
+    def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
+        self.came.append((video_id, [event.id for event in events]))
 
     def catch_up(self, from_id: int, live_waits: bool) -> None:
         assert live_waits, "what comes now is behind what this replica had before"
@@ -93,13 +94,17 @@ async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(
     assert not node.owes_acknowledgement
 
 
-async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(served: FakeServed) -> None:
+async def test_events_go_to_the_feeds_and_are_acknowledged_by_the_last_number(served: FakeServed) -> None:
     node = registration(served)
     node.welcome(welcome())
-    comments = [comment_pb2.Comment(id=1, video_id="v"), comment_pb2.Comment(id=2, video_id="v", erased_id=1)]
-    assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, comments=comments))) == 2
+    videos = [
+        VideoEvents(video_id="v", events=[Event(id=1, comment=Comment()), Event(id=2)]),
+        VideoEvents(video_id="w", events=[Event(id=3)]),
+        VideoEvents(video_id="v", events=[Event(id=4)]),
+    ]
+    assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, videos=videos))) == 4
     assert node.take(Down(catch_up=dispatch_pb2.CatchUp(number=2, from_id=9))) == 0
-    assert [type(each) for each in served.came] == [Comment, Erasure]
+    assert served.came == [("v", [1, 2]), ("w", [3]), ("v", [4])]
     assert served.read_from == [9]
     (delivered,) = await said(node)
     assert delivered.delivered.number == 2

@@ -133,6 +133,12 @@ class Config(TlsSettings):
         ge=1,
         description="acknowledgements of interests that a node hasn't read; beyond this its link ends. Some 2 MB",
     )
+    acks_per_s_max: int = Field(
+        2_500,
+        ge=1,
+        description="acknowledgements of deliveries that all nodes together shall send in a second, as each costs as "
+        "much as a delivery: 1,300 nodes merge those of 520 ms, so each goes with a beat; 2 nodes send each at once",
+    )
     ack_ms_max: int = Field(
         10_000,
         ge=100,

@@ -140,7 +140,7 @@ class Servicer:
             await link.sendable()
             await self._write_slots.acquire(link)
             try:
-                if message := link.next_message(self._replica.now_ms()):
+                if message := link.next_message(self._replica.now_ms(), self._replica.ack_within_ms):
                     await context.write(message)
             finally:
                 self._write_slots.release(link)

@@ -305,8 +305,11 @@ class Beat(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     VIDEOS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
     draining: _builtins.bool
     """it serves its viewers and takes no new ones"""
+    delivered: _builtins.int
+    """not 0: as in Delivered, so that an acknowledgement needs no message of its own"""
     @_builtins.property
     def load(self) -> Global___Load: ...
     @_builtins.property
@@ -319,10 +322,11 @@ class Beat(_message.Message):
         load: Global___Load | None = ...,
         videos: _abc.Iterable[Global___VideoViewers] | None = ...,
         draining: _builtins.bool = ...,
+        delivered: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "load", b"load", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "draining", b"draining", "load", b"load", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,8 +460,8 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class BeatAck(_message.Message):
-    """The replica lives. Not sent when no number has changed and a delivery has just been sent: a node takes any message as
-    a sign of life.
+    """The replica lives. Not sent when a delivery has just been sent or is due: a node takes any message as a sign of life,
+    and the numbers travel with the delivery.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -533,21 +537,33 @@ class Deliver(_message.Message):
 
     NUMBER_FIELD_NUMBER: _builtins.int
     VIDEOS_FIELD_NUMBER: _builtins.int
+    ACK_WITHIN_MS_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """counts up by one within the stream"""
+    ack_within_ms: _builtins.int
+    """The acknowledgement may come so much later, so that one of them is for all that came meanwhile. 0: at once. It grows
+    with the nodes of the replica, for which each message costs as much as a delivery.
+    """
     @_builtins.property
     def videos(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.VideoEvents]:
         """As comment_services have encoded them. A video may stand here several times; its events come in this order."""
+
+    @_builtins.property
+    def viewers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VideoViewers]:
+        """as BeatAck.videos, so that the response to a beat needs no message of its own"""
 
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
         videos: _abc.Iterable[_event_pb2.VideoEvents] | None = ...,
+        ack_within_ms: _builtins.int = ...,
+        viewers: _abc.Iterable[Global___VideoViewers] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_within_ms", b"ack_within_ms", "number", b"number", "videos", b"videos", "viewers", b"viewers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

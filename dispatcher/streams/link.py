@@ -138,15 +138,12 @@ class Link:
             self._wake.clear()
             await self._wake.wait()
 
-    def next_message(self, now_ms: int) -> bytes | None:
-        """The next encoded DispatcherMessage, with as many of the queued events as one may carry; None: no more."""
+    def next_message(self, now_ms: int, ack_within_ms: int = 0) -> bytes | None:
+        """The next encoded DispatcherMessage, with as many of the queued events as one may carry; None: no more.
+
+        ack_within_ms: what a delivery says about its acknowledgement"""
         if self._control:
             return self._control.popleft()
-        if self._beat_ack:
-            self._beat_ack = False
-            sums, self._sums = self._sums, {}
-            videos = [VideoViewers(video_id=video_id, viewers=viewers) for video_id, viewers in sums.items()]
-            return DispatcherMessage(beat_ack=BeatAck(videos=videos)).SerializeToString()
         if self._catch_ups:
             body, batch = self._catch_ups.popleft()
             self._numbered(0, [batch], now_ms)
@@ -155,8 +152,17 @@ class Link:
             parts, batches = self._take()
             self._has_delivered = True
             self._numbered(sum(part.events for part in parts), batches, now_ms)
-            return wire.deliver(self._number, parts)
+            return wire.deliver(self._number, parts, ack_within_ms, self._take_sums())
+        if self._beat_ack:
+            return DispatcherMessage(beat_ack=BeatAck(videos=self._take_sums())).SerializeToString()
         return None
+
+    def _take_sums(self) -> list[VideoViewers]:
+        """For the response to a beat. A delivery is one, too: responses in messages of their own would come first at
+        each turn of a busy link, and keep its deliveries waiting for ever."""
+        self._beat_ack = False
+        sums, self._sums = self._sums, {}
+        return [VideoViewers(video_id=video_id, viewers=viewers) for video_id, viewers in sums.items()]
 
     # What the node has acknowledged
 

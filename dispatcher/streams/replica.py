@@ -118,11 +118,18 @@ class Replica:
         before = self.registry.state(link.session)
         self.counts.useless_events += link.more_useless(beat.load.useless_events)
         changed = checks.check_viewers(beat.videos, self.config)
+        if beat.delivered:
+            link.delivered(beat.delivered, now_ms)
         self.registry.beat(link.session, beat.load.viewers, changed, now_ms, draining=beat.draining)
         link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
         after = self.registry.state(link.session)
         if before is not after:
             self.announce(Kind.DRAINING if after is State.DRAINING else Kind.UNDRAINED, link.node_id)
+
+    @property
+    def ack_within_ms(self) -> int:
+        """How long nodes may wait with an acknowledgement, so that all of them together don't send too many"""
+        return len(self.links) * 1000 // self.config.acks_per_s_max
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link; idempotent. reason: goes to the node; None if it closed the stream"""

@@ -8,13 +8,14 @@ its own number, in front of events that are the same bytes for all nodes.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from proto.dispatch_pb2 import CatchUp, CatchUpOrder, Deliver, DispatcherMessage
+from proto.dispatch_pb2 import CatchUp, CatchUpOrder, Deliver, DispatcherMessage, VideoViewers
 
 _LENGTH_DELIMITED = 2
 _DELIVER_TAG = DispatcherMessage.DELIVER_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 _CATCH_UP_TAG = DispatcherMessage.CATCH_UP_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 _VIDEOS_TAG = Deliver.VIDEOS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED
 _NUMBER_TAG = Deliver.NUMBER_FIELD_NUMBER << 3
+_ACK_WITHIN_TAG = Deliver.ACK_WITHIN_MS_FIELD_NUMBER << 3
 assert CatchUp.NUMBER_FIELD_NUMBER == Deliver.NUMBER_FIELD_NUMBER
 
 
@@ -31,9 +32,14 @@ def videos_field(encoded: bytes) -> bytes:
     return b"%c%b%b" % (_VIDEOS_TAG, _varint(len(encoded)), encoded)
 
 
-def deliver(number: int, parts: Iterable[Part]) -> bytes:
+def deliver(number: int, parts: Iterable[Part], ack_within_ms: int, viewers: Iterable[VideoViewers] = ()) -> bytes:
     """A DispatcherMessage with one Deliver of all the parts' events, in their order"""
-    return _numbered(_DELIVER_TAG, number, b"".join([part.encoded for part in parts]))
+    encoded = [part.encoded for part in parts]
+    if ack_within_ms:
+        encoded.append(b"%c%b" % (_ACK_WITHIN_TAG, _varint(ack_within_ms)))
+    if viewers:
+        encoded.append(Deliver(viewers=viewers).SerializeToString())
+    return _numbered(_DELIVER_TAG, number, b"".join(encoded))
 
 
 def catch_up_body(order: CatchUpOrder, video_ids: Sequence[str]) -> bytes:

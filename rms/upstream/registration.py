@@ -3,7 +3,7 @@ what this side has still to say. link.py makes, reads and writes the stream.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,6 +82,8 @@ class Registration:
         self._next_ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._delivered = self._delivered_sent = 0  # numbers of deliveries: the last that came, the last acknowledged
+        self._ack_due = False  # the last acknowledgement waits no longer
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._beat: dispatch_pb2.Beat | None = None
 
     @property
@@ -128,15 +130,13 @@ class Registration:
                 events = events_of(video)
                 came += len(events)
                 self._served.deliver(video.video_id, events)
-            self._acknowledge(message.deliver.number)
+            self._take_viewers(message.deliver.viewers)
+            self._acknowledge(message.deliver.number, message.deliver.ack_within_ms)
             return came
         if kind == "interest_ack":
             self._interest_acknowledged(message.interest_ack.number)
         elif kind == "beat_ack":
-            changed = {video.video_id: video.viewers for video in message.beat_ack.videos}
-            self._totals.update(changed)
-            if self._uses_totals:
-                self._served.set_totals(changed)
+            self._take_viewers(message.beat_ack.videos)
         elif kind == "drain":
             if message.drain.draining:
                 self._draining.start(message.drain.over_ms)
@@ -145,11 +145,30 @@ class Registration:
         elif kind == "catch_up":
             # Acknowledged at once: from here on it is this node that owes these events to its viewers.
             self._catch_up(message.catch_up.from_id)
-            self._acknowledge(message.catch_up.number)
+            self._acknowledge(message.catch_up.number, within_ms=0)
         return 0
 
-    def _acknowledge(self, number: int) -> None:
+    def _take_viewers(self, videos: Iterable[dispatch_pb2.VideoViewers]) -> None:
+        """On all nodes together; only where it has changed"""
+        changed = {video.video_id: video.viewers for video in videos}
+        if changed:
+            self._totals.update(changed)
+            if self._uses_totals:
+                self._served.set_totals(changed)
+
+    def _acknowledge(self, number: int, within_ms: int) -> None:
+        """within_ms: so long it may wait for others, or for a beat to travel with"""
         self._delivered = number
+        if not within_ms:
+            self._acknowledge_now()
+        elif self._ack_timer is None:
+            self._ack_timer = asyncio.get_running_loop().call_later(within_ms / 1000, self._acknowledge_now)
+
+    def _acknowledge_now(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self._ack_due = True
         self._wake.set()
 
     def _interest_acknowledged(self, number: int) -> None:
@@ -191,13 +210,22 @@ class Registration:
                 left=[video_id for video_id, joined in changes.items() if not joined],
             )
             messages.append(dispatch_pb2.NodeMessage(interest=interest))
-        if self._delivered != self._delivered_sent:
-            self._delivered_sent = self._delivered
-            messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=self._delivered)))
         if self._beat is not None:
-            messages.append(dispatch_pb2.NodeMessage(beat=self._beat))
+            beat = dispatch_pb2.Beat(delivered=self._take_delivered())
+            beat.MergeFrom(self._beat)  # which the links share
             self._beat = None
+            messages.append(dispatch_pb2.NodeMessage(beat=beat))
+        elif self._ack_due and (number := self._take_delivered()):
+            messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=number)))
         return messages
+
+    def _take_delivered(self) -> int:
+        """The number to acknowledge now; 0: all are acknowledged"""
+        self._ack_due = False
+        if self._delivered == self._delivered_sent:
+            return 0
+        self._delivered_sent = self._delivered
+        return self._delivered
 
     def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
         """The future is done when the replica has acknowledged, or the registration has ended. None: the replica hasn't
@@ -225,6 +253,8 @@ class Registration:
 
     def end(self) -> None:
         """Ends all waiting for acknowledgements: after the reconnect what is missing is read from history."""
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
         for ack in (*self._acks.values(), self._next_ack):
             if not ack.done():
                 ack.set_result(None)

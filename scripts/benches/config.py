@@ -62,7 +62,7 @@ class DispatcherSettings:
     share: float = 1.0  # of the viewers whose placement is simulated
     latency_rate: float = 1_000.0  # comments/s to two nodes
     wide_rate: float = 50.0  # comments/s to all nodes
-    batch_comments: int = 100  # in one batch of a publisher at full speed: beyond that a comment costs no less
+    batch_events: int = 500  # in one batch of a publisher at full speed: beyond that a comment costs no less
     unanswered_batches: int = 16  # at once then; a replica takes 64
     reconnect_s: float = 0.5  # a node tries again after at most this, as an RMS does at first
     settle_s: float = 1.0  # two beats after the last node has come: what so many at once bring about is over

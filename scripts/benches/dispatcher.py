@@ -22,7 +22,8 @@ from scripts.benches.table import Figure, console, joined, show_figures
 from scripts.plan import free_ports, grpc_serving
 from scripts.processes import Process, start_tethered
 
-LINE = Line("u1", "what a goal " * 7)  # with its marker a comment has 140 bytes
+LINE = Line("u1", "what a goal " * 7)
+DATA = b"x" * 200
 SIMULATION = "scripts.benches.registry"
 """Prints the registry's costs, and where placement puts viewers in three workloads"""
 
@@ -61,7 +62,7 @@ async def some_nodes(
 async def throughput(settings: DispatcherSettings) -> list[Figure]:
     """Comments/s from one publisher through one replica to two nodes"""
     async with a_replica() as (address, _), some_nodes(address, 1, 1) as report:
-        batches = at_full_speed(settings.seconds, settings.batch_comments, LINE)
+        batches = at_full_speed(settings.seconds, settings.batch_events, DATA)
         started_s = time.monotonic()
         count = await publish_grpc(address, batches, settings.unanswered_batches)
         rate = count / (time.monotonic() - started_s)
@@ -122,7 +123,7 @@ async def restart(settings: DispatcherSettings) -> list[Figure]:
 def check(taken: Sequence[Taken], count: int) -> None:
     """Raises BenchFailed if anything was pushed in vain, twice, or not at all."""
     useless, doubled = sum(each.useless for each in taken), sum(each.doubled for each in taken)
-    lost = sum(count - each.comments + each.doubled for each in taken)
+    lost = sum(count - each.events + each.doubled for each in taken)
     if useless or doubled or lost:
         raise BenchFailed(f"useless pushes {useless}, doubled {doubled}, lost {lost}")
 

@@ -171,6 +171,24 @@ async def test_beats_that_nobody_reads_queue_one_answer() -> None:
     assert [message.WhichOneof("message") for message in sent(to)] == ["beat_ack"]
 
 
+async def test_a_delivery_is_the_answer_to_a_beat_and_carries_its_sums() -> None:
+    to, publisher = link(), Counted()
+    to.send_beat_ack_nowait({"a": 1})
+    queue(to, publisher, 1, 2, 3)
+    queue(to, publisher, 4, 5, 6)
+    first, second = sent(to)
+    assert (ids(first), [video.viewers for video in first.deliver.viewers]) == ([1, 2, 3], [1])
+    assert (ids(second), list(second.deliver.viewers)) == ([4, 5, 6], [])
+
+
+async def test_a_delivery_says_how_long_its_acknowledgement_may_wait() -> None:
+    to, publisher = link(), Counted()
+    queue(to, publisher, 1)
+    encoded = to.next_message(NOW_MS, ack_within_ms=300)
+    assert encoded
+    assert DispatcherMessage.FromString(encoded).deliver.ack_within_ms == 300
+
+
 async def test_answers_to_beats_carry_the_latest_sums() -> None:
     to = link()
     to.send_beat_ack_nowait({"a": 1, "b": 1})

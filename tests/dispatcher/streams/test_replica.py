@@ -207,3 +207,23 @@ async def test_acknowledgements_that_nobody_reads_have_a_limit() -> None:
         world.replica.receive(link, interest)
     world.sent(link)
     world.replica.receive(link, interest)  # a node that reads has no limit
+
+
+async def test_a_beat_can_acknowledge_deliveries() -> None:
+    world = World()
+    link, _ = world.node("rms-1", "a")
+    publisher = world.replica.open_publisher("peer")
+    world.publish(publisher, 1, 7)
+    (message,) = world.sent(link)
+    world.replica.receive(link, NodeMessage(beat=Beat(delivered=message.deliver.number)))
+    assert await publisher.done_batches() == [1]
+    with pytest.raises(InvalidRequest, match="delivery 2 was acknowledged"):
+        world.replica.receive(link, NodeMessage(beat=Beat(delivered=2)))
+
+
+async def test_the_more_nodes_there_are_the_later_each_may_acknowledge() -> None:
+    world = World(acks_per_s_max=100)
+    assert world.replica.ack_within_ms == 0
+    for number in range(3):
+        world.node(f"rms-{number}")
+    assert world.replica.ack_within_ms == 30

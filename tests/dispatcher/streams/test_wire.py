@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dispatcher.streams import wire
 from dispatcher.streams.wire import Part
-from proto.dispatch_pb2 import CatchUp, CatchUpOrder, Deliver, DispatcherMessage
+from proto.dispatch_pb2 import CatchUp, CatchUpOrder, Deliver, DispatcherMessage, VideoViewers
 from proto.event_pb2 import Event, VideoEvents
 
 numbers = st.integers(1, 2**64 - 1)
@@ -13,22 +13,23 @@ events = st.builds(Event, id=st.integers(0, 2**64 - 1), name=st.text(max_size=5)
 videos = st.builds(VideoEvents, video_id=st.text(max_size=200), events=st.lists(events, max_size=3))
 
 
-@given(numbers, st.lists(st.lists(videos, min_size=1, max_size=3), min_size=1, max_size=4))
-def test_deliver_is_the_message_that_protobuf_makes(number: int, groups: list[list[VideoEvents]]) -> None:
+viewers = st.builds(VideoViewers, video_id=st.text(max_size=9), viewers=st.integers(0, 2**32 - 1))
+
+
+@given(
+    numbers,
+    st.lists(st.lists(videos, min_size=1, max_size=3), min_size=1, max_size=4),
+    st.integers(0, 2**32 - 1),
+    st.lists(viewers, max_size=3),
+)
+def test_deliver_is_the_message_that_protobuf_makes(
+    number: int, groups: list[list[VideoEvents]], ack_within_ms: int, sums: list[VideoViewers]
+) -> None:
     parts = [Part(b"".join(wire.videos_field(v.SerializeToString()) for v in group), len(group)) for group in groups]
     everything = [video for group in groups for video in group]
-    assert DispatcherMessage.FromString(wire.deliver(number, parts)) == DispatcherMessage(
-        deliver=Deliver(number=number, videos=everything)
-    )
-
-
-@given(st.binary(max_size=50))
-def test_bytes_that_are_no_video_harm_nothing_beside_them(garbage: bytes) -> None:
-    good = VideoEvents(video_id="a", events=[Event(id=7)]).SerializeToString()
-    encoded = wire.videos_field(garbage) + wire.videos_field(good)
-    whole = wire.deliver(3, [Part(encoded, 2)])
-    assert whole.endswith(wire.videos_field(good))
-    assert DispatcherMessage.FromString(wire.deliver(3, [Part(wire.videos_field(good), 1)])).deliver.number == 3
+    expected = Deliver(number=number, videos=everything, ack_within_ms=ack_within_ms, viewers=sums)
+    encoded = wire.deliver(number, parts, ack_within_ms, sums)
+    assert DispatcherMessage.FromString(encoded) == DispatcherMessage(deliver=expected)
 
 
 @given(numbers, numbers, numbers, st.integers(0, 1023), st.lists(st.text(max_size=9), max_size=3))

@@ -110,6 +110,57 @@ async def test_events_go_to_the_feeds_and_are_acknowledged_by_the_last_number(se
     assert delivered.delivered.number == 2
 
 
+def deliver(number: int, ack_within_ms: int = 0) -> Down:
+    return Down(deliver=dispatch_pb2.Deliver(number=number, ack_within_ms=ack_within_ms))
+
+
+async def test_acknowledgements_that_may_wait_go_together(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.take(deliver(1, ack_within_ms=20))
+    speaking = asyncio.ensure_future(said(node))
+    await asyncio.sleep(0)
+    assert not speaking.done()
+    node.take(deliver(2, ack_within_ms=20))
+    (delivered,) = await speaking
+    assert delivered.delivered.number == 2
+
+
+async def test_one_that_may_wait_goes_with_one_that_may_not(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.take(deliver(1, ack_within_ms=60_000))
+    node.take(deliver(2))
+    (delivered,) = await said(node)
+    assert delivered.delivered.number == 2
+    node.end()
+
+
+async def test_a_beat_takes_an_acknowledgement_along_and_harms_no_other_link(served: FakeServed) -> None:
+    node, other = registration(served), registration(served)
+    for each in (node, other):
+        each.welcome(welcome())
+    node.take(deliver(7, ack_within_ms=60_000))
+    beat = dispatch_pb2.Beat(load=dispatch_pb2.Load(viewers=3))
+    for each in (node, other):
+        each.beat(beat)
+    (ours,), (others) = await said(node), await said(other)
+    assert (ours.beat.delivered, ours.beat.load.viewers) == (7, 3)
+    assert [each.beat.delivered for each in others] == [0]
+    node.beat(beat)
+    assert [each.beat.delivered for each in await said(node)] == [0]  # once is enough
+    node.end()
+
+
+async def test_viewers_on_all_nodes_may_come_with_a_delivery(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.use_totals(True)
+    viewers = [dispatch_pb2.VideoViewers(video_id="v", viewers=9)]
+    node.take(Down(deliver=dispatch_pb2.Deliver(number=1, viewers=viewers)))
+    assert served.told[-1] == {"v": 9}
+
+
 async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(served: FakeServed) -> None:
     node = registration(served)
     assert node.announce("early", True) is None

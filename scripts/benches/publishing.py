@@ -14,7 +14,7 @@ from proto import event_pb2
 from proto.dispatch_pb2 import PublishRequest, PublishResponse, VideoBatch
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.event_pb2 import Event, VideoEvents
-from scripts.benches.config import FANOUT
+from scripts.benches.config import FANOUT, FanoutSettings
 from scripts.benches.running import ungrouped
 from scripts.benches.schedule import VIDEO, Schedule
 
@@ -55,18 +55,20 @@ def _batch(ids: list[int], encoded: bytes) -> VideoBatch:
 
 
 async def publish_grpc(
-    address: str, batches: AsyncIterator[VideoBatch], unanswered_max: int = FANOUT.unanswered_batches
+    address: str, batches: AsyncIterator[VideoBatch], settings: FanoutSettings = FANOUT, *, pace: bool = True
 ) -> int:
     """Over one Publish stream, as comment_service does; returns how many events there were, when all are acknowledged.
 
-    Raises grpc.RpcError.
+    pace: pause while many batches are unanswered, as it does unless they are full. Raises grpc.RpcError.
     """
-    room = asyncio.Semaphore(unanswered_max)
-    seq = published = 0
+    room = asyncio.Semaphore(settings.unanswered_batches)
+    sent = answered = events = 0
 
     async def read(call: "grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]") -> None:
+        nonlocal answered
         async for answer in call:
             for _ in range(1 + len(answer.seqs)):
+                answered += 1
                 room.release()
 
     with ungrouped():
@@ -75,10 +77,12 @@ async def publish_grpc(
             group.create_task(read(call))
             async for batch in batches:
                 await room.acquire()
-                await call.write(PublishRequest(seq=seq, videos=[batch]))
-                seq, published = seq + 1, published + batch.events
+                await call.write(PublishRequest(seq=sent, videos=[batch]))
+                sent, events = sent + 1, events + batch.events
+                if pace and sent - answered > settings.pace_after:
+                    await asyncio.sleep((sent - answered) * settings.pace_ms / 1000)
             await call.done_writing()
-    return published
+    return events
 
 
 async def publish_http(url: str, schedule: Schedule, connections: int = FANOUT.http_publishers) -> None:

@@ -8,7 +8,7 @@ publisher is answered when the node has acknowledged it, or when the link has en
 import asyncio
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dispatcher.config import LinkLimits
@@ -60,7 +60,8 @@ class Link:
         self.ended: asyncio.Future[DispatcherError | None] = asyncio.get_running_loop().create_future()
         self._limits = limits
         self._latency = latency
-        self._wake = asyncio.Event()
+        self._ready: Callable[[], None] | None = None  # to be called when there is something to send
+        self._is_ready = False  # it was called, and what there is hasn't been written yet
         self._control: deque[bytes] = deque()  # goes first, so that a full outbox never looks like a dead replica
         self._beat_ack = False  # one is to be sent
         self._sums: dict[str, int] = {}  # video -> viewers on all nodes, for that one
@@ -100,7 +101,7 @@ class Link:
     def send_nowait(self, message: DispatcherMessage) -> None:
         """Queues a message that isn't numbered: welcome, interest_ack, drain."""
         self._control.append(message.SerializeToString())
-        self._wake.set()
+        self._say_ready()
 
     def send_beat_ack_nowait(self, sums: Mapping[str, int]) -> None:
         """Queues the response to a beat. sums: viewers on all nodes, by video.
@@ -111,7 +112,7 @@ class Link:
         self._sums.update(sums)
         if sums or not self._has_delivered:
             self._beat_ack = True
-            self._wake.set()
+            self._say_ready()
         self._has_delivered = False
 
     def deliver_nowait(self, part: Part, batch: Batch) -> bool:
@@ -120,7 +121,7 @@ class Link:
         self._outbox.append((part, batch))
         self._outbox_events += part.events
         self._outbox_bytes += len(part.encoded)
-        self._wake.set()
+        self._say_ready()
         return (
             self._outbox_events + self._unacked_events <= self._limits.outbox_events_max
             and self._outbox_bytes <= self._limits.outbox_bytes_max
@@ -130,13 +131,24 @@ class Link:
         """Queues a catch-up, for which the batch then waits. body: wire.catch_up_body"""
         batch.wait_for_one_more()
         self._catch_ups.append((body, batch))
-        self._wake.set()
+        self._say_ready()
 
-    async def sendable(self) -> None:
-        """Returns when `next_message` has one."""
-        while not (self._control or self._beat_ack or self._catch_ups or self._outbox):
-            self._wake.clear()
-            await self._wake.wait()
+    def use(self, ready: Callable[[], None]) -> None:
+        """ready: called when there is a message to send, at once if there is one now; and then not before `rest`."""
+        self._ready = ready
+        self.rest()
+        if self._is_ready:
+            ready()
+
+    def rest(self) -> bool:
+        """A message has been written. True: there is another one; False: `ready` will be called again."""
+        self._is_ready = bool(self._outbox or self._control or self._beat_ack or self._catch_ups)
+        return self._is_ready
+
+    def _say_ready(self) -> None:
+        if not self._is_ready and self._ready is not None:
+            self._is_ready = True
+            self._ready()
 
     def next_message(self, now_ms: int, ack_within_ms: int = 0) -> bytes | None:
         """The next encoded DispatcherMessage, with as many of the queued events as one may carry; None: no more.

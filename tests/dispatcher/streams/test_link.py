@@ -1,6 +1,7 @@
 """dispatcher/streams/link.py: order, numbers, one bound, and no batch that waits for a link that has ended."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -216,19 +217,27 @@ async def test_how_long_acknowledgements_took_is_counted() -> None:
     assert latency.sum_ms == 60_004
 
 
-async def test_sendable_wakes_for_every_kind_of_message() -> None:
-    publisher = Counted()
-    for give in (
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda to: to.send_nowait(DispatcherMessage(welcome=Welcome())),
         lambda to: to.send_beat_ack_nowait({}),
-        lambda to: queue(to, publisher, 1),
-        lambda to: to.catch_up_nowait(BODY, publisher.one(2)),
-    ):
-        to = link()
-        waiting = asyncio.ensure_future(to.sendable())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        give(to)
-        await asyncio.wait_for(waiting, 1)
+        lambda to: queue(to, Counted(), 1),
+        lambda to: to.catch_up_nowait(BODY, Counted().one(2)),
+    ],
+)
+async def test_every_kind_of_message_makes_it_ready_once(give: Callable[[Link], object]) -> None:
+    to, ready = link(), list[str]()
+    give(to)
+    to.use(lambda: ready.append("at once"))
+    assert ready == ["at once"]
+    give(to)
+    assert ready == ["at once"]  # the writer has not come to it yet
+    to.next_message(NOW_MS)
+    while to.rest():
+        to.next_message(NOW_MS)
+    give(to)
+    assert ready == ["at once"] * 2
 
 
 steps = st.lists(st.one_of(st.just("queue"), st.just("send"), st.integers(0, 30)), max_size=40)

@@ -58,8 +58,8 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
 
     backfill: int = Field(50, ge=0, description="comments that a new viewer gets at once: about two screens")
     backfill_max: int = Field(200, ge=0, description="comments that a viewer may ask for with ?backfill=")
-    resume_comments_max: int = Field(
-        1_000, gt=0, description="comments sent to one resuming viewer; one that lacks more is sent a gap: about 200 KB"
+    resume_events_max: int = Field(
+        1_000, gt=0, description="events sent to one resuming viewer; one that lacks more is sent a gap: about 200 KB"
     )
     log_bytes_max: int = Field(4 << 20, gt=0, description="bytes of a video's log: 20 s of 1,000 comments/s")
     log_age_ms_max: int = Field(
@@ -88,6 +88,18 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
     )
     history_timeout_ms: int = Field(
         3_000, gt=0, description="ms for one read of history; a viewer whose read takes longer enters without it"
+    )
+    history_reads: int = Field(
+        64,
+        gt=0,
+        description="reads of history at the same time, of whatever kind: a node that takes over 5,000 videos must not "
+        "push the store over; further reads wait for their turn",
+    )
+    claims_max: int = Field(
+        8,
+        ge=0,
+        description="positions of viewers who have more than a video's feed; each makes one more form of the stream, "
+        "and a viewer beyond them is sent a gap",
     )
     catch_up_reads: int = Field(
         16,
@@ -171,8 +183,8 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
         return FeedLimits(
             log_bytes_max=self.log_bytes_max,
             log_age_ms_max=self.log_age_ms_max,
-            log_comments_min=self.backfill_max,
-            resume_comments_max=self.resume_comments_max,
+            log_comments_min=self.backfill,
+            resume_events_max=self.resume_events_max,
             dedupe_ms=self.dedupe_ms,
         )
 

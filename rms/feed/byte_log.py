@@ -9,8 +9,9 @@ two are mixed up. At run time they are plain ints. Arithmetic makes a plain int 
 annotated with `Any` makes it an offset again, which costs nothing.
 """
 
+from array import array
 from bisect import bisect_left
-from typing import Any, Generic, NewType, TypeVar
+from typing import Any, Generic, NewType, TypeVar, cast
 
 FeedOffset = NewType("FeedOffset", int)
 """In a feed's log"""
@@ -31,7 +32,7 @@ class ByteLog(Generic[OffsetT]):
         zero: Any = 0
         self.base = self.end = zero
         self._bytes = bytearray()
-        self._ends: list[OffsetT] = []
+        self._ends = array("Q")
 
     def __len__(self) -> int:
         """bytes held"""
@@ -54,7 +55,8 @@ class ByteLog(Generic[OffsetT]):
         """The first frame's end at or behind `offset`. offset: base <= offset <= end"""
         if offset == self.base:
             return offset
-        return self._ends[bisect_left(self._ends, offset)]
+        end: OffsetT = cast("Any", self._ends[bisect_left(self._ends, offset)])
+        return end
 
     def rest_of_frame(self, offset: OffsetT, taken: int) -> tuple[OffsetT, bytes]:
         """For a reader that has taken so many bytes from `offset` on: the end of the frame that this has cut, and the
@@ -62,6 +64,19 @@ class ByteLog(Generic[OffsetT]):
         cut: Any = offset + taken
         end = self.frame_end(cut)
         return end, self.read(cut, end - cut)
+
+    def index(self, offset: OffsetT) -> int:
+        """Which of the frames that are held begins at `offset`, a frame's end; the number of them at the log's end"""
+        return 0 if offset == self.base else bisect_left(self._ends, offset) + 1
+
+    def start_of(self, index: int) -> OffsetT:
+        """Where the frame with this index begins, or the log's end behind the last one"""
+        start: OffsetT = cast("Any", self._ends[index - 1]) if index else self.base
+        return start
+
+    def frame(self, index: int) -> bytes:
+        start = self.start_of(index)
+        return self.read(start, self._ends[index] - start)
 
     def frames(self, offset: OffsetT, end: OffsetT) -> int:
         """How many frames stand between two frames' ends"""

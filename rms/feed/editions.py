@@ -1,39 +1,35 @@
-"""The forms in which a feed reaches viewers: plain, at most so many comments a second, and either of them gzipped.
+"""The forms in which a feed reaches viewers: plain, at most so many comments a second, without what some viewers have
+already. Each of them can be gzipped, too (rms/feed/gzip_edition.py).
 
 Each edition is a byte log of its own, made once for all of its viewers, and follows its source: `update` brings it up
 to date, `attach` translates an offset of the feed's log into one of the edition's. mypy knows three types of offsets
 here: in the feed's log, in an edition's own log, and in the log that it is made from. Rule: no clock, no socket;
 `now_ms` (the wall clock) comes in.
-
-One gzip stream serves viewers that came at different times, without state for any of them: what has come since the last
-sweep is compressed on its own, with the bytes just before it as a preset dictionary. (RFC 1951 lets a block refer to
-32 KB of earlier output, and a decoder can't tell that another compressor wrote it.) A block may refer only to what
-every viewer has read: to what stands behind `_shared_from`, where the last one entered. Measured on a real chat log,
-243 bytes a comment, one comment a block: 75 % of the plain bytes without a dictionary, 33 % with 8 KB, 31 % with 16 KB,
-at some 50 us a block.
 """
 
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, NewType, Protocol, TypeVar, cast
+from typing import Generic, NamedTuple, NewType, Protocol, TypeVar, cast
 
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
-from rms.feed.feed import Attach, Feed
-from rms.feed.position import Position
-from rms.feed.sse import event_frame
-
-DICTIONARY_BYTES = 8_192
-"""Twice as many save another 3 % of the bytes and cost a third more time."""
-
-GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""RFC 1952: deflate, no time, unknown system. There is no trailer, as an event stream has no end."""
-
+from rms.feed.feed import BLANK, GAP, VISIBLE, Attach, Entry, Feed
+from rms.feed.position import Position, merged, parse_position
+from rms.feed.sse import blank_frame, event_frame, frame_position, position_frame, with_position
 
 SourceOffset = NewType("SourceOffset", int)
 """In the log of the edition that another edition is made from: what is an EditionOffset there"""
 
 SourceT = TypeVar("SourceT", bound=int)
+
+
+class Form(NamedTuple):
+    """The form in which a viewer gets the stream; each form of a feed is an edition."""
+
+    rate: int | None = None
+    """at most so many comments a second"""
+    gzip: bool = False
+    claims: Position | None = None
+    """Not None: the viewer has more than the feed, and gets the stream without what this position claims"""
 
 
 class Edition(Protocol):
@@ -55,12 +51,18 @@ class Edition(Protocol):
         """From where a viewer enters the feed's log to where it enters this one. Updates first."""
         ...
 
-    def position_at(self, offset: EditionOffset) -> Position | None:
-        """The position of a viewer that has read this log up to a frame's end; None if it is no longer known."""
+    def text_at(self, offset: EditionOffset) -> bytes | None:
+        """The position, as text, of a viewer that has read this log up to a frame's end; None if it isn't known."""
         ...
 
-    def purge(self) -> None:
-        """Drops what was taken from the source so far, as it has been overwritten there: it is not to be sent."""
+    def rewrite(self, starts: list[FeedOffset]) -> list[EditionOffset]:
+        """Frames of the feed's log, which begin there, were overwritten: what this log has of them is overwritten too.
+        Returns where they begin here."""
+        ...
+
+    def moved(self, offset: EditionOffset) -> EditionOffset | None:
+        """Where a viewer goes on whose offset lies before the log's beginning, because a part of the log was made anew;
+        None: it has fallen off."""
         ...
 
     def aside(self, data: bytes) -> bytes:
@@ -76,7 +78,7 @@ class PlainEdition:
     def __init__(self, feed: Feed) -> None:
         # The two logs are one here, and only here: their offsets are the same.
         self.log = cast("ByteLog[EditionOffset]", feed.log)
-        self.position_at = cast("Callable[[EditionOffset], Position | None]", feed.position_at)
+        self.text_at = cast("Callable[[EditionOffset], bytes | None]", feed.text_at)
 
     def begin(self, data: bytes) -> bytes:
         return data
@@ -87,28 +89,31 @@ class PlainEdition:
     def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         return cast("Attach[EditionOffset]", attach)
 
-    def purge(self) -> None:
-        pass
+    def rewrite(self, starts: list[FeedOffset]) -> list[EditionOffset]:
+        return cast("list[EditionOffset]", starts)
+
+    def moved(self, offset: EditionOffset) -> EditionOffset | None:
+        return None
 
     def aside(self, data: bytes) -> bytes:
         return data
 
 
-class _Stop(NamedTuple, Generic[SourceT]):
+class Stop(NamedTuple, Generic[SourceT]):
     """The end of a frame here, and the end in the source's log of what it was made from"""
 
     end: EditionOffset
     source_end: SourceT
 
 
-class _Derived(Generic[SourceT]):
+class Derived(Generic[SourceT]):
     """What editions with a log of their own share: translates offsets, and trims its log along with the source's."""
 
     def __init__(self, source: ByteLog[SourceT], start: SourceT) -> None:
         """start: offset in the source from which this edition has everything"""
         self.log: ByteLog[EditionOffset] = ByteLog()
         self._source = source
-        self._stops = [_Stop(self.log.end, start)]
+        self._stops = [Stop(self.log.end, start)]
 
     @property
     def _taken(self) -> SourceT:
@@ -118,7 +123,7 @@ class _Derived(Generic[SourceT]):
     def _stop(self, source_end: SourceT, frame: bytes) -> None:
         if frame:
             self.log.append(frame)
-        self._stops.append(_Stop(self.log.end, source_end))
+        self._stops.append(Stop(self.log.end, source_end))
 
     def _trim(self) -> None:
         """Drops what the source has dropped."""
@@ -126,17 +131,12 @@ class _Derived(Generic[SourceT]):
             # It dropped what was never taken over: every viewer falls off this log, and resumes in the feed.
             self.log.append(b"\n")
             self.log.trim(self.log.end)
-            self._stops = [_Stop(self.log.end, self._source.base)]
+            self._stops = [Stop(self.log.end, self._source.base)]
             return
         drop = bisect_left(self._stops, self._source.base, key=_source_end)
         if drop:
             self.log.trim(self._stops[drop].end)
             del self._stops[:drop]
-
-    def purge(self) -> None:
-        """Viewers at the log's end go on there; those behind it fall off it, and resume in the feed."""
-        self.log.trim(self.log.end)
-        del self._stops[:-1]
 
     def _source_of(self, offset: EditionOffset) -> SourceT | None:
         """The last offset in the source that this frame's end stands for; None if it is no longer known"""
@@ -144,22 +144,27 @@ class _Derived(Generic[SourceT]):
         return self._stops[index].source_end if index >= 0 and self._stops[index].end == offset else None
 
 
-class RateEdition(_Derived[FeedOffset]):
-    """At most `rate` comments in each second; an `event: skipped` says how many were left out."""
+class FilteredEdition(Derived[FeedOffset]):
+    """At most `rate` comments in each second; an `event: skipped` says how many were left out. Or the log without what
+    `claims` covers, for viewers who have more than the feed: they get that from nowhere a second time."""
 
     encoding = ""
 
-    def __init__(self, feed: Feed, rate: int, now_ms: int, backfill: int) -> None:
+    def __init__(
+        self, feed: Feed, rate: int | None, now_ms: int, backfill: int, claims: Position | None = None
+    ) -> None:
         """The feed's last `backfill` comments are taken over whole: the rate is for what comes after a backfill."""
-        super().__init__(feed.log, feed.join(backfill).offset)
+        super().__init__(feed.log, feed.log.start_of(feed.backfill_index(backfill)))
         self._feed = feed
         self._backfill = backfill
         self._rate = rate
+        self._claimed = claims
+        self._claims = None if claims is None else claims.claims()
         self._second_ms = now_ms
         self._passed = 0  # comments in this second
         self._skipped = 0  # comments since the last `event: skipped`
         for entry in feed.entries_from(self._taken):
-            self._stop(entry.end, feed.frame(entry))
+            self._pass(entry)
 
     def begin(self, data: bytes) -> bytes:
         return data
@@ -168,14 +173,32 @@ class RateEdition(_Derived[FeedOffset]):
         self._trim()
         for entry in self._feed.entries_from(self._taken):
             self._next_second(entry.at_ms, entry.start)
-            is_comment = entry.kind == "comment"
-            if self._passed < self._rate or not is_comment:
-                self._passed += is_comment
-                self._stop(entry.end, self._feed.frame(entry))
+            if entry.kind != VISIBLE or self._rate is None or self._passed < self._rate:
+                self._passed += entry.kind == VISIBLE
+                self._pass(entry)
             else:
                 self._skipped += 1
                 self._stop(entry.end, b"")
         self._next_second(now_ms, self._taken)
+
+    def _pass(self, entry: Entry) -> None:
+        self._stop(entry.end, self._frame(entry))
+
+    def _frame(self, entry: Entry) -> bytes:
+        """As these viewers get it"""
+        frame = self._feed.frame(entry)
+        if self._claims is None:
+            return frame
+        position = self._text(frame_position(frame))
+        if entry.kind != GAP and self._claims.cover(entry.id):
+            return position_frame(position)
+        return with_position(frame, position)
+
+    def _text(self, feed_text: bytes) -> bytes:
+        """The position of these viewers where the feed's own have this one"""
+        if self._claimed is None:
+            return feed_text
+        return str(merged(parse_position(feed_text.decode()), self._claimed)).encode()
 
     def _next_second(self, now_ms: int, source_end: FeedOffset) -> None:
         """If a second is over, its skipped comments are counted in an event, also when no comment follows."""
@@ -183,7 +206,8 @@ class RateEdition(_Derived[FeedOffset]):
             return
         self._second_ms, self._passed = now_ms, 0
         if self._skipped:
-            frame = event_frame("skipped", {"skipped": self._skipped}, self._feed.position_at(source_end))
+            text = self._feed.text_at(source_end)
+            frame = event_frame("skipped", {"skipped": self._skipped}, None if text is None else self._text(text))
             self._skipped = 0
             self._stop(source_end, frame)
 
@@ -199,105 +223,48 @@ class RateEdition(_Derived[FeedOffset]):
         """For a viewer that enters where this log no longer or not yet reaches: what the feed has up to there, of the
         comments the last `backfill` ones, and how many those before are."""
         entries = [entry for entry in self._feed.entries_from(offset) if entry.end <= end]
-        skipped = max(0, sum(entry.kind == "comment" for entry in entries) - self._backfill)
+        skipped = max(0, sum(entry.kind == VISIBLE for entry in entries) - self._backfill)
         frames, rest = [], skipped
         for entry in entries:
-            if rest and entry.kind == "comment":
+            frame = self._frame(entry)
+            if rest and entry.kind == VISIBLE:
                 rest -= 1
                 if not rest:
-                    frames.append(event_frame("skipped", {"skipped": skipped}, entry.position))
+                    frames.append(event_frame("skipped", {"skipped": skipped}, frame_position(frame)))
             else:
-                frames.append(self._feed.frame(entry))
+                frames.append(frame)
         return b"".join(frames)
 
-    def position_at(self, offset: EditionOffset) -> Position | None:
+    def text_at(self, offset: EditionOffset) -> bytes | None:
         source = self._source_of(offset)
-        return None if source is None else self._feed.position_at(source)
+        text = None if source is None else self._feed.text_at(source)
+        return None if text is None else self._text(text)
+
+    def rewrite(self, starts: list[FeedOffset]) -> list[EditionOffset]:
+        rewritten = []
+        for start in starts:
+            entry = self._feed.entry(self._feed.log.index(start))
+            index = bisect_left(self._stops, entry.end, key=_source_end)  # what follows with the same end is `skipped`
+            if not 0 < index < len(self._stops) or self._stops[index].source_end != entry.end:
+                continue
+            here = self._stops[index - 1].end
+            if old := self.log.read(here, self._stops[index].end - here):
+                new = self._frame(entry)
+                # Its position may have another length by now.
+                self.log.overwrite(here, blank_frame(old) if entry.kind == BLANK or len(new) != len(old) else new)
+                rewritten.append(here)
+        return rewritten
+
+    def moved(self, offset: EditionOffset) -> EditionOffset | None:
+        return None
 
     def aside(self, data: bytes) -> bytes:
         return data
 
 
-class GzipEdition(_Derived[SourceOffset]):
-    """Another edition's log, compressed."""
-
-    encoding = "gzip"
-
-    def __init__(self, source: Edition, now_ms: int) -> None:
-        source.update(now_ms)
-        log = cast("ByteLog[SourceOffset]", source.log)
-        super().__init__(log, log.end)
-        self._edition = source
-        self._source_attach = cast("Callable[[Attach[FeedOffset], int], Attach[SourceOffset]]", source.attach)
-        self._source_position_at = cast("Callable[[SourceOffset], Position | None]", source.position_at)
-        self._shared_from = log.end  # every viewer has read the source from here on
-        self._last_private: tuple[SourceOffset, SourceOffset, bytes] | None = None  # from where to where, compressed
-
-    def begin(self, data: bytes) -> bytes:
-        return GZIP_HEAD + stored(data)
-
-    def update(self, now_ms: int) -> None:
-        self._edition.update(now_ms)
-        self._trim()
-        taken, end = self._taken, self._source.end
-        if taken < end:
-            farthest: Any = taken - DICTIONARY_BYTES
-            start = min(taken, max(self._shared_from, farthest, self._source.base))
-            dictionary = self._source.read(start, taken - start)
-            self._stop(end, _deflate(self._source.read(taken, end - taken), dictionary))
-
-    def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
-        """What a viewer gets up to the log's end is compressed for it; viewers that join together share that."""
-        private, offset = self._source_attach(attach, now_ms)
-        self.update(now_ms)
-        end = self._source.end
-        self._shared_from = max(self._shared_from, offset)
-        if private:
-            own = _deflate(private + self._source.read(offset, end - offset), b"")
-        elif self._last_private is not None and self._last_private[:2] == (offset, end):
-            own = self._last_private[2]
-        else:
-            own = _deflate(self._source.read(offset, end - offset), b"")
-            self._last_private = (offset, end, own)
-        return Attach(own, self.log.end)
-
-    def position_at(self, offset: EditionOffset) -> Position | None:
-        source = self._source_of(offset)
-        return None if source is None else self._source_position_at(source)
-
-    def purge(self) -> None:
-        """The source no longer is what the viewers have read: no block refers to what stands before its end."""
-        self._edition.purge()
-        super().purge()
-        self._shared_from = self._source.end
-        self._last_private = None
-
-    def aside(self, data: bytes) -> bytes:
-        """Some viewers get `data` between two blocks, which shifts what a reference hits: none goes back behind it."""
-        self._shared_from = self._source.end
-        return stored(self._edition.aside(data))
-
-
-def stored(data: bytes) -> bytes:
-    """A deflate block that is not compressed (RFC 1951, 3.2.4). data: at most 65,535 bytes"""
-    size = len(data)
-    return b"\x00" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little") + data
-
-
-def _deflate(data: bytes, dictionary: bytes) -> bytes:
-    """`data` as deflate blocks that end at a byte. dictionary: what the reader has read right before, or nothing"""
-    if not data:
-        return b""
-    if dictionary:
-        compressor = zlib.compressobj(6, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, dictionary)
-    else:
-        compressor = zlib.compressobj(6, zlib.DEFLATED, -15, 8)
-    return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-
-
-def _end(stop: _Stop[SourceT]) -> EditionOffset:
+def _end(stop: Stop[SourceT]) -> EditionOffset:
     return stop.end
 
 
-def _source_end(stop: _Stop[SourceT]) -> SourceT:
+def _source_end(stop: Stop[SourceT]) -> SourceT:
     return stop.source_end

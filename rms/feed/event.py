@@ -3,7 +3,11 @@
 Rule: no clock, no socket. The data is made once, where the event was accepted; a node only puts a position in front.
 """
 
+from collections.abc import Iterable
+
 import msgspec
+
+from rms.feed.position import service_of
 
 COMMENT = "comment"
 ERASED, HIDDEN, RESTORED = "erased", "hidden", "restored"
@@ -23,7 +27,19 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """The comment that it is about; of AUTHOR_PURGED: the last one that is purged. 0: none"""
     author_id: str = ""
     """Of AUTHOR_PURGED: whose comments are purged"""
-    after_id: int | None = None
-    """Between this id and its own the service has published nothing in this video. None: not known, as in history"""
+    after_id: int = 0
+    """Between this id and its own the service has published nothing in this video"""
     hidden_from_id: int | None = None
-    """From this id on the service's events may not be readable from history yet. None: all are"""
+    """From this id on the service's events may not be readable from history yet; 0: all are. None: not known"""
+
+
+def read_from(events: Iterable[Event], from_id: int) -> list[Event]:
+    """Events as they were read from history, in the order of their ids and from this id on: each service has none in
+    between."""
+    last_of: dict[int, int] = {}
+    read = []
+    for event in events:
+        service = service_of(event.id)
+        read.append(msgspec.structs.replace(event, after_id=last_of.get(service, from_id - 1)))
+        last_of[service] = event.id
+    return read

@@ -1,24 +1,38 @@
-"""One video's feed: every comment once, in the order of its arrival, as bytes that are the same for all viewers.
+"""One video's feed: every event once, in the order of its arrival, as bytes that are the same for all viewers.
 
 Rule 1: no clock, no socket, no store in here; `now_ms` (the wall clock) and what was read from history come in.
 Rule 2: a viewer has no queue. A viewer is an offset in the log; joining and resuming only find the offset. The backfill
         is the last comments in the log, so it costs nothing to give it to a new viewer.
-Rule 3: a comment is in the log once, however often and from wherever it comes.
+Rule 3: an event is in the log once, however often and from wherever it comes.
+Rule 4: the log is held in bytes and arrays, not in objects: there are tens of thousands of quiet feeds.
 rms/feed/resuming.py finds where a viewer goes on that was here, or at another node, before.
 """
 
-from bisect import bisect_left, insort
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, NamedTuple
+from typing import Generic, NamedTuple
 
-from history.core.ids import first_id_at, format_id, time_of
-from history.core.model import Comment, Erasure
+from history.core.ids import first_id_at, time_of
 from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
+from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
 from rms.feed.gaps import Gaps
-from rms.feed.position import Position, Window
+from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
 from rms.feed.seen_ids import SeenIds
-from rms.feed.sse import blank_frame, comment_data, comment_frame, event_frame
+from rms.feed.sse import blank_frame, frame, frame_data, frame_position, position_frame
+from rms.feed.withdrawn import Withdrawn
+
+ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
+"""Kinds of events of which the last one of each comment holds"""
+
+CHANGES_MAX = 10_000
+"""comments for which a feed remembers what changed last, to tell what comes late: more than are changed in a minute"""
+
+CLOSED_MS = 60_000
+"""After this a hole below what history has counts as closed, though its service has published nothing since"""
+
+VISIBLE, BLANK, CHANGE, GAP = range(4)
+"""Kinds of entries: a comment, a comment that is not shown any more, any other event, a gap"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +40,21 @@ class FeedLimits:
     log_bytes_max: int
     log_age_ms_max: int
     log_comments_min: int
-    """kept whatever their age and size: the backfill"""
-    resume_comments_max: int
-    """how many comments one resuming viewer may be sent beside the log"""
+    """entries kept whatever their age and size: the backfill"""
+    resume_events_max: int
+    """how many events one resuming viewer may be sent beside the log"""
     dedupe_ms: int
     """how long an id is remembered, at least"""
 
 
 class Entry(NamedTuple):
-    """One frame of the log: a comment, an erasure or a gap"""
+    """One frame of the log"""
 
     id: int
-    position: Position | None
-    """of a viewer that has read up to the frame's end; None: it has read no comment"""
     start: FeedOffset
     end: FeedOffset
     at_ms: int
-    kind: Literal["comment", "erasure", "gap"] = "comment"
+    kind: int
 
 
 class Attach(NamedTuple, Generic[OffsetT]):
@@ -50,157 +62,296 @@ class Attach(NamedTuple, Generic[OffsetT]):
 
     private: bytes
     offset: OffsetT
+    claims: Position | None = None
+    """Not None: the viewer has more than the feed. It must get the log without what this position claims."""
 
 
 class Feed:
-    def __init__(self, limits: FeedLimits, seed: Sequence[Comment], complete_from: int, now_ms: int) -> None:
-        """seed: the video's last comments from history, oldest first; all that there are from id `complete_from` on."""
+    __slots__ = (
+        *(
+            "_at_ms",
+            "_base_text",
+            "_changes",
+            "_had",
+            "_hidden",
+            "_ids",
+            "_joined",
+            "_live",
+            "_kinds",
+            "_others",
+            "_seen",
+            "_withdrawn",
+        ),
+        *("complete_from", "gaps", "held_from", "limits", "log", "missing_from", "rewritten"),
+    )
+
+    def __init__(self, limits: FeedLimits, seed: Sequence[Event], complete_from: int | None, now_ms: int) -> None:
+        """seed: the video's last events from history, oldest first (see `read_from`); all that there are from id
+        `complete_from` on. None: history can't be read, and its last events are appended later."""
         self.limits = limits
         self.log: ByteLog[FeedOffset] = ByteLog()
-        self.entries: list[Entry] = []
-        """in order of arrival, one for each frame of the log"""
-        self.erased: set[int] = set()
-        """ids of the comments whose frames are blank"""
         self.gaps = Gaps()
-        self.held_from = complete_from
-        """every known comment from this id on is in the log"""
-        self.complete_from = complete_from
-        """Comments below this id never were in this feed, and no viewer waits for them: pages have them."""
-        self._ids: list[int] = []  # of the comments in the log, sorted
-        self._window = Window(complete_from)
-        self._seen = SeenIds(limits.dedupe_ms, now_ms)
-        for comment in seed:
-            self.append(comment, now_ms)
+        self.held_from = first_id_at(now_ms) if complete_from is None else complete_from
+        """every known event from this id on is in the log"""
+        self.complete_from = complete_from or 0
+        """Events below this id never were in this feed, and no viewer waits for them: pages have the comments."""
+        self.missing_from: int | None = None
+        """The chain of a service shows that events from this id on are missing. For the owner, who sets it back."""
+        self.rewritten: list[FeedOffset] = []
+        """Where frames begin that were overwritten in the log. For the owner, who empties it."""
+        # One for each frame of the log: ids (0: a gap), times of arrival, kinds.
+        self._ids, self._at_ms, self._kinds = array("Q"), array("Q"), bytearray()
+        self._others = 0  # entries that aren't VISIBLE
+        # Nobody knows whether what was given an id a moment ago was readable already.
+        base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
+        self._had = Had(max(now_ms - KEPT_MS, time_of(self.complete_from) - LATE_MS), base)
+        self._base_text = self._had.text()  # the position at the log's beginning
+        self._live: dict[int, int] = {}  # by service: the highest id that was published here
+        self._hidden: dict[int, int] = {}  # services that have events in their spools, from which id on
+        self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
+        self._withdrawn = Withdrawn()
+        self._changes: dict[int, tuple[int, str]] = {}  # by comment: the last event about it, and of what kind
+        self._joined: tuple[tuple[int, int], Attach[FeedOffset]] | None = (
+            None  # the last outcome of `join`, and for what
+        )
+        for event in seed:
+            self._take(event, now_ms)
+        self._had.advance(now_ms)
 
     def __len__(self) -> int:
         """entries in the log"""
-        return len(self.entries)
+        return len(self._ids)
 
     @property
-    def position(self) -> Position | None:
-        """Of a viewer that has read everything; None before the first comment"""
-        return self._window.position()
+    def position(self) -> Position:
+        """Of a viewer that has read everything"""
+        return self._had.position()
 
-    def may_have_forgotten(self, comment_id: int, now_ms: int) -> bool:
-        """True if the id is unknown, and so old that it may have been here and have been forgotten since.
+    @property
+    def had(self) -> Had:
+        """What was had here. For reading only."""
+        return self._had
 
-        Whether such a comment is to be sent can't be told. Old means: by this clock as well as beside the newest id.
-        So one wrong clock makes nothing look old, nor does an outage after which comments come in their order.
+    def may_have_forgotten(self, event_id: int, now_ms: int) -> bool:
+        """True if the id is unknown, and so old that it may have been here and have been forgotten since, or that some
+        viewers may have had it before they came here.
+
+        Whether such an event is to be sent can't be told. Old means: by this clock as well as beside the newest id. So
+        one wrong clock makes nothing look old, nor does an outage after which events come in their order.
         """
-        return comment_id < self._old_below(now_ms) and comment_id not in self._seen
+        old_below = max(self._old_below(now_ms), self.complete_from)
+        return event_id < old_below and event_id not in self._seen and event_id not in self._ids
 
     def _old_below(self, now_ms: int) -> int:
-        high = self._window.high
+        high = self._had.high
         return 0 if high is None else first_id_at(min(now_ms, time_of(high)) - self.limits.dedupe_ms)
 
-    def append(self, comment: Comment, now_ms: int) -> bool:
-        """Returns False, and changes nothing, if the comment has been here."""
-        if comment.id in self._seen:
+    # Events
+
+    def append(self, event: Event, now_ms: int) -> bool:
+        """Returns whether the log has changed: an event that has been here, or has no data, changes nothing there."""
+        old_below = self._old_below(now_ms)
+        if event.id in self._seen or (event.id < old_below and event.id in self._ids):
+            self._count(event)
             return False
-        self._seen.add(comment.id, now_ms, self._old_below(now_ms))
-        self._window.add(comment.id)
-        position = self._window.position()
-        assert position is not None
-        start = self.log.end
-        end = self.log.append(comment_frame(position, comment_data(comment)))
-        self.entries.append(Entry(comment.id, position, start, end, now_ms))
-        insort(self._ids, comment.id)
+        self._seen.add(event.id, now_ms, old_below)
+        if not self._take(event, now_ms):
+            return False
         self.trim(now_ms)
         return True
 
-    def erase(self, erasure: Erasure, now_ms: int) -> bool:
-        """Blanks the comment in the log and appends an `event: deleted`. If the comment comes after its erasure, it is
-        dropped. Returns False, and changes nothing, if the erasure has been here."""
-        if erasure.id in self._seen:
-            return False
-        for known_id in (erasure.id, erasure.erased_id):
-            self._seen.add(known_id, now_ms, self._old_below(now_ms))
-        for entry in self.entries:
-            if entry.kind == "comment" and entry.id == erasure.erased_id:
-                self.erased.add(entry.id)
-                self.log.overwrite(entry.start, blank_frame(self.frame(entry)))
-        position, start = self._window.position(), self.log.end
-        end = self.log.append(event_frame("deleted", {"id": format_id(erasure.erased_id)}, position))
-        self.entries.append(Entry(erasure.id, position, start, end, now_ms, "erasure"))
-        self.trim(now_ms)
+    def _take(self, event: Event, now_ms: int) -> bool:
+        """An event that is new here. Returns whether the log has changed."""
+        self._count(event)
+        if event.kind == COMMENT:
+            if not event.data or self._withdrawn.holds(event.id, event.data):
+                return False
+            self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, VISIBLE)
+            return True
+        if event.kind in ABOUT_A_COMMENT:
+            known = self._changes.get(event.target_id, (0, ""))
+            if known[0] > event.id or (known[1] == ERASED and event.kind != ERASED):
+                return False  # what came later holds: nothing comes after an erasure, either
+            self._changes[event.target_id] = event.id, event.kind
+            if len(self._changes) > CHANGES_MAX:
+                del self._changes[next(iter(self._changes))]
+        self._change(event, now_ms)
+        if not event.data:
+            return bool(self.rewritten)
+        self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, CHANGE)
         return True
+
+    def _count(self, event: Event) -> None:
+        """The position moves, whatever the event is."""
+        missing_from = self._had.add(event.id, event.after_id)
+        if missing_from is not None:
+            self.missing_from = missing_from if self.missing_from is None else min(missing_from, self.missing_from)
+        if event.hidden_from_id is not None:
+            service = event.id >> 6 & 1023
+            self._live[service] = max(event.id, self._live.get(service, 0))
+            if event.hidden_from_id:
+                self._hidden[service] = event.hidden_from_id
+            elif self._hidden:
+                self._hidden.pop(service, None)
+
+    def _append(self, event_id: int, data: bytes, now_ms: int, kind: int) -> None:
+        self.log.append(data)
+        self._ids.append(event_id)
+        self._at_ms.append(max(0, now_ms))
+        self._kinds.append(kind)
+        self._others += kind != VISIBLE
+
+    def _change(self, event: Event, now_ms: int) -> None:
+        if event.kind in (ERASED, HIDDEN):
+            # Also for a comment that comes after it. It is counted then, and not shown.
+            self._seen.add(event.target_id, now_ms, 0)
+            for index in self._indices_of(event.target_id):
+                self._blank(index)
+        elif event.kind == RESTORED and event.data:
+            self._seen.add(event.target_id, now_ms, 0)  # who is here has it by this event
+            for index in self._indices_of(event.target_id):
+                self._show(index, event.data)
+        elif event.kind == AUTHOR_PURGED:
+            self._withdrawn.add(event.author_id, event.target_id)
+            for index, kind in enumerate(self._kinds):
+                if kind == VISIBLE and self._withdrawn.holds(self._ids[index], frame_data(self.log.frame(index))):
+                    self._blank(index)
+
+    def _indices_of(self, event_id: int) -> list[int]:
+        return [self._ids.index(event_id)] if event_id in self._ids else []
+
+    def _blank(self, index: int) -> None:
+        if self._kinds[index] == VISIBLE:
+            self._overwrite(index, blank_frame(self.log.frame(index)), BLANK)
+
+    def _show(self, index: int, data: bytes) -> None:
+        """Writes a blank comment back to its place, for those who come later, if it still is as long."""
+        blank = self.log.frame(index)
+        shown = frame(frame_position(blank), "", data)
+        if self._kinds[index] == BLANK and len(shown) == len(blank):
+            self._overwrite(index, shown, VISIBLE)
+
+    def _overwrite(self, index: int, data: bytes, kind: int) -> None:
+        start = self.log.start_of(index)
+        self._joined = None
+        self.log.overwrite(start, data)
+        self.rewritten.append(start)
+        self._others += (kind != VISIBLE) - (self._kinds[index] != VISIBLE)
+        self._kinds[index] = kind
 
     def add_gap(self, from_id: int, to_id: int, now_ms: int) -> None:
-        """Appends an `event: gap`: comments from `from_id` up to `to_id` (exclusive) may be missing, and won't come. A
+        """Appends an `event: gap`: events from `from_id` up to `to_id` (exclusive) may be missing, and won't come. A
         viewer that resumes from before the gap gets it, also when the log holds it no longer; a new viewer doesn't."""
-        position, start = self._window.position(), self.log.end
-        gap = self.gaps.add(from_id, to_id, position, start)
-        end = self.log.append(gap.frame(position))
-        self.entries.append(Entry(gap.id, position, start, end, now_ms, "gap"))
+        gap = self.gaps.add(from_id, to_id, self._had.high, self.log.end)
+        self._append(0, gap.frame(self._had.text()), now_ms, GAP)
         self.trim(now_ms)
+
+    # What was read from history
+
+    def read_begins(self, now_ms: int) -> dict[int, int]:
+        """To be called before a read from history. For each service whose chain has a hole: up to which id such a read
+        finds all of its events. What a service has published was durable before, with all of its earlier events."""
+        up_to = {}
+        for service in self._had.services_with_holes:
+            high = max(self._live.get(service, 0), first_id_at(now_ms - CLOSED_MS) | service << 6)
+            up_to[service] = min(high, self._hidden.get(service, high + 1) - 1)
+        return up_to
+
+    def read_ended(self, from_id: int, up_to: dict[int, int]) -> None:
+        """Everything that history has from this id on is appended. up_to: from `read_begins`. Holes are closed."""
+        for service, high in up_to.items():
+            if from_id <= high:
+                self._had.claim(service, from_id, high)
+
+    def promised(self, service: int, from_id: int, up_to_id: int) -> None:
+        """Everything that history has from `from_id` on is appended, and the service has said that history has all of
+        its events from that id up to another."""
+        self._hidden.pop(service, None)
+        if from_id <= up_to_id:
+            self._had.claim(service, from_id, up_to_id)
+
+    def sure_until(self, sure_ms: int | None) -> None:
+        """This node may have missed events younger than this, of any service; None: it hasn't."""
+        if sure_ms != self._had.sure_ms:
+            self._had.sure_ms = sure_ms
+            self._had.changed()
+
+    # The log
 
     def trim(self, now_ms: int) -> None:
         """Drops what is too old or too much, but for the last entries."""
-        limits, entries = self.limits, self.entries
-        spare = len(entries) - limits.log_comments_min
+        limits, log, at_ms = self.limits, self.log, self._at_ms
+        spare = len(at_ms) - limits.log_comments_min
         drop = 0
         while drop < spare and (
-            self.log.end - entries[drop].start > limits.log_bytes_max
-            or now_ms - entries[drop].at_ms > limits.log_age_ms_max
+            log.end - log.start_of(drop) > limits.log_bytes_max or now_ms - at_ms[drop] > limits.log_age_ms_max
         ):
             drop += 1
-        if drop == 0:
-            return
-        self.log.trim(entries[drop - 1].end)
-        for entry in entries[:drop]:
-            if entry.kind == "comment":
-                del self._ids[bisect_left(self._ids, entry.id)]
-                self.erased.discard(entry.id)
-                self.held_from = max(self.held_from, entry.id + 1)
-        del entries[:drop]
+        if drop:
+            self._base_text = frame_position(log.frame(drop - 1))
+            log.trim(log.start_of(drop))
+            self.held_from = max(self.held_from, max(self._ids[:drop]) + 1)
+            self._others -= drop - self._kinds[:drop].count(VISIBLE)
+            del self._ids[:drop], self._at_ms[:drop], self._kinds[:drop]
+        self._had.advance(now_ms)
 
     def join(self, backfill: int) -> Attach[FeedOffset]:
-        """Where a new viewer enters: it gets the last `backfill` comments, then what comes."""
+        """Where a new viewer enters: it gets the last `backfill` comments, then what comes. Gaps and changes from
+        before its time are nothing to it."""
         first = self.backfill_index(backfill)
-        offset = self.start_of(first)
-        if not self.gaps.stands_from(offset):
-            return Attach(b"", offset)
-        # A gap from before its time is nothing to a new viewer: the backfill leaves it out.
-        later = next(i for i in range(len(self.entries), first, -1) if self.entries[i - 1].kind == "gap")
-        shown = (self.frame(entry) for entry in self.entries[first:later] if entry.kind != "gap")
-        return Attach(b"".join(shown), self.start_of(later))
+        rest = self._kinds[first:]
+        if rest.count(VISIBLE) == len(rest):
+            return Attach(b"", self.log.start_of(first))
+        if self._joined is None or self._joined[0] != (self.log.end, backfill):
+            frames = [self.log.frame(first + index) for index, kind in enumerate(rest) if kind == VISIBLE]
+            private = b"".join(frames) + position_frame(self._had.text())
+            self._joined = (self.log.end, backfill), Attach(private, self.log.end)  # many join at the same time
+        return self._joined[1]
+
+    def comments_held(self) -> int:
+        return len(self) - self._others
 
     def backfill_index(self, backfill: int) -> int:
         """The index of the first entry that a new viewer is given"""
-        index = len(self.entries)
-        if not self.gaps.stands_from(self.log.base):
+        index = len(self)
+        if not self._others:
             return max(0, index - backfill)
         while index and backfill:
             index -= 1
-            backfill -= self.entries[index].kind != "gap"
+            backfill -= self._kinds[index] == VISIBLE
         return index
 
-    def start_of(self, index: int) -> FeedOffset:
-        """The offset of an entry, or the log's end behind the last one"""
-        return self.entries[index].start if index < len(self.entries) else self.log.end
+    def entry(self, index: int) -> Entry:
+        start, end = self.log.start_of(index), self.log.start_of(index + 1)
+        return Entry(self._ids[index], start, end, self._at_ms[index], self._kinds[index])
 
-    def entries_from(self, offset: FeedOffset) -> Sequence[Entry]:
+    def entries(self) -> Iterator[Entry]:
+        return map(self.entry, range(len(self)))
+
+    def entries_from(self, offset: FeedOffset) -> Iterator[Entry]:
         """The entries whose frames stand at or behind `offset`, which is a frame's end"""
-        return self.entries[bisect_left(self.entries, offset, key=_start) :]
+        return map(self.entry, range(self.log.index(offset), len(self)))
 
-    def ids_from(self, from_id: int) -> Sequence[int]:
-        """The ids from this one on of the comments in the log, sorted"""
-        return self._ids[bisect_left(self._ids, from_id) :]
+    def is_overtaken(self, event_id: int, target_id: int) -> bool:
+        """A later event about the same comment was here."""
+        return target_id in self._changes and self._changes[target_id][0] > event_id
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """of the entries, in order; a gap's is 0"""
+        return self._ids
 
     def frame(self, entry: Entry) -> bytes:
         return self.log.read(entry.start, entry.end - entry.start)
 
-    def position_at(self, offset: FeedOffset) -> Position | None:
-        """The position of a viewer that has read the log up to this frame's end; None if it isn't known."""
-        index = bisect_left(self.entries, offset, key=_end)
-        if index == len(self.entries) or self.entries[index].end != offset:
+    def text_at(self, offset: FeedOffset) -> bytes | None:
+        """The position, as text, of a viewer that has read the log up to this frame's end; None if it isn't known."""
+        if offset < self.log.base:
             return None
-        return self.entries[index].position
+        index = self.log.index(offset)
+        return frame_position(self.log.frame(index - 1)) if index else self._base_text
 
-
-def _start(entry: Entry) -> FeedOffset:
-    return entry.start
-
-
-def _end(entry: Entry) -> FeedOffset:
-    return entry.end
+    def position_at(self, offset: FeedOffset) -> Position | None:
+        """As `text_at`"""
+        text = self.text_at(offset)
+        return None if text is None else parse_position(text.decode())

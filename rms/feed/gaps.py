@@ -28,29 +28,28 @@ class Gap(NamedTuple):
     start: FeedOffset
     """of its frame in the log: a viewer that enters there or before reads it"""
 
-    def frame(self, position: Position | None = None) -> bytes:
-        """position: of the viewer that reads it; None: the frame has no `id:`"""
+    def frame(self, position: bytes | None = None) -> bytes:
+        """position: of the viewer that reads it, as text; None: the frame has no `id:`"""
         payload = {"from": format_id(self.from_id - 1), "to": format_id(self.to_id), "reason": "too_long_ago"}
         return event_frame("gap", payload, position)
 
 
 class Gaps:
+    __slots__ = ("_gaps",)
+
     def __init__(self) -> None:
         self._gaps: list[Gap] = []  # oldest first
 
-    def add(self, from_id: int, to_id: int, position: Position | None, start: FeedOffset) -> Gap:
-        """position: of a viewer that has read the log up to `start`, where the gap's frame will stand"""
-        gap = Gap(from_id, to_id, max(to_id, position.high + 1 if position else 0), start)
+    def add(self, from_id: int, to_id: int, high: int | None, start: FeedOffset) -> Gap:
+        """high: the highest id that a viewer has that has read the log up to `start`, where the gap's frame will stand;
+        None: there is none"""
+        gap = Gap(from_id, to_id, max(to_id, 0 if high is None else high + 1), start)
         self._gaps.append(gap)
         if len(self._gaps) > GAPS_MAX:
             old, newer = self._gaps[:2]
             ids = min(old.from_id, newer.from_id), max(old.to_id, newer.to_id)
             self._gaps[:2] = [Gap(*ids, newer.id, old.start)]
         return gap
-
-    def stands_from(self, offset: FeedOffset) -> bool:
-        """Is there a gap at this offset of the log or behind it?"""
-        return bool(self._gaps) and self._gaps[-1].start >= offset
 
     def unread(self, position: Position, offset: FeedOffset) -> bytes:
         """The frames of the gaps that a viewer at this position may not have read, and won't read when it enters the

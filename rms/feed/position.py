@@ -1,31 +1,62 @@
-"""How far a viewer has read a video's comments: the text of an event's `id:`, and what can be worked out from it.
+"""What a viewer has of a video's events: the text of an event's `id:`, and what follows from it.
 
-Comments of different comment_service nodes can arrive out of order, and two RMS nodes can get them in different orders.
-So the last id alone doesn't say what a viewer has. A position does: it is the highest id so far, and for the ids of the
-last few seconds up to it (the window) their number and the XOR of their hashes. What is older than the window has
-arrived everywhere. The XOR can be solved: when an RMS knows one or two comments more in the window than the viewer has,
-it finds out which (the idea of set reconciliation, Minsky, Trachtenberg & Zippel 2003, for the two smallest cases), and
-sends just these. Otherwise it sends the window again.
+Events reach nodes in different orders. Clocks differ, a spool drains, a service is cut off for a while. But each
+comment_service publishes a video's events in the order of their ids, and chains them (proto/event.proto, `after_id`).
+So a position is a version vector (Parker et al., "Detection of mutual inconsistency in distributed systems", 1983): for
+each service that spoke lately the last of its events that the viewer has. How late one service's events are beside
+another's means nothing then, and no two clocks are compared.
+
+    floor       every event below this id counts as had, of services that have no top
+    top         of a service: all of its events up to this id are had
+    island      of a service whose chain has a hole: all of its events from one id to another are had, too
+    sure until  normally the viewer has everything that is older than LATE_MS; if the node that sent the position may
+                have missed more, it says until when it is sure
+
+As text, everything is a group of six base64url characters: the floor, then a top of each service, then after `~` the
+islands' two ends each, then after `!` the time. One service gives 12 characters, each further one 6.
 
 Rule: no clock, no socket; ids carry all the time there is.
 """
 
 import re
-from bisect import bisect_left, insort
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history.core.ids import InvalidId, first_id_at, format_id, parse_id, time_of
+from history.core.ids import InvalidId, first_id_at, parse_id, time_of
 
-WINDOW_MS = 5_000
-"""How long after a younger comment an older one can arrive and still be told apart. Longer than a publisher needs to
-find another dispatcher (its lease and back-off, about 3 s). Part of the wire: all RMS nodes must use the same."""
+LATE_MS = 10_000
+"""How much later than others' an event can become readable without anybody saying so: clocks apart, writes under way"""
 
-SOLVABLE_MAX = 4_096
-"""Above so many comments in a window, looking for a pair costs more than sending the window again."""
+KEPT_MS = 600_000
+"""How long a service that is silent keeps its top; whoever is later than this is announced as a gap"""
 
-_POSITION = re.compile(r"([0-7][0-9a-f]{15})(?:\.([0-9]{1,7})\.([0-9a-f]{12}))?")
-_MASK = (1 << 64) - 1
+FLOOR_STEP_MS = 1 << 12
+"""A floor is a multiple of this. Floors move seldom, so that the text of a position compresses well."""
+
+REACH_MS = 1 << 20
+"""How far above the floor an id can be written: 17 minutes"""
+
+TOPS_MAX = 256
+"""In one position: 1.5 KB, which any proxy takes in a header"""
+
+ISLANDS_MAX = 16
+"""In one position. What is beyond them is not claimed, so a viewer that changes nodes then gets it twice."""
+
+TEXT_BYTES_MAX = 6 * (1 + TOPS_MAX + 2 * ISLANDS_MAX + 1) + 2
+
+_TEXT = re.compile(r"((?:[\w-]{6})+)(?:~((?:[\w-]{12})+))?(?:!([\w-]{6}))?", re.ASCII)
+_BARE_ID = re.compile(r"([0-7][0-9a-f]{15})(?:\.[0-9]{1,7}\.[0-9a-f]{12})?")
+
+_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_PAIRS = [(a + b).encode() for a in _CHARACTERS for b in _CHARACTERS]
+
+SERVICES = 1 << 10
+
+
+def service_of(event_id: int) -> int:
+    """The number of the comment_service that gave the id"""
+    return event_id >> 6 & SERVICES - 1
 
 
 class InvalidPosition(ValueError):
@@ -37,115 +68,313 @@ class InvalidPosition(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """high: the highest comment id so far. count, digest: of the ids in [window_floor(high), high].
+    """See above. Two positions are equal if they claim the same and were written from the same floor."""
 
-    count is 0, on the wire, if the set isn't known exactly; a known one has `high` at least.
-    """
-
-    high: int
-    count: int
-    digest: int
+    floor: int
+    tops: tuple[int, ...] = ()
+    """ids at or above the floor, one for each service, in the order of services"""
+    islands: tuple[tuple[int, int], ...] = ()
+    """both ends included; each above its service's top, ascending"""
+    sure_ms: int | None = None
+    """None: everything older than LATE_MS is had"""
 
     @property
-    def is_exact(self) -> bool:
-        """Is the set of ids in the window known?"""
-        return self.count > 0
+    def high(self) -> int:
+        """The highest id that it claims"""
+        return max(*self.tops, *(high for _, high in self.islands), self.floor, 0)
+
+    @property
+    def sure_from(self) -> int:
+        """Every event below this id is had. Above, one may be missing that isn't claimed."""
+        sure_ms = time_of(self.high) - LATE_MS
+        if self.sure_ms is not None:
+            sure_ms = min(sure_ms, self.sure_ms)
+        return min(first_id_at(sure_ms), self.high, *self.holes)
+
+    @property
+    def holes(self) -> list[int]:
+        """Where the holes below the islands begin, without those between two islands of one service"""
+        tops = dict(zip(map(service_of, self.tops), self.tops, strict=True))
+        return [tops.get(service_of(low), self.floor) for low, _ in self.islands]
+
+    def claims(self) -> "Claims":
+        return Claims(self)
 
     def __str__(self) -> str:
-        return f"{format_id(self.high)}.{self.count}.{self.digest:012x}"
+        return Had.of(self).text().decode()
+
+
+class Claims:
+    """A position, to be asked about many events"""
+
+    def __init__(self, position: Position) -> None:
+        self.floor = position.floor
+        self.tops = dict(zip(map(service_of, position.tops), position.tops, strict=True))
+        self._islands = position.islands
+
+    def cover(self, event_id: int) -> bool:
+        """Does the viewer have this event?"""
+        top = self.tops.get(event_id >> 6 & 1023)
+        if event_id < self.floor if top is None else event_id <= top:
+            return True
+        return bool(self._islands) and any(
+            low <= event_id <= high and service_of(low) == service_of(event_id) for low, high in self._islands
+        )
 
 
 def parse_position(text: str) -> Position:
-    """A bare comment id is a position that isn't exact. Raises InvalidPosition."""
-    match = _POSITION.fullmatch(text)
+    """A bare event id is a position, too: the viewer has this event, and what is LATE_MS older. Raises
+    InvalidPosition."""
+    bare = _BARE_ID.fullmatch(text)
+    if bare is not None:
+        try:
+            event_id = parse_id(bare[1])
+        except InvalidId as invalid:
+            raise InvalidPosition(text) from invalid
+        return Position(first_id_at(_stepped(time_of(event_id) - LATE_MS)), (event_id,))
+    match = _TEXT.fullmatch(text) if len(text) <= TEXT_BYTES_MAX else None
     if match is None:
         raise InvalidPosition(text)
-    high, count, digest = match.groups()
-    try:
-        return Position(parse_id(high), int(count or 0), int(digest or "0", 16))
-    except InvalidId as invalid:
-        raise InvalidPosition(text) from invalid
+    groups = _numbers(match[1])
+    floor_ms = groups[0] * FLOOR_STEP_MS
+    tops = tuple(_id(floor_ms, number) for number in groups[1:])
+    ends = [_id(floor_ms, number) for number in _numbers(match[2] or "")]
+    islands = tuple(zip(ends[::2], ends[1::2], strict=True))
+    sure_ms = _numbers(match[3])[0] * FLOOR_STEP_MS if match[3] else None
+    if len({service_of(top) for top in tops}) < len(tops) or any(
+        low > high or service_of(low) != service_of(high) for low, high in islands
+    ):
+        raise InvalidPosition(text)
+    return Position(first_id_at(floor_ms), tops, islands, sure_ms)
 
 
-def window_floor(high: int) -> int:
-    """The lowest id that belongs to the window of `high`"""
-    return first_id_at(time_of(high) - WINDOW_MS)
+class Had:
+    """The events that a feed, or one viewer, has had. Positions are made from it.
 
+    Two claims aren't exact, on purpose: an event of a service without a top below the floor, and one in a hole that is
+    closed. `covers` says True for both.
+    """
 
-def mix(comment_id: int) -> int:
-    """48 well-mixed bits of an id, as ids are too alike: the finalizer of splitmix64 (Steele, Lea & Flood 2014)"""
-    z = (comment_id + 0x9E3779B97F4A7C15) & _MASK
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
-    return (z ^ z >> 31) >> 16
+    __slots__ = ("_base", "_codes", "_floor_ms", "_head", "_islands", "_services", "_text", "_tops", "high", "sure_ms")
 
+    def __init__(self, floor_ms: int, base: int = 0) -> None:
+        """base: everything below this id was had, or no viewer waits for it."""
+        self._floor_ms = _stepped(floor_ms)
+        self._base = base
+        self._tops: dict[int, int] = {}  # of each service that has one: also below the floor
+        self._islands: dict[int, list[tuple[int, int]]] = {}  # ascending
+        self._services: list[int] = []  # those whose tops are written, ascending
+        self._codes: list[bytes] = []  # their tops as text
+        self._head = _six(self._floor_ms // FLOOR_STEP_MS)
+        self._text: bytes | None = None
+        self.high: int | None = None
+        """the highest id; None before the first one"""
+        self.sure_ms: int | None = None
+        """See Position.sure_ms"""
 
-class Window:
-    """The sliding window that positions are made from: takes ids in any order, each once."""
-
-    def __init__(self, complete_from: int = 0) -> None:
-        """complete_from: all ids from this one on will be added; positions that reach further back aren't exact."""
-        self._complete_from = complete_from
-        self._ids: list[int] = []  # sorted; those before _low have left the window
-        self._low = 0
-        self._digest = 0
-
-    def add(self, comment_id: int) -> None:
-        if not self._ids or comment_id > self._ids[-1]:
-            self._ids.append(comment_id)
-            self._digest ^= mix(comment_id)
-            self._slide()
-        elif comment_id >= window_floor(self._ids[-1]):
-            insort(self._ids, comment_id, self._low)
-            self._digest ^= mix(comment_id)
-        # else: it is older than the window, and changes no position
-
-    def _slide(self) -> None:
-        floor = window_floor(self._ids[-1])
-        while self._ids[self._low] < floor:
-            self._digest ^= mix(self._ids[self._low])
-            self._low += 1
-        if self._low > 1024:
-            del self._ids[: self._low]
-            self._low = 0
+    @classmethod
+    def of(cls, position: Position) -> "Had":
+        had = cls(time_of(position.floor))
+        for top in position.tops:
+            had._set_top(service_of(top), top)
+        for low, high in position.islands:
+            had._islands.setdefault(service_of(low), []).append((low, high))
+        had.high = max((*position.tops, *(high for _, high in position.islands)), default=None)
+        had.sure_ms = position.sure_ms
+        return had
 
     @property
-    def high(self) -> int | None:
-        """The highest id so far; None before the first one"""
-        return self._ids[-1] if self._ids else None
+    def floor(self) -> int:
+        return first_id_at(self._floor_ms)
 
-    def position(self) -> Position | None:
-        """None before the first id"""
-        if not self._ids:
+    def add(self, event_id: int, after_id: int) -> int | None:
+        """The event is had. after_id: its service has published nothing in between.
+
+        Returns the id from which on events of the service are missing below, if that is new.
+        """
+        service = event_id >> 6 & 1023
+        if self.high is None or event_id > self.high:
+            self.high = event_id
+        top = self._tops.get(service)
+        if top is not None and after_id == top and service not in self._islands:
+            self._set_top(service, event_id)
             return None
-        high = self._ids[-1]
-        exact = window_floor(high) >= self._complete_from
-        return Position(high, len(self._ids) - self._low if exact else 0, self._digest)
+        return self.claim(service, min(after_id + 1, event_id), event_id)
 
-
-def missing(known: Sequence[int], position: Position) -> list[int] | None:
-    """The ids that a viewer at `position` lacks; None if that can't be told.
-
-    known: all ids in the position's window that are known here, sorted. Wrong with a chance of 2^-48 a candidate.
-    """
-    lacking = len(known) - position.count
-    if not position.is_exact or not 0 <= lacking <= 2 or len(known) > SOLVABLE_MAX:
+    def claim(self, service: int, low: int, high: int) -> int | None:
+        """All events of the service from one id to another, both included, are had. Returns where the hole below
+        begins, if there is one now that wasn't there before."""
+        low, high = _first_of(service, low), _last_of(service, high)
+        if low > high:
+            return None
+        top, islands = self._top(service), self._islands.get(service, [])
+        known = len(islands)
+        if high > top:
+            islands = _joined([*islands, (low, high)])
+            while islands and islands[0][0] <= max(_first_of(service, top + 1), self._base):
+                top = max(top, islands.pop(0)[1])
+                self._set_top(service, top)
+        if islands:
+            if service not in self._tops and self._base > self.floor:
+                top = _last_of(service, self._base - 1)
+                self._set_top(service, top)
+            self._islands[service] = islands
+            self._text = None
+            return top + 1 if len(islands) > known else None
+        self._islands.pop(service, None)
         return None
-    hashes = {mix(comment_id): comment_id for comment_id in known}
-    rest = position.digest
-    for value in hashes:
-        rest ^= value
-    if lacking == 0:
-        return [] if rest == 0 else None
-    if lacking == 1:
-        return [hashes[rest]] if rest in hashes else None
-    for value, comment_id in hashes.items():
-        other = hashes.get(value ^ rest)
-        if other is not None and other != comment_id:
-            return sorted((comment_id, other))
-    return None
+
+    def begin_of(self, event_id: int) -> int:
+        """From which id on up to this one, which was had, all events of its service are had"""
+        if event_id <= self._top(service_of(event_id)):
+            return 0
+        islands = self._islands.get(service_of(event_id), ())
+        return next((low for low, high in islands if low <= event_id <= high), event_id)
+
+    @property
+    def services_with_holes(self) -> list[int]:
+        return list(self._islands)
+
+    def covers(self, position: Position, from_id: int) -> bool:
+        """Is everything from this id on that the position claims had here?"""
+        for top in position.tops:
+            if top >= from_id and top > self._top(service_of(top)):
+                return False
+        return all(
+            high <= self._top(service_of(low))
+            or high < from_id
+            or any(a <= low and high <= b for a, b in self._islands.get(service_of(low), ()))
+            for low, high in position.islands
+        )
+
+    def advance(self, now_ms: int) -> None:
+        """Raises the floor from time to time, so that silent services lose their tops. now_ms: the wall clock; neither
+        it nor one service's clock alone can raise the floor too far."""
+        high_ms, margin_ms = (self.high or 0) >> 16, KEPT_MS // 10
+        if now_ms - self._floor_ms < KEPT_MS + margin_ms and high_ms - self._floor_ms < REACH_MS - 2 * margin_ms:
+            return  # nearly always
+        if self.high is None:
+            return
+        newest_ms = max(min(now_ms, high_ms), high_ms - (REACH_MS - KEPT_MS) // 2)
+        floor_ms = newest_ms - KEPT_MS
+        if self.sure_ms is not None:
+            floor_ms = min(floor_ms, self.sure_ms)
+        for service in self._islands:
+            floor_ms = min(floor_ms, time_of(self._top(service)))
+        floor_ms = _stepped(max(floor_ms, newest_ms - REACH_MS + 2 * margin_ms))  # a hole holds it, but not for ever
+        if floor_ms >= self._floor_ms + margin_ms:
+            self._raise_floor(floor_ms)
+
+    def text(self) -> bytes:
+        """The position as text"""
+        if self._text is None:
+            parts = [self._head, *self._codes]
+            if self._islands:
+                islands = [island for some in self._islands.values() for island in some][:ISLANDS_MAX]
+                parts.append(b"~")
+                parts += [_code(self._floor_ms, end) for island in islands for end in island]
+            if self.sure_ms is not None:
+                parts += [b"!", _six(max(0, self.sure_ms) // FLOOR_STEP_MS)]
+            self._text = b"".join(parts)
+        return self._text
+
+    def changed(self) -> None:
+        """To be called when `sure_ms` was set."""
+        self._text = None
+
+    def position(self) -> Position:
+        return parse_position(self.text().decode())
+
+    def _top(self, service: int) -> int:
+        return self._tops.get(service, self.floor - 1)
+
+    def _set_top(self, service: int, top: int) -> None:
+        known = self._tops.get(service)
+        self._tops[service] = top
+        self._text = None
+        if top >> 16 < self._floor_ms:
+            return
+        code = _code(self._floor_ms, top)
+        if known is not None and known >> 16 >= self._floor_ms:
+            self._codes[self._services.index(service)] = code
+        else:
+            self._write(service, code)
+
+    def _write(self, service: int, code: bytes) -> None:
+        at = next((index for index, each in enumerate(self._services) if each > service), len(self._services))
+        self._services.insert(at, service)
+        self._codes.insert(at, code)
+        if len(self._services) > TOPS_MAX:
+            tops = sorted(self._tops[each] for each in self._services)
+            self._raise_floor(_stepped(time_of(tops[len(tops) // 4]) + FLOOR_STEP_MS))
+
+    def _raise_floor(self, floor_ms: int) -> None:
+        self._floor_ms = floor_ms
+        self._head = _six(floor_ms // FLOOR_STEP_MS)
+        self._tops = {service: top for service, top in self._tops.items() if top >= self.floor}
+        self._islands = {service: some for service, some in self._islands.items() if some[-1][1] >= self.floor}
+        self._services = sorted(self._tops)
+        self._codes = [_code(floor_ms, self._tops[service]) for service in self._services]
+        self._text = None
 
 
-def in_window(ids: Sequence[int], high: int) -> Sequence[int]:
-    """The part of sorted `ids` that lies in the window of `high`"""
-    return ids[bisect_left(ids, window_floor(high)) : bisect_left(ids, high + 1)]
+def merged(one: Position, other: Position) -> Position:
+    """What a viewer has that has all that either of them claims"""
+    had = Had.of(other if other.floor > one.floor else one)
+    rest = one if other.floor > one.floor else other
+    for top in rest.tops:
+        had.claim(service_of(top), had.floor, top)
+    for low, high in rest.islands:
+        had.claim(service_of(low), low, high)
+    sure = [each.sure_ms for each in (one, other) if each.sure_ms is not None]
+    had.sure_ms = min(sure, default=None)
+    return had.position()
+
+
+def _first_of(service: int, event_id: int) -> int:
+    """The smallest id of that service from this one on"""
+    first = event_id >> 16 << 16 | service << 6
+    return event_id if service_of(event_id) == service else first if first > event_id else first + (1 << 16)
+
+
+def _last_of(service: int, event_id: int) -> int:
+    """The largest id of that service up to this one"""
+    last = event_id >> 16 << 16 | service << 6 | 63
+    return event_id if service_of(event_id) == service else last if last < event_id else last - (1 << 16)
+
+
+def _joined(islands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(islands):
+        if joined and low <= _first_of(service_of(low), joined[-1][1] + 1):
+            joined[-1] = (joined[-1][0], max(joined[-1][1], high))
+        else:
+            joined.append((low, high))
+    return joined
+
+
+def _stepped(ms: int) -> int:
+    return max(0, ms) // FLOOR_STEP_MS * FLOOR_STEP_MS
+
+
+def _six(number: int) -> bytes:
+    """36 bits as six characters"""
+    return _PAIRS[number >> 24] + _PAIRS[number >> 12 & 4095] + _PAIRS[number & 4095]
+
+
+def _code(floor_ms: int, event_id: int) -> bytes:
+    """service, milliseconds above the floor, sequence: 10, 20 and 6 bits. What is out of reach is claimed as less."""
+    above_ms = (event_id >> 16) - floor_ms
+    if not 0 <= above_ms < REACH_MS:
+        above_ms = 0 if above_ms < 0 else REACH_MS - 1
+    number = (event_id >> 6 & 1023) << 26 | above_ms << 6 | event_id & 63
+    return _PAIRS[number >> 24] + _PAIRS[number >> 12 & 4095] + _PAIRS[number & 4095]
+
+
+def _id(floor_ms: int, number: int) -> int:
+    return (floor_ms + (number >> 6 & REACH_MS - 1)) << 16 | number >> 26 << 6 | number & 63
+
+
+def _numbers(groups: str) -> list[int]:
+    """The 36-bit numbers of groups of six characters"""
+    return [int.from_bytes(urlsafe_b64decode("AA" + groups[at : at + 6]), "big") for at in range(0, len(groups), 6)]

@@ -1,4 +1,4 @@
-"""Remembers which comments a feed has had: each id for a time at least, in eight bytes.
+"""Remembers which events a feed has had: each id for a time at least, in eight bytes.
 
 The time must be long: a catch-up reads again what a feed may have missed while a dispatcher was away, and what the feed
 has forgotten by then would be sent to its viewers a second time. And an id is forgotten only when it is so old that
@@ -9,7 +9,7 @@ Rule: no clock; `now_ms` comes in.
 
 from array import array
 from bisect import bisect_left
-from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 PARTS = 32
@@ -22,29 +22,35 @@ class _Part(NamedTuple):
 
 
 class SeenIds:
-    def __init__(self, keep_ms: int, now_ms: int) -> None:
+    __slots__ = ("_fresh", "_fresh_since_ms", "_keep_ms", "_packed_max", "_parts")
+
+    def __init__(self, keep_ms: int, now_ms: int, ids: Iterable[int] = ()) -> None:
+        """ids: seen already"""
         self._keep_ms = keep_ms
         self._fresh: set[int] = set()
         self._fresh_since_ms = now_ms
-        self._parts: deque[_Part] = deque()  # oldest first
+        self._parts: list[_Part] = []  # oldest first
         self._packed_max = 0  # the highest id ever packed: nearly every look-up ends here, as new ids are above it
+        self._fresh.update(ids)
+        if self._fresh:
+            self._pack(now_ms, 0)
 
-    def __contains__(self, comment_id: int) -> bool:
-        if comment_id in self._fresh:
+    def __contains__(self, event_id: int) -> bool:
+        if event_id in self._fresh:
             return True
-        if comment_id > self._packed_max:
+        if event_id > self._packed_max:
             return False
-        return any(_has(part.ids, comment_id) for part in self._parts)
+        return any(_has(part.ids, event_id) for part in self._parts)
 
     def __len__(self) -> int:
         return len(self._fresh) + sum(len(part.ids) for part in self._parts)
 
-    def add(self, comment_id: int, now_ms: int, old_below: int) -> None:
+    def add(self, event_id: int, now_ms: int, old_below: int) -> None:
         """old_below: ids from this one on are not forgotten yet, unless twice the time has passed: a wrong clock must
         not fill the memory"""
         if now_ms - self._fresh_since_ms > self._keep_ms // PARTS:
             self._pack(now_ms, old_below)
-        self._fresh.add(comment_id)
+        self._fresh.add(event_id)
 
     def _pack(self, now_ms: int, old_below: int) -> None:
         if self._fresh:
@@ -53,15 +59,17 @@ class SeenIds:
             self._packed_max = max(self._packed_max, ids[-1])
             self._fresh = set()
         self._fresh_since_ms = now_ms
-        while self._parts and self._is_over(self._parts[0], now_ms, old_below):
-            self._parts.popleft()
+        over = 0
+        while over < len(self._parts) and self._is_over(self._parts[over], now_ms, old_below):
+            over += 1
+        del self._parts[:over]
 
     def _is_over(self, part: _Part, now_ms: int, old_below: int) -> bool:
         age_ms = now_ms - part.packed_ms
         return age_ms > self._keep_ms and (part.ids[-1] < old_below or age_ms > 2 * self._keep_ms)
 
 
-def _has(ids: "array[int]", comment_id: int) -> bool:
-    if not ids[0] <= comment_id <= ids[-1]:
+def _has(ids: "array[int]", event_id: int) -> bool:
+    if not ids[0] <= event_id <= ids[-1]:
         return False
-    return ids[bisect_left(ids, comment_id)] == comment_id
+    return ids[bisect_left(ids, event_id)] == event_id

@@ -13,7 +13,6 @@ import re
 import msgspec
 
 from history.core.model import Comment, comment_json
-from rms.feed.position import Position
 
 HEARTBEAT = b":\n"
 """A comment line without a blank line behind it, so that a lone `retry:` before it isn't made into an event"""
@@ -32,25 +31,48 @@ def comment_data(comment: Comment) -> bytes:
     return _UNSAFE.sub(_escape, data) if _UNSAFE.search(data) else data
 
 
-def comment_frame(position: Position, data: bytes) -> bytes:
-    """An unnamed event, so that `onmessage` gets it"""
-    return b"id: %b\ndata: %b\n\n" % (str(position).encode(), data)
+def frame(position: bytes, name: str, data: bytes) -> bytes:
+    """position: as text. name: empty for an unnamed event, so that `onmessage` gets it. data: one line"""
+    if name:
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (position, name.encode(), data)
+    return b"id: %b\ndata: %b\n\n" % (position, data)
+
+
+def frame_position(frame: bytes) -> bytes:
+    """The position that `frame` was given"""
+    return frame[4 : frame.index(b"\n")]
 
 
 def frame_data(frame: bytes) -> bytes:
-    """The data that `comment_frame` was given"""
+    """The data that `frame` was given"""
     return frame[frame.index(b"\ndata: ") + 7 : -2]
 
 
+def with_position(frame: bytes, position: bytes) -> bytes:
+    """The same frame with another position"""
+    return b"id: %b%b" % (position, frame[frame.index(b"\n") :])
+
+
+def older_frame(data: bytes) -> bytes:
+    """A comment from before the stream's beginning: it moves no position."""
+    return b"data: %b\n\n" % data
+
+
+def position_frame(position: bytes) -> bytes:
+    """Clients take the position, and get no event."""
+    return b"id: %b\n:\n\n" % position
+
+
 def blank_frame(frame: bytes) -> bytes:
-    """As long as the frame, with its id and a comment line for its data: clients take the id, and get no event."""
+    """As long as the frame, with its position and a comment line for its data: clients take the position, and get no
+    event."""
     head = frame.index(b"\n") + 1
     return frame[:head] + b":" + b" " * (len(frame) - head - 3) + b"\n\n"
 
 
-def event_frame(name: str, payload: object, position: Position | None = None) -> bytes:
-    """A named event with a JSON payload"""
-    identity = b"id: %b\n" % str(position).encode() if position else b""
+def event_frame(name: str, payload: object, position: bytes | None = None) -> bytes:
+    """A named event of the node's own, with a JSON payload"""
+    identity = b"id: %b\n" % position if position else b""
     data = _UNSAFE.sub(_escape, msgspec.json.encode(payload))
     return b"%bevent: %b\ndata: %b\n\n" % (identity, name.encode(), data)
 

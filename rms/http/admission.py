@@ -72,19 +72,20 @@ class Viewers:
 
     async def _let_in(self, video: ServedVideo, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
         history, read = None, True
-        if asked.position is not None:
-            try:
-                history = await self._served.entering.history_for(video, asked.position, asked.backfill)
-            except StoreUnavailable:
-                read = False
+        try:
+            history = await self._served.entering.history_for(video, asked.position, asked.backfill)
+        except StoreUnavailable:
+            read = False
         find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
-            audience = self._served.audience(video, asked.form._replace(gzip=False))
-            return self._streamed_body(video, audience, audience.edition.attach(find(), wall_ms()))
+            attach = find()
+            audience = self._served.audience(video, asked.form._replace(gzip=False, claims=attach.claims))
+            return self._streamed_body(video, audience, audience.edition.attach(attach, wall_ms()))
         try:
-            audience = self._served.audience(video, asked.form)
-            private, offset = audience.edition.attach(find(), wall_ms())
+            attach = find()
+            audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
+            private, offset, _ = audience.edition.attach(attach, wall_ms())
             head = STREAM_HEADS[audience.edition.encoding] + audience.edition.begin(self._retry())
             viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from rms.feed.byte_log import EditionOffset
-from rms.feed.editions import Edition
-from rms.feed.position import Position
+from rms.feed.editions import Edition, Form
 
 
 class Pause(Enum):
@@ -37,21 +36,36 @@ class Viewer(socket.socket):
         self.index: int | None = None  # in audience.viewers; None: detached
         self.paused: Pause | None = None  # None: sweeps write to it
         self.falls = 0  # how often it has fallen off the log
-        self.stood_at: Position | None = None  # when it was last paused: what it has once `head` is out
+        self.stood_at: bytes | None = None  # its position when it was last paused: what it has once `head` is out
 
 
 class Audience:
     """All viewers of one edition, and how far the sweep over them is."""
 
     __slots__ = (
-        *("aside", "cursor", "due", "edition", "failed", "failure_logged", "log", "on_behind", "sent_ms", "swept_to"),
+        *(
+            "aside",
+            "cursor",
+            "due",
+            "edition",
+            "failed",
+            "failure_logged",
+            "form",
+            "log",
+            "on_behind",
+            "sent_ms",
+            "swept_to",
+        ),
         *("video_id", "viewers", "waiters"),
     )
 
-    def __init__(self, video_id: str, edition: Edition, on_behind: Callable[[Viewer], None], now_ms: int) -> None:
+    def __init__(
+        self, video_id: str, form: Form, edition: Edition, on_behind: Callable[[Viewer], None], now_ms: int
+    ) -> None:
         """on_behind: called with a viewer whose offset has fallen off the log; it is already detached, and open.
         now_ms: of the monotonic clock."""
         self.video_id = video_id
+        self.form = form
         self.edition = edition
         self.log = edition.log
         self.on_behind = on_behind

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from rms.clocks import wall_ms
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.feed import Attach
-from rms.feed.position import Position
 from rms.feed.sse import HEARTBEAT
 from rms.sending.audience import Audience
 
@@ -16,7 +15,7 @@ async def stream_from(
     audience: Audience,
     head: bytes,
     offset: EditionOffset,
-    resume: Callable[[Position | None], Awaitable[Attach[FeedOffset]]],
+    resume: Callable[[bytes | None], Awaitable[Attach[FeedOffset]]],
     chunk_bytes: int,
     heartbeat_s: float,
 ) -> AsyncGenerator[bytes, None]:
@@ -32,16 +31,19 @@ async def stream_from(
         while True:
             grown.clear()
             edition.update(wall_ms())
-            stood_at = edition.position_at(offset)
+            stood_at = edition.text_at(offset)
             while offset < log.end:
+                if offset < log.base and (moved := edition.moved(offset)) is not None:
+                    offset = moved
+                    continue
                 if offset < log.base:
-                    private, offset = edition.attach(await resume(stood_at), wall_ms())
+                    private, offset, _ = edition.attach(await resume(stood_at), wall_ms())
                     if private:
                         yield private
                     continue
                 chunk = log.read(offset, chunk_bytes)
                 offset, rest = log.rest_of_frame(offset, len(chunk))
-                stood_at = edition.position_at(offset)
+                stood_at = edition.text_at(offset)
                 yield chunk + rest
             try:
                 await asyncio.wait_for(grown.wait(), heartbeat_s)

@@ -162,9 +162,14 @@ class Sweeper:
             try:
                 if offset != common:
                     if offset < base:
-                        viewer.stood_at = None  # unknown: what it holds is from an earlier pause
-                        self._behind(viewer)
-                        continue
+                        moved = audience.edition.moved(offset)
+                        if moved is None:
+                            viewer.stood_at = audience.edition.text_at(offset)
+                            self._behind(viewer)
+                            continue
+                        viewer.offset = offset = moved
+                        if offset == target and not aside:
+                            continue
                     whole[common] += takers
                     common, takers, rest = offset, 0, end - offset
                     if offset not in chunks:
@@ -256,8 +261,12 @@ class Sweeper:
             if viewer.head and not self._write(viewer, viewer.head):
                 return
             if viewer.offset < viewer.audience.log.base:
-                self._behind(viewer)
-            elif viewer.offset < viewer.audience.log.end:
+                moved = viewer.audience.edition.moved(viewer.offset)
+                if moved is None:
+                    self._behind(viewer)
+                    return
+                viewer.offset = moved
+            if viewer.offset < viewer.audience.log.end:
                 self._catch_up(viewer)
         except Exception as error:
             self._fail_viewer(viewer, error)
@@ -284,7 +293,7 @@ class Sweeper:
         elif viewer.head or viewer.offset < log.end:
             # A sweep in between would send what stands behind the head before it.
             viewer.paused = Pause.TURN
-            viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
+            viewer.stood_at = viewer.audience.edition.text_at(viewer.offset)
             self._loop.call_soon(self._end_turn, viewer)
 
     def _end_turn(self, viewer: Viewer) -> None:
@@ -294,7 +303,7 @@ class Sweeper:
 
     def _stall(self, viewer: Viewer) -> None:
         viewer.paused = Pause.FULL
-        viewer.stood_at = viewer.audience.edition.position_at(viewer.offset)
+        viewer.stood_at = viewer.audience.edition.text_at(viewer.offset)
         self._stalled[viewer] = monotonic_ms()
 
     def _unpause(self, viewer: Viewer) -> None:

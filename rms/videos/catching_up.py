@@ -93,14 +93,19 @@ class CatchingUp:
         """Returns the id from which on there is more to read; None: there isn't."""
         remembered_id = first_id_at(wall_ms() - self._settings.dedupe_ms)
         forgotten = from_id < remembered_id and await self._has_comments(video, from_id, remembered_id)
+        up_to = video.feed.read_begins(wall_ms())
         page = await self._past.since(video.video_id, max(from_id, remembered_id), CATCH_UP_PAGE)
         if forgotten:
             # So far back the feed can't tell what it has missed from what it has had. Its viewers are sent a gap, which
             # they can fill from pages: otherwise they would get all comments of that time a second time.
             video.announce_gap(from_id, remembered_id)
-        for comment in page:
-            video.append(comment)
-        return page[-1].id + 1 if len(page) == CATCH_UP_PAGE else None
+        for event in page:
+            video.append(event)
+        rest_from = page[-1].id + 1 if len(page) == CATCH_UP_PAGE else None
+        if rest_from is not None:
+            up_to = {service: min(high, rest_from - 1) for service, high in up_to.items()}
+        video.feed.read_ended(from_id, up_to)
+        return rest_from
 
     async def _has_comments(self, video: ServedVideo, from_id: int, to_id: int) -> bool:
         first = await self._past.since(video.video_id, from_id, 1)

@@ -1,17 +1,18 @@
 """Finds where a viewer enters its video's log: a new one, one that comes back, or one that was too slow for the log."""
 
 import asyncio
+from collections.abc import Callable
 
-from history.core.model import Comment
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import FeedOffset
+from rms.feed.event import Event
 from rms.feed.feed import Attach
-from rms.feed.position import Position
+from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory
-from rms.feed.sse import event_frame
+from rms.feed.sse import event_frame, older_frame
 from rms.sending.audience import Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
@@ -19,18 +20,35 @@ from rms.videos.video import ServedVideo
 
 
 class Entering:
-    def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper, tasks: Supervisor) -> None:
+    def __init__(
+        self,
+        settings: RmsSettings,
+        past: Past,
+        sweeper: Sweeper,
+        tasks: Supervisor,
+        on_behind: Callable[[ServedVideo], None],
+    ) -> None:
+        """on_behind: called with a video of which something is still to be read from history."""
+        self._on_behind = on_behind
         self._settings = settings
         self._past = past
         self._sweeper = sweeper
         self._tasks = tasks
         self._reads = asyncio.Semaphore(settings.catch_up_reads)  # its own: a viewer waits for no video's catch-up
 
-    async def history_for(self, video: ServedVideo, position: Position, backfill: int) -> list[Comment] | None:
+    async def history_for(self, video: ServedVideo, position: Position | None, backfill: int) -> list[Event] | None:
         """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable."""
+        feed = video.feed
+        if video.lacks_past:
+            return None
+        if position is None:
+            missing = backfill - feed.comments_held()
+            if missing <= 0 or not feed.held_from:
+                return None
+            return await self._past.older(video.video_id, feed.held_from, missing)
         needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
-            return await self._past.since(video.video_id, needs.from_id, self._settings.resume_comments_max + 1)
+            return await self._past.since(video.video_id, needs.from_id, self._settings.resume_events_max + 1)
         return None
 
     def attach(
@@ -38,26 +56,42 @@ class Entering:
         video: ServedVideo,
         position: Position | None,
         backfill: int,
-        history: list[Comment] | None,
+        history: list[Event] | None,
         read: bool = True,
     ) -> Attach[FeedOffset]:
         """Where a viewer enters the log, as it is now. position: None for a new viewer. history: from `history_for`.
         read: False if that has failed."""
         if position is None:
-            return video.feed.join(backfill)
+            joined = video.feed.join(backfill)
+            older = b"".join(older_frame(event.data) for event in history or () if event.data)
+            return joined._replace(private=older + joined.private)
+        if video.lacks_past:
+            video.miss(position.sure_from)
+            self._on_behind(video)
+            return self._bounded(video, position, backfill, video.resuming.wait(position))
+        if not read and position.sure_from >= video.feed.held_from:
+            history = []  # what it lacks is here; and what it has beyond that, the feed will get later
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
         if isinstance(attach, NeedsHistory):
             return video.resuming.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
         if history:
             video.publish()  # what was read may be new to all
-        return attach
+        return self._bounded(video, position, backfill, attach)
 
-    async def resume(self, video: ServedVideo, position: Position | None) -> Attach[FeedOffset]:
+    def _bounded(
+        self, video: ServedVideo, position: Position, backfill: int, attach: Attach[FeedOffset]
+    ) -> Attach[FeedOffset]:
+        if attach.claims is None or video.has_room_for_claims(attach.claims, self._settings.claims_max):
+            return attach
+        return video.resuming.gap(position, backfill, "too_far_behind")
+
+    async def resume(self, video: ServedVideo, stood_at: bytes | None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the
         read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap."""
         backfill, history, read = self._settings.backfill, None, True
-        if position is None:
+        if stood_at is None:
             return video.resuming.gap(None, backfill, "too_far_behind")
+        position = parse_position(stood_at.decode())
         try:
             async with asyncio.timeout(self._settings.heartbeat_ms / 1000), self._reads:
                 history = await self.history_for(video, position, backfill)
@@ -79,7 +113,9 @@ class Entering:
                 self._sweeper.close_detached(viewer, "too_slow", viewer.audience.edition.aside(words))
                 return
             attach = await self.resume(video, viewer.stood_at)
-            private, viewer.offset = viewer.audience.edition.attach(attach, wall_ms())
+            form = viewer.audience.form._replace(claims=attach.claims)
+            viewer.audience = video.audience(form, self._settings.backfill_max)
+            private, viewer.offset, _ = viewer.audience.edition.attach(attach, wall_ms())
         except BaseException:
             viewer.close()
             raise

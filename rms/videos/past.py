@@ -2,7 +2,7 @@
 start."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TypeVar
 
 import structlog
@@ -14,6 +14,8 @@ from history.opening import open_reader
 from history.store import Reader, StoreUnavailable
 from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
+from rms.feed.event import Event, read_from
+from rms.feed.sse import comment_data
 
 log = structlog.stdlib.get_logger()
 
@@ -30,7 +32,8 @@ class Past:
         self._reader: Reader | None = None
         self.reads = 0
         """of the store, begun so far"""
-        self._under_way: dict[tuple[str, int, int], Shared[list[Comment]]] = {}
+        self._under_way: dict[tuple[str, int, int], Shared[list[Event]]] = {}
+        self._at_once = asyncio.Semaphore(settings.history_reads)
 
     def start(self) -> None:
         """Begins to open the store, and goes on until it is there."""
@@ -50,11 +53,11 @@ class Past:
         if self._reader is not None:
             await self._reader.close()
 
-    async def seed(self, video_id: str, at_least: int, now_ms: int) -> tuple[list[Comment], int]:
-        """The video's last comments, oldest first, and the id from which on they are all there are.
+    async def seed(self, video_id: str, at_least: int, now_ms: int) -> tuple[list[Event], int]:
+        """The video's last events, oldest first, and the id from which on they are all there are.
 
-        At least `at_least`, and all that are younger than SEED_AGE_MS, but no more than `seed_comments_max`. Raises
-        StoreUnavailable.
+        At least `at_least` comments, and all that are younger than SEED_AGE_MS, but no more than `seed_comments_max`.
+        Raises StoreUnavailable.
         """
         newest_first: list[Comment] = []
         limit = max(1, at_least)
@@ -63,25 +66,32 @@ class Past:
             page = await self._bounded(self._get().older(video_id, before, limit))
             newest_first += page
             if len(page) < limit:
-                return newest_first[::-1], 0
+                return _events(newest_first[::-1], 0), 0
             oldest = newest_first[-1]
             if time_of(oldest.id) < now_ms - SEED_AGE_MS or len(newest_first) >= self._settings.seed_comments_max:
-                return newest_first[::-1], oldest.id
+                return _events(newest_first[::-1], oldest.id), oldest.id
             limit = min(500, self._settings.seed_comments_max - len(newest_first))
 
-    async def since(self, video_id: str, from_id: int, limit: int) -> list[Comment]:
-        """Up to `limit` comments from this id on, oldest first. Raises StoreUnavailable.
+    async def older(self, video_id: str, before_id: int, limit: int) -> list[Event]:
+        """Up to `limit` comments below this id, oldest first. Raises StoreUnavailable."""
+        return _events((await self._bounded(self._get().older(video_id, before_id, limit)))[::-1], 0)
 
-        Concurrent calls for the same comments, as after a node's death, share one read.
+    async def since(self, video_id: str, from_id: int, limit: int) -> list[Event]:
+        """Up to `limit` events from this id on, oldest first. Raises StoreUnavailable.
+
+        Concurrent calls for the same events, as after a node's death, share one read.
         """
         key = (video_id, from_id, limit)
         reading = self._under_way.get(key)
         if reading is None:
-            read = self._bounded(self._get().newer(video_id, from_id - 1, limit))
+            read = self._read_since(video_id, from_id, limit)
             reading = self._under_way[key] = Shared(
                 "history read", read, expected=(StoreUnavailable,), on_end=lambda: self._under_way.pop(key)
             )
         return await reading.wait()
+
+    async def _read_since(self, video_id: str, from_id: int, limit: int) -> list[Event]:
+        return _events(await self._bounded(self._get().newer(video_id, from_id - 1, limit)), from_id)
 
     def _get(self) -> Reader:
         if self._reader is None:
@@ -89,8 +99,13 @@ class Past:
         return self._reader
 
     async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
-        self.reads += 1
-        try:
-            return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
-        except TimeoutError as error:
-            raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error
+        async with self._at_once:
+            self.reads += 1
+            try:
+                return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
+            except TimeoutError as error:
+                raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error
+
+
+def _events(comments: Iterable[Comment], from_id: int) -> list[Event]:
+    return read_from((Event(comment.id, comment_data(comment)) for comment in comments), from_id)

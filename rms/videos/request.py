@@ -5,20 +5,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from history.core.model import InvalidVideoId, check_video_id
+from rms.feed.editions import Form
 from rms.feed.position import InvalidPosition, Position, parse_position
 
 PARAMETERS = {"backfill", "last_event_id", "max_rate"}
 
 RATES = (1, 2, 5, 10, 20, 50, 100)
 """comments a second. Each has one edition, and what a viewer asks for is rounded down to one. A person reads 5."""
-
-
-class Form(NamedTuple):
-    """The form in which a viewer gets the stream; each form of a feed is an edition."""
-
-    rate: int | None = None
-    """at most so many comments a second"""
-    gzip: bool = False
 
 
 class StreamRequest(NamedTuple):

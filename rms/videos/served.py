@@ -8,24 +8,23 @@ The same holds after a dispatcher was away: it tells from which id on something 
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
-from history.core.ids import first_id_at
-from history.core.model import Comment, Erasure
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor, shared
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
+from rms.feed.editions import Form
+from rms.feed.event import Event
 from rms.feed.feed import Feed
 from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
 from rms.videos.catching_up import CatchingUp
 from rms.videos.entering import Entering
 from rms.videos.past import Past
-from rms.videos.request import Form
 from rms.videos.video import ServedVideo, State
 
 log = structlog.stdlib.get_logger()
@@ -54,17 +53,18 @@ class Interest(Protocol):
 class ServedVideos:
     def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper, tasks: Supervisor) -> None:
         self._settings = settings
+        self._feed_limits = settings.feed_limits()
         self._past = past
         self._sweeper = sweeper
         self._interest: Interest
         self._videos: dict[str, ServedVideo] = {}
         self.catching_up = CatchingUp(settings, past, tasks)
-        self.entering = Entering(settings, past, sweeper, tasks)
+        self.entering = Entering(settings, past, sweeper, tasks, self.catching_up.start)
         self._reported: dict[str, int] = {}  # viewers of each video, as last reported to the dispatchers
         self.useless = 0
-        """comments that came for videos not served here"""
+        """events that came for videos not served here"""
         self.too_old = 0
-        """comments that weren't sent, because their feed may have had and forgotten them"""
+        """events that weren't sent, because their feed may have had and forgotten them"""
 
     def use(self, interest: Interest) -> None:
         """To be called once, before the first viewer."""
@@ -110,13 +110,13 @@ class ServedVideos:
             await self._interest.join(video.video_id)
             now_ms = wall_ms()
             try:
-                seed, complete_from = await self._past.seed(video.video_id, self._settings.backfill_max, now_ms)
+                seed, complete_from = await self._past.seed(video.video_id, self._settings.backfill, now_ms)
             except StoreUnavailable as away:
                 # People go on talking: the live comments come, and the past follows when it can be read.
                 log.warning("feed opened without its past", video=video.video_id, reason=str(away))
-                seed, complete_from = [], first_id_at(now_ms)
+                seed, complete_from = [], None
                 video.lacks_past = True
-            video.open(Feed(self._settings.feed_limits(), seed, complete_from, now_ms))
+            video.open(Feed(self._feed_limits, seed, complete_from, now_ms))
         except BaseException as error:
             if isinstance(error, Exception):
                 log.exception("video not opened", video=video.video_id, reason=repr(error))
@@ -128,30 +128,31 @@ class ServedVideos:
         """The video's viewers who want this form"""
         return video.audience(form, self._settings.backfill_max)
 
-    # Comments
+    # Events
 
-    def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
-        """Takes live comments, as they come, and the word that some are erased. Doubles are dropped. An error in one
-        video is logged, and stops no other video."""
-        too_old: dict[ServedVideo, list[int]] = {}
-        for comment in comments:
-            video = self._videos.get(comment.video_id)
-            if video is None:
-                self.useless += 1
-                continue
+    def deliver(self, video_id: str, events: Sequence[Event]) -> None:
+        """Takes a video's live events, as they come. Doubles are dropped. An error in one event is logged, and stops no
+        other."""
+        video = self._videos.get(video_id)
+        if video is None:
+            self.useless += len(events)
+            return
+        too_old: list[int] = []
+        for event in events:
             try:
-                if video.state is not OPENING and video.is_too_old(comment):
-                    too_old.setdefault(video, []).append(comment.id)
+                if video.state is not OPENING and video.is_too_old(event):
+                    too_old.append(event.id)
                 elif video.state is LIVE:
-                    video.append(comment)
+                    video.append(event)
                 else:
-                    video.buffer(comment, self._settings.opening_comments_max)
+                    video.buffer(event, self._settings.opening_comments_max)
             except Exception as error:
-                video.miss_failed(comment, error)
-                self.catching_up.start(video)
-        for video, ids in too_old.items():  # they are in history, as all is that is published
-            self.too_old += len(ids)
-            video.announce_gap(min(ids), max(ids) + 1)
+                video.miss_failed(event, error)
+        if too_old:  # they are in history, as all is that is published
+            self.too_old += len(too_old)
+            video.announce_gap(min(too_old), max(too_old) + 1)
+        if video.is_behind and video.state is not OPENING:
+            self.catching_up.start(video)
 
     def catch_up(self, from_id: int, live_waits: bool) -> None:
         """Comments from this id on may have been missed, in any video: reads them, however long the store is away.

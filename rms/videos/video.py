@@ -3,17 +3,19 @@
 import asyncio
 import enum
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
-from history.core.model import Comment, Erasure
 from rms.clocks import monotonic_ms, wall_ms
-from rms.feed.editions import Edition, GzipEdition, PlainEdition, RateEdition
+from rms.feed.editions import Edition, FilteredEdition, Form, PlainEdition
+from rms.feed.event import Event
 from rms.feed.feed import Feed
+from rms.feed.gzip_edition import GzipEdition
+from rms.feed.position import Position
 from rms.feed.resuming import Resuming
 from rms.sending.audience import Audience, Viewer
 from rms.sending.sweep import Sweeper
-from rms.videos.request import Form
 
 log = structlog.stdlib.get_logger()
 
@@ -50,67 +52,77 @@ class ServedVideo:
         self.state = State.OPENING
         self.audiences: dict[Form, Audience] = {}
         self.lacks_past = False  # its last comments could not be read when it opened
-        self.missed_from: int | None = None  # comments from this id on may be missing, and are still to be read
+        self.missed_from: int | None = None  # events from this id on may be missing, and are still to be read
         self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, entering again
         self.empty_since_ms: int | None = None  # monotonic; None: at the last look somebody was here
         self.total_viewers = 0  # on all nodes, as reported by a dispatcher
         self.announced_viewers = 0  # that number, as last sent to the viewers
         self.announced_ms: int | None = None  # monotonic, when it was sent
-        self._buffer: list[Comment | Erasure] = []  # live comments that wait for `open` or `flush`
+        self._buffer: list[Event] = []  # live events that wait for `open` or `flush`
         self._overflow_id: int | None = None  # the smallest id that didn't fit into the buffer
         self._sweeper = sweeper
         self._on_behind = on_behind
 
-    # Comments
+    # Events
 
     def open(self, feed: Feed) -> None:
-        """From here on comments go into the feed, the buffered ones first. Those that are too old are dropped: they
-        were in history when the feed's past was read."""
+        """From here on events go into the feed, the buffered ones first. Those that are too old are dropped: they were
+        in history when the feed's past was read."""
         self.feed, self.resuming, self.state = feed, Resuming(feed), State.LIVE
-        self._buffer = [comment for comment in self._buffer if not self.is_too_old(comment)]
+        self._buffer = [event for event in self._buffer if not self.is_too_old(event)]
         self.flush()
 
     def hold_live(self) -> None:
-        """Buffers live comments until `flush`. To be called while LIVE."""
+        """Buffers live events until `flush`. To be called while LIVE."""
         self.state = State.BUFFERING
 
-    def buffer(self, comment: Comment | Erasure, most: int) -> None:
-        """Keeps a live comment for `flush`. Those beyond the first `most` count as missed then."""
+    def buffer(self, event: Event, most: int) -> None:
+        """Keeps a live event for `flush`. Those beyond the first `most` count as missed then."""
         if len(self._buffer) < most:
-            self._buffer.append(comment)
+            self._buffer.append(event)
         else:
-            self._overflow_id = comment.id if self._overflow_id is None else min(self._overflow_id, comment.id)
+            self._overflow_id = event.id if self._overflow_id is None else min(self._overflow_id, event.id)
 
     def flush(self) -> None:
         """What is buffered goes into the feed, and what comes now isn't buffered. Idempotent."""
         if self.state is State.BUFFERING:
             self.state = State.LIVE
         buffered, self._buffer = self._buffer, []
-        for comment in buffered:
+        for event in buffered:
             try:
-                self.append(comment)
+                self.append(event)
             except Exception as error:
-                self.miss_failed(comment, error)
+                self.miss_failed(event, error)
         if self._overflow_id is not None:
             self.miss(self._overflow_id)
             self._overflow_id = None
 
-    def is_too_old(self, comment: Comment | Erasure) -> bool:
-        """True if the feed may have had the comment, and forgotten its id. Such a comment must not be sent."""
-        return isinstance(comment, Comment) and self.feed.may_have_forgotten(comment.id, wall_ms())
+    def is_too_old(self, event: Event) -> bool:
+        """True if the feed may have had the event, and forgotten its id. Such an event must not be sent."""
+        return self.feed.may_have_forgotten(event.id, wall_ms())
 
-    def append(self, comment: Comment | Erasure) -> None:
-        """Sends a comment, or the word that one is erased, to all viewers. Doubles are dropped."""
-        if isinstance(comment, Comment):
-            if self.feed.append(comment, wall_ms()):
-                self.publish()
-        elif self.feed.erase(comment, wall_ms()):
-            for audience in self.audiences.values():
-                audience.edition.purge()
+    def append(self, event: Event) -> None:
+        """Sends an event to all viewers. Doubles are dropped."""
+        feed = self.feed
+        has_changed = feed.append(event, wall_ms())
+        if feed.missing_from is not None:
+            self.miss(feed.missing_from)
+            feed.missing_from = None
+        if feed.rewritten:
+            self._rewrite()
+        if has_changed:
             self.publish()
 
+    def _rewrite(self) -> None:
+        starts = [start for start in self.feed.rewritten if start >= self.feed.log.base]
+        self.feed.rewritten.clear()
+        sources = {form._replace(gzip=False) for form in self.audiences if form.gzip}
+        for form, audience in self.audiences.items():
+            if form not in sources:  # a gzipped one does it for its source
+                audience.edition.rewrite(starts)
+
     def announce_gap(self, from_id: int, to_id: int) -> None:
-        """Sends all viewers that comments from the one id up to the other may be missing."""
+        """Sends all viewers that events from the one id up to the other may be missing."""
         self.feed.add_gap(from_id, to_id, wall_ms())
         self.publish()
 
@@ -127,15 +139,15 @@ class ServedVideo:
         return self.lacks_past or self.missed_from is not None
 
     def miss(self, from_id: int) -> None:
-        """Comments from this id on may be missing, beside what is known to be."""
+        """Events from this id on may be missing, beside what is known to be."""
         self.missed_from = from_id if self.missed_from is None else min(self.missed_from, from_id)
 
-    def miss_failed(self, comment: Comment | Erasure, error: Exception) -> None:
-        """Counts a comment as missed that could not be appended. Logs the error of the first since nothing was missing:
-        an error that comes with every comment must not flood the log."""
+    def miss_failed(self, event: Event, error: Exception) -> None:
+        """Counts an event as missed that could not be appended. Logs the error of the first since nothing was missing:
+        an error that comes with every event must not flood the log."""
         if not self.is_behind:
-            log.error("comment not appended", video=self.video_id, id=comment.id, reason=repr(error), exc_info=error)
-        self.miss(comment.id)
+            log.error("event not appended", video=self.video_id, id=event.id, reason=repr(error), exc_info=error)
+        self.miss(event.id)
 
     # Viewers
 
@@ -149,18 +161,24 @@ class ServedVideo:
         if audience is None:
             edition: Edition
             if form.gzip:
-                edition = GzipEdition(self.audience(Form(form.rate), backfill_max).edition, wall_ms())
-            elif form.rate:
-                edition = RateEdition(self.feed, form.rate, wall_ms(), backfill_max)
+                edition = GzipEdition(self.audience(form._replace(gzip=False), backfill_max).edition, wall_ms())
+            elif form.rate or form.claims:
+                edition = FilteredEdition(self.feed, form.rate, wall_ms(), backfill_max, form.claims)
             else:
                 edition = PlainEdition(self.feed)
-            audience = Audience(self.video_id, edition, lambda viewer: self._on_behind(self, viewer), monotonic_ms())
+            on_behind = partial(self._on_behind, self)
+            audience = Audience(self.video_id, form, edition, on_behind, monotonic_ms())
             self.audiences[form] = audience
         return audience
+
+    def has_room_for_claims(self, claims: Position, most: int) -> bool:
+        """Whether viewers with these claims can be served: there are at most so many different ones."""
+        known = {form.claims for form in self.audiences if form.claims is not None}
+        return claims in known or len(known) < most
 
     def drop_unused_audiences(self) -> None:
         """Drops the audiences without viewers, unless another edition is made from theirs."""
         for form, audience in list(self.audiences.items()):
-            is_source = not form.gzip and Form(form.rate, True) in self.audiences
+            is_source = not form.gzip and form._replace(gzip=True) in self.audiences
             if not audience.viewers and not audience.waiters and not is_source:
                 del self.audiences[form]

@@ -1,10 +1,13 @@
-"""Comments and frames for the RMS's tests."""
+"""Comments, events and frames for the RMS's tests."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from history.core.ids import first_id_at
 from history.core.model import Author, Comment
+from rms.feed.event import ERASED, Event
+from rms.feed.position import service_of
+from rms.feed.sse import comment_data
 
 T0 = 1_700_000_000_000
 """ms; when the tests' talks begin"""
@@ -13,6 +16,25 @@ T0 = 1_700_000_000_000
 def comment(number: int, at_ms: int = T0, video_id: str = "v", message: str = "hello") -> Comment:
     """number tells apart comments of the same millisecond"""
     return Comment(first_id_at(at_ms) + number, video_id, Author("guest:ann", "Ann"), message, at_ms)
+
+
+def event(comment: Comment, after_id: int = 0) -> Event:
+    return Event(comment.id, comment_data(comment), after_id=after_id, hidden_from_id=0)
+
+
+def chained(comments: Iterable[Comment]) -> list[Event]:
+    """As events, in the same order, each with its service's event before it"""
+    arrived = list(comments)
+    after: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for event_id in sorted(comment.id for comment in arrived):
+        after[event_id] = last.get(service_of(event_id), 0)
+        last[service_of(event_id)] = event_id
+    return [event(comment, after[comment.id]) for comment in arrived]
+
+
+def erasure(event_id: int, comment_id: int, after_id: int = 0) -> Event:
+    return Event(event_id, b'{"id":"%016x"}' % comment_id, ERASED, "deleted", comment_id, after_id=after_id)
 
 
 def events(stream: bytes) -> Iterator[dict[str, str]]:

@@ -2,23 +2,24 @@
 
 import json
 
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from history.core.ids import format_id
-from history.core.model import Comment, Erasure
+from history.core.model import Comment
 from rms.feed.byte_log import FeedOffset
+from rms.feed.event import AUTHOR_PURGED, HIDDEN, RESTORED, Event
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import Position
-from tests.rms.parts import T0, comment, events, ids
+from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
 
 LIMITS = FeedLimits(
-    log_bytes_max=1 << 20, log_age_ms_max=10_000, log_comments_min=5, resume_comments_max=100, dedupe_ms=60_000
+    log_bytes_max=1 << 20, log_age_ms_max=10_000, log_comments_min=5, resume_events_max=100, dedupe_ms=60_000
 )
 
 
 def new_feed(seed: list[Comment] | None = None, complete_from: int = 0, limits: FeedLimits = LIMITS) -> Feed:
-    return Feed(limits, seed or [], complete_from, T0)
+    return Feed(limits, chained(seed or []), complete_from, T0)
 
 
 def read(feed: Feed, attach: Attach[FeedOffset]) -> bytes:
@@ -27,7 +28,7 @@ def read(feed: Feed, attach: Attach[FeedOffset]) -> bytes:
 
 def position_after(feed: Feed, count: int) -> Position:
     """Of a viewer that has read so many frames of the feed"""
-    position = feed.entries[count - 1].position
+    position = feed.position_at(feed.log.start_of(count))
     assert position is not None
     return position
 
@@ -54,8 +55,8 @@ def test_a_joiner_gets_the_last_comments_and_then_what_comes() -> None:
     talk = [comment(n, T0 + n) for n in range(20)]
     feed = new_feed(talk[:10])
     attach = feed.join(backfill=3)
-    for c in talk[10:]:
-        assert feed.append(c, T0)
+    for each in chained(talk)[10:]:
+        assert feed.append(each, T0)
     assert ids(read(feed, attach)) == [c.id for c in talk[7:]]
     assert attach.private == b""
     assert ids(read(feed, feed.join(backfill=0))) == []
@@ -63,24 +64,24 @@ def test_a_joiner_gets_the_last_comments_and_then_what_comes() -> None:
 
 def test_a_comment_is_in_the_log_once() -> None:
     feed = new_feed([comment(1)])
-    assert not feed.append(comment(1), T0)
-    assert feed.append(comment(2), T0)
-    assert not feed.append(comment(2), T0 + LIMITS.dedupe_ms)
+    assert not feed.append(event(comment(1)), T0)
+    assert feed.append(event(comment(2)), T0)
+    assert not feed.append(event(comment(2)), T0 + LIMITS.dedupe_ms)
     assert len(feed) == 2
 
 
 def test_a_comment_is_remembered_for_its_whole_time_however_much_comes_meanwhile() -> None:
     feed = new_feed([])
     for second in range(LIMITS.dedupe_ms // 1_000):
-        assert feed.append(comment(second), T0 + second * 1_000)
+        assert feed.append(event(comment(second)), T0 + second * 1_000)
     for second in range(LIMITS.dedupe_ms // 1_000):
-        assert not feed.append(comment(second), T0 + LIMITS.dedupe_ms), second
+        assert not feed.append(event(comment(second)), T0 + LIMITS.dedupe_ms), second
 
 
 def test_trimming_keeps_the_backfill_and_forgets_by_age_and_by_bytes() -> None:
     feed = new_feed()
     for n in range(30):
-        feed.append(comment(n, T0 + n), T0 + n)
+        feed.append(event(comment(n, T0 + n)), T0 + n)
     feed.trim(T0 + LIMITS.log_age_ms_max + 20)
     assert len(feed) == 10  # those younger than the limit
     feed.trim(T0 + 10 * LIMITS.log_age_ms_max)
@@ -88,7 +89,7 @@ def test_trimming_keeps_the_backfill_and_forgets_by_age_and_by_bytes() -> None:
     assert ids(read(feed, feed.join(100))) == [comment(n, T0 + n).id for n in range(25, 30)]
     small = new_feed(limits=FeedLimits(1_000, 10_000, 2, 100, 60_000))
     for n in range(30):
-        small.append(comment(n, T0 + n), T0 + n)
+        small.append(event(comment(n, T0 + n)), T0 + n)
     assert len(small.log) <= 1_000
     assert len(small) >= 2
 
@@ -104,10 +105,10 @@ def test_what_was_here_is_known_or_may_be_forgotten_and_what_is_new_neither(step
         now_ms += step_ms
         talk = comment(number, now_ms - late_ms)
         assert not feed.may_have_forgotten(talk.id, now_ms)
-        feed.append(talk, now_ms)
+        feed.append(event(talk), now_ms)
         had.append(talk)
         for each in had:
-            assert feed.may_have_forgotten(each.id, now_ms) or not feed.append(each, now_ms)
+            assert feed.may_have_forgotten(each.id, now_ms) or not feed.append(event(each), now_ms)
 
 
 def test_one_wrong_clock_makes_nobody_late() -> None:
@@ -118,41 +119,125 @@ def test_one_wrong_clock_makes_nobody_late() -> None:
 
 
 @given(st.data())
-def test_a_position_is_found_again_as_long_as_it_is_held(data: st.DataObject) -> None:
+def test_a_position_is_known_for_each_end_of_a_frame_that_is_held(data: st.DataObject) -> None:
     feed = new_feed()
     talk = data.draw(talks())
-    for c in talk:
-        feed.append(c, c.created_at_ms)
-    assume(len(feed))
-    for entry in feed.entries:
-        assert feed.position_at(entry.end) == entry.position
-    assert feed.position_at(feed.log.base) is None or feed.log.base > 0
-    if feed.log.base:
-        assert feed.position_at(FeedOffset(feed.log.base - 1)) is None
+    positions = {}
+    for each, c in zip(chained(talk), talk, strict=True):
+        feed.append(each, c.created_at_ms)
+        positions[feed.log.end] = feed.position
+    for offset, position in positions.items():
+        assert feed.position_at(offset) == (position if offset >= feed.log.base else None)
+    assert all(feed.position_at(entry.end).claims().cover(entry.id) for entry in feed.entries())  # type: ignore[union-attr]
 
 
-def test_an_erased_comment_is_blank_for_those_who_come_and_told_to_those_who_are_here() -> None:
+def test_an_erased_comment_is_blank_for_those_who_come_and_sent_to_those_who_are_here() -> None:
     feed = new_feed([comment(n) for n in range(3)])
     end = feed.log.end
     secret = comment(1)
-    assert feed.erase(Erasure(comment(9).id, "v", secret.id), T0)
-    assert not feed.erase(Erasure(comment(9).id, "v", secret.id), T0)
+    assert feed.append(erasure(comment(9).id, secret.id), T0)
+    assert not feed.append(erasure(comment(9).id, secret.id), T0)
     (told,) = events(feed.log.read(end, 1 << 20))
     assert (told["event"], json.loads(told["data"])) == ("deleted", {"id": format_id(secret.id)})
-    for_joiners = read(feed, feed.join(10))
-    assert ids(for_joiners) == [comment(0).id, comment(2).id]
-    assert b"hello" not in for_joiners.split(b"\n\n")[1]
-    assert [event["id"] for event in events(for_joiners)] == [
-        str(p) for p in (*(entry.position for entry in feed.entries[:3]), feed.position)
-    ]
+    whole = feed.log.read(FeedOffset(0), 1 << 20)
+    assert ids(whole) == [comment(0).id, comment(2).id]
+    assert b"hello" not in whole.split(b"\n\n")[1]
+    assert [each["id"] for each in events(whole)] == [str(position_after(feed, n)) for n in range(1, 5)]
+    joiner = read(feed, feed.join(10))
+    assert ids(joiner) == [comment(0).id, comment(2).id]
+    assert [each["id"] for each in events(joiner)][-1] == str(feed.position)
+    assert b"deleted" not in joiner
 
 
 def test_an_erased_comment_never_comes_later() -> None:
     feed = new_feed()
-    feed.erase(Erasure(comment(9).id, "v", comment(1).id), T0)
-    assert not feed.append(comment(1), T0)
-    assert feed.append(comment(2), T0)
+    feed.append(erasure(comment(9).id, comment(1).id), T0)
+    assert not feed.append(event(comment(1)), T0)
+    assert feed.append(event(comment(2)), T0)
     assert ids(read(feed, feed.join(10))) == [comment(2).id]
+
+
+def test_a_backfill_counts_comments_and_no_events() -> None:
+    feed = new_feed([comment(n) for n in range(10)])
+    for n in range(5):
+        feed.append(erasure(comment(20 + n).id, comment(9 - n).id), T0)
+    feed.append(event(comment(40)), T0)
+    assert ids(read(feed, feed.join(3))) == [comment(n).id for n in (3, 4, 40)]
+    assert feed.comments_held() == 6
+
+
+def test_a_hidden_comment_that_is_restored_is_in_its_place_again() -> None:
+    feed = new_feed([comment(n) for n in range(3)])
+    before = feed.log.read(FeedOffset(0), 1 << 20)
+    feed.append(Event(comment(10).id, b'{"id":"x"}', HIDDEN, "deleted", comment(1).id), T0)
+    assert ids(read(feed, feed.join(10))) == [comment(0).id, comment(2).id]
+    feed.append(Event(comment(11).id, event(comment(1)).data, RESTORED, "restored", comment(1).id), T0)
+    assert feed.log.read(FeedOffset(0), len(before)) == before
+    assert ids(read(feed, feed.join(10))) == [comment(n).id for n in range(3)]
+
+
+def test_of_what_is_said_about_a_comment_the_last_holds_and_an_erasure_for_ever() -> None:
+    feed = new_feed([comment(1)])
+    restored = Event(comment(12).id, event(comment(1)).data, RESTORED, "restored", comment(1).id)
+    assert feed.append(restored, T0)
+    assert not feed.append(Event(comment(11).id, b"{}", HIDDEN, "deleted", comment(1).id), T0), "it comes late"
+    assert ids(read(feed, feed.join(10))) == [comment(1).id]
+    feed.append(erasure(comment(13).id, comment(1).id), T0)
+    assert not feed.append(Event(comment(14).id, restored.data, RESTORED, "restored", comment(1).id), T0)
+    assert ids(read(feed, feed.join(10))) == []
+
+
+def test_a_purged_author_s_comments_are_gone_and_stay_away() -> None:
+    feed = new_feed([comment(n) for n in range(3)])
+    purge = Event(
+        comment(20).id, b'{"authorId":"guest:ann"}', AUTHOR_PURGED, "author_purged", comment(9).id, "guest:ann"
+    )
+    assert feed.append(purge, T0)
+    assert ids(read(feed, feed.join(10))) == []
+    assert not feed.append(event(comment(5)), T0), "it was said before, and comes late"
+    assert feed.append(event(comment(10)), T0)
+    assert ids(read(feed, feed.join(10))) == [comment(10).id]
+
+
+def test_an_unknown_kind_is_counted_and_passed_on() -> None:
+    feed = new_feed([comment(1)])
+    end = feed.log.end
+    assert feed.append(Event(comment(2).id, b'{"later":1}', "", "polled", after_id=comment(1).id, hidden_from_id=0), T0)
+    (passed,) = events(feed.log.read(end, 1 << 20))
+    assert (passed["event"], passed["data"]) == ("polled", '{"later":1}')
+    assert feed.position.high == comment(2).id
+    assert not feed.append(Event(comment(3).id, b"", "", after_id=comment(2).id, hidden_from_id=0), T0)
+    assert feed.position.high == comment(3).id, "counted, and sent to nobody"
+
+
+def test_a_hole_in_a_service_s_chain_is_reported_once_and_closed_by_reading() -> None:
+    feed = new_feed([comment(1)])
+    feed.append(event(comment(5), comment(4).id), T0)
+    assert feed.missing_from is not None
+    assert comment(1).id < feed.missing_from <= comment(2).id
+    assert feed.position.holes
+    feed.missing_from = None
+    feed.append(event(comment(6), comment(5).id), T0)
+    assert feed.missing_from is None, "the hole is known"
+    up_to = feed.read_begins(T0)
+    feed.append(event(comment(3), comment(2).id), T0)
+    feed.read_ended(comment(2).id, up_to)
+    assert feed.position.holes == []
+    assert feed.position.claims().cover(comment(6).id)
+
+
+def test_what_lies_in_a_spool_is_not_claimed_though_history_was_read() -> None:
+    feed = new_feed([comment(1)])
+    hidden = Event(comment(5).id, b"{}", after_id=comment(4).id, hidden_from_id=comment(3).id)
+    feed.append(hidden, T0)
+    up_to = feed.read_begins(T0)
+    feed.append(event(comment(2), comment(1).id), T0)
+    feed.read_ended(comment(2).id, up_to)
+    assert feed.position.claims().cover(comment(2).id)
+    assert not feed.position.claims().cover(comment(3).id)
+    feed.promised(0, comment(3).id, comment(9).id)
+    assert feed.position.holes == []
+    assert feed.position.claims().cover(comment(3).id)
 
 
 def gaps_in(stream: bytes) -> list[tuple[str, str]]:
@@ -167,7 +252,7 @@ def feed_with_a_gap(before: int, behind: int) -> Feed:
     feed = new_feed([comment(n, T0 + n) for n in range(before)])
     feed.add_gap(comment(0, T0 - 9_000).id, comment(0, T0 - 8_000).id, T0)
     for n in range(before, before + behind):
-        feed.append(comment(n, T0 + n), T0)
+        feed.append(event(comment(n, T0 + n)), T0)
     return feed
 
 
@@ -175,7 +260,6 @@ def test_a_gap_stands_in_the_log_and_claims_no_more_than_was_read() -> None:
     feed = feed_with_a_gap(3, 0)
     *_, last = events(feed.log.read(FeedOffset(0), 1 << 20))
     assert (last["event"], last["id"]) == ("gap", str(position_after(feed, 3)))
-    assert "id" not in next(events(feed_with_a_gap(0, 0).log.read(FeedOffset(0), 1 << 20)))
 
 
 @given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 10))
@@ -189,6 +273,6 @@ def test_a_joiner_gets_its_backfill_and_no_old_gap(before: int, behind: int, bac
 
 def test_what_stood_before_a_gap_can_still_be_erased() -> None:
     feed = feed_with_a_gap(3, 3)
-    feed.erase(Erasure(comment(9).id, "v", comment(3, T0 + 3).id), T0)
+    feed.append(erasure(comment(9).id, comment(3, T0 + 3).id), T0)
     assert comment(3, T0 + 3).id not in ids(read(feed, feed.join(10)))
     assert gaps_in(feed.log.read(FeedOffset(0), 1 << 20)) == A_GAP

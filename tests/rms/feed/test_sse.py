@@ -6,8 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history.core.model import Author, Comment, comment_json
-from rms.feed.position import Position
-from rms.feed.sse import blank_frame, comment_data, comment_frame, event_frame, frame_data, retry_line
+from rms.feed.sse import (
+    blank_frame,
+    comment_data,
+    event_frame,
+    frame,
+    frame_data,
+    frame_position,
+    position_frame,
+    retry_line,
+    with_position,
+)
 
 # Everything that some client takes for a line's end, and what browsers or terminals trip over
 FORBIDDEN = [*map(chr, range(0x20)), "\x7f", *map(chr, range(0x80, 0xA0)), "\u2028", "\u2029"]
@@ -24,27 +33,29 @@ def test_data_is_one_line_of_json_without_control_characters(message: str, name:
     assert json.loads(data)["message"] == message
 
 
-@given(texts)
-def test_a_frame_is_id_and_data(message: str) -> None:
+@given(texts, st.sampled_from(["", "deleted"]))
+def test_a_frame_is_id_name_and_data(message: str, name: str) -> None:
     data = comment_data(Comment(1, "v", Author("a", "A"), message, 2))
-    position = Position(1, 1, 7)
-    frame = comment_frame(position, data)
-    assert frame.decode().split("\n") == [f"id: {position}", f"data: {data.decode()}", "", ""]
-    assert frame_data(frame) == data
+    made = frame(b"AAAAAA", name, data)
+    named = [f"event: {name}"] if name else []
+    assert made.decode().split("\n") == ["id: AAAAAA", *named, f"data: {data.decode()}", "", ""]
+    assert (frame_data(made), frame_position(made)) == (data, b"AAAAAA")
+    assert with_position(made, b"BBBBBBCCCCCC") == frame(b"BBBBBBCCCCCC", name, data)
 
 
 @given(texts)
 def test_a_blank_frame_is_as_long_has_the_id_and_is_no_event(message: str) -> None:
-    frame = comment_frame(Position(1, 1, 7), comment_data(Comment(1, "v", Author("a", "A"), message, 2)))
-    blank = blank_frame(frame)
-    assert len(blank) == len(frame)
+    made = frame(b"AAAAAA", "", comment_data(Comment(1, "v", Author("a", "A"), message, 2)))
+    blank = blank_frame(made)
+    assert len(blank) == len(made)
     first, second, *rest = blank.decode().split("\n")
-    assert first == f"id: {Position(1, 1, 7)}"
+    assert first == "id: AAAAAA"
     assert second.strip() == ":"
     assert rest == ["", ""]
 
 
-def test_named_events_and_retry() -> None:
+def test_named_events_positions_and_retry() -> None:
     assert event_frame("gap", {"from": "a\u2028"}) == b'event: gap\ndata: {"from":"a\\u2028"}\n\n'
-    assert event_frame("x", 1, Position(1, 1, 7)).startswith(b"id: 0000000000000001.1.000000000007\nevent: x\n")
+    assert event_frame("x", 1, b"AAAAAA").startswith(b"id: AAAAAA\nevent: x\n")
+    assert position_frame(b"AAAAAA") == b"id: AAAAAA\n:\n\n"
     assert retry_line(1500) == b"retry: 1500\n"

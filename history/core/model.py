@@ -1,4 +1,4 @@
-"""The data types of what was said: a comment, an erasure, a page of comments, and their JSON."""
+"""The data types of what was said: a comment, the other events of a video's log, a page of comments, and their JSON."""
 
 import re
 from collections.abc import Sequence
@@ -47,15 +47,6 @@ class Comment(msgspec.Struct, frozen=True, gc=False):
     author: Author
     message: str
     created_at_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """Says that a comment is erased. It travels to the viewers as a comment does, with an id of its own."""
-
-    id: int
-    video_id: str
-    erased_id: int
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):

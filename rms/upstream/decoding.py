@@ -20,7 +20,7 @@ def events_of(video: event_pb2.VideoEvents) -> list[Event]:
                 target_id,
                 author_id,
                 event.after_id,
-                event.hidden_from_id or None,
+                event.hidden_from_id,
             )
         )
     return events

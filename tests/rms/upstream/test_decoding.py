@@ -21,20 +21,20 @@ def test_each_kind_is_what_a_feed_takes() -> None:
     ]
     assert events_of(VideoEvents(video_id="v", events=messages)) == [
         Event(1, b"{}", after_id=3, hidden_from_id=4),
-        Event(2, b"[]", ERASED, "deleted", target_id=9, after_id=0),
-        Event(3, b"", HIDDEN, target_id=9, after_id=0),
-        Event(4, b"", RESTORED, target_id=9, after_id=0),
-        Event(5, b"", AUTHOR_PURGED, target_id=9, author_id="ann", after_id=0),
-        Event(6, b"", "pinned", target_id=9, after_id=0),
-        Event(7, b"", "unpinned", target_id=9, after_id=0),
-        Event(8, b"{}", "video_changed", "video", after_id=0),
-        Event(9, b"?", "", "poll", after_id=0),
+        Event(2, b"[]", ERASED, "deleted", target_id=9, hidden_from_id=0),
+        Event(3, b"", HIDDEN, target_id=9, hidden_from_id=0),
+        Event(4, b"", RESTORED, target_id=9, hidden_from_id=0),
+        Event(5, b"", AUTHOR_PURGED, target_id=9, author_id="ann", hidden_from_id=0),
+        Event(6, b"", "pinned", target_id=9, hidden_from_id=0),
+        Event(7, b"", "unpinned", target_id=9, hidden_from_id=0),
+        Event(8, b"{}", "video_changed", "video", hidden_from_id=0),
+        Event(9, b"?", "", "poll", hidden_from_id=0),
     ]
 
 
 def test_a_kind_of_a_later_version_is_counted_and_passed_on() -> None:
     later = Message(id=7, name="poll", data=b"{}").SerializeToString() + b"\xfa\x07\x01x"
-    assert events_of(VideoEvents(events=[Message.FromString(later)])) == [Event(7, b"{}", "", "poll", after_id=0)]
+    assert events_of(VideoEvents(events=[Message.FromString(later)])) == [Event(7, b"{}", "", "poll", hidden_from_id=0)]
 
 
 def test_every_kind_on_the_wire_has_its_target() -> None:
@@ -44,6 +44,7 @@ def test_every_kind_on_the_wire_has_its_target() -> None:
         event = Message(id=1)
         body = getattr(event, field.name)
         body.SetInParent()
+        assert field.message_type
         for part in field.message_type.fields:
             setattr(body, part.name, "x" if part.type == part.TYPE_STRING else 9)
         (known,) = events_of(VideoEvents(events=[event]))

@@ -3,9 +3,9 @@
 import time
 
 import pytest
+from proto.comment_pb2 import Comment
 from typer.testing import CliRunner
 
-from proto.comment_pb2 import Comment
 from proto.dispatch_pb2 import Deliver, DispatcherMessage
 from scripts.benches.__main__ import app
 from scripts.benches.dispatcher import a_replica, check, some_nodes

@@ -8,7 +8,15 @@ from google.protobuf.message import DecodeError, Message
 
 from dispatcher.config import Config
 from dispatcher.core.errors import InvalidRequest, LimitReached, shown
-from proto.dispatch_pb2 import DrainRequest, Hello, PlaceRequest, PublishRequest, VideoViewers
+from proto.dispatch_pb2 import (
+    CatchUpOrder,
+    DrainRequest,
+    Hello,
+    PlaceRequest,
+    PublishRequest,
+    VideoBatch,
+    VideoViewers,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9_.:~-]+")
 _URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+/?")
@@ -55,14 +63,45 @@ def check_viewers(videos: Iterable[VideoViewers], config: Config) -> dict[str, i
 
 
 def check_batch_size(encoded: bytes, config: Config) -> None:
+    """A batch that is too large stays so: InvalidRequest tells the publisher that sending it again can't help."""
     if len(encoded) > config.batch_bytes_max:
-        raise LimitReached(f"a batch has at most {config.batch_bytes_max} bytes, not {len(encoded)}")
+        raise InvalidRequest(f"a batch has at most {config.batch_bytes_max} bytes, not {len(encoded)}")
 
 
 def check_batch(request: PublishRequest, config: Config) -> None:
-    """Doesn't look into the comments: they belong to the service that accepted them, and to the nodes."""
-    if len(request.comments) > config.batch_comments_max:
-        raise LimitReached(f"a batch has at most {config.batch_comments_max} comments, not {len(request.comments)}")
+    """Doesn't look into the events: they belong to the service that accepted them, and to the nodes."""
+    events = 0
+    for video in request.videos:
+        events += video.events
+        if not (0 < video.low_id <= video.high_id and video.video_id and video.events and video.encoded):
+            raise InvalidRequest(_why_no_batch(video))
+    if events > config.batch_events_max:
+        raise InvalidRequest(f"a batch has at most {config.batch_events_max} events, not {events}")
+    if request.HasField("catch_up"):
+        _check_catch_up(request.catch_up, config)
+
+
+def _why_no_batch(video: VideoBatch) -> str:
+    if not video.video_id:
+        return "a batch has events of a video without an id"
+    of_video = f"the batch of video {shown(video.video_id)}"
+    if not video.low_id:
+        return f"{of_video} has no low_id"
+    if video.high_id < video.low_id:
+        return f"{of_video} has a high_id below its low_id"
+    return f"{of_video} has no bytes" if video.events else f"{of_video} says that it has no events"
+
+
+def _check_catch_up(order: CatchUpOrder, config: Config) -> None:
+    if not order.from_id:
+        raise InvalidRequest("a catch-up has no from_id")
+    if order.up_to_id and order.up_to_id < order.from_id:
+        raise InvalidRequest("a catch-up has an up_to_id below its from_id")
+    if len(order.video_ids) > config.catch_up_videos_max:
+        raise InvalidRequest(
+            f"a catch-up names at most {config.catch_up_videos_max} videos, not {len(order.video_ids)}"
+        )
+    check_video_ids(order.video_ids, config)
 
 
 def check_drain(request: DrainRequest, config: Config) -> None:

@@ -16,15 +16,15 @@ from proto.settings import Address
 class LinkLimits:
     """What one node's link may hold"""
 
-    outbox_comments_max: int  # queued and unacknowledged together
+    outbox_events_max: int  # queued and unacknowledged together
     outbox_bytes_max: int  # queued
-    deliver_comments_max: int
+    deliver_events_max: int
     deliver_bytes_max: int
     ack_ms_max: int
 
 
 class Config(TlsSettings):
-    """One replica of the dispatcher. It knows which node serves which video, and sends each comment to those nodes."""
+    """One replica of the dispatcher. It knows which node serves which video, and sends each event to those nodes."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DISPATCHER_")
 
@@ -100,18 +100,18 @@ class Config(TlsSettings):
     videos_per_node_max: int = Field(
         50_000, ge=1, description="videos of one node, as many as a node itself takes; each costs 0.5 KB here"
     )
-    outbox_comments_max: int = Field(
+    outbox_events_max: int = Field(
         50_000,
         ge=1,
-        description="comments queued for a node or not acknowledged by it; beyond this its link ends: 10 s of 5,000/s",
+        description="events queued for a node or not acknowledged by it; beyond this its link ends: 10 s of 5,000/s",
     )
     outbox_bytes_max: int = Field(
-        32 << 20, ge=1, description="bytes queued for a node (links share them); 50,000 comments of 600 bytes"
+        32 << 20, ge=1, description="bytes queued for a node (links share them); 50,000 events of 600 bytes"
     )
-    deliver_comments_max: int = Field(
+    deliver_events_max: int = Field(
         1000,
         ge=1,
-        description="comments in one Deliver; more would save nothing, and hold the node's event loop longer",
+        description="events in one Deliver; more would save nothing, and hold the node's event loop longer",
     )
     deliver_bytes_max: int = Field(
         3 << 20,
@@ -133,6 +133,12 @@ class Config(TlsSettings):
         ge=1,
         description="acknowledgements of interests that a node hasn't read; beyond this its link ends. Some 2 MB",
     )
+    acks_per_s_max: int = Field(
+        2_500,
+        ge=1,
+        description="acknowledgements of deliveries that all nodes together shall send in a second, as each costs as "
+        "much as a delivery: 1,300 nodes merge those of 520 ms, so each goes with a beat; 2 nodes send each at once",
+    )
     ack_ms_max: int = Field(
         10_000,
         ge=100,
@@ -147,9 +153,19 @@ class Config(TlsSettings):
     unanswered_batches_max: int = Field(
         64, ge=1, description="unanswered batches of one stream; beyond this it isn't read, which slows the peer down"
     )
-    batch_comments_max: int = Field(1000, ge=1, description="comments in one batch; beyond 100 each costs no less")
+    batch_events_max: int = Field(1000, ge=1, description="events in one batch; beyond 500 each costs no less")
     batch_bytes_max: int = Field(
         3 << 20, ge=1024, description="bytes in one batch; 1,000 comments of the greatest size are 2.7 MB"
+    )
+
+    catch_up_videos_max: int = Field(
+        10_000, ge=1, description="videos that one catch-up names; one for more videos is for all"
+    )
+    ahead_ms_max: int = Field(
+        5_000,
+        ge=0,
+        description="how far ahead of this replica's clock an id may be that the other comment_services follow: far "
+        "more than clocks are apart that NTP holds, and a service with a wrong one takes nobody along",
     )
 
     # What any peer may send
@@ -213,9 +229,9 @@ class Config(TlsSettings):
 
     def link_limits(self) -> LinkLimits:
         return LinkLimits(
-            outbox_comments_max=self.outbox_comments_max,
+            outbox_events_max=self.outbox_events_max,
             outbox_bytes_max=self.outbox_bytes_max,
-            deliver_comments_max=self.deliver_comments_max,
+            deliver_events_max=self.deliver_events_max,
             deliver_bytes_max=self.deliver_bytes_max,
             ack_ms_max=self.ack_ms_max,
         )

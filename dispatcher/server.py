@@ -53,7 +53,7 @@ class Server:
         self._server = grpc.aio.server(options=_options(config))
         self.listen = self._take_port()
         self.replica = Replica(config, config.replica_id or self.listen, now_ms)
-        self._server.add_generic_rpc_handlers([Servicer(self.replica).handlers()])
+        self._server.add_generic_rpc_handlers([Servicer(self.replica, supervisor).handlers()])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         services = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)

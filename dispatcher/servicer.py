@@ -1,11 +1,11 @@
 """Serves gRPC: reads the streams, hands every message to the replica, writes what it has for the peers.
 
 Messages come and go as bytes here. We parse them ourselves, so that garbage is answered with a sentence instead of a
-stack trace in the log; and comments for many nodes are encoded once (wire.py).
+stack trace in the log; and events pass through as they are (wire.py).
 
-Each stream has a reader and a writer, tasks that end with it, and a future `ended` that anybody may set: the stream's
-handler waits for it. So each end of a stream has one reason, and the peer reads it. What fails in one call is logged
-and ends only that call.
+Each stream has a reader, a task that ends with it, and a future `ended` that anybody may set: the stream's handler
+waits for it. So each end of a stream has one reason, and the peer reads it. Publishers have a writer each; to the nodes
+a few write in turn (writers.py). What fails in one call is logged and ends only that call.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from dispatcher.operators.queries import Queries
 from dispatcher.streams.link import Link
 from dispatcher.streams.publisher import Publisher
 from dispatcher.streams.replica import Replica
-from dispatcher.streams.write_slots import WriteSlots
+from dispatcher.streams.writers import Writers
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
     DrainRequest,
@@ -46,7 +46,7 @@ from proto.dispatch_pb2 import (
     PublishResponse,
     TopologyRequest,
 )
-from proto.tasks import first_ended
+from proto.tasks import Supervisor, first_ended
 
 SERVICE: str = DESCRIPTOR.services_by_name["Dispatcher"].full_name
 
@@ -69,12 +69,12 @@ _Sent = TypeVar("_Sent")  # by the peer: a stream of messages, or one
 
 
 class Servicer:
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, tasks: Supervisor) -> None:
         self._replica = replica
         self._queries = Queries(replica)
         self._config = replica.config
         self._hellos_awaited = 0
-        self._write_slots = WriteSlots(self._config.writes_at_once, self._config.write_ms)
+        self._writers = Writers(self._config.writes_at_once, self._config.write_ms, self._next_message, tasks)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """All methods of the service, on bytes"""
@@ -103,7 +103,9 @@ class Servicer:
             await self._refuse(context, "Connect", error)
             return
         try:
-            reason = await _until(link.ended, self._read_node(link, messages), self._write_node(link, context))
+            reason = await _until(
+                link.ended, self._read_node(link, messages), self._writers.add(link, context.write).wait_broken()
+            )
         except Exception as error:
             reason = self._failed(context, "Connect", error)
             self._replica.end(link.session, reason)
@@ -135,15 +137,8 @@ class Servicer:
             self._replica.end(link.session, error)
         self._replica.end(link.session, None)
 
-    async def _write_node(self, link: Link, context: Context) -> None:
-        while True:
-            await link.sendable()
-            await self._write_slots.acquire(link)
-            try:
-                if message := link.next_message(self._replica.now_ms()):
-                    await context.write(message)
-            finally:
-                self._write_slots.release(link)
+    def _next_message(self, link: Link) -> bytes | None:
+        return link.next_message(self._replica.now_ms(), self._replica.ack_within_ms)
 
     # Publishers
 
@@ -178,7 +173,8 @@ class Servicer:
     async def _write_responses(self, publisher: Publisher, context: Context) -> None:
         while True:
             seqs = await publisher.done_batches()
-            await context.write(PublishResponse(seq=seqs[0], seqs=seqs[1:]).SerializeToString())
+            response = PublishResponse(seq=seqs[0], seqs=seqs[1:], newest_id=self._replica.newest.id, now_ms=wall_ms())
+            await context.write(response.SerializeToString())
             publisher.written(len(seqs))
 
     # Operators who watch

@@ -11,7 +11,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from proto import comment_pb2 as _comment_pb2
+from proto import event_pb2 as _event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -28,30 +28,107 @@ class PublishRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQ_FIELD_NUMBER: _builtins.int
-    COMMENTS_FIELD_NUMBER: _builtins.int
-    CATCH_UP_FROM_ID_FIELD_NUMBER: _builtins.int
+    VIDEOS_FIELD_NUMBER: _builtins.int
+    CATCH_UP_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """the caller's number for this batch, unique within the stream"""
-    catch_up_from_id: _builtins.int
-    """Not 0: comments from this id on may never be published one by one (the caller restarted, or dropped some). Every
-    connected node reads its videos' history from this id on. Gets a response like a batch.
-    """
     @_builtins.property
-    def comments(self) -> _containers.RepeatedCompositeFieldContainer[_comment_pb2.Comment]: ...
+    def videos(self) -> _containers.RepeatedCompositeFieldContainer[Global___VideoBatch]: ...
+    @_builtins.property
+    def catch_up(self) -> Global___CatchUpOrder:
+        """gets a response as a batch does"""
+
     def __init__(
         self,
         *,
         seq: _builtins.int = ...,
-        comments: _abc.Iterable[_comment_pb2.Comment] | None = ...,
-        catch_up_from_id: _builtins.int = ...,
+        videos: _abc.Iterable[Global___VideoBatch] | None = ...,
+        catch_up: Global___CatchUpOrder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up_from_id", b"catch_up_from_id", "comments", b"comments", "seq", b"seq"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "seq", b"seq", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
+
+@_typing.final
+class VideoBatch(_message.Message):
+    """One video's events, in the order in which they are published. A replica routes them by `video_id`, reads nothing of
+    `encoded`, and passes it on as it is.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_ID_FIELD_NUMBER: _builtins.int
+    LOW_ID_FIELD_NUMBER: _builtins.int
+    HIGH_ID_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ENCODED_FIELD_NUMBER: _builtins.int
+    video_id: _builtins.str
+    low_id: _builtins.int
+    """the smallest id; never 0"""
+    high_id: _builtins.int
+    """the largest id"""
+    events: _builtins.int
+    """how many; never 0"""
+    encoded: _builtins.bytes
+    """a VideoEvents, with the same video_id"""
+    def __init__(
+        self,
+        *,
+        video_id: _builtins.str = ...,
+        low_id: _builtins.int = ...,
+        high_id: _builtins.int = ...,
+        events: _builtins.int = ...,
+        encoded: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["encoded", b"encoded", "events", b"events", "high_id", b"high_id", "low_id", b"low_id", "video_id", b"video_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VideoBatch: _TypeAlias = VideoBatch  # noqa: Y015
+
+@_typing.final
+class CatchUpOrder(_message.Message):
+    """Events from this id on may never be published one by one (the caller restarted, or dropped some). The connected nodes
+    read their videos' history from there; so do those that come later, as long as a replica remembers.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_ID_FIELD_NUMBER: _builtins.int
+    UP_TO_ID_FIELD_NUMBER: _builtins.int
+    VIDEO_IDS_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    from_id: _builtins.int
+    """never 0"""
+    up_to_id: _builtins.int
+    """all of the caller's own events in [from_id, up_to_id] can be read now; 0: unknown"""
+    service: _builtins.int
+    """the caller's number, as in the ids of its events; of use beside `up_to_id`"""
+    @_builtins.property
+    def video_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """only in these videos; empty: in all"""
+
+    def __init__(
+        self,
+        *,
+        from_id: _builtins.int = ...,
+        up_to_id: _builtins.int = ...,
+        video_ids: _abc.Iterable[_builtins.str] | None = ...,
+        service: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_id", b"from_id", "service", b"service", "up_to_id", b"up_to_id", "video_ids", b"video_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatchUpOrder: _TypeAlias = CatchUpOrder  # noqa: Y015
 
 @_typing.final
 class PublishResponse(_message.Message):
@@ -59,7 +136,16 @@ class PublishResponse(_message.Message):
 
     SEQ_FIELD_NUMBER: _builtins.int
     SEQS_FIELD_NUMBER: _builtins.int
+    NEWEST_ID_FIELD_NUMBER: _builtins.int
+    NOW_MS_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
+    newest_id: _builtins.int
+    """The largest id that the replica has routed, of all callers, and that isn't ahead of its clock by more than a bound
+    (`--ahead-ms-max`); 0: none yet. A comment_service that gives no smaller id from now on keeps up with the others,
+    whatever its clock says.
+    """
+    now_ms: _builtins.int
+    """the replica's wall clock, milliseconds since 1970, when the response was made"""
     @_builtins.property
     def seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """further batches that this response is for, beside `seq`"""
@@ -69,10 +155,12 @@ class PublishResponse(_message.Message):
         *,
         seq: _builtins.int = ...,
         seqs: _abc.Iterable[_builtins.int] | None = ...,
+        newest_id: _builtins.int = ...,
+        now_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_id", b"newest_id", "now_ms", b"now_ms", "seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,19 +278,19 @@ class Load(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIEWERS_FIELD_NUMBER: _builtins.int
-    USELESS_COMMENTS_FIELD_NUMBER: _builtins.int
+    USELESS_EVENTS_FIELD_NUMBER: _builtins.int
     viewers: _builtins.int
-    useless_comments: _builtins.int
+    useless_events: _builtins.int
     """that the node got since its start for videos that it didn't serve"""
     def __init__(
         self,
         *,
         viewers: _builtins.int = ...,
-        useless_comments: _builtins.int = ...,
+        useless_events: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["useless_comments", b"useless_comments", "viewers", b"viewers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["useless_events", b"useless_events", "viewers", b"viewers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,8 +305,11 @@ class Beat(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     VIDEOS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
     draining: _builtins.bool
     """it serves its viewers and takes no new ones"""
+    delivered: _builtins.int
+    """not 0: as in Delivered, so that an acknowledgement needs no message of its own"""
     @_builtins.property
     def load(self) -> Global___Load: ...
     @_builtins.property
@@ -231,10 +322,11 @@ class Beat(_message.Message):
         load: Global___Load | None = ...,
         videos: _abc.Iterable[Global___VideoViewers] | None = ...,
         draining: _builtins.bool = ...,
+        delivered: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "load", b"load", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "draining", b"draining", "load", b"load", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,7 +441,7 @@ class Welcome(_message.Message):
     lease_ms: _builtins.int
     beat_ms: _builtins.int
     catch_up_from_id: _builtins.int
-    """The node may have missed comments from this id on: it reads them from history. 0: it has missed nothing."""
+    """The node may have missed events from this id on: it reads them from history. 0: it has missed nothing."""
     def __init__(
         self,
         *,
@@ -368,8 +460,8 @@ Global___Welcome: _TypeAlias = Welcome  # noqa: Y015
 
 @_typing.final
 class BeatAck(_message.Message):
-    """The replica lives. Not sent when no number has changed and a delivery has just been sent: a node takes any message as
-    a sign of life.
+    """The replica lives. Not sent when a delivery has just been sent or is due: a node takes any message as a sign of life,
+    and the numbers travel with the delivery.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -444,20 +536,34 @@ class Deliver(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NUMBER_FIELD_NUMBER: _builtins.int
-    COMMENTS_FIELD_NUMBER: _builtins.int
+    VIDEOS_FIELD_NUMBER: _builtins.int
+    ACK_WITHIN_MS_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """counts up by one within the stream"""
+    ack_within_ms: _builtins.int
+    """The acknowledgement may come so much later, so that one of them is for all that came meanwhile. 0: at once. It grows
+    with the nodes of the replica, for which each message costs as much as a delivery.
+    """
     @_builtins.property
-    def comments(self) -> _containers.RepeatedCompositeFieldContainer[_comment_pb2.Comment]: ...
+    def videos(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.VideoEvents]:
+        """As comment_services have encoded them. A video may stand here several times; its events come in this order."""
+
+    @_builtins.property
+    def viewers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VideoViewers]:
+        """as BeatAck.videos, so that the response to a beat needs no message of its own"""
+
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
-        comments: _abc.Iterable[_comment_pb2.Comment] | None = ...,
+        videos: _abc.Iterable[_event_pb2.VideoEvents] | None = ...,
+        ack_within_ms: _builtins.int = ...,
+        viewers: _abc.Iterable[Global___VideoViewers] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comments", b"comments", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_within_ms", b"ack_within_ms", "number", b"number", "videos", b"videos", "viewers", b"viewers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -465,26 +571,40 @@ Global___Deliver: _TypeAlias = Deliver  # noqa: Y015
 
 @_typing.final
 class CatchUp(_message.Message):
-    """Asks the node to read its videos' history from this id on: it may hold comments that no replica will deliver."""
+    """Asks the node to read its videos' history from this id on: it may hold events that no replica will deliver."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NUMBER_FIELD_NUMBER: _builtins.int
     FROM_ID_FIELD_NUMBER: _builtins.int
+    UP_TO_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    VIDEO_IDS_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Counted together with Deliver. The node acknowledges it at once. From then on it owes its viewers these comments,
+    """Counted together with Deliver. The node acknowledges it at once. From then on it owes its viewers these events,
     and retries until it has read them.
     """
     from_id: _builtins.int
+    up_to_id: _builtins.int
+    """not 0: all events of `service` in [from_id, up_to_id] can be read now"""
+    service: _builtins.int
+    """the number of the comment_service, as in the ids of its events; beside `up_to_id`"""
+    @_builtins.property
+    def video_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """only in these videos, all of which the node serves; empty: in all"""
+
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
         from_id: _builtins.int = ...,
+        up_to_id: _builtins.int = ...,
+        service: _builtins.int = ...,
+        video_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_id", b"from_id", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_id", b"from_id", "number", b"number", "service", b"service", "up_to_id", b"up_to_id", "video_ids", b"video_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -611,10 +731,10 @@ class NodeState(_message.Message):
     VIDEOS_FIELD_NUMBER: _builtins.int
     CONNECTED_MS_FIELD_NUMBER: _builtins.int
     HEARD_MS_AGO_FIELD_NUMBER: _builtins.int
-    OUTBOX_COMMENTS_FIELD_NUMBER: _builtins.int
-    UNACKED_COMMENTS_FIELD_NUMBER: _builtins.int
+    OUTBOX_EVENTS_FIELD_NUMBER: _builtins.int
+    UNACKED_EVENTS_FIELD_NUMBER: _builtins.int
     PROMISED_VIEWERS_FIELD_NUMBER: _builtins.int
-    DELIVERED_COMMENTS_FIELD_NUMBER: _builtins.int
+    DELIVERED_EVENTS_FIELD_NUMBER: _builtins.int
     ACKED_MS_AGO_FIELD_NUMBER: _builtins.int
     WAITING_MS_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
@@ -629,13 +749,13 @@ class NodeState(_message.Message):
     """how long this registration has lasted"""
     heard_ms_ago: _builtins.int
     """since the node's last message"""
-    outbox_comments: _builtins.int
+    outbox_events: _builtins.int
     """waiting to be sent to it"""
-    unacked_comments: _builtins.int
+    unacked_events: _builtins.int
     """sent, not yet acknowledged"""
     promised_viewers: _builtins.int
     """placed there, and not yet counted in its beats"""
-    delivered_comments: _builtins.int
+    delivered_events: _builtins.int
     """acknowledged by this registration"""
     acked_ms_ago: _builtins.int
     """since its last acknowledgement of a delivery; absent: there was none"""
@@ -653,16 +773,16 @@ class NodeState(_message.Message):
         videos: _builtins.int = ...,
         connected_ms: _builtins.int = ...,
         heard_ms_ago: _builtins.int = ...,
-        outbox_comments: _builtins.int = ...,
-        unacked_comments: _builtins.int = ...,
+        outbox_events: _builtins.int = ...,
+        unacked_events: _builtins.int = ...,
         promised_viewers: _builtins.int = ...,
-        delivered_comments: _builtins.int = ...,
+        delivered_events: _builtins.int = ...,
         acked_ms_ago: _builtins.int | None = ...,
         waiting_ms: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago", "_waiting_ms", b"_waiting_ms", "acked_ms_ago", b"acked_ms_ago", "waiting_ms", b"waiting_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago", "_waiting_ms", b"_waiting_ms", "acked_ms_ago", b"acked_ms_ago", "capacity_viewers", b"capacity_viewers", "connected_ms", b"connected_ms", "delivered_comments", b"delivered_comments", "heard_ms_ago", b"heard_ms_ago", "incarnation", b"incarnation", "node_id", b"node_id", "outbox_comments", b"outbox_comments", "promised_viewers", b"promised_viewers", "public_url", b"public_url", "state", b"state", "unacked_comments", b"unacked_comments", "videos", b"videos", "viewers", b"viewers", "waiting_ms", b"waiting_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago", "_waiting_ms", b"_waiting_ms", "acked_ms_ago", b"acked_ms_ago", "capacity_viewers", b"capacity_viewers", "connected_ms", b"connected_ms", "delivered_events", b"delivered_events", "heard_ms_ago", b"heard_ms_ago", "incarnation", b"incarnation", "node_id", b"node_id", "outbox_events", b"outbox_events", "promised_viewers", b"promised_viewers", "public_url", b"public_url", "state", b"state", "unacked_events", b"unacked_events", "videos", b"videos", "viewers", b"viewers", "waiting_ms", b"waiting_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__acked_ms_ago: _TypeAlias = _typing.Literal["acked_ms_ago"]  # noqa: Y015
     _WhichOneofArgType__acked_ms_ago: _TypeAlias = _typing.Literal["_acked_ms_ago", b"_acked_ms_ago"]  # noqa: Y015
@@ -780,7 +900,7 @@ class ExplainResponse(_message.Message):
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeState]:
-        """those that serve it: each comment goes to exactly these nodes"""
+        """those that serve it: each event goes to exactly these nodes"""
 
     @_builtins.property
     def publishers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublisherState]:

@@ -76,9 +76,12 @@ class DispatcherServicer:
 
     def Publish(self, request_iterator, context):
         """comment_service -> replica. Requests carry batches; each gets a response with its `seq`, in any order.
-        A response means: every living node that serves one of the batch's videos has acknowledged its comments, or its
+        A response means: every living node that serves one of the batch's videos has acknowledged its events, or its
         registration has ended. At least once: if the stream ends before a batch has its response, the caller sends the
-        batch again, to any replica, and nodes drop the ids that they know. No order is promised between batches.
+        batch again, to any replica, and nodes drop the ids that they know. Each node gets the batches of one stream in
+        their order; no order is promised between streams.
+        INVALID_ARGUMENT: the batch is malformed, or larger than a batch may be; sent again it will be refused again. The
+        message says why. RESOURCE_EXHAUSTED: too many publishers. UNAVAILABLE: the replica is stopping.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,9 +37,12 @@ class DispatcherStub:
     def __new__(cls, channel: _aio.Channel) -> DispatcherAsyncStub: ...
     Publish: _grpc.StreamStreamMultiCallable[_dispatch_pb2.PublishRequest, _dispatch_pb2.PublishResponse]
     """comment_service -> replica. Requests carry batches; each gets a response with its `seq`, in any order.
-    A response means: every living node that serves one of the batch's videos has acknowledged its comments, or its
+    A response means: every living node that serves one of the batch's videos has acknowledged its events, or its
     registration has ended. At least once: if the stream ends before a batch has its response, the caller sends the
-    batch again, to any replica, and nodes drop the ids that they know. No order is promised between batches.
+    batch again, to any replica, and nodes drop the ids that they know. Each node gets the batches of one stream in
+    their order; no order is promised between streams.
+    INVALID_ARGUMENT: the batch is malformed, or larger than a batch may be; sent again it will be refused again. The
+    message says why. RESOURCE_EXHAUSTED: too many publishers. UNAVAILABLE: the replica is stopping.
     """
     Connect: _grpc.StreamStreamMultiCallable[_dispatch_pb2.NodeMessage, _dispatch_pb2.DispatcherMessage]
     """RMS node -> replica, one stream for the node's whole life at this replica. The first message up is `hello`, the
@@ -75,9 +78,12 @@ class DispatcherAsyncStub(DispatcherStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Publish: _aio.StreamStreamMultiCallable[_dispatch_pb2.PublishRequest, _dispatch_pb2.PublishResponse]  # type: ignore[assignment]
     """comment_service -> replica. Requests carry batches; each gets a response with its `seq`, in any order.
-    A response means: every living node that serves one of the batch's videos has acknowledged its comments, or its
+    A response means: every living node that serves one of the batch's videos has acknowledged its events, or its
     registration has ended. At least once: if the stream ends before a batch has its response, the caller sends the
-    batch again, to any replica, and nodes drop the ids that they know. No order is promised between batches.
+    batch again, to any replica, and nodes drop the ids that they know. Each node gets the batches of one stream in
+    their order; no order is promised between streams.
+    INVALID_ARGUMENT: the batch is malformed, or larger than a batch may be; sent again it will be refused again. The
+    message says why. RESOURCE_EXHAUSTED: too many publishers. UNAVAILABLE: the replica is stopping.
     """
     Connect: _aio.StreamStreamMultiCallable[_dispatch_pb2.NodeMessage, _dispatch_pb2.DispatcherMessage]  # type: ignore[assignment]
     """RMS node -> replica, one stream for the node's whole life at this replica. The first message up is `hello`, the
@@ -116,9 +122,12 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dispatch_pb2.PublishResponse], _abc.AsyncIterator[_dispatch_pb2.PublishResponse]]:
         """comment_service -> replica. Requests carry batches; each gets a response with its `seq`, in any order.
-        A response means: every living node that serves one of the batch's videos has acknowledged its comments, or its
+        A response means: every living node that serves one of the batch's videos has acknowledged its events, or its
         registration has ended. At least once: if the stream ends before a batch has its response, the caller sends the
-        batch again, to any replica, and nodes drop the ids that they know. No order is promised between batches.
+        batch again, to any replica, and nodes drop the ids that they know. Each node gets the batches of one stream in
+        their order; no order is promised between streams.
+        INVALID_ARGUMENT: the batch is malformed, or larger than a batch may be; sent again it will be refused again. The
+        message says why. RESOURCE_EXHAUSTED: too many publishers. UNAVAILABLE: the replica is stopping.
         """
 
     @_abc_1.abstractmethod

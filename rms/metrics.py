@@ -91,15 +91,15 @@ class NodeCollector(Collector):
         connected = GaugeMetricFamily(
             "rms_dispatcher_connected", "1 if this replica has welcomed the node", labels=["dispatcher"]
         )
-        comments = CounterMetricFamily("rms_dispatcher_comments", "comments that came from it", labels=["dispatcher"])
+        events = CounterMetricFamily("rms_dispatcher_events", "events that came from it", labels=["dispatcher"])
         tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were tried", labels=["dispatcher"])
         connects = CounterMetricFamily("rms_dispatcher_connects", "streams made to it", labels=["dispatcher"])
         for link in links:
             connected.add_metric([link.address], int(link.connected))
-            comments.add_metric([link.address], link.comments)
+            events.add_metric([link.address], link.events)
             tries.add_metric([link.address], link.tries)
             connects.add_metric([link.address], link.connects)
-        yield from (connected, comments, tries, connects)
+        yield from (connected, events, tries, connects)
 
 
 def _histogram(

@@ -24,11 +24,16 @@ Rule 1: no clock; `monotonic_ms` is an argument. Rule 2: it does not know gRPC.
 from collections import deque
 from dataclasses import dataclass
 
-from history.core.model import Comment, Erasure
+import msgspec
 
-Publishable = Comment | Erasure
-"""What is sent to the viewers. An erasure is sent and answered as a comment is, but no catch-up finds it in history:
-an operator who got no response to his order repeats it."""
+
+class Publishable(msgspec.Struct, frozen=True, gc=False):
+    """An event of a video's log, as it is sent to the dispatchers: encoded once, however often it is sent"""
+
+    id: int
+    video_id: str
+    encoded: bytes
+    """proto/event.proto's Event"""
 
 
 @dataclass(frozen=True, slots=True)

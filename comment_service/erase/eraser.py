@@ -13,7 +13,7 @@ from typing import Protocol
 from comment_service.clocks import wall_ms
 from comment_service.erase.copies import Copies
 from history.core.ids import IdSource, first_id_at
-from history.core.model import Erasure
+from history.core.model import Change
 from history.store import History, StoreUnavailable
 
 
@@ -22,7 +22,7 @@ class ErasurePublisher(Protocol):
 
     def begin(self, comment_id: int) -> None: ...
 
-    def put(self, comment: Erasure) -> None: ...
+    def put(self, event: Change) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Eraser:
         await self._history().erase(video_id, ids)
         await self._copies.evict(video_id, ids)
         for erased_id in ids:
-            erasure = Erasure(self._ids.next(wall_ms()), video_id, erased_id)
+            erasure = Change(self._ids.next(wall_ms()), video_id, "erased", target_id=erased_id)
             self._publisher.begin(erasure.id)
             self._publisher.put(erasure)
 

@@ -20,12 +20,11 @@ import grpc
 import structlog
 
 from comment_service.clocks import monotonic_ms
-from comment_service.core.outbox import Batch, Outbox, Publishable
+from comment_service.core.outbox import Outbox
+from comment_service.publish.encoding import publishable, request
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
-from history.core.model import Erasure
-from proto.comment_pb2 import Author as AuthorMessage
-from proto.comment_pb2 import Comment as CommentMessage
+from history.core.model import Change, Comment
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
 from proto.tasks import Supervisor
 
@@ -103,12 +102,12 @@ class Publisher:
         """Instead of `put`, when the comment wasn't accepted"""
         self._outbox.abandon(comment_id)
 
-    def put(self, comment: Publishable) -> None:
-        """The comment is durable."""
+    def put(self, event: Comment | Change) -> None:
+        """The event is durable, and is encoded now. Its id has begun."""
         was_catching_up = self._outbox.is_catching_up
-        self._outbox.put(comment)
+        self._outbox.put(publishable(event))
         if self._outbox.is_catching_up and not was_catching_up:
-            log.warning("publish backlog full, nodes will read history", comments=self._outbox.backlog)
+            log.warning("publish backlog full, nodes will read history", events=self._outbox.backlog)
         self._work.set()
 
     def hide(self, from_id: int) -> None:
@@ -214,7 +213,7 @@ class Publisher:
                 await self._work.wait()
                 continue
             try:
-                await call.write(_request(batch))
+                await call.write(request(batch))
             except asyncio.InvalidStateError:  # gRPC's word for a call that is over; `_receive` gets the reason
                 raise StreamEnded("the stream is over") from None
             await self._pace()
@@ -269,24 +268,3 @@ def _reason(group: BaseExceptionGroup[Exception]) -> Exception:
     """The most informative of several errors: a gRPC status, if there is one"""
     reasons = [error for error in group.exceptions if isinstance(error, Exception)]
     return next((error for error in reasons if isinstance(error, grpc.aio.AioRpcError)), reasons[0])
-
-
-def _request(batch: Batch) -> PublishRequest:
-    from_id = batch.catch_up_from_id
-    return PublishRequest(
-        seq=batch.seq,
-        catch_up_from_id=0 if from_id is None else max(1, from_id),  # on the wire 0 means that there is none
-        comments=[_message(comment) for comment in batch.comments],
-    )
-
-
-def _message(comment: Publishable) -> CommentMessage:
-    if isinstance(comment, Erasure):
-        return CommentMessage(id=comment.id, video_id=comment.video_id, erased_id=comment.erased_id)
-    return CommentMessage(
-        id=comment.id,
-        video_id=comment.video_id,
-        author=AuthorMessage(id=comment.author.id, name=comment.author.name),
-        message=comment.message,
-        created_at_ms=comment.created_at_ms,
-    )

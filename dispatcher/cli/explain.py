@@ -121,7 +121,7 @@ def _hops(response: ExplainResponse) -> list[HopRow]:
             heard_ms_ago=node.heard_ms_ago,
             acked_ms_ago=node.acked_ms_ago if node.HasField("acked_ms_ago") else None,
             waiting_ms=node.waiting_ms if node.HasField("waiting_ms") else None,
-            unacknowledged=node.outbox_comments + node.unacked_comments,
+            unacknowledged=node.outbox_events + node.unacked_events,
             viewers=node.viewers,
         )
         for node in response.nodes

@@ -36,8 +36,8 @@ class NodeRow:
     videos: int
     connected_ms: int  # the shortest of all replicas
     heard_ms_ago: int  # the longest
-    outbox_comments: int
-    unacked_comments: int
+    outbox_events: int
+    unacked_events: int
     incarnation: int
     replicas: tuple[str, ...]  # those that it is connected to
 
@@ -60,7 +60,7 @@ class ReplicaRow:
     viewers: int
     missing_nodes: tuple[str, ...]  # which another replica knows and this one doesn't
     differences: tuple[str, ...]  # sentences, for people
-    unacked_comments: int
+    unacked_events: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Survey:
                 viewers=sum(node.viewers for node in response.nodes),
                 missing_nodes=(missing := tuple(sorted(everywhere - {node.node_id for node in response.nodes}))),
                 differences=(*(f"misses {node_id}" for node_id in missing), *self._differences(response)),
-                unacked_comments=sum(node.unacked_comments for node in response.nodes),
+                unacked_events=sum(node.unacked_events for node in response.nodes),
             )
             for address, response in self.responses
         ]
@@ -176,8 +176,8 @@ def _node_row(states: Sequence[tuple[str, NodeState]]) -> NodeRow:
         videos=max(node.videos for node in nodes),
         connected_ms=min(node.connected_ms for node in nodes),
         heard_ms_ago=max(node.heard_ms_ago for node in nodes),
-        outbox_comments=sum(node.outbox_comments for node in nodes),
-        unacked_comments=sum(node.unacked_comments for node in nodes),
+        outbox_events=sum(node.outbox_events for node in nodes),
+        unacked_events=sum(node.unacked_events for node in nodes),
         incarnation=youngest.incarnation,
         replicas=tuple(replica_id for replica_id, _ in states),
     )

@@ -38,7 +38,7 @@ def node_table(rows: Sequence[NodeRow], found: Survey) -> Table:
                 f"{row.videos:,}",
                 duration(row.connected_ms),
                 duration(row.heard_ms_ago),
-                f"{row.outbox_comments + row.unacked_comments:,}",
+                f"{row.outbox_events + row.unacked_events:,}",
                 f"{len(row.replicas)}/{len(found.responses)}",
             )
             for row in rows
@@ -74,7 +74,7 @@ def replica_table(rows: Sequence[ReplicaRow]) -> Table:
                 str(row.nodes),
                 f"{row.videos:,}",
                 f"{row.viewers:,}",
-                f"{row.unacked_comments:,}",
+                f"{row.unacked_events:,}",
                 "; ".join(row.differences) or "-",
             )
             for row in rows

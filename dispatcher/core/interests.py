@@ -150,7 +150,7 @@ class Interests:
         return self._view(video_id, video) if video else None
 
     def most_watched(self, count: int) -> tuple[VideoView, ...]:
-        """Most viewers first. Looks at every video: for operators, not for every comment."""
+        """Most viewers first. Looks at every video: for operators, not for every event."""
         most = heapq.nsmallest(count, self._videos.items(), key=lambda item: (-item[1].viewers, item[0]))
         return tuple(self._view(video_id, video) for video_id, video in most)
 

@@ -10,7 +10,7 @@ in every beat.
 | live     | live (the session before is over) | draining | live    | absent            | absent         |
 | draining | live (the session before is over) | draining | live    | absent            | absent         |
 
-A draining node keeps its videos and gets their comments; it takes no viewers.
+A draining node keeps its videos and gets their events; it takes no viewers.
 """
 
 import enum

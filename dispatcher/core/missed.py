@@ -1,4 +1,4 @@
-"""Finds out which comments a node that comes back may have missed: when it was here last, and what was published since.
+"""Finds out which events a node that comes back may have missed: when it was here last, and what was published since.
 
 Rule 1: no clock in here. `now_ms` comes in: milliseconds since 1970, from a clock that never steps back.
 Rule 2: this is all that a replica remembers of nodes that are gone, and only for as long as the ring of recent ids
@@ -9,13 +9,13 @@ from array import array
 from dataclasses import dataclass
 
 ID_TIME_SHIFT = 16
-"""A comment's id begins with its milliseconds since 1970, above 16 bits of node and sequence (proto/comment.proto)."""
+"""An event's id begins with its milliseconds since 1970, above 16 bits of node and sequence (proto/event.proto)."""
 
 _NOTHING = 0
 
 
 class Recent:
-    """The smallest id published in each of the last `span_s` seconds: 8 bytes a second, and no comment"""
+    """The smallest id published in each of the last `span_s` seconds: 8 bytes a second, and no event"""
 
     def __init__(self, span_s: int, started_ms: int) -> None:
         self._smallest = array("Q", bytes(8 * span_s))
@@ -23,7 +23,7 @@ class Recent:
         self._started_s = self._newest_s = started_ms // 1000
 
     def published(self, smallest_id: int, now_ms: int) -> None:
-        """Notes that comments from `smallest_id` on (not 0) were published, or not delivered, now."""
+        """Notes that events from `smallest_id` on (not 0) were published, or not delivered, now."""
         self._advance(now_ms // 1000)
         slot = self._newest_s % self._span_s
         known = self._smallest[slot]
@@ -73,10 +73,10 @@ class Missed:
         return len(self._gone)
 
     def published(self, smallest_id: int, now_ms: int) -> None:
-        """Comments from this id on were published here now, or their link ended before it had delivered them.
+        """Events from this id on were published here now, or their link ended before it had delivered them.
 
         The second matters as much as the first: the end of a link answers its publishers, so nobody sends those
-        comments again, and their node must find them among what it has missed.
+        events again, and their node must find them among what it has missed.
         """
         self._recent.published(smallest_id, now_ms)
 

@@ -74,7 +74,7 @@ class Node:
 def connected(session: int, hello: Hello, before: State, missed_since_ms: int, now_ms: int) -> Node:
     """A node that has just said hello.
 
-    before: its state until then. missed_since_ms: since when it may have missed comments, as far as the replica knows.
+    before: its state until then. missed_since_ms: since when it may have missed events, as far as the replica knows.
     If the node has heard nothing for longer than that, its own silence counts.
     """
     if hello.silent_ms is not None:

@@ -1,8 +1,8 @@
 """Chooses the node that takes the next viewer of a video.
 
 Rule 1: the same answer from every replica with the same state: no clock, no chance, no `hash()`, no order of arrival.
-Rule 2: few nodes for each video. Every node that serves it gets each of its comments, so a second node for a video
-costs one more push for each comment.
+Rule 2: few nodes for each video. Every node that serves it gets each of its events, so a second node for a video
+costs one more push for each event.
 Rule 3: never a node that is full or drains. Everything else is a preference.
 
 1. A video needs one node for so many viewers of it. Those that serve it stand in an order of their own, the same on

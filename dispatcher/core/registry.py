@@ -146,11 +146,11 @@ class Registry:
     # Comments
 
     def published(self, smallest_id: int, now_ms: int) -> None:
-        """Comments from this id on were published, or not delivered, now: see Missed.published."""
+        """Events from this id on were published, or not delivered, now: see Missed.published."""
         self._missed.published(smallest_id, now_ms)
 
     def catch_up_from(self, session: int, now_ms: int) -> int | None:
-        """The id from which the node must read history: it may have missed comments before this registration.
+        """The id from which the node must read history: it may have missed events before this registration.
 
         None: it has missed nothing, or serves no video. Missed.came says since when; or the node's own silence, if that
         is longer.

@@ -35,13 +35,13 @@ class ReplicaStatistics:
     promised_viewers: int
     publishers: int
     watchers: int
-    outbox_comments: int
-    unacked_comments: int
-    unacked_comments_max: int  # of one link: queued and unacknowledged together
+    outbox_events: int
+    unacked_events: int
+    unacked_events_max: int  # of one link: queued and unacknowledged together
     batches: int
-    comments: int
+    events: int
     pushes: int
-    useless_comments: int
+    useless_events: int
     expiries: int
     overflows: int
     placements: int
@@ -68,13 +68,13 @@ def statistics(replica: Replica) -> ReplicaStatistics:
         promised_viewers=known.promised_viewers,
         publishers=len(replica.publishers),
         watchers=len(replica.watchers),
-        outbox_comments=sum(link.outbox_comments for link in links),
-        unacked_comments=sum(link.unacked_comments for link in links),
-        unacked_comments_max=max((link.outbox_comments + link.unacked_comments for link in links), default=0),
+        outbox_events=sum(link.outbox_events for link in links),
+        unacked_events=sum(link.unacked_events for link in links),
+        unacked_events_max=max((link.outbox_events + link.unacked_events for link in links), default=0),
         batches=counts.batches,
-        comments=counts.comments,
+        events=counts.events,
         pushes=counts.pushes,
-        useless_comments=counts.useless_comments,
+        useless_events=counts.useless_events,
         expiries=counts.expiries,
         overflows=counts.overflows,
         placements=counts.placements,
@@ -95,15 +95,15 @@ GAUGES = {
     "promised_viewers": "viewers placed and not yet seen in a beat",
     "publishers": "Publish streams",
     "watchers": "Events streams",
-    "outbox_comments": "comments queued for nodes",
-    "unacked_comments": "comments sent to nodes and not acknowledged",
-    "unacked_comments_max": "queued and unacknowledged comments of the link that has most",
+    "outbox_events": "events queued for nodes",
+    "unacked_events": "events sent to nodes and not acknowledged",
+    "unacked_events_max": "queued and unacknowledged events of the link that has most",
 }
 COUNTERS = {
     "batches": "batches taken from publishers",
-    "comments": "comments taken from publishers",
-    "pushes": "comments queued for nodes, once for each node",
-    "useless_comments": "comments that connected nodes got, from any replica, for videos that they don't serve",
+    "events": "events taken from publishers",
+    "pushes": "events queued for nodes, once for each node",
+    "useless_events": "events that connected nodes got, from any replica, for videos that they don't serve",
     "expiries": "leases that ran out",
     "overflows": "links ended because their outbox was full",
     "placements": "viewers placed",

@@ -115,9 +115,9 @@ def node_state(node: NodeView, link: LinkStatistics, now_ms: int) -> NodeState:
         videos=node.videos,
         connected_ms=now_ms - node.connected_ms,
         heard_ms_ago=now_ms - node.heard_ms,
-        outbox_comments=link.outbox_comments,
-        unacked_comments=link.unacked_comments,
-        delivered_comments=link.delivered_comments,
+        outbox_events=link.outbox_events,
+        unacked_events=link.unacked_events,
+        delivered_events=link.delivered_events,
         acked_ms_ago=_age_ms(link.acked_ms, now_ms),
         waiting_ms=_age_ms(link.waiting_since_ms, now_ms),
     )

@@ -14,7 +14,7 @@ class Batch:
 
     def __init__(self, publisher: "Publisher", seq: int, smallest_id: int | None) -> None:
         self.seq = seq
-        self.smallest_id = smallest_id  # None: it has no comments
+        self.smallest_id = smallest_id  # None: it has no events
         self._publisher = publisher
         self._waiting_for = 1  # the caller's own, so that it isn't done before all links have been asked
 

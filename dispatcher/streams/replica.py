@@ -14,15 +14,17 @@ from dispatcher.clocks import wall_ms
 from dispatcher.config import Config
 from dispatcher.core.errors import Aborted, DispatcherError, InvalidRequest, LimitReached, Stopping
 from dispatcher.core.life import State
+from dispatcher.core.newest import Newest
 from dispatcher.core.node import Hello
 from dispatcher.core.registry import Registry
 from dispatcher.streams import wire
 from dispatcher.streams.journal import Journal
 from dispatcher.streams.link import AckLatency, Link
-from dispatcher.streams.publisher import Publisher
+from dispatcher.streams.publisher import Batch, Publisher
 from dispatcher.streams.watchers import Kind, Watchers
+from dispatcher.streams.wire import Part
 from proto import dispatch_pb2 as wire_types
-from proto.comment_pb2 import Comment
+from proto.dispatch_pb2 import CatchUpOrder, VideoBatch
 
 
 @dataclass(slots=True)
@@ -30,9 +32,9 @@ class Counts:
     """Since the replica's start"""
 
     batches: int = 0
-    comments: int = 0
-    pushes: int = 0  # comments queued for nodes: one for each node that serves the video
-    useless_comments: int = 0  # that the connected nodes got from any replica, by their own count
+    events: int = 0
+    pushes: int = 0  # events queued for nodes: one for each node that serves the video
+    useless_events: int = 0  # that the connected nodes got from any replica, by their own count
     expiries: int = 0
     overflows: int = 0
     placements: int = 0
@@ -49,6 +51,7 @@ class Replica:
         self.now_ms = now_ms
         self.registry = Registry(config.registry_limits(), now_ms())
         self.journal = Journal(config.lines_per_s_max, now_ms)
+        self.newest = Newest(config.ahead_ms_max)
         self.watchers = Watchers(config.watchers_max, config.watcher_events_max)
         self.counts = Counts()
         self.latency = AckLatency()
@@ -113,13 +116,20 @@ class Replica:
 
     def _beat(self, link: Link, beat: wire_types.Beat, now_ms: int) -> None:
         before = self.registry.state(link.session)
-        self.counts.useless_comments += link.more_useless(beat.load.useless_comments)
+        self.counts.useless_events += link.more_useless(beat.load.useless_events)
         changed = checks.check_viewers(beat.videos, self.config)
+        if beat.delivered:
+            link.delivered(beat.delivered, now_ms)
         self.registry.beat(link.session, beat.load.viewers, changed, now_ms, draining=beat.draining)
         link.send_beat_ack_nowait(self.registry.interests.sums(link.session, self.config.sums_max))
         after = self.registry.state(link.session)
         if before is not after:
             self.announce(Kind.DRAINING if after is State.DRAINING else Kind.UNDRAINED, link.node_id)
+
+    @property
+    def ack_within_ms(self) -> int:
+        """How long nodes may wait with an acknowledgement, so that all of them together don't send too many"""
+        return len(self.links) * 1000 // self.config.acks_per_s_max
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link; idempotent. reason: goes to the node; None if it closed the stream"""
@@ -175,49 +185,66 @@ class Replica:
         publisher.end(None)
 
     def publish(self, publisher: Publisher, request: wire_types.PublishRequest) -> None:
-        """Queues a batch at every link that serves one of its videos. Raises InvalidRequest or LimitReached."""
+        """Queues a batch at every link that serves one of its videos. Raises InvalidRequest."""
         checks.check_batch(request, self.config)
-        catch_up_from_id = request.catch_up_from_id or None
-        routes, smallest_id = self._by_route(request.comments, catch_up_from_id)
-        if smallest_id is not None:
-            self.registry.published(smallest_id, self.now_ms())
+        order = request.catch_up if request.HasField("catch_up") else None
+        smallest_id = self._note_ids(request.videos, order)
         batch = publisher.batch(request.seq, smallest_id)
         self.counts.batches += 1
-        self.counts.comments += len(request.comments)
         overflowed: set[int] = set()
-        for route, comments in routes.items():
-            part = wire.part(comments)
-            self.counts.pushes += len(route) * len(comments)
+        for route, part in self._by_route(request.videos):
+            self.counts.pushes += len(route) * part.events
             overflowed.update(s for s in route if not self.links[s].deliver_nowait(part, batch))
-        if catch_up_from_id is not None:
-            for link in self.links.values():
-                link.catch_up_nowait(catch_up_from_id, batch)
+        if order is not None:
+            self._catch_up(order, batch)
         for session in overflowed:
             self.counts.overflows += 1
             self.end(session, self.links[session].overflow())
         batch.one_is_done()
 
-    def _by_route(
-        self, comments: Collection[Comment], catch_up_from_id: int | None
-    ) -> tuple[dict[tuple[int, ...], list[Comment]], int | None]:
-        """The comments of each route that isn't empty; and the smallest id of all, None if there is none.
+    def _note_ids(self, videos: Collection[VideoBatch], order: CatchUpOrder | None) -> int | None:
+        """Returns the smallest id of all; None if there is none."""
+        low_ids = [video.low_id for video in videos]
+        self.newest.routed([video.high_id for video in videos], wall_ms())
+        if order is not None:
+            low_ids.append(order.from_id)
+        smallest_id = min(low_ids, default=None)
+        if smallest_id is not None:
+            self.registry.published(smallest_id, self.now_ms())
+        return smallest_id
 
-        This runs for every comment: one look-up, one append. Raises InvalidRequest.
+    def _by_route(self, videos: Collection[VideoBatch]) -> list[tuple[tuple[int, ...], Part]]:
+        """For each route that isn't empty, all that goes there: made once, however many nodes the route has.
+
+        This runs for every video of a batch, not for every event: one look-up, one append.
         """
         route_of = self.registry.interests.route
-        routes: dict[tuple[int, ...], list[Comment]] = {}
-        ids = [] if catch_up_from_id is None else [catch_up_from_id]
-        for comment in comments:
-            ids.append(comment.id)
-            route = route_of(comment.video_id)
-            if route in routes:
-                routes[route].append(comment)
+        fields: dict[tuple[int, ...], list[bytes]] = {}
+        events: dict[tuple[int, ...], int] = {}
+        for video in videos:
+            self.counts.events += video.events
+            route = route_of(video.video_id)
+            if route in fields:
+                fields[route].append(wire.videos_field(video.encoded))
+                events[route] += video.events
             elif route:
-                routes[route] = [comment]
-        smallest_id = min(ids, default=None)
-        if smallest_id == 0:
-            raise InvalidRequest("a comment of the batch has no id")
-        return routes, smallest_id
+                fields[route] = [wire.videos_field(video.encoded)]
+                events[route] = video.events
+        return [(route, Part(b"".join(encoded), events[route])) for route, encoded in fields.items()]
+
+    def _catch_up(self, order: CatchUpOrder, batch: Batch) -> None:
+        """Queues a catch-up at every link; if the order names videos, only at those that serve one of them."""
+        if not order.video_ids:
+            body = wire.catch_up_body(order, ())
+            for link in self.links.values():
+                link.catch_up_nowait(body, batch)
+            return
+        served: dict[int, list[str]] = {}
+        for video_id in dict.fromkeys(order.video_ids):
+            for session in self.registry.interests.route(video_id):
+                served.setdefault(session, []).append(video_id)
+        for session, video_ids in served.items():
+            self.links[session].catch_up_nowait(wire.catch_up_body(order, video_ids), batch)
 
     def announce(self, kind: Kind, node_id: str, *, video_id: str = "", reason: str = "", **facts: object) -> None:
         """Writes a topology event into the log, and sends it to the watchers. facts: for the log only"""

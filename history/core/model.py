@@ -1,4 +1,4 @@
-"""The data types of what was said: a comment, an erasure, a page of comments, and their JSON."""
+"""The data types of what was said: a comment, the other events of a video's log, a page of comments, and their JSON."""
 
 import re
 from collections.abc import Sequence
@@ -49,13 +49,31 @@ class Comment(msgspec.Struct, frozen=True, gc=False):
     created_at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Erasure:
-    """Says that a comment is erased. It travels to the viewers as a comment does, with an id of its own."""
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """Any event of a video's log that isn't a comment. Kinds that this release doesn't know are kept and passed on."""
 
     id: int
     video_id: str
-    erased_id: int
+    kind: str
+    target_id: int = 0
+    """The comment that it is about"""
+    data: bytes = b""
+    """JSON for viewers. Of `restored` it is the comment, if that can be seen."""
+    author_id: str = ""
+    """Of `author_purged`, for as long as it may be named"""
+    up_to_id: int = 0
+    """Of `author_purged`: his comments up to this id are gone."""
+
+
+class Gone(msgspec.Struct, frozen=True, gc=False):
+    """Stands for a comment that is hidden or erased: it is counted, and never shown."""
+
+    id: int
+    video_id: str
+
+
+Event = Comment | Change | Gone
+"""One entry of a video's log"""
 
 
 @dataclass(frozen=True, slots=True)

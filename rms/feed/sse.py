@@ -1,34 +1,18 @@
 r"""Comments and events as the bytes of `text/event-stream` (WHATWG HTML, 9.2), such that every client reads them.
 
 Fifteen client libraries were tried. The stream avoids what they get wrong:
-- some split lines at U+000B, U+000C, U+0085, U+2028 or U+2029: none of them, and no other control character, ever
-  stands in the stream; JSON escapes them all;
+- some split lines at more characters than a line feed: none of them stands in the data (history/core/stream_data.py);
 - some keep an id only for the event that carries it: every event carries one, once there is one;
 - some make an empty event of a block that has only `retry:`: it is written in front of the first event's own lines;
 - one stumbles over a byte order mark: there is none.
 """
 
-import re
-
 import msgspec
 
-from history.core.model import Comment, comment_json
+from history.core.stream_data import one_line
 
 HEARTBEAT = b":\n"
 """A comment line without a blank line behind it, so that a lone `retry:` before it isn't made into an event"""
-
-_UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
-"""DEL, the C1 controls with NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR, in UTF-8. JSON escapes the C0 controls."""
-
-
-def _escape(match: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(match.group().decode())
-
-
-def comment_data(comment: Comment) -> bytes:
-    """The comment's JSON: one line, no control characters"""
-    data = comment_json(comment)
-    return _UNSAFE.sub(_escape, data) if _UNSAFE.search(data) else data
 
 
 def frame(position: bytes, name: str, data: bytes) -> bytes:
@@ -73,7 +57,7 @@ def blank_frame(frame: bytes) -> bytes:
 def event_frame(name: str, payload: object, position: bytes | None = None) -> bytes:
     """A named event of the node's own, with a JSON payload"""
     identity = b"id: %b\n" % position if position else b""
-    data = _UNSAFE.sub(_escape, msgspec.json.encode(payload))
+    data = one_line(msgspec.json.encode(payload))
     return b"%bevent: %b\ndata: %b\n\n" % (identity, name.encode(), data)
 
 

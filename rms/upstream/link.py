@@ -43,7 +43,7 @@ class LinkStatistics:
     """why it isn't connected, without any address; empty if it is, or was never tried"""
     replica_id: str
     deliveries: int
-    comments: int
+    events: int
     tries: int
     """connections that were begun"""
     connects: int
@@ -76,7 +76,7 @@ class Link:
         self._welcomed_ms: int | None = None  # monotonic, of the last welcome
         self._heard_ms: int | None = None  # monotonic, when the replica last said something
         self._replica_id = ""
-        self._deliveries = self._comments = self._tries = self._connects = 0
+        self._deliveries = self._events = self._tries = self._connects = 0
         self._closing = False
 
     @property
@@ -181,9 +181,9 @@ class Link:
         """Until the replica ends the stream"""
         while message := await _read(call):
             self._heard_ms = monotonic_ms()
-            comments = registration.take(message)
-            self._comments += comments
-            self._deliveries += comments > 0
+            events = registration.take(message)
+            self._events += events
+            self._deliveries += events > 0
 
     def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
         """As Registration.announce. None also if there is no stream: then the next hello says it."""
@@ -225,7 +225,7 @@ class Link:
             self._trouble.words,
             self._replica_id,
             self._deliveries,
-            self._comments,
+            self._events,
             self._tries,
             self._connects,
         )

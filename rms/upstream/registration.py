@@ -3,25 +3,22 @@ what this side has still to say. link.py makes, reads and writes the stream.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import attrgetter
 from typing import Protocol
 
 import structlog
 
 from history.core.ids import first_id_at, time_of
-from history.core.model import Author, Comment
-from proto import comment_pb2, dispatch_pb2
+from proto import dispatch_pb2
 from rms.clocks import wall_ms
-from rms.feed.event import ERASED, Event
-from rms.feed.sse import comment_data
+from rms.feed.event import Event
+from rms.upstream.decoding import events_of
 
 log = structlog.stdlib.get_logger()
 
 CLOCKS_APART_MS = 10_000
-"""how much the clocks of comment services and this node may differ, together with a comment's way here. So much is read
+"""how much the clocks of comment services and this node may differ, together with an event's way here. So much is read
 twice."""
 
 
@@ -85,6 +82,8 @@ class Registration:
         self._next_ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._delivered = self._delivered_sent = 0  # numbers of deliveries: the last that came, the last acknowledged
+        self._ack_due = False  # the last acknowledgement waits no longer
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._beat: dispatch_pb2.Beat | None = None
 
     @property
@@ -123,33 +122,53 @@ class Registration:
             self._read_unrouted()  # of the registration before: they were in this hello
 
     def take(self, message: dispatch_pb2.DispatcherMessage) -> int:
-        """Takes any message after the welcome. Returns how many comments it has brought."""
+        """Takes any message after the welcome. Returns how many events it has brought."""
         kind = message.WhichOneof("message")
         if kind == "deliver":
-            for video_id, comments in groupby(message.deliver.comments, attrgetter("video_id")):
-                self._served.deliver(video_id, [_event(comment) for comment in comments])
-            self._acknowledge(message.deliver.number)
-            return len(message.deliver.comments)
+            came = 0
+            for video in message.deliver.videos:
+                events = events_of(video)
+                came += len(events)
+                self._served.deliver(video.video_id, events)
+            self._take_viewers(message.deliver.viewers)
+            self._acknowledge(message.deliver.number, message.deliver.ack_within_ms)
+            return came
         if kind == "interest_ack":
             self._interest_acknowledged(message.interest_ack.number)
         elif kind == "beat_ack":
-            changed = {video.video_id: video.viewers for video in message.beat_ack.videos}
-            self._totals.update(changed)
-            if self._uses_totals:
-                self._served.set_totals(changed)
+            self._take_viewers(message.beat_ack.videos)
         elif kind == "drain":
             if message.drain.draining:
                 self._draining.start(message.drain.over_ms)
             else:
                 self._draining.cancel()
         elif kind == "catch_up":
-            # Acknowledged at once: from here on it is this node that owes these comments to its viewers.
+            # Acknowledged at once: from here on it is this node that owes these events to its viewers.
             self._catch_up(message.catch_up.from_id)
-            self._acknowledge(message.catch_up.number)
+            self._acknowledge(message.catch_up.number, within_ms=0)
         return 0
 
-    def _acknowledge(self, number: int) -> None:
+    def _take_viewers(self, videos: Iterable[dispatch_pb2.VideoViewers]) -> None:
+        """On all nodes together; only where it has changed"""
+        changed = {video.video_id: video.viewers for video in videos}
+        if changed:
+            self._totals.update(changed)
+            if self._uses_totals:
+                self._served.set_totals(changed)
+
+    def _acknowledge(self, number: int, within_ms: int) -> None:
+        """within_ms: so long it may wait for others, or for a beat to travel with"""
         self._delivered = number
+        if not within_ms:
+            self._acknowledge_now()
+        elif self._ack_timer is None:
+            self._ack_timer = asyncio.get_running_loop().call_later(within_ms / 1000, self._acknowledge_now)
+
+    def _acknowledge_now(self) -> None:
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        self._ack_due = True
         self._wake.set()
 
     def _interest_acknowledged(self, number: int) -> None:
@@ -191,13 +210,22 @@ class Registration:
                 left=[video_id for video_id, joined in changes.items() if not joined],
             )
             messages.append(dispatch_pb2.NodeMessage(interest=interest))
-        if self._delivered != self._delivered_sent:
-            self._delivered_sent = self._delivered
-            messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=self._delivered)))
         if self._beat is not None:
-            messages.append(dispatch_pb2.NodeMessage(beat=self._beat))
+            beat = dispatch_pb2.Beat(delivered=self._take_delivered())
+            beat.MergeFrom(self._beat)  # which the links share
             self._beat = None
+            messages.append(dispatch_pb2.NodeMessage(beat=beat))
+        elif self._ack_due and (number := self._take_delivered()):
+            messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=number)))
         return messages
+
+    def _take_delivered(self) -> int:
+        """The number to acknowledge now; 0: all are acknowledged"""
+        self._ack_due = False
+        if self._delivered == self._delivered_sent:
+            return 0
+        self._delivered_sent = self._delivered
+        return self._delivered
 
     def announce(self, video_id: str, joined: bool) -> "asyncio.Future[None] | None":
         """The future is done when the replica has acknowledged, or the registration has ended. None: the replica hasn't
@@ -225,6 +253,8 @@ class Registration:
 
     def end(self) -> None:
         """Ends all waiting for acknowledgements: after the reconnect what is missing is read from history."""
+        if self._ack_timer is not None:
+            self._ack_timer.cancel()
         for ack in (*self._acks.values(), self._next_ack):
             if not ack.done():
                 ack.set_result(None)
@@ -232,11 +262,3 @@ class Registration:
 
 def video_viewers(viewers: Mapping[str, int]) -> list[dispatch_pb2.VideoViewers]:
     return [dispatch_pb2.VideoViewers(video_id=video_id, viewers=count) for video_id, count in viewers.items()]
-
-
-def _event(message: comment_pb2.Comment) -> Event:
-    if message.erased_id:
-        return Event(message.id, b'{"id":"%016x"}' % message.erased_id, ERASED, "deleted", message.erased_id)
-    author = Author(message.author.id, message.author.name)
-    comment = Comment(message.id, message.video_id, author, message.message, message.created_at_ms)
-    return Event(message.id, comment_data(comment))

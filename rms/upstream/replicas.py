@@ -121,7 +121,7 @@ class Upstream:
         changed, viewers = self._served.changed_viewers()
         beat = dispatch_pb2.Beat(
             videos=video_viewers(changed),
-            load=dispatch_pb2.Load(viewers=viewers, useless_comments=self._served.useless),
+            load=dispatch_pb2.Load(viewers=viewers, useless_events=self._served.useless),
             draining=self._draining.draining,
         )
         for link in connected:

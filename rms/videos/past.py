@@ -10,12 +10,12 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponen
 
 from history.core.ids import time_of
 from history.core.model import Comment
+from history.core.stream_data import comment_data
 from history.opening import open_reader
 from history.store import Reader, StoreUnavailable
 from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
 from rms.feed.event import Event, read_from
-from rms.feed.sse import comment_data
 
 log = structlog.stdlib.get_logger()
 

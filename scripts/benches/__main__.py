@@ -86,6 +86,10 @@ def dispatcher(
     only: Annotated[str, typer.Option(help="the parts to run, with commas between")] = ",".join(DISPATCHER_PARTS),
     repeats: Repeats = 3,
     quick: Quick = False,
+    beside: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="another checkout: its bench runs alternately with this one"),
+    ] = None,
 ) -> None:
     """One dispatcher replica in its own process: comments/s, latency, 1,300 nodes, a restart, a million videos.
 
@@ -93,7 +97,7 @@ def dispatcher(
     half a minute more for each repeat. Exit code 1: a comment was lost, doubled or pushed in vain, or a process failed.
     """
     parts = _chosen(only, DISPATCHER_PARTS, "--only")
-    raise typer.Exit(run_bench(run_dispatcher(parts, repeats, DISPATCHER_QUICK if quick else DISPATCHER)))
+    raise typer.Exit(run_bench(run_dispatcher(parts, repeats, DISPATCHER_QUICK if quick else DISPATCHER, beside)))
 
 
 @app.command()

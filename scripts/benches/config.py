@@ -22,6 +22,9 @@ class FanoutSettings:
     http_publishers: int = 4  # keep-alive connections to the peers that are published to over HTTP
     unanswered_batches: int = 64  # that a publisher over gRPC has at once; as many as a replica takes
 
+    pace_after: int = 8  # unanswered ones, above which that publisher pauses for so many ms times their number:
+    pace_ms: int = 2  # comment_service's defaults
+
     search_factor: float = 2.0  # steps of --highest upwards, until a rate isn't sustained
     search_precision: float = 0.05  # and then it closes in on the highest one up to this share
     search_rate_max: float = 2_000.0  # comments/s; where 20 million deliveries/s would be, the search ends
@@ -62,8 +65,7 @@ class DispatcherSettings:
     share: float = 1.0  # of the viewers whose placement is simulated
     latency_rate: float = 1_000.0  # comments/s to two nodes
     wide_rate: float = 50.0  # comments/s to all nodes
-    batch_comments: int = 100  # in one batch of a publisher at full speed: beyond that a comment costs no less
-    unanswered_batches: int = 16  # at once then; a replica takes 64
+    batch_events: int = 500  # in one batch of a publisher at full speed: beyond that an event costs no less
     reconnect_s: float = 0.5  # a node tries again after at most this, as an RMS does at first
     settle_s: float = 1.0  # two beats after the last node has come: what so many at once bring about is over
     poll_s: float = 0.05  # between two looks whether all nodes are back

@@ -7,12 +7,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import grpc
 
 from proto.dispatch_pb2 import TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
-from scripts.benches import procfs
+from scripts.benches import procfs, redis_pubsub
 from scripts.benches.config import DISPATCHER, DispatcherSettings
 from scripts.benches.dispatcher_nodes import Taken
 from scripts.benches.publishing import at_full_speed, publish_grpc, steadily
@@ -22,7 +23,10 @@ from scripts.benches.table import Figure, console, joined, show_figures
 from scripts.plan import free_ports, grpc_serving
 from scripts.processes import Process, start_tethered
 
-LINE = Line("u1", "what a goal " * 7)  # with its marker a comment has 140 bytes
+LINE = Line("u1", "what a goal " * 7)
+THROUGH = "through to two nodes, acknowledged"
+REDIS = "Redis Pub/Sub to two subscribers, not acknowledged"
+OTHER = ", the other checkout"
 SIMULATION = "scripts.benches.registry"
 """Prints the registry's costs, and where placement puts viewers in three workloads"""
 
@@ -59,14 +63,22 @@ async def some_nodes(
 
 
 async def throughput(settings: DispatcherSettings) -> list[Figure]:
-    """Comments/s from one publisher through one replica to two nodes"""
+    """Events/s from one publisher through one replica to two nodes"""
     async with a_replica() as (address, _), some_nodes(address, 1, 1) as report:
-        batches = at_full_speed(settings.seconds, settings.batch_comments, LINE)
+        batches = at_full_speed(settings.seconds, settings.batch_events, b"x" * redis_pubsub.BYTES)
         started_s = time.monotonic()
-        count = await publish_grpc(address, batches, settings.unanswered_batches)
+        count = await publish_grpc(address, batches, pace=False)
         rate = count / (time.monotonic() - started_s)
         check(await report(), count)
-    return [Figure("through to two nodes, acknowledged", "comments/s", [rate], at_least=100_000)]
+    return [Figure(THROUGH, "comments/s", [rate], at_least=200_000)]
+
+
+async def redis(settings: DispatcherSettings) -> list[Figure]:
+    """The same with Redis, if it is there"""
+    if missing := await redis_pubsub.missing():
+        console().print(missing)
+        return []
+    return [Figure(REDIS, "messages/s", [await redis_pubsub.throughput(settings)])]
 
 
 async def latency(settings: DispatcherSettings) -> list[Figure]:
@@ -122,13 +134,14 @@ async def restart(settings: DispatcherSettings) -> list[Figure]:
 def check(taken: Sequence[Taken], count: int) -> None:
     """Raises BenchFailed if anything was pushed in vain, twice, or not at all."""
     useless, doubled = sum(each.useless for each in taken), sum(each.doubled for each in taken)
-    lost = sum(count - each.comments + each.doubled for each in taken)
+    lost = sum(count - each.events + each.doubled for each in taken)
     if useless or doubled or lost:
         raise BenchFailed(f"useless pushes {useless}, doubled {doubled}, lost {lost}")
 
 
 MEASURED: Mapping[str, Callable[[DispatcherSettings], Awaitable[list[Figure]]]] = {
     "throughput": throughput,
+    "redis": redis,
     "latency": latency,
     "wide": wide,
     "restart": restart,
@@ -137,19 +150,58 @@ SIMULATED = ("registry", "placement")
 PARTS = (*MEASURED, *SIMULATED)
 
 
-async def dispatcher(parts: Collection[str], repeats: int, settings: DispatcherSettings = DISPATCHER) -> bool:
+async def dispatcher(
+    parts: Collection[str], repeats: int, settings: DispatcherSettings = DISPATCHER, beside: Path | None = None
+) -> bool:
     """Runs all parts in turn, again and again, so that a slow minute of the machine spoils one run of each.
 
-    Raises BenchFailed if a promise was broken or a process failed, NotReady, grpc.RpcError.
+    beside: another checkout; each part is followed by the same of that one, with its own bench. Raises BenchFailed if a
+    promise was broken or a process failed, NotReady, grpc.RpcError.
     """
-    chosen = [part for name, part in MEASURED.items() if name in parts]
-    figures = [figure for _ in range(repeats) for part in chosen for figure in await part(settings)]
+    figures: list[Figure] = []
+    for _ in range(repeats):
+        for name in (name for name in MEASURED if name in parts):
+            ours = await MEASURED[name](settings)
+            figures += ours
+            figures += await _beside(beside, name, ours) if beside and name != "redis" else []
     if figures:
-        show_figures(joined(figures), procfs.machine())
+        shown = joined(figures)
+        show_figures([*shown, *_ratios(shown)], procfs.machine())
         console().print("lost=0 doubled=0 useless=0")
     for part in (part for part in SIMULATED if part in parts):
         await simulate(part, settings)
     return True
+
+
+async def _beside(checkout: Path, part: str, ours: Sequence[Figure]) -> list[Figure]:
+    """The other checkout's figures of the same names, read from its table. Raises BenchFailed."""
+    command = ("env", "COLUMNS=250", checkout / "scripts" / "bench", "dispatcher", "--only", part, "--repeats", "1")
+    bench = await start_tethered([str(word) for word in command], stdout=asyncio.subprocess.PIPE)
+    out, _ = await bench.communicate()
+    if bench.returncode:
+        raise BenchFailed(f"the bench of {checkout} has failed")
+    figures = []
+    for line in out.decode().splitlines():
+        for figure in ours:
+            if line.startswith(f"{figure.what} "):
+                value = float(line.split()[-1].replace(",", ""))
+                figures.append(Figure(f"{figure.what}{OTHER}", figure.unit, [value]))
+    return figures
+
+
+def _ratios(figures: Sequence[Figure]) -> list[Figure]:
+    """Ours to the other checkout's and to Redis's, run by run"""
+    by_what = {figure.what: figure for figure in figures}
+    ratios = []
+    for what, figure in by_what.items():
+        if other := by_what.get(f"{what}{OTHER}"):
+            least, most = (2, None) if what == THROUGH else (None, 0.5) if "nodes, 50/s, p99" in what else (None, None)
+            values = [mine / its for mine, its in zip(figure.values, other.values, strict=True)]
+            ratios.append(Figure(f"{what}, to the other's", "x", values, least, most))
+    if THROUGH in by_what and REDIS in by_what:
+        values = [mine / its for mine, its in zip(by_what[THROUGH].values, by_what[REDIS].values, strict=True)]
+        ratios.append(Figure(f"{THROUGH}, to Redis's", "x", values, at_least=3))
+    return ratios
 
 
 async def simulate(part: str, settings: DispatcherSettings) -> None:

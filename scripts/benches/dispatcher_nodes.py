@@ -16,16 +16,15 @@ import uvloop
 from proto.dispatch_pb2 import DESCRIPTOR, Beat, Delivered, DispatcherMessage, Hello, NodeMessage, VideoViewers
 from scripts.benches.config import DISPATCHER
 from scripts.benches.dispatcher_stream import GrpcStream, StreamEnded
-from scripts.benches.schedule import VIDEO, due_ns_of
+from scripts.benches.schedule import MARK, VIDEO, due_ns_of
 
 _PATH = f"/{DESCRIPTOR.services_by_name['Dispatcher'].full_name}/Connect"
-_BEAT = NodeMessage(beat=Beat()).SerializeToString()
 
 
 class Taken(msgspec.Struct):
     """Since the last report"""
 
-    comments: int = 0
+    events: int = 0
     useless: int = 0  # of videos that the node doesn't serve
     doubled: int = 0
     latencies_ms: list[float] = []  # msgspec copies it
@@ -57,6 +56,8 @@ class Node(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's only looks like one
         self._stream = GrpcStream(_PATH, self._address)
+        self._delivered = 0  # to be acknowledged
+        self._ack_timer: asyncio.TimerHandle | None = None
         hello = Hello(
             node_id=self._node_id, incarnation=1, public_url=f"http://{self._node_id}", capacity_viewers=19_000
         )
@@ -64,21 +65,20 @@ class Node(asyncio.Protocol):
         self._send(NodeMessage(hello=hello).SerializeToString())
 
     def data_received(self, data: bytes) -> None:
-        acknowledged = 0
         try:
             for encoded in self._stream.received(data):
                 message = DispatcherMessage.FromString(encoded)
                 if message.HasField("deliver"):
                     self.take(message)
-                    acknowledged = message.deliver.number
+                    self._acknowledge(message.deliver.number, message.deliver.ack_within_ms / 1000)
                 elif message.HasField("welcome"):
                     self.welcomed.set()
                     self._beat(self._transport, message.welcome.beat_ms / 1000)
         except StreamEnded:
             self._transport.abort()
             return
-        if acknowledged:  # all of them at once, as an RMS does
-            self._send(NodeMessage(delivered=Delivered(number=acknowledged)).SerializeToString())
+        if self._delivered and not self._ack_timer:
+            self._say_delivered()
         elif out := self._stream.to_send():  # of HTTP/2 itself
             self._transport.write(out)
 
@@ -89,17 +89,33 @@ class Node(asyncio.Protocol):
     def take(self, message: DispatcherMessage) -> None:
         now_ns = time.monotonic_ns()
         taken, known = self.taken, self._known
-        for comment in message.deliver.comments:
-            taken.comments += 1
-            taken.useless += comment.video_id != VIDEO
-            taken.doubled += comment.id in known
-            known.add(comment.id)
-            taken.latencies_ms.append((now_ns - due_ns_of(comment.message)) / 1e6)
+        for video in message.deliver.videos:
+            said = [(event.id, event.data, event.WhichOneof("body")) for event in video.events]
+            taken.events += len(said)
+            taken.useless += len(said) if video.video_id != VIDEO else 0
+            before = len(known)
+            known.update([event_id for event_id, _, _ in said])
+            taken.doubled += before + len(said) - len(known)
+            if MARK in said[0][1]:
+                taken.latencies_ms += [(now_ns - due_ns_of(data)) / 1e6 for _, data, _ in said]
+
+    def _acknowledge(self, number: int, within_s: float) -> None:
+        """At once, or with all that come meanwhile, or with the next beat, as an RMS does"""
+        self._delivered = number
+        if within_s and not self._ack_timer:
+            self._ack_timer = asyncio.get_running_loop().call_later(within_s, self._say_delivered)
+
+    def _say_delivered(self) -> None:
+        self._ack_timer = None
+        if self._delivered:
+            number, self._delivered = self._delivered, 0
+            self._send(NodeMessage(delivered=Delivered(number=number)).SerializeToString())
 
     def _beat(self, transport: asyncio.Transport, every_s: float) -> None:
         """Again and again, for as long as this connection lasts"""
         if not transport.is_closing():
-            self._send(_BEAT)
+            number, self._delivered = self._delivered, 0
+            self._send(NodeMessage(beat=Beat(delivered=number)).SerializeToString())
             asyncio.get_running_loop().call_later(every_s, self._beat, transport, every_s)
 
     def _send(self, message: bytes) -> None:

@@ -2,76 +2,87 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 import aiohttp
 import grpc
 
 from history.core.ids import IdSource
-from proto.comment_pb2 import Author, Comment
-from proto.dispatch_pb2 import PublishRequest, PublishResponse
+from history.core.model import Author, Comment
+from history.core.stream_data import comment_data
+from proto import event_pb2
+from proto.dispatch_pb2 import PublishRequest, PublishResponse, VideoBatch
 from proto.dispatch_pb2_grpc import DispatcherStub
-from scripts.benches.config import FANOUT
+from proto.event_pb2 import Event, VideoEvents
+from scripts.benches.config import FANOUT, FanoutSettings
 from scripts.benches.running import ungrouped
-from scripts.benches.schedule import VIDEO, Line, Schedule
+from scripts.benches.schedule import VIDEO, Schedule
 
 NODE = 1023
 """In the ids of our comments, where the number of a comment_service stands; ours is the last one."""
 
 
-async def steadily(schedule: Schedule) -> AsyncIterator[list[Comment]]:
+async def steadily(schedule: Schedule) -> AsyncIterator[VideoBatch]:
     """What is due goes together, as comment_service does it."""
     ids, sent = IdSource(NODE), 0
     while sent < schedule.count:
         await _until(schedule.due_ns(sent))
         due = schedule.due_until(time.monotonic_ns(), sent)
-        yield _comments(map(schedule.line, due), ids)
+        now_ms = time.time_ns() // 1_000_000
+        said = [
+            Comment(ids.next(now_ms), VIDEO, Author(user, user), text, now_ms) for user, text in map(schedule.line, due)
+        ]
+        events = [Event(id=each.id, data=comment_data(each), comment=event_pb2.Comment()) for each in said]
+        yield _batch([each.id for each in said], VideoEvents(video_id=VIDEO, events=events).SerializeToString())
         sent = due.stop
 
 
-async def at_full_speed(seconds: float, batch_comments: int, line: Line) -> AsyncIterator[list[Comment]]:
-    """Batches without a pause, each due at once; cheap to make, as the measured server needs the CPU"""
+async def at_full_speed(seconds: float, events: int, data: bytes) -> AsyncIterator[VideoBatch]:
+    """Batches without a pause; cheap to make, as the measured server needs the CPU. data: of each event"""
     ids, end_ns = IdSource(NODE), time.monotonic_ns() + int(seconds * 1e9)
-    while (now_ns := time.monotonic_ns()) < end_ns:
-        said = Schedule(now_ns, rate=1, count=1, lines=(line,)).line(0)
-        yield _comments([said] * batch_comments, ids)
+    video = VideoEvents(video_id=VIDEO).SerializeToString()
+    sample = VideoEvents(events=[Event(id=1, data=data, comment=event_pb2.Comment())]).SerializeToString()
+    head, tail = sample.split((1).to_bytes(8, "little"), 1)  # an event's id stands there in these 8 bytes
+    while time.monotonic_ns() < end_ns:
+        now_ms = time.time_ns() // 1_000_000
+        batch = [ids.next(now_ms) for _ in range(events)]
+        yield _batch(batch, video + b"".join([head + each.to_bytes(8, "little") + tail for each in batch]))
 
 
-def _comments(lines: Iterable[Line], ids: IdSource) -> list[Comment]:
-    now_ms = time.time_ns() // 1_000_000
-    return [
-        Comment(
-            id=ids.next(now_ms), video_id=VIDEO, author=Author(id=user, name=user), message=text, created_at_ms=now_ms
-        )
-        for user, text in lines
-    ]
+def _batch(ids: list[int], encoded: bytes) -> VideoBatch:
+    """ids: in their order"""
+    return VideoBatch(video_id=VIDEO, low_id=ids[0], high_id=ids[-1], events=len(ids), encoded=encoded)
 
 
 async def publish_grpc(
-    address: str, batches: AsyncIterator[list[Comment]], unanswered_max: int = FANOUT.unanswered_batches
+    address: str, batches: AsyncIterator[VideoBatch], settings: FanoutSettings = FANOUT, *, pace: bool = True
 ) -> int:
-    """Over one Publish stream, as comment_service does; returns how many there were, when all are acknowledged.
+    """Over one Publish stream, as comment_service does; returns how many events there were, when all are acknowledged.
 
-    Raises grpc.RpcError.
+    pace: pause while many batches are unanswered, as it does unless they are full. Raises grpc.RpcError.
     """
-    room = asyncio.Semaphore(unanswered_max)
-    seq = published = 0
+    room = asyncio.Semaphore(settings.unanswered_batches)
+    sent = answered = events = 0
 
     async def read(call: "grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]") -> None:
+        nonlocal answered
         async for answer in call:
             for _ in range(1 + len(answer.seqs)):
+                answered += 1
                 room.release()
 
     with ungrouped():
         async with grpc.aio.insecure_channel(address) as channel, asyncio.TaskGroup() as group:
             call = DispatcherStub(channel).Publish()
             group.create_task(read(call))
-            async for comments in batches:
+            async for batch in batches:
                 await room.acquire()
-                await call.write(PublishRequest(seq=seq, comments=comments))
-                seq, published = seq + 1, published + len(comments)
+                await call.write(PublishRequest(seq=sent, videos=[batch]))
+                sent, events = sent + 1, events + batch.events
+                if pace and sent - answered > settings.pace_after:
+                    await asyncio.sleep((sent - answered) * settings.pace_ms / 1000)
             await call.done_writing()
-    return published
+    return events
 
 
 async def publish_http(url: str, schedule: Schedule, connections: int = FANOUT.http_publishers) -> None:

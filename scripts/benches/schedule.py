@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 VIDEO = "bench"
 WORDS = " what a goal"
+MARK = b"@T"
+"""Stands before the due time in a marker"""
 
 
 class Line(NamedTuple):
@@ -62,9 +64,9 @@ class Schedule:
         return _BEFORE % f"{number:016x}" + self.marker(number) + _BEHIND
 
 
-def due_ns_of(message: str) -> int:
-    """When the comment with this text was due, as its marker says"""
-    return int(message.partition("@T")[2].partition(" ")[0])
+def due_ns_of(data: bytes) -> int:
+    """When the comment with this data was due, as its marker says"""
+    return int(data.partition(MARK)[2].partition(b" ")[0])
 
 
 def frame_parts() -> tuple[str, str]:

@@ -10,6 +10,13 @@ import grpc
 
 from proto.dispatch_pb2 import PlaceRequest, PlaceResponse, PublishRequest, PublishResponse
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+from proto.event_pb2 import Event, VideoEvents
+
+
+def events_of(request: PublishRequest) -> list[tuple[str, Event]]:
+    return [
+        (video.video_id, event) for video in request.videos for event in VideoEvents.FromString(video.encoded).events
+    ]
 
 
 class FakeDispatcher(DispatcherServicer):
@@ -31,12 +38,17 @@ class FakeDispatcher(DispatcherServicer):
 
     @property
     def published(self) -> list[int]:
-        """The ids of all comments that came, doubles included"""
-        return [comment.id for request in self.requests for comment in request.comments]
+        """The ids of all events that came, doubles included"""
+        return [event.id for _, event in self.events]
+
+    @property
+    def events(self) -> list[tuple[str, Event]]:
+        """All that came, doubles included, each with its video"""
+        return [said for request in self.requests for said in events_of(request)]
 
     @property
     def catch_ups(self) -> list[int]:
-        return [request.catch_up_from_id for request in self.requests if request.catch_up_from_id]
+        return [request.catch_up.from_id for request in self.requests if request.HasField("catch_up")]
 
     def cut(self) -> None:
         """Ends the streams that are open now."""

@@ -13,9 +13,10 @@ import grpc.aio
 from dispatcher.__main__ import build
 from dispatcher.config import Config
 from dispatcher.server import Server
-from proto.comment_pb2 import Author, Comment
 from proto.dispatch_pb2 import (
     Beat,
+    CatchUpOrder,
+    Deliver,
     Delivered,
     DispatcherMessage,
     Hello,
@@ -24,17 +25,44 @@ from proto.dispatch_pb2 import (
     NodeMessage,
     PublishRequest,
     PublishResponse,
+    VideoBatch,
     VideoViewers,
     Welcome,
 )
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.event_pb2 import Comment, Event, VideoEvents
 
 PATIENT_MS = 600_000
 WAIT_S = 30  # for anything that must happen; only a broken replica needs it all
 
 
-def comment(comment_id: int, video_id: str = "demo", message: str = "hi") -> Comment:
-    return Comment(id=comment_id, video_id=video_id, author=Author(id="u1", name="Ann"), message=message)
+Said = tuple[str, Event]
+"""A video's id, and an event of it"""
+
+
+def comment(comment_id: int, video_id: str = "demo", message: str = "hi") -> Said:
+    return video_id, Event(id=comment_id, data=message.encode(), comment=Comment())
+
+
+def batches(*said: Said) -> list[VideoBatch]:
+    """As a comment_service makes them: one for each video"""
+    videos: dict[str, list[Event]] = {}
+    for video_id, event in said:
+        videos.setdefault(video_id, []).append(event)
+    return [
+        VideoBatch(
+            video_id=video_id,
+            low_id=min(event.id for event in events),
+            high_id=max(event.id for event in events),
+            events=len(events),
+            encoded=VideoEvents(video_id=video_id, events=events).SerializeToString(),
+        )
+        for video_id, events in videos.items()
+    ]
+
+
+def ids_of(deliver: Deliver) -> list[int]:
+    return [event.id for video in deliver.videos for event in video.events]
 
 
 class RunningReplica:
@@ -137,9 +165,9 @@ class NodePeer(_Peer):
         return message
 
     async def receives(self, *ids: int) -> int:
-        """The next message delivers exactly these comments. Returns its number."""
+        """The next message delivers exactly these events. Returns its number."""
         deliver = (await self.hears("deliver")).deliver
-        assert [comment.id for comment in deliver.comments] == list(ids)
+        assert ids_of(deliver) == list(ids)
         return deliver.number
 
     async def ended(self) -> tuple[grpc.StatusCode, str]:
@@ -163,17 +191,28 @@ class PublisherPeer(_Peer):
         super().__init__(address)
         self.call = self.stub.Publish()
         self._answers: list[int] = []
+        self.answer = PublishResponse()
 
-    async def publishes(self, seq: int, *comments: Comment, catch_up_from_id: int = 0) -> None:
-        await self.call.write(PublishRequest(seq=seq, comments=comments, catch_up_from_id=catch_up_from_id))
+    async def publishes(self, seq: int, *said: Said) -> None:
+        await self.sends(PublishRequest(seq=seq, videos=batches(*said)))
+
+    async def orders_catch_up(
+        self, seq: int, from_id: int, *video_ids: str, up_to_id: int = 0, service: int = 0
+    ) -> None:
+        order = CatchUpOrder(from_id=from_id, up_to_id=up_to_id, video_ids=video_ids, service=service)
+        await self.sends(PublishRequest(seq=seq, catch_up=order))
+
+    async def sends(self, request: PublishRequest) -> None:
+        await self.call.write(request)
 
     async def is_answered(self) -> int:
-        """The seq of the next answer"""
+        """The seq of the next answer, which is in `answer`"""
         if not self._answers:
             async with asyncio.timeout(WAIT_S):
                 answer = await self.call.read()
             if not isinstance(answer, PublishResponse):
                 raise AssertionError(f"the stream ended: {await self.call.code()} {await self.call.details()}")
+            self.answer = answer
             self._answers = [answer.seq, *answer.seqs]
         return self._answers.pop(0)
 

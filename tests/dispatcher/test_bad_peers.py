@@ -33,17 +33,20 @@ async def raw(server: Server, method: str, *messages: bytes) -> tuple[grpc.Statu
 
 
 GARBAGE = b"\xff\xfe\xfd garbage"
-BAD_UTF8 = b"\x12\x07\x12\x05hell\xff"
+BAD_UTF8_HELLO = b"\x0a\x03\x0a\x01\xff"
+BAD_UTF8_BATCH = b"\x22\x03\x0a\x01\xff"
 
 
-@pytest.mark.parametrize("method", ["Connect", "Publish"])
-async def test_garbage_is_answered_with_a_sentence(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "garbage"),
+    [("Connect", GARBAGE), ("Connect", BAD_UTF8_HELLO), ("Publish", GARBAGE), ("Publish", BAD_UTF8_BATCH)],
+)
+async def test_garbage_is_answered_with_a_sentence(method: str, garbage: bytes) -> None:
     async with RunningReplica() as server, NodePeer(server.listen) as healthy:
         await healthy.hello()
-        for garbage in (GARBAGE, BAD_UTF8):
-            code, details = await raw(server, method, garbage)
-            assert code is grpc.StatusCode.INVALID_ARGUMENT
-            assert "are no livecomments.v1." in details
+        code, details = await raw(server, method, garbage)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "are no livecomments.v1." in details
         await healthy.beats()
 
 
@@ -56,7 +59,7 @@ async def test_a_message_over_the_limit_ends_only_its_own_stream() -> None:
         for method in ("Connect", "Publish"):
             assert (await raw(server, method, b"x" * 10_001))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
         code, details = await raw(server, "Publish", b"x" * 5001)
-        assert (code, details) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "a batch has at most 5000 bytes, not 5001")
+        assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "a batch has at most 5000 bytes, not 5001")
         await healthy.beats()
 
 
@@ -83,7 +86,7 @@ async def test_a_second_hello_is_refused() -> None:
 
 
 async def test_limits_on_nodes_videos_and_publishers() -> None:
-    limits = {"nodes_max": 1, "videos_per_node_max": 2, "publishers_max": 1, "batch_comments_max": 2}
+    limits = {"nodes_max": 1, "videos_per_node_max": 2, "publishers_max": 1, "batch_events_max": 2}
     async with RunningReplica(**limits) as server, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         async with NodePeer(server.listen, "rms-2") as second:
@@ -96,8 +99,8 @@ async def test_limits_on_nodes_videos_and_publishers() -> None:
                 assert (await another.ended())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
             await publisher.publishes(2, *(comment(i) for i in (1, 2, 3)))
             code, details = await publisher.ended()
-            assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert "at most 2 comments" in details
+            assert code is grpc.StatusCode.INVALID_ARGUMENT
+            assert "at most 2 events, not 3" in details
         await node.say(interest=Interest(number=1, joined=["b", "c"]))
         code, details = await node.ended()
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -115,13 +118,21 @@ async def test_what_is_no_video_id_cannot_be_joined_or_placed(video_id: str) -> 
         assert (await node.ended())[0] is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_a_comment_without_an_id_and_an_acknowledgement_of_nothing_are_refused() -> None:
+async def test_an_event_without_an_id_and_an_acknowledgement_of_nothing_are_refused() -> None:
     async with RunningReplica() as server, NodePeer(server.listen) as node, PublisherPeer(server.listen) as publisher:
         await publisher.publishes(1, comment(5), comment(0))
         assert (await publisher.ended())[0] is grpc.StatusCode.INVALID_ARGUMENT
         await node.hello()
         await node.acknowledges(1)
         assert (await node.ended())[0] is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_batch_that_is_too_large_is_refused_for_good_and_not_only_for_now() -> None:
+    async with RunningReplica(batch_bytes_max=1024) as server, PublisherPeer(server.listen) as publisher:
+        await publisher.publishes(1, comment(1, "a", "x" * 2000))
+        code, details = await publisher.ended()
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert details.startswith("a batch has at most 1024 bytes, not 2")
 
 
 async def test_a_publisher_with_many_unanswered_batches_is_not_read() -> None:

@@ -18,10 +18,19 @@ from dispatcher.checks import (
 )
 from dispatcher.config import Config
 from dispatcher.core.errors import DispatcherError, InvalidRequest, LimitReached
-from proto.comment_pb2 import Comment
-from proto.dispatch_pb2 import Hello, NodeMessage, PlaceRequest, PublishRequest, VideoViewers
+from proto.dispatch_pb2 import (
+    CatchUpOrder,
+    Hello,
+    NodeMessage,
+    PlaceRequest,
+    PublishRequest,
+    VideoBatch,
+    VideoViewers,
+)
 
-CONFIG = Config.model_validate({"batch_comments_max": 2, "batch_bytes_max": 1024, "excluded_max": 1})
+CONFIG = Config.model_validate(
+    {"batch_events_max": 2, "batch_bytes_max": 1024, "excluded_max": 1, "catch_up_videos_max": 2}
+)
 
 
 def refusal(check: Callable[[], object]) -> str:
@@ -71,11 +80,61 @@ def test_what_is_no_public_url(url: str) -> None:
         (lambda: check_hello(Hello(node_id="", public_url="http://a"), CONFIG), InvalidRequest),
         (lambda: check_video_ids(["a", "b c"], CONFIG), InvalidRequest),
         (lambda: check_viewers([VideoViewers(video_id="")], CONFIG), InvalidRequest),
-        (lambda: check_batch_size(b"x" * 1025, CONFIG), LimitReached),
-        (lambda: check_batch(PublishRequest(comments=[Comment(id=1)] * 3), CONFIG), LimitReached),
         (lambda: check_place(PlaceRequest(video_id="a", exclude_node_ids=["b", "c"]), CONFIG), LimitReached),
     ],
 )
 def test_limits(check: Callable[[], object], error: type[DispatcherError]) -> None:
     with pytest.raises(error):
         check()
+
+
+GOOD = VideoBatch(video_id="a", low_id=1, high_id=2, events=2, encoded=b"x")
+
+
+def changed(**fields: object) -> PublishRequest:
+    """A good batch, but for that"""
+    other = VideoBatch.FromString(GOOD.SerializeToString())
+    for name, value in fields.items():
+        setattr(other, name, value)
+    return PublishRequest(videos=[other])
+
+
+def catch_up(**fields: object) -> PublishRequest:
+    order = CatchUpOrder(from_id=9)
+    order.MergeFrom(CatchUpOrder(**fields))  # type: ignore[arg-type]
+    return PublishRequest(catch_up=order)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [PublishRequest(), changed(), catch_up(), catch_up(up_to_id=9, video_ids=["a", "b"]), changed(low_id=2)],
+)
+def test_what_is_published(good: PublishRequest) -> None:
+    check_batch(good, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (changed(video_id=""), "a batch has events of a video without an id"),
+        (changed(low_id=0), "the batch of video 'a' has no low_id"),
+        (changed(low_id=3), "the batch of video 'a' has a high_id below its low_id"),
+        (changed(events=0), "the batch of video 'a' says that it has no events"),
+        (changed(encoded=b""), "the batch of video 'a' has no bytes"),
+        (changed(events=3), "a batch has at most 2 events, not 3"),
+        (PublishRequest(videos=[GOOD, GOOD]), "a batch has at most 2 events, not 4"),
+        (PublishRequest(catch_up=CatchUpOrder()), "a catch-up has no from_id"),
+        (catch_up(up_to_id=8), "a catch-up has an up_to_id below its from_id"),
+        (catch_up(video_ids=["a"] * 3), "a catch-up names at most 2 videos, not 3"),
+        (catch_up(video_ids=["a b"]), "'a b' is no video id"),
+    ],
+)
+def test_what_is_no_batch_is_refused_for_good(wrong: PublishRequest, sentence: str) -> None:
+    with pytest.raises(InvalidRequest, match=sentence):
+        check_batch(wrong, CONFIG)
+
+
+def test_a_batch_is_bounded_in_bytes() -> None:
+    check_batch_size(b"x" * 1024, CONFIG)
+    with pytest.raises(InvalidRequest, match="a batch has at most 1024 bytes, not 1025"):
+        check_batch_size(b"x" * 1025, CONFIG)

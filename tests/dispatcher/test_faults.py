@@ -128,10 +128,10 @@ async def test_a_publishers_stream_that_fails_ends_alone(monkeypatch: pytest.Mon
 async def test_a_nodes_stream_that_fails_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     next_message = Link.next_message
 
-    def failing(link: Link, now_ms: int) -> bytes | None:
+    def failing(link: Link, now_ms: int, ack_within_ms: int) -> bytes | None:
         if link.node_id == "rms-1":
             raise Fault("next message")
-        return next_message(link, now_ms)
+        return next_message(link, now_ms, ack_within_ms)
 
     monkeypatch.setattr(Link, "next_message", failing)
     with capture_logs() as logs:

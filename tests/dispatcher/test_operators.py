@@ -7,16 +7,16 @@ import grpc.aio
 import pytest
 
 from dispatcher.servicer import SERVICE
-from proto.comment_pb2 import Comment
 from proto.dispatch_pb2 import (
     DrainRequest,
     EventsRequest,
     ExplainRequest,
     PlaceRequest,
     PublishRequest,
+    PublishResponse,
     TopologyRequest,
 )
-from tests.dispatcher.peers import WAIT_S, NodePeer, PublisherPeer, RunningReplica, comment
+from tests.dispatcher.peers import WAIT_S, NodePeer, PublisherPeer, RunningReplica, batches, comment
 from tests.waiting import eventually
 
 
@@ -48,7 +48,7 @@ async def test_topology_tells_what_the_replica_knows() -> None:
         await one.receives(1)
         known = await asker.stub.Topology(TopologyRequest(videos_max=1))
         assert [node.node_id for node in known.nodes] == ["rms-1", "rms-2"]
-        assert (known.nodes[0].videos, known.nodes[0].unacked_comments, known.nodes[0].state) == (2, 1, "live")
+        assert (known.nodes[0].videos, known.nodes[0].unacked_events, known.nodes[0].state) == (2, 1, "live")
         assert (known.nodes[1].viewers, known.nodes[1].capacity_viewers) == (3, 77)
         assert [(video.video_id, video.viewers) for video in known.videos] == [("a", 8)]
         assert known.videos_total == 2
@@ -60,11 +60,13 @@ async def test_topology_tells_what_the_replica_knows() -> None:
 
 
 async def test_an_unfinished_batch_of_another_version_is_read_as_far_as_it_is_known() -> None:
-    newer = PublishRequest(seq=3, comments=[Comment(id=1, video_id="nobody")]).SerializeToString() + b"\xfa\x07\x01x"
+    newer = PublishRequest(seq=3, videos=batches(comment(1, "nobody"))).SerializeToString() + b"\xfa\x07\x01x"
     async with RunningReplica() as server, grpc.aio.insecure_channel(server.listen) as channel:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(f"/{SERVICE}/Publish")()
         await call.write(newer)
-        assert await call.read() == b"\x08\x03"
+        answer = await call.read()
+        assert isinstance(answer, bytes)
+        assert PublishResponse.FromString(answer).seq == 3
 
 
 # Draining, explaining, watching
@@ -111,7 +113,7 @@ async def test_explain_shows_every_hop_and_promises_nothing() -> None:
         await asker.publishes(1, comment(1, "a"))
         number = await node.receives(1)
         known = await asker.stub.Explain(ExplainRequest(video_id="a"))
-        assert (known.video.viewers, known.nodes[0].unacked_comments, known.next.node_id) == (1, 1, "rms-1")
+        assert (known.video.viewers, known.nodes[0].unacked_events, known.next.node_id) == (1, 1, "rms-1")
         assert known.nodes[0].HasField("waiting_ms")
         assert (known.publishers[0].batches, known.publishers[0].unanswered_batches) == (1, 1)
         await node.acknowledges(number)

@@ -6,9 +6,10 @@ import grpc
 import grpc.aio
 import pytest
 
-from proto.dispatch_pb2 import (
-    TopologyRequest,
-)
+from dispatcher.clocks import wall_ms
+from history.core.ids import first_id_at
+from proto.dispatch_pb2 import CatchUp, TopologyRequest
+from proto.event_pb2 import Event, Hidden, VideoEvents
 from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, comment
 from tests.waiting import eventually
 
@@ -43,13 +44,16 @@ async def test_a_comment_goes_to_the_nodes_that_serve_its_video_and_to_no_other(
         await two.acknowledges(1)
 
 
-async def test_a_comment_arrives_as_it_was_published() -> None:
-    original = comment(2**63 - 1, "a", "zwölf Boxkämpfer \u2028 \x00 <b>")
+async def test_an_event_arrives_as_it_was_published() -> None:
+    data = "zwölf Boxkämpfer \\u2028 <b>".encode()
+    known = Event(id=2**63 - 1, after_id=3, hidden_from_id=2, name="n", data=data, hidden=Hidden(comment_id=7))
+    unknown = Event.FromString(Event(id=9, name="poll", data=b"{}").SerializeToString() + b"\xfa\x07\x01x")
     async with RunningReplica() as server, PublisherPeer(server.listen) as publisher, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
-        await publisher.publishes(1, original)
+        await publisher.publishes(1, ("a", known), ("a", unknown))
         deliver = (await node.hears("deliver")).deliver
-        assert list(deliver.comments) == [original]
+        assert list(deliver.videos) == [VideoEvents(video_id="a", events=[known, unknown])]
+        assert deliver.videos[0].events[1].SerializeToString() == unknown.SerializeToString()
 
 
 async def test_a_batch_is_answered_only_when_every_node_has_acknowledged() -> None:
@@ -140,7 +144,7 @@ async def test_an_interest_holds_from_its_acknowledgement_on() -> None:
 
 
 async def test_a_slow_node_is_cut_and_has_to_catch_up() -> None:
-    async with RunningReplica(outbox_comments_max=5) as server, PublisherPeer(server.listen) as publisher:
+    async with RunningReplica(outbox_events_max=5) as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:
             await node.hello({"a": 1})
             await publisher.publishes(1, *(comment(i, "a") for i in range(11, 14)))
@@ -174,14 +178,47 @@ async def test_a_catch_up_goes_to_every_node_and_is_answered_when_all_have_read(
         async with NodePeer(server.listen, "rms-1") as one, NodePeer(server.listen, "rms-2") as two:
             await one.hello({"a": 1})
             await two.hello()
-            await publisher.publishes(7, catch_up_from_id=42)
+            await publisher.orders_catch_up(7, 42, up_to_id=50, service=3)
             for node in (one, two):
                 message = (await node.hears("catch_up")).catch_up
-                assert (message.number, message.from_id) == (1, 42)
+                assert message == CatchUp(number=1, from_id=42, up_to_id=50, service=3)
             await one.acknowledges(1)
             assert not (await answered_soon(publisher)).done()
         async with NodePeer(server.listen, "rms-3") as later:
             assert (await later.hello({"a": 1})).catch_up_from_id == 42
+
+
+async def test_a_catch_up_of_some_videos_goes_only_to_nodes_that_serve_one_of_them() -> None:
+    async with (
+        RunningReplica() as server,
+        PublisherPeer(server.listen) as publisher,
+        NodePeer(server.listen, "rms-1") as both,
+        NodePeer(server.listen, "rms-2") as one,
+        NodePeer(server.listen, "rms-3") as none,
+    ):
+        await both.hello({"a": 1, "b": 1, "d": 1})
+        await one.hello({"b": 1})
+        await none.hello({"d": 1})
+        await publisher.orders_catch_up(7, 42, "a", "b", "nobody", "b")
+        assert (await both.hears("catch_up")).catch_up == CatchUp(number=1, from_id=42, video_ids=["a", "b"])
+        assert (await one.hears("catch_up")).catch_up == CatchUp(number=1, from_id=42, video_ids=["b"])
+        for node in (both, one):
+            await node.acknowledges(1)
+        assert await publisher.is_answered() == 7
+        assert await none.beats() == {"d": 1}  # it has heard of nothing else
+
+
+async def test_each_response_tells_the_largest_id_and_the_time() -> None:
+    now_ms = wall_ms()
+    ahead = first_id_at(now_ms + 60_000)
+    async with RunningReplica() as server, PublisherPeer(server.listen) as one, PublisherPeer(server.listen) as other:
+        await one.publishes(1, comment(first_id_at(now_ms) + 5), comment(first_id_at(now_ms)))
+        assert await one.is_answered() == 1
+        assert one.answer.newest_id == first_id_at(now_ms) + 5
+        assert now_ms <= one.answer.now_ms <= wall_ms()
+        await other.publishes(1, comment(7), comment(ahead, "b"))
+        assert await other.is_answered() == 1
+        assert other.answer.newest_id == first_id_at(now_ms) + 5
 
 
 # The lives of nodes

@@ -8,8 +8,9 @@ from typing import Any
 
 import grpc
 
-from history.core.model import Comment
-from proto import comment_pb2, dispatch_pb2
+from history.core.model import Change, Comment
+from history.core.stream_data import name_and_data
+from proto import dispatch_pb2, event_pb2
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from tests.waiting import eventually
 
@@ -96,18 +97,21 @@ class FakeDispatcher(DispatcherServicer):
 
     def deliver(self, comments: Sequence[Comment]) -> int:
         """Returns the delivery's number."""
-        assert self._down is not None
-        self._number += 1
-        deliver = dispatch_pb2.Deliver(number=self._number, comments=map(_message, comments))
-        self._down.put_nowait(dispatch_pb2.DispatcherMessage(deliver=deliver))
-        return self._number
+        return self.deliver_events(*((comment.video_id, _message(comment)) for comment in comments))
 
     def erase(self, video_id: str, own_id: int, erased_id: int) -> None:
+        name, data = name_and_data(Change(own_id, video_id, "erased", target_id=erased_id))
+        erased = event_pb2.Erased(comment_id=erased_id)
+        self.deliver_events((video_id, event_pb2.Event(id=own_id, name=name, data=data, erased=erased)))
+
+    def deliver_events(self, *events: tuple[str, event_pb2.Event]) -> int:
+        """Each with its video. Returns the delivery's number."""
         assert self._down is not None
         self._number += 1
-        word = comment_pb2.Comment(id=own_id, video_id=video_id, erased_id=erased_id)
-        deliver = dispatch_pb2.Deliver(number=self._number, comments=[word])
+        videos = [event_pb2.VideoEvents(video_id=video_id, events=[event]) for video_id, event in events]
+        deliver = dispatch_pb2.Deliver(number=self._number, videos=videos)
         self._down.put_nowait(dispatch_pb2.DispatcherMessage(deliver=deliver))
+        return self._number
 
     def catch_up(self, from_id: int) -> int:
         assert self._down is not None
@@ -126,14 +130,9 @@ class FakeDispatcher(DispatcherServicer):
         self._down = None
 
 
-def _message(comment: Comment) -> comment_pb2.Comment:
-    return comment_pb2.Comment(
-        id=comment.id,
-        video_id=comment.video_id,
-        author=comment_pb2.Author(id=comment.author.id, name=comment.author.name),
-        message=comment.message,
-        created_at_ms=comment.created_at_ms,
-    )
+def _message(comment: Comment) -> event_pb2.Event:
+    name, data = name_and_data(comment)
+    return event_pb2.Event(id=comment.id, name=name, data=data, comment=event_pb2.Comment())
 
 
 @asynccontextmanager

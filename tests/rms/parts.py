@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from history.core.ids import first_id_at
 from history.core.model import Author, Comment
+from history.core.stream_data import comment_data
 from rms.feed.event import ERASED, Event
 from rms.feed.position import service_of
-from rms.feed.sse import comment_data
 
 T0 = 1_700_000_000_000
 """ms; when the tests' talks begin"""

@@ -4,8 +4,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
 
-from comment_service.core.outbox import Batch, Outbox, OutboxLimits
-from tests.comment_service.parts import comment
+from comment_service.core.outbox import Batch, Outbox, OutboxLimits, Publishable
+
+
+def event(event_id: int) -> Publishable:
+    return Publishable(event_id, "demo", b"")
 
 
 def outbox(*, batch: int = 10, in_flight: int = 10, comments: int = 100, first_id: int = 0) -> Outbox:
@@ -15,7 +18,7 @@ def outbox(*, batch: int = 10, in_flight: int = 10, comments: int = 100, first_i
 def put(box: Outbox, *ids: int) -> None:
     for comment_id in ids:
         box.begin(comment_id)
-        box.put(comment(comment_id))
+        box.put(event(comment_id))
 
 
 def take(box: Outbox, now_ms: int = 0) -> Batch:
@@ -123,7 +126,7 @@ def test_the_watermark_counts_an_id_before_it_is_durable() -> None:
     box.begin(13)
     box.abandon(12)
     assert box.low_id() == 13
-    box.put(comment(13))
+    box.put(event(13))
     box.answered(take(box).seq)
     assert (box.low_id(), box.is_empty) == (14, True)
 
@@ -160,7 +163,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def put(self, comment_id: int) -> None:
         self.waiting.append(comment_id)
         dropped_before = self.box.dropped
-        self.box.put(comment(comment_id))
+        self.box.put(event(comment_id))
         for _ in range(self.box.dropped - dropped_before):
             self.left.add(self.waiting.pop(0))
 

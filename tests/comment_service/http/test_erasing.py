@@ -1,6 +1,7 @@
 """Erasing over real HTTP: gone from pages, told to viewers, and only by the operator"""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -34,10 +35,9 @@ async def delete(running: RunningService, path: str) -> int:
 
 def erased_to_viewers(dispatcher: FakeDispatcher) -> set[tuple[str, str]]:
     return {
-        (each.video_id, format_id(each.erased_id))
-        for request in dispatcher.requests
-        for each in request.comments
-        if each.erased_id
+        (video_id, format_id(event.erased.comment_id))
+        for video_id, event in dispatcher.events
+        if event.WhichOneof("body") == "erased"
     }
 
 
@@ -53,9 +53,9 @@ async def test_one_comment(start_service: StartService, dispatcher: FakeDispatch
     assert await delete(running, f"/comments/demo/{gone}") == 1
     assert await ids_of(running, "demo") == [kept]
     await eventually(lambda: erased_to_viewers(dispatcher) == {("demo", gone)})
-    words = [each for request in dispatcher.requests for each in request.comments if each.erased_id]
-    assert words[0].id > int(kept, 16)
-    assert (words[0].message, words[0].author.name) == ("", "")
+    told = next(event for _, event in dispatcher.events if event.WhichOneof("body") == "erased")
+    assert told.id > int(kept, 16)
+    assert (told.name, json.loads(told.data)) == ("deleted", {"id": gone})
     assert await delete(running, f"/comments/demo/{gone}") == 1  # safe to repeat
     assert await ids_of(running, "demo") == [kept]
 

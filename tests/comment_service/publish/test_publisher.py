@@ -14,9 +14,10 @@ from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from comment_service.publish.watermark import Saved, Watermark
+from history.core.model import comment_json
 from proto.replicas import ReplicaAddresses
 from proto.tasks import Supervisor
-from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher, serving
+from tests.comment_service.fake_dispatcher import FakeDispatcher, events_of, fake_dispatcher, serving
 from tests.comment_service.parts import comment
 from tests.waiting import eventually
 
@@ -73,8 +74,8 @@ async def test_what_is_put_is_published(start: Start, dispatcher: FakeDispatcher
     running.put(1, 2, 3)
     await running.wait_published()
     assert dispatcher.published == [1, 2, 3]
-    sent = dispatcher.requests[0].comments[0]
-    assert (sent.video_id, sent.author.name, sent.message, sent.created_at_ms) == ("demo", "Ann", "hi", 1)
+    video_id, sent = dispatcher.events[0]
+    assert (video_id, sent.WhichOneof("body"), sent.data) == ("demo", "comment", comment_json(comment(1)))
     statistics = running.publisher.statistics()
     assert (statistics.published, statistics.backlog, statistics.in_flight) == (3, 0, 0)
     assert statistics.connected == dispatcher.address
@@ -84,7 +85,7 @@ async def test_what_arrived_meanwhile_goes_together(start: Start, dispatcher: Fa
     running = start(dispatcher.address)
     running.put(*range(1, 101))  # the publisher is not connected yet
     await running.wait_published()
-    assert [len(request.comments) for request in dispatcher.requests] == [10] * 10
+    assert [len(events_of(request)) for request in dispatcher.requests] == [10] * 10
 
 
 async def test_a_slow_dispatcher_gets_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:

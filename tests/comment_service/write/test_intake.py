@@ -7,6 +7,7 @@ import pytest
 
 from comment_service.core.admission import Draft
 from comment_service.core.outbox import Outbox, OutboxLimits
+from comment_service.publish.encoding import publishable
 from comment_service.videos.gate import GateSettings, VideoGate
 from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
@@ -16,7 +17,7 @@ from history.core.model import Comment
 from history.core.video import Video
 from history.group_commit import GroupCommit
 from history.store import History, StoreUnavailable
-from tests.comment_service.parts import ANN
+from tests.comment_service.parts import ANN, Published
 
 DRAFT = Draft("demo", ANN, "hi")
 
@@ -45,11 +46,10 @@ class Parts:
         self.store = Store()
         self.outbox = Outbox(0, OutboxLimits(10, 1, 100))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
-        # The outbox has the publisher's three methods; a stream is not needed here.
         self.intake = Intake(
             IdSource(5),
             self.commit,
-            self.outbox,
+            Published(self.outbox),
             IdempotentWrites(entries_max=9, keep_ms=60_000),
             KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0), group),
             gate or VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
@@ -84,7 +84,7 @@ async def test_a_comment_is_acknowledged_once_it_is_durable_and_then_published()
     assert (comment.video_id, comment.author, comment.message) == ("demo", ANN, "hi")
     batch = parts.outbox.next_batch(0)
     assert batch is not None
-    assert batch.comments == (comment,)
+    assert batch.comments == (publishable(comment),)
 
 
 async def test_what_could_not_be_stored_is_not_published() -> None:

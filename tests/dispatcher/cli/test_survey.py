@@ -16,13 +16,13 @@ def response(replica_id: str, *nodes: NodeState, videos: tuple[VideoState, ...] 
 def test_a_node_is_shown_once_with_the_numbers_that_matter_most() -> None:
     found = Survey(
         (
-            response("d1", NodeState(node_id="rms-1", incarnation=1, viewers=5, heard_ms_ago=10, unacked_comments=1)),
-            response("d2", NodeState(node_id="rms-1", incarnation=2, viewers=7, heard_ms_ago=900, unacked_comments=2)),
+            response("d1", NodeState(node_id="rms-1", incarnation=1, viewers=5, heard_ms_ago=10, unacked_events=1)),
+            response("d2", NodeState(node_id="rms-1", incarnation=2, viewers=7, heard_ms_ago=900, unacked_events=2)),
         ),
         (),
     )
     (row,) = found.nodes()
-    assert (row.viewers, row.heard_ms_ago, row.unacked_comments, row.incarnation) == (7, 900, 3, 2)
+    assert (row.viewers, row.heard_ms_ago, row.unacked_events, row.incarnation) == (7, 900, 3, 2)
     assert row.replicas == ("d1", "d2")
 
 

@@ -33,7 +33,7 @@ async def test_prometheus_reads_what_the_replica_does() -> None:
         await node.acknowledges(await node.receives(1))
         await two.receives(1)
         await node.beats(viewers=3)
-        await node.say(beat=Beat(load=Load(viewers=3, useless_comments=2)))
+        await node.say(beat=Beat(load=Load(viewers=3, useless_events=2)))
         await node.hears("beat_ack")
         await publisher.stub.Place(PlaceRequest(video_id="a"))
         assert server.metrics
@@ -45,10 +45,10 @@ async def test_prometheus_reads_what_the_replica_does() -> None:
         "viewers": 4,
         "promised_viewers": 1,
         "publishers": 1,
-        "unacked_comments": 1,
-        "comments_total": 2,
+        "unacked_events": 1,
+        "events_total": 2,
         "pushes_total": 2,
-        "useless_comments_total": 2,
+        "useless_events_total": 2,
         "placements_total": 1,
         "expiries_total": 0,
         "acknowledgement_seconds_count": 1,

@@ -85,7 +85,7 @@ async def test_explaining_promises_no_seat() -> None:
 def test_a_node_has_ages() -> None:
     state = node_state(NODE, LinkStatistics(1, 2, 3, NOW_MS - 7, NOW_MS - 9), NOW_MS)
     assert (state.state, state.connected_ms, state.heard_ms_ago) == ("draining", 5000, 100)
-    assert (state.outbox_comments, state.unacked_comments, state.delivered_comments) == (1, 2, 3)
+    assert (state.outbox_events, state.unacked_events, state.delivered_events) == (1, 2, 3)
     assert (state.acked_ms_ago, state.waiting_ms) == (7, 9)
 
 

@@ -1,6 +1,7 @@
 """dispatcher/streams/link.py: order, numbers, one bound, and no batch that waits for a link that has ended."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +13,14 @@ from dispatcher.streams import wire
 from dispatcher.streams.link import ACK_MS_BOUNDS, AckLatency, Link
 from dispatcher.streams.publisher import Batch, Publisher
 from dispatcher.streams.wire import Part
-from proto.dispatch_pb2 import BeatAck, DispatcherMessage, InterestAck, Welcome
-from tests.dispatcher.peers import comment
+from proto.dispatch_pb2 import BeatAck, CatchUpOrder, DispatcherMessage, InterestAck, Welcome
+from tests.dispatcher.peers import batches, comment, ids_of
 
 LIMITS = LinkLimits(
-    outbox_comments_max=10, outbox_bytes_max=10_000, deliver_comments_max=4, deliver_bytes_max=5000, ack_ms_max=1000
+    outbox_events_max=10, outbox_bytes_max=10_000, deliver_events_max=4, deliver_bytes_max=5000, ack_ms_max=1000
 )
 NOW_MS = 1_700_000_000_000
+BODY = wire.catch_up_body(CatchUpOrder(from_id=99), ())
 
 
 class Counted(Publisher):
@@ -40,7 +42,8 @@ def link() -> Link:
 
 
 def part(*ids: int, message: str = "hi") -> Part:
-    return wire.part([comment(comment_id, message=message) for comment_id in ids])
+    (batch,) = batches(*(comment(comment_id, message=message) for comment_id in ids))
+    return Part(wire.videos_field(batch.encoded), batch.events)
 
 
 def queue(to: Link, publisher: Counted, *ids: int, message: str = "hi") -> bool:
@@ -60,7 +63,7 @@ def sent(by: Link, now_ms: int = NOW_MS) -> list[DispatcherMessage]:
 
 
 def ids(message: DispatcherMessage) -> list[int]:
-    return [each.id for each in message.deliver.comments]
+    return ids_of(message.deliver)
 
 
 async def test_what_was_queued_goes_as_one_delivery_behind_the_welcome() -> None:
@@ -75,7 +78,7 @@ async def test_what_was_queued_goes_as_one_delivery_behind_the_welcome() -> None
     assert (deliver.deliver.number, ids(deliver)) == (1, [1, 2, 3])
 
 
-async def test_a_delivery_holds_a_bounded_number_of_comments_and_bytes() -> None:
+async def test_a_delivery_holds_a_bounded_number_of_events_and_bytes() -> None:
     to, publisher = link(), Counted()
     for first in (1, 4, 7):
         queue(to, publisher, first, first + 1, first + 2)
@@ -92,10 +95,10 @@ async def test_acknowledgements_are_cumulative() -> None:
     sent(to)
     to.delivered(2, NOW_MS)
     assert publisher.seqs == [1, 4]
-    assert to.statistics().unacked_comments == 3
+    assert to.statistics().unacked_events == 3
     to.delivered(3, NOW_MS)
     assert publisher.seqs == [1, 4, 7]
-    assert to.statistics().delivered_comments == 9
+    assert to.statistics().delivered_events == 9
 
 
 async def test_what_was_never_sent_cannot_be_acknowledged() -> None:
@@ -103,7 +106,7 @@ async def test_what_was_never_sent_cannot_be_acknowledged() -> None:
         link().delivered(1, NOW_MS)
 
 
-async def test_queued_and_unacknowledged_comments_share_one_bound() -> None:
+async def test_queued_and_unacknowledged_events_share_one_bound() -> None:
     to, publisher = link(), Counted()
     assert queue(to, publisher, *range(1, 9))
     sent(to)
@@ -126,7 +129,7 @@ async def test_the_end_answers_everything_and_names_the_smallest_id_that_may_be_
     queue(to, publisher, 70)
     sent(to)
     catch_up = publisher.one(60)
-    to.catch_up_nowait(60, catch_up)
+    to.catch_up_nowait(BODY, catch_up)
     catch_up.one_is_done()
     queue(to, publisher, 80)
     reason = Aborted("the lease has expired")
@@ -142,7 +145,7 @@ async def test_catch_ups_share_the_numbers_of_deliveries() -> None:
     queue(to, publisher, 1)
     sent(to)
     batch = publisher.one(2)
-    to.catch_up_nowait(99, batch)
+    to.catch_up_nowait(BODY, batch)
     batch.one_is_done()
     (message,) = sent(to)
     assert (message.catch_up.number, message.catch_up.from_id) == (2, 99)
@@ -153,7 +156,7 @@ async def test_catch_ups_share_the_numbers_of_deliveries() -> None:
 async def test_a_delivery_or_a_catch_up_without_an_acknowledgement_is_overdue() -> None:
     to, publisher = link(), Counted()
     assert to.overdue(NOW_MS) is None
-    to.catch_up_nowait(99, publisher.one(1))
+    to.catch_up_nowait(BODY, publisher.one(1))
     queue(to, publisher, 2)
     sent(to)
     assert to.overdue(NOW_MS + LIMITS.ack_ms_max) is None
@@ -167,6 +170,24 @@ async def test_beats_that_nobody_reads_queue_one_answer() -> None:
     for _ in range(1000):
         to.send_beat_ack_nowait({})
     assert [message.WhichOneof("message") for message in sent(to)] == ["beat_ack"]
+
+
+async def test_a_delivery_is_the_answer_to_a_beat_and_carries_its_sums() -> None:
+    to, publisher = link(), Counted()
+    to.send_beat_ack_nowait({"a": 1})
+    queue(to, publisher, 1, 2, 3)
+    queue(to, publisher, 4, 5, 6)
+    first, second = sent(to)
+    assert (ids(first), [video.viewers for video in first.deliver.viewers]) == ([1, 2, 3], [1])
+    assert (ids(second), list(second.deliver.viewers)) == ([4, 5, 6], [])
+
+
+async def test_a_delivery_says_how_long_its_acknowledgement_may_wait() -> None:
+    to, publisher = link(), Counted()
+    queue(to, publisher, 1)
+    encoded = to.next_message(NOW_MS, ack_within_ms=300)
+    assert encoded
+    assert DispatcherMessage.FromString(encoded).deliver.ack_within_ms == 300
 
 
 async def test_answers_to_beats_carry_the_latest_sums() -> None:
@@ -196,19 +217,27 @@ async def test_how_long_acknowledgements_took_is_counted() -> None:
     assert latency.sum_ms == 60_004
 
 
-async def test_sendable_wakes_for_every_kind_of_message() -> None:
-    publisher = Counted()
-    for give in (
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda to: to.send_nowait(DispatcherMessage(welcome=Welcome())),
         lambda to: to.send_beat_ack_nowait({}),
-        lambda to: queue(to, publisher, 1),
-        lambda to: to.catch_up_nowait(1, publisher.one(2)),
-    ):
-        to = link()
-        waiting = asyncio.ensure_future(to.sendable())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        give(to)
-        await asyncio.wait_for(waiting, 1)
+        lambda to: queue(to, Counted(), 1),
+        lambda to: to.catch_up_nowait(BODY, Counted().one(2)),
+    ],
+)
+async def test_every_kind_of_message_makes_it_ready_once(give: Callable[[Link], object]) -> None:
+    to, ready = link(), list[str]()
+    give(to)
+    to.use(lambda: ready.append("at once"))
+    assert ready == ["at once"]
+    give(to)
+    assert ready == ["at once"]  # the writer has not come to it yet
+    to.next_message(NOW_MS)
+    while to.rest():
+        to.next_message(NOW_MS)
+    give(to)
+    assert ready == ["at once"] * 2
 
 
 steps = st.lists(st.one_of(st.just("queue"), st.just("send"), st.integers(0, 30)), max_size=40)
@@ -234,8 +263,8 @@ def test_every_batch_is_answered_once_whatever_happens(todo: list[str | int], en
             to.end(None)
             assert sorted(publisher.seqs) == list(range(1, queued + 1))
         statistics = to.statistics()
-        assert statistics.delivered_comments + statistics.outbox_comments + statistics.unacked_comments == (
-            statistics.delivered_comments if ends else queued
+        assert statistics.delivered_events + statistics.outbox_events + statistics.unacked_events == (
+            statistics.delivered_events if ends else queued
         )
         assert len(publisher.seqs) == len(set(publisher.seqs))
 

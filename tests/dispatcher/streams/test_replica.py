@@ -18,7 +18,7 @@ from proto.dispatch_pb2 import (
     VideoViewers,
     Welcome,
 )
-from tests.dispatcher.peers import comment
+from tests.dispatcher.peers import batches, comment, ids_of
 
 START_MS = 1_700_000_000_000
 
@@ -57,7 +57,7 @@ class World:
         return messages
 
     def publish(self, publisher: Publisher, seq: int, *ids: int, video_id: str = "a") -> None:
-        request = PublishRequest(seq=seq, comments=[comment(each, video_id) for each in ids])
+        request = PublishRequest(seq=seq, videos=batches(*(comment(each, video_id) for each in ids)))
         self.replica.publish(publisher, request)
 
     def pass_ms(self, ms: int) -> None:
@@ -138,7 +138,7 @@ async def test_messages_of_a_replaced_stream_change_nothing() -> None:
     publisher = world.replica.open_publisher("peer")
     world.publish(publisher, 1, 1, video_id="a")
     world.publish(publisher, 2, 2, video_id="b")
-    assert [message.deliver.comments[0].id for message in world.sent(new)] == [2]
+    assert [ids_of(message.deliver) for message in world.sent(new)] == [[2]]
     known = world.replica.registry.interests.most_watched(10)
     assert [(video.video_id, video.viewers) for video in known] == [("b", 0)]
 
@@ -157,7 +157,7 @@ async def test_the_public_url_has_no_slash_at_its_end() -> None:
 
 
 async def test_an_overflowing_link_ends_and_the_others_go_on() -> None:
-    world = World(outbox_comments_max=2)
+    world = World(outbox_events_max=2)
     slow, _ = world.node("rms-1", "a")
     good, _ = world.node("rms-2", "a")
     publisher = world.replica.open_publisher("peer")
@@ -207,3 +207,23 @@ async def test_acknowledgements_that_nobody_reads_have_a_limit() -> None:
         world.replica.receive(link, interest)
     world.sent(link)
     world.replica.receive(link, interest)  # a node that reads has no limit
+
+
+async def test_a_beat_can_acknowledge_deliveries() -> None:
+    world = World()
+    link, _ = world.node("rms-1", "a")
+    publisher = world.replica.open_publisher("peer")
+    world.publish(publisher, 1, 7)
+    (message,) = world.sent(link)
+    world.replica.receive(link, NodeMessage(beat=Beat(delivered=message.deliver.number)))
+    assert await publisher.done_batches() == [1]
+    with pytest.raises(InvalidRequest, match="delivery 2 was acknowledged"):
+        world.replica.receive(link, NodeMessage(beat=Beat(delivered=2)))
+
+
+async def test_the_more_nodes_there_are_the_later_each_may_acknowledge() -> None:
+    world = World(acks_per_s_max=100)
+    assert world.replica.ack_within_ms == 0
+    for number in range(3):
+        world.node(f"rms-{number}")
+    assert world.replica.ack_within_ms == 30

@@ -1,12 +1,13 @@
 """rms/upstream/registration.py: what is said on one stream, without the stream"""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from history.core.model import Comment, Erasure
-from proto import comment_pb2, dispatch_pb2
+from proto import dispatch_pb2
+from proto.event_pb2 import Comment, Event, VideoEvents
+from rms.feed.event import Event as FeedEvent
 from rms.upstream.registration import Identity, Registration
 
 Down = dispatch_pb2.DispatcherMessage
@@ -17,12 +18,12 @@ class FakeServed:
 
     def __init__(self) -> None:
         self.useless = 0
-        self.came: list[Comment | Erasure] = []
+        self.came: list[tuple[str, list[int]]] = []
         self.read_from: list[int] = []
         self.told: list[dict[str, int]] = []
 
-    def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
-        self.came += comments
+    def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
+        self.came.append((video_id, [event.id for event in events]))
 
     def catch_up(self, from_id: int, live_waits: bool) -> None:
         assert live_waits, "what comes now is behind what this replica had before"
@@ -93,16 +94,71 @@ async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(
     assert not node.owes_acknowledgement
 
 
-async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(served: FakeServed) -> None:
+async def test_events_go_to_the_feeds_and_are_acknowledged_by_the_last_number(served: FakeServed) -> None:
     node = registration(served)
     node.welcome(welcome())
-    comments = [comment_pb2.Comment(id=1, video_id="v"), comment_pb2.Comment(id=2, video_id="v", erased_id=1)]
-    assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, comments=comments))) == 2
+    videos = [
+        VideoEvents(video_id="v", events=[Event(id=1, comment=Comment()), Event(id=2)]),
+        VideoEvents(video_id="w", events=[Event(id=3)]),
+        VideoEvents(video_id="v", events=[Event(id=4)]),
+    ]
+    assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, videos=videos))) == 4
     assert node.take(Down(catch_up=dispatch_pb2.CatchUp(number=2, from_id=9))) == 0
-    assert [type(each) for each in served.came] == [Comment, Erasure]
+    assert served.came == [("v", [1, 2]), ("w", [3]), ("v", [4])]
     assert served.read_from == [9]
     (delivered,) = await said(node)
     assert delivered.delivered.number == 2
+
+
+def deliver(number: int, ack_within_ms: int = 0) -> Down:
+    return Down(deliver=dispatch_pb2.Deliver(number=number, ack_within_ms=ack_within_ms))
+
+
+async def test_acknowledgements_that_may_wait_go_together(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.take(deliver(1, ack_within_ms=20))
+    speaking = asyncio.ensure_future(said(node))
+    await asyncio.sleep(0)
+    assert not speaking.done()
+    node.take(deliver(2, ack_within_ms=20))
+    (delivered,) = await speaking
+    assert delivered.delivered.number == 2
+
+
+async def test_one_that_may_wait_goes_with_one_that_may_not(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.take(deliver(1, ack_within_ms=60_000))
+    node.take(deliver(2))
+    (delivered,) = await said(node)
+    assert delivered.delivered.number == 2
+    node.end()
+
+
+async def test_a_beat_takes_an_acknowledgement_along_and_harms_no_other_link(served: FakeServed) -> None:
+    node, other = registration(served), registration(served)
+    for each in (node, other):
+        each.welcome(welcome())
+    node.take(deliver(7, ack_within_ms=60_000))
+    beat = dispatch_pb2.Beat(load=dispatch_pb2.Load(viewers=3))
+    for each in (node, other):
+        each.beat(beat)
+    (ours,), (others) = await said(node), await said(other)
+    assert (ours.beat.delivered, ours.beat.load.viewers) == (7, 3)
+    assert [each.beat.delivered for each in others] == [0]
+    node.beat(beat)
+    assert [each.beat.delivered for each in await said(node)] == [0]  # once is enough
+    node.end()
+
+
+async def test_viewers_on_all_nodes_may_come_with_a_delivery(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.use_totals(True)
+    viewers = [dispatch_pb2.VideoViewers(video_id="v", viewers=9)]
+    node.take(Down(deliver=dispatch_pb2.Deliver(number=1, viewers=viewers)))
+    assert served.told[-1] == {"v": 9}
 
 
 async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(served: FakeServed) -> None:

@@ -19,7 +19,7 @@ def test_what_is_due_is_asked_for_in_pieces() -> None:
     assert SCHEDULE.due_until(SCHEDULE.start_ns, 0) == range(1)
     assert SCHEDULE.due_until(SCHEDULE.start_ns + 500_000_000, 1) == range(1, 3)
     assert SCHEDULE.due_until(SCHEDULE.end_ns * 2, 3) == range(3, 6)
-    assert due_ns_of(SCHEDULE.line(1).text) == SCHEDULE.due_ns(1)
+    assert due_ns_of(SCHEDULE.line(1).text.encode()) == SCHEDULE.due_ns(1)
 
 
 def test_numbers_may_begin_anywhere() -> None:

@@ -33,7 +33,7 @@ _BODIES: Mapping[str, Callable[[Change], event_pb2.Event]] = {
 def publishable(event: Comment | Change) -> Publishable:
     """A change of a kind that isn't in proto/event.proto has no body: nodes count it, and pass name and data on."""
     name, data = name_and_data(event)
-    told = event_pb2.Event(id=event.id, name=name, data=data).SerializeToString()
+    told = event_pb2.Event(id=event.id, after_id=event.after_id, name=name, data=data).SerializeToString()
     if isinstance(event, Comment):
         return Publishable(event.id, event.video_id, told + _COMMENT)
     body = _BODIES.get(event.kind)
@@ -49,20 +49,23 @@ def request(batch: Batch) -> PublishRequest:
             videos[event.video_id] = [event]
         else:
             known.append(event)
-    from_id = batch.catch_up_from_id
+    from_id, hidden = batch.catch_up_from_id, b""
+    if batch.hidden_from_id is not None:
+        hidden = event_pb2.Event(hidden_from_id=batch.hidden_from_id).SerializeToString()
     return PublishRequest(
         seq=batch.seq,
-        videos=[_video_batch(video_id, events) for video_id, events in videos.items()],
+        videos=[_video_batch(video_id, events, hidden) for video_id, events in videos.items()],
         # 0 is no id on the wire.
-        catch_up=None if from_id is None else CatchUpOrder(from_id=max(1, from_id)),
+        catch_up=None if from_id is None else CatchUpOrder(from_id=max(1, from_id), up_to_id=batch.catch_up_to_id),
     )
 
 
-def _video_batch(video_id: str, events: list[Publishable]) -> VideoBatch:
+def _video_batch(video_id: str, events: list[Publishable], hidden: bytes) -> VideoBatch:
+    """hidden: what each event says beside what was encoded when it was put"""
     ids = [event.id for event in events]
     encoded = [event_pb2.VideoEvents(video_id=video_id).SerializeToString()]
     for event in events:
-        encoded += (_EVENTS_TAG, _varint(len(event.encoded)), event.encoded)
+        encoded += (_EVENTS_TAG, _varint(len(event.encoded) + len(hidden)), event.encoded, hidden)
     return VideoBatch(
         video_id=video_id, low_id=min(ids), high_id=max(ids), events=len(events), encoded=b"".join(encoded)
     )

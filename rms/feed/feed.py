@@ -104,7 +104,7 @@ class Feed:
         self._others = 0  # entries that aren't VISIBLE
         # Nobody knows whether what was given an id a moment ago was readable already.
         base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
-        # Who comes here has, or doesn't wait for, what is older than the seed: every position says so from the beginning.
+        # Who comes here has, or doesn't wait for, what is older than the seed: every position says so from the first.
         seed_ms = min(time_of(self.complete_from) + FLOOR_STEP_MS, now_ms - LATE_MS)
         self._had = Had(max(now_ms - KEPT_MS, seed_ms), base)
         self._base_text = self._had.text()  # the position at the log's beginning

@@ -95,6 +95,24 @@ class HistorySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SmallSettings:
+    """How many small videos there are, and what is said in them."""
+
+    videos: int = 3_000  # that people post to in turn
+    viewers_each: int = 2
+    calm_rate: float = 300.0  # comments/s over all videos, for what one costs: far from any limit
+    high_rate: float = 1_500.0  # for latency: what one comment_service just reached before rules came from memory
+    seconds: float = 10.0  # of each load: one comment a video, and five
+    opened: int = 5_000  # videos that are opened, and whose node is killed
+    past: int = 200  # comments that each of these has: as many as a node reads
+    quiet_s: float = 3.0  # until memory is looked at: some beats and rounds of housekeeping
+    failover_rate: float = 1_000.0  # comments/s during a node's death
+    failover_s: float = 5.0  # of posting, half of it before: one comment a video
+    drain_s: float = 60.0  # after the last post, for all to have all
+    answer_s: float = 10.0  # of the watchdog
+
+
+@dataclass(frozen=True, slots=True)
 class FaultSettings:
     """What chaos and outage start, how they break it, and how their authors and viewers behave."""
 
@@ -126,5 +144,7 @@ HISTORY = HistorySettings()
 HISTORY_QUICK = HistorySettings(
     connections=20, seconds=0.5, warm_s=0.2, jit_s=0.5, singles=500, authors=100, depth=2_000, depth_pages=5
 )
+SMALL = SmallSettings()
+SMALL_QUICK = SmallSettings(videos=30, calm_rate=60, high_rate=100, seconds=1, opened=30, past=10, quiet_s=0.1)
 FAULTS = FaultSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

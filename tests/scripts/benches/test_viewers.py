@@ -175,7 +175,7 @@ async def test_a_process_that_has_ended_is_told() -> None:
 
 def report(last_ns: int, latency_us: list[tuple[int, int]]) -> Report:
     count = sum(deliveries for _, deliveries in latency_us)
-    return Report(1, 0, 0, count, count, 1, 0, 0, 0, 10, last_ns, latency_us)
+    return Report(1, 0, 0, count, count, 1, 0, 0, 0, 0, 10, last_ns, latency_us)
 
 
 def test_reports_of_several_processes_add_up() -> None:

@@ -15,7 +15,7 @@
  *
  * VIDEOS 0: all watch PATH, and whose stream ends stays away. Otherwise they watch so many videos in turn: PATH gets the
  * video's number, and comment N is for video N % VIDEOS. And they are clients as our documents ask for: they follow a
- * 307, and after a cut they go back to the first port with the last `id:`, after the server's `retry:`.
+ * 307, and after a cut or a refusal they go back to the first port with the last `id:`, after the server's `retry:`.
  *
  * The end of stdin ends the process, so it can't outlive the one that started it. All connections end by a reset, so
  * that no port stays in TIME_WAIT. How the comments are recognized: tally.h. */
@@ -33,8 +33,8 @@ static const uint32_t STDIN = UINT32_MAX; /* in an epoll event, where the slots 
 struct viewer {
   int fd;
   enum { UNUSED, IDLE, ASKING, READING, ENDED, AWAY } state; /* only IDLE, ASKING and READING have a socket */
-  bool is_in;       /* it had its stream: when it asks now, it comes back */
-  uint64_t back_ns; /* AWAY until then */
+  bool is_in, is_away; /* it has had its stream; it should have one, and has none */
+  uint64_t back_ns;    /* AWAY until then */
   struct stream stream;
   struct tally tally;
 };
@@ -47,7 +47,7 @@ static bool wants_gzip;
 
 static struct viewer *viewers;
 static uint32_t *free_slots, free_count, slots, readers, ended, idle;
-static uint32_t away, in_flight; /* who had a stream and has none now; who waits for a head */
+static uint32_t away, in_flight; /* who should have a stream and has none; who waits for a head */
 static uint16_t home;            /* the port that they come back to */
 static uint64_t seen; /* different comments, over all viewers that haven't ended */
 static int epoll;
@@ -167,6 +167,8 @@ static void start_viewer(void) {
 
 static void come_back_later(struct viewer *viewer) {
   release(viewer);
+  away += !viewer->is_away;
+  viewer->is_away = true;
   viewer->state = AWAY;
   viewer->back_ns = now_ns() + viewer->tally.retry_ms * 1000000ull;
 }
@@ -198,9 +200,11 @@ static void head_has_come(uint32_t slot, enum taken taken) {
   }
   if (taken == TAKEN) {
     viewer->state = READING;
-    if (viewer->is_in) away--;
-    else viewer->is_in = true, command.connected++, readers++;
-  } else if (viewer->is_in) {
+    away -= viewer->is_away;
+    command.connected += !viewer->is_in;
+    readers += !viewer->is_in;
+    viewer->is_in = true, viewer->is_away = false;
+  } else if (videos) {
     come_back_later(viewer);
   } else {
     refused(slot, EPROTO);
@@ -212,7 +216,6 @@ static void head_has_come(uint32_t slot, enum taken taken) {
 static void end_viewer(struct viewer *viewer) {
   ended++;
   if (videos) {
-    away++;
     come_back_later(viewer);
     return;
   }
@@ -301,7 +304,7 @@ static void obey(const char *line) {
 
 /* The answer of the command under way, as soon as it is done. */
 static void answer_when_done(void) {
-  if (command.kind == CONNECT && !command.want && !in_flight) {
+  if (command.kind == CONNECT && !command.want && !in_flight && !away) {
     printf("{\"connected\":%u,\"refused\":%u,\"reason\":\"%s\"}\n", command.connected, command.refused,
            command.refused ? strerror(command.error) : "");
   } else if (command.kind == AWAIT) {

@@ -105,6 +105,12 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
         5_000, gt=0, description="longest ms between two tries of a catch-up or of opening the store"
     )
 
+    gzip_viewers_min: int = Field(
+        10,
+        ge=1,
+        description="viewers of a video here from which on one that accepts gzip gets it: a block costs 50 us, whoever "
+        "shares it, and saves each some 120 bytes",
+    )
     heartbeat_ms: int = Field(15_000, gt=0, description="ms without a comment after which viewers get a heartbeat")
     retry_ms: int = Field(
         2_000,

@@ -258,7 +258,7 @@ async def small(form: Form, settings: SmallSettings = SMALL) -> bool:
 
 def _rows(runs: Sequence[Sequence[Measured]]) -> list[Sequence[str]]:
     """One for each figure: the medians, how large ours is beside the other one, and our own runs"""
-    rows = []
+    rows: list[Sequence[str]] = []
     for what in runs[0][0]:
         sides = [[run[what] for run in each] for each in runs]
         middle = [max(side) if what in CHECKED else median(side) for side in sides]

@@ -43,7 +43,8 @@ async def run(targets: list[str]) -> None:
     orders = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     async with asyncio.TaskGroup() as group:
-        watches = [group.create_task(watch(*target.split(":"), longest_ms)) for target in targets]
+        pairs = (target.partition(":")[::2] for target in targets)
+        watches = [group.create_task(watch(port, pid, longest_ms)) for port, pid in pairs]
         while await orders.readline():
             print(msgspec.json.encode(longest_ms).decode(), flush=True)
             longest_ms.clear()

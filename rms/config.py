@@ -89,6 +89,12 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
     history_timeout_ms: int = Field(
         3_000, gt=0, description="ms for one read of history; a viewer whose read takes longer enters without it"
     )
+    history_reads_max: int = Field(
+        32,
+        gt=0,
+        description="reads of history at the same time, of any kind: when a node dies, others open thousands of videos "
+        "at once, and a store answers them no sooner for being asked at once",
+    )
     catch_up_reads: int = Field(
         16,
         gt=0,

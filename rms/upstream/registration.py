@@ -21,6 +21,12 @@ CLOCKS_APART_MS = 10_000
 twice."""
 
 
+ACK_WAIT_S = 0.005
+"""for which a delivery's acknowledgement waits for those of the next ones: a message costs both ends 0.1 ms, and with
+many small videos nearly each comment is a delivery of its own. The publisher has fewer than 8 batches unanswered then,
+so it isn't slowed down."""
+
+
 class Served(Protocol):
     """What the served videos do for the links."""
 
@@ -81,6 +87,7 @@ class Registration:
         self._next_ack: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._acks: dict[int, asyncio.Future[None]] = {}
         self._delivered = self._delivered_sent = 0  # numbers of deliveries: the last that came, the last acknowledged
+        self._ack_waits = self._ack_due = False  # for those of more deliveries; it has waited
         self._beat: dispatch_pb2.Beat | None = None
 
     @property
@@ -145,6 +152,12 @@ class Registration:
 
     def _acknowledge(self, number: int) -> None:
         self._delivered = number
+        if not self._ack_waits:
+            self._ack_waits = True
+            asyncio.get_running_loop().call_later(ACK_WAIT_S, self._end_ack_wait)
+
+    def _end_ack_wait(self) -> None:
+        self._ack_waits, self._ack_due = False, self._delivered != self._delivered_sent
         self._wake.set()
 
     def _interest_acknowledged(self, number: int) -> None:
@@ -186,8 +199,9 @@ class Registration:
                 left=[video_id for video_id, joined in changes.items() if not joined],
             )
             messages.append(dispatch_pb2.NodeMessage(interest=interest))
-        if self._delivered != self._delivered_sent:
+        if self._delivered != self._delivered_sent and (self._ack_due or messages):
             self._delivered_sent = self._delivered
+            self._ack_due = False
             messages.append(dispatch_pb2.NodeMessage(delivered=dispatch_pb2.Delivered(number=self._delivered)))
         if self._beat is not None:
             messages.append(dispatch_pb2.NodeMessage(beat=self._beat))

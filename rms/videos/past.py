@@ -30,6 +30,10 @@ class Past:
         self._reader: Reader | None = None
         self.reads = 0
         """of the store, begun so far"""
+        self.reads_most = 0
+        """at the same time, so far"""
+        self._reading = 0
+        self._room = asyncio.Semaphore(settings.history_reads_max)
         self._under_way: dict[tuple[str, int, int], Shared[list[Comment]]] = {}
 
     def start(self) -> None:
@@ -89,8 +93,17 @@ class Past:
         return self._reader
 
     async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
-        self.reads += 1
+        """The time in which it waits for its turn counts, too: behind a store that hangs all give up together."""
         try:
-            return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
+            async with asyncio.timeout(self._settings.history_timeout_ms / 1000), self._room:
+                self.reads += 1
+                self._reading += 1
+                self.reads_most = max(self.reads_most, self._reading)
+                try:
+                    return await reading
+                finally:
+                    self._reading -= 1
         except TimeoutError as error:
             raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error
+        finally:
+            reading.close()  # if it had no turn

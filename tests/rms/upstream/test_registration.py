@@ -105,6 +105,19 @@ async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(
     assert delivered.delivered.number == 2
 
 
+async def test_deliveries_that_come_soon_after_each_other_are_acknowledged_together(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    saying = asyncio.create_task(said(node))
+    for number in range(1, 6):
+        node.take(Down(deliver=dispatch_pb2.Deliver(number=number)))
+        await asyncio.sleep(0)
+        assert not saying.done()
+    assert [message.delivered.number for message in await saying] == [5]
+    node.take(Down(deliver=dispatch_pb2.Deliver(number=6)))
+    assert [message.delivered.number for message in await said(node)] == [6]
+
+
 async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(served: FakeServed) -> None:
     node = registration(served)
     assert node.announce("early", True) is None

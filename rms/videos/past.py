@@ -2,6 +2,7 @@
 start."""
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from typing import TypeVar
 
@@ -32,8 +33,7 @@ class Past:
         """of the store, begun so far"""
         self.reads_most = 0
         """at the same time, so far"""
-        self._reading = 0
-        self._room = asyncio.Semaphore(settings.history_reads_max)
+        self._turns = _Turns(settings.history_reads_max)
         self._under_way: dict[tuple[str, int, int], Shared[list[Comment]]] = {}
 
     def start(self) -> None:
@@ -93,17 +93,57 @@ class Past:
         return self._reader
 
     async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
-        """The time in which it waits for its turn counts, too: behind a store that hangs all give up together."""
         try:
-            async with asyncio.timeout(self._settings.history_timeout_ms / 1000), self._room:
-                self.reads += 1
-                self._reading += 1
-                self.reads_most = max(self.reads_most, self._reading)
-                try:
-                    return await reading
-                finally:
-                    self._reading -= 1
+            await self._turns.wait()
+        except BaseException:
+            reading.close()
+            raise
+        self.reads += 1
+        self.reads_most = max(self.reads_most, self._turns.taken)
+        try:
+            return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
         except TimeoutError as error:
-            raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error
+            away = StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms")
+            self._turns.refuse(away)
+            raise away from error
         finally:
-            reading.close()  # if it had no turn
+            self._turns.end()
+
+
+class _Turns:
+    """So many reads at once. The others wait in line for as long as it takes; but behind a store that hangs, which one
+    read finds out, all give up together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._line: deque[asyncio.Future[None]] = deque()
+        self.taken = 0
+
+    async def wait(self) -> None:
+        """For a turn, which `end` ends. Raises what `refuse` was given; then there is none."""
+        if self.taken < self._most:
+            self.taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.end()  # it was given in the same moment
+            raise
+
+    def end(self) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)  # it passes from one to the next
+                return
+        self.taken -= 1
+
+    def refuse(self, error: StoreUnavailable) -> None:
+        """Sends all away that wait."""
+        line, self._line = self._line, deque()
+        for turn in line:
+            if not turn.done():
+                turn.set_exception(error)

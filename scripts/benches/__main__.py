@@ -53,7 +53,6 @@ def fanout(
         typer.Option(exists=True, dir_okay=False, help="also: this chat log's texts (t, user, text), packed"),
     ] = None,
     joins: Annotated[int, typer.Option(min=0, help="also: so many joins with backfill at once")] = 0,
-    highest: Annotated[bool, typer.Option("--highest", help="also: search the highest sustained rate")] = False,
 ) -> None:
     """One video, many viewers: our RMS on its whole path (gRPC in, SSE out) beside servers of the same kind.
 
@@ -64,7 +63,7 @@ def fanout(
     if slow >= viewers:
         raise typer.BadParameter("somebody must read", param_hint="--slow")
     lines = _lines(gzip) if gzip else []
-    form = Form(viewers, _rates(rates), seconds, repeats, names, slow, lines, joins, highest)
+    form = Form(viewers, _rates(rates), seconds, repeats, names, slow, lines, joins)
     raise typer.Exit(run_bench(Fanout(form).run()))
 
 

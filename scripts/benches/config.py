@@ -22,11 +22,6 @@ class FanoutSettings:
     http_publishers: int = 4  # keep-alive connections to the peers that are published to over HTTP
     unanswered_batches: int = 64  # that a publisher over gRPC has at once; as many as a replica takes
 
-    search_factor: float = 2.0  # steps of --highest upwards, until a rate isn't sustained
-    search_precision: float = 0.05  # and then it closes in on the highest one up to this share
-    search_rate_max: float = 2_000.0  # comments/s; where 20 million deliveries/s would be, the search ends
-    search_votes: int = 3  # runs that decide on one rate, by majority
-
     joins_backfill: int = 50  # comments a joiner gets at once: the RMS's default
 
 

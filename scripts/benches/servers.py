@@ -139,7 +139,7 @@ async def bare(viewers: int) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def python_app(module: str, _: int = 0) -> AsyncIterator[Served]:
-    """One of the Python programs of this folder that take a port: buffers_app or starlette_app"""
+    """A Python program of this folder that takes a port: starlette_app"""
     (port,) = free_ports(1)
     command = (sys.executable, "-P", "-m", f"scripts.benches.{module}", str(port))
     async with running([[Program(module, command, partial(listens, port))]]) as (process,):
@@ -165,7 +165,6 @@ CONTENDERS: Mapping[str, Contender] = {
     "rms": rms,
     "c": bare,
     "nchan": nchan,
-    "buffers": partial(python_app, "buffers_app"),
     "naive": partial(python_app, "starlette_app"),
 }
 """All servers that scripts/bench fanout can compare, by name, in the order of its table; ours comes first."""

@@ -27,7 +27,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [
-        (["fanout", "--peers", "mercure"], "known are c,nchan,buffers,naive"),
+        (["fanout", "--peers", "mercure"], "known are c,nchan,naive"),
         (["fanout", "--rates", "fast"], "5,20,100 would be"),
         (["fanout", "--rates", "0"], "5,20,100 would be"),
         (["fanout", "--gzip", "/dev/null"], "no line of a chat"),

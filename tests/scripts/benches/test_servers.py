@@ -1,16 +1,12 @@
 """Every server that can be measured delivers everything, comes with its past, and goes."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from scripts.benches.buffers_app import Connection, viewers
 from scripts.benches.run import Load, run
 from scripts.benches.schedule import Schedule, frame_bytes
 from scripts.benches.servers import CONTENDERS, NCHAN_MODULE, bare, comment_service, lacks, python_app, rms
@@ -94,14 +90,7 @@ async def test_the_least_that_answers() -> None:
         assert list(least.pids) == ["service"]
 
 
-@asynccontextmanager
-async def buffers_server() -> AsyncIterator[int]:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-@pytest.mark.parametrize(("serving", "known"), [(serve(app), queues), (buffers_server(), viewers)])
+@pytest.mark.parametrize(("serving", "known"), [(serve(app), queues)])
 async def test_what_is_published_comes_to_a_viewer(serving: Any, known: set[object]) -> None:
     async with serving as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         async with session.get("/events") as stream:

@@ -52,7 +52,6 @@ def fanout(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="also: this chat log's texts (t, user, text), packed"),
     ] = None,
-    joins: Annotated[int, typer.Option(min=0, help="also: so many joins with backfill at once")] = 0,
 ) -> None:
     """One video, many viewers: our RMS on its whole path (gRPC in, SSE out) beside servers of the same kind.
 
@@ -63,7 +62,7 @@ def fanout(
     if slow >= viewers:
         raise typer.BadParameter("somebody must read", param_hint="--slow")
     lines = _lines(gzip) if gzip else []
-    form = Form(viewers, _rates(rates), seconds, repeats, names, slow, lines, joins)
+    form = Form(viewers, _rates(rates), seconds, repeats, names, slow, lines)
     raise typer.Exit(run_bench(Fanout(form).run()))
 
 

@@ -22,8 +22,6 @@ class FanoutSettings:
     http_publishers: int = 4  # keep-alive connections to the peers that are published to over HTTP
     unanswered_batches: int = 64  # that a publisher over gRPC has at once; as many as a replica takes
 
-    joins_backfill: int = 50  # comments a joiner gets at once: the RMS's default
-
 
 @dataclass(frozen=True, slots=True)
 class MillionSettings:

@@ -1,19 +1,16 @@
 """scripts/bench fanout: compares the RMS with its peers, on this machine, in this hour."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.text import Text
 
 from scripts.benches import procfs
-from scripts.benches.config import FANOUT
 from scripts.benches.run import Figures, Load, medians, run
 from scripts.benches.running import EXPECTED
 from scripts.benches.schedule import Line, frame_bytes
-from scripts.benches.servers import lacks, rms
+from scripts.benches.servers import lacks
 from scripts.benches.table import Cell, console, ms, size, table
-from scripts.benches.viewers import an_audience
 
 OURS = "rms"
 
@@ -36,7 +33,6 @@ class Form:
     slow: int = 0
     gzip: Sequence[Line] = ()
     """what real people said; empty: compression isn't measured"""
-    joins: int = 0
 
 
 class Fanout:
@@ -58,8 +54,6 @@ class Fanout:
         for load in loads if form.gzip else ():
             plain = replace(load, lines=tuple(form.gzip))
             await self._pair(gzip_line, plain, replace(plain, gzip=True))
-        if form.joins:
-            self._lines.append(await measure_joins(form.joins))
         self._show(rows)
         return not any(row.lost or row.doubled for row in rows if row.server == OURS)
 
@@ -173,24 +167,4 @@ def gzip_line(without: Figures, beside: Figures) -> str:
         f"gzip, {beside.load.rate:g} comments/s: {without.frame_bytes:.0f} → {beside.frame_bytes:.0f} bytes a delivery "
         f"({share:.0%}), server's CPU {cpu:.2f} ×, p99 {ms(without.p99_ms)} → {ms(beside.p99_ms)} ms, "
         f"lost={beside.lost} doubled={beside.doubled}"
-    )
-
-
-async def measure_joins(count: int) -> str:
-    """What it costs the RMS when many join at once, each of whom gets a hot video's last comments"""
-    backfill = FANOUT.joins_backfill
-    at_once = min(count, procfs.backlog_max())  # as many handshakes as the kernel's backlog takes
-    settings = replace(FANOUT, in_flight=at_once)
-    async with (
-        rms(count, past=backfill) as server,
-        an_audience(server.path, count, backfill, settings=settings) as all_,
-    ):
-        cpu_s, began_s = procfs.cpu_s(server.pid), time.monotonic()
-        await all_.connect(count, server.port)
-        await all_.wait_for(backfill, settings.drain_s)
-        seconds, cpu_s = time.monotonic() - began_s, procfs.cpu_s(server.pid) - cpu_s
-        report, reads = await all_.report(backfill), await server.metric("rms_history_reads_total")
-    return (
-        f"{count:,} joins, {at_once:,} at once, {backfill} comments of backfill each: {cpu_s:.2f} s of the RMS's CPU, "
-        f"{seconds:.2f} s in all, {reads:.0f} reads of the store, lost={report.lost} doubled={report.doubled}"
     )

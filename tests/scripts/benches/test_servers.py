@@ -1,4 +1,4 @@
-"""Every server that can be measured delivers everything, comes with its past, and goes."""
+"""Every server that can be measured delivers everything, and goes."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from scripts.benches.run import Load, run
 from scripts.benches.schedule import Schedule, frame_bytes
-from scripts.benches.servers import CONTENDERS, NCHAN_MODULE, bare, comment_service, lacks, python_app, rms
+from scripts.benches.servers import CONTENDERS, NCHAN_MODULE, bare, comment_service, lacks, python_app
 from scripts.benches.starlette_app import ANSWER, PAGE, app, queues
 from scripts.benches.stores import a_store
 from scripts.benches.viewers import an_audience
@@ -44,17 +44,6 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "apt-get install nginx-light libnginx-mod-nchan" in lacks("nchan")
     assert lacks("c") == ""
     assert NCHAN_MODULE.suffix == ".so"
-
-
-async def test_the_past_is_there_for_joiners() -> None:
-    past = 20
-    async with rms(1, past=past) as server, an_audience(f"{server.path}?backfill={past + 1}", 2, past) as audience:
-        await audience.connect(2, server.port)
-        assert await audience.wait_for(past, 20)
-        report = await audience.report(past)
-        assert (report.deliveries, report.unmarked) == (2 * past, 2)
-        assert await server.metric("rms_history_reads_total") == 1
-        assert await server.metric("no_such_metric") == 0
 
 
 async def test_who_has_gone_stops_nobody() -> None:

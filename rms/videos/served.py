@@ -35,8 +35,8 @@ log = structlog.stdlib.get_logger()
 OPENING, LIVE, DROPPED = State.OPENING, State.LIVE, State.DROPPED
 """for loops, as an enum's members are slow to look up"""
 
-CATCH_UPS_AT_ONCE = 2_000
-"""videos that begin a catch-up before the event loop goes on: 2 ms"""
+CATCH_UPS_AT_ONCE = 500
+"""videos that begin a catch-up before the event loop goes on: below 1 ms"""
 
 
 class CannotOpen(Exception):

@@ -78,7 +78,9 @@ class Outbox:
         self._comments_max = limits.comments_max
         self._newest_id = first_id
         self._chains: Chains[Publishable] = Chains(first_id, limits.videos_max)
-        self._open: dict[int, str] = {}  # begun, and not yet answered, abandoned or owed, in the order of ids: the videos
+        self._open: dict[
+            int, str
+        ] = {}  # begun, and not yet answered, abandoned or owed, in the order of ids: the videos
         self._backlog: deque[Publishable] = deque()
         self._in_flight: dict[int, Batch] = {}
         self._comments_in_flight = 0

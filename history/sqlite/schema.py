@@ -91,6 +91,11 @@ STEPS = (
         ) WITHOUT ROWID
         """,
     ),
+    # 4. Processes that remember videos ask now and then which have changed.
+    (
+        "ALTER TABLE videos ADD COLUMN changed_at_ms INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX videos_by_change ON videos (changed_at_ms)",
+    ),
 )
 VERSION = len(STEPS)
 

@@ -20,7 +20,6 @@ A node number is claimed seldom, and always by LWT.
 """
 
 import asyncio
-import hashlib
 import struct
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -33,7 +32,7 @@ from history.cassandra.batches import SerialisedBatch
 from history.cassandra.tables import CassandraTables, ttl_s
 from history.config import BUCKET_MS
 from history.core.commit_adopt import Proposal, decide, perhaps_alone, was_alone
-from history.core.keys import time_of_key
+from history.core.keys import name_of_key, time_of_key
 from history.core.model import Comment
 from history.store import Claim, Claimed, Outcome, StoreUnavailable
 
@@ -216,11 +215,11 @@ def _parts(items: Sequence[Claimed]) -> Iterator[tuple[Layout, list[Place], list
     """What goes in one request: a layout, and places in it with the indexes of their items"""
     by_key, by_time = [], defaultdict(list)
     for index, (_, claim) in enumerate(items):
-        name, made_ms = name_of(claim), time_of_key(claim.key)
+        name, made_ms = name_of_key(claim.author_id, claim.video_id, claim.key), time_of_key(claim.key)
         if made_ms is None:
             by_key.append(((name,), index))
         else:
-            stretch = _hash(f"{claim.video_id}\n{made_ms // BUCKET_MS}")
+            stretch = f"{claim.video_id}/{made_ms // BUCKET_MS}".encode()
             by_time[stretch].append(((stretch, name), index))
     yield from _pieces(BY_KEY, by_key, CLAIMS_AT_ONCE)
     few = []
@@ -246,15 +245,6 @@ def _with(claim: Claim, comment_id: int, rows: Sequence[_Row]) -> Claim:
         if row.proposal.value == comment_id:
             return replace(claim, comment_id=comment_id, created_at_ms=row.created_at_ms, digest=row.digest)
     return claim
-
-
-def name_of(claim: Claim) -> bytes:
-    """Of a key, in the tables. None of the parts can hold the separator."""
-    return _hash(f"{claim.author_id}\n{claim.video_id}\n{claim.key}")
-
-
-def _hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 def _written(comment_id: int, proposals: Sequence[Proposal]) -> bool | None:

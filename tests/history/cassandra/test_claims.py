@@ -5,8 +5,9 @@ from itertools import count
 import pytest
 
 from history.cassandra import claims as cassandra_claims
-from history.cassandra.claims import BY_KEY, name_of
+from history.cassandra.claims import BY_KEY
 from history.cassandra.store import CassandraStore
+from history.core.keys import name_of_key
 from history.store import Claim, StoreUnavailable
 from tests.history.cassandra.test_store import store
 from tests.history.claims_contract import KEYS, a_claim, append_claimed, claimed, stored_ids
@@ -42,7 +43,7 @@ class TestCassandraClaims:
         async def never_half() -> bool:
             claim = a_claim(video, next(numbers))
             (first,) = await append_claimed(store, [claim], 1_000)
-            rows = await store._tables.run(BY_KEY.proposals, [name_of(claim)])
+            rows = await store._tables.run(BY_KEY.proposals, [name_of_key("author", video, "key")])
             assert all(None not in row[:4] for row in rows)
             assert isinstance(first, Claim)
             assert first.digest == claim.digest

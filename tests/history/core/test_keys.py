@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from history.core.keys import time_of_key
+from history.core.keys import name_of_key, time_of_key
 
 
 def test_a_uuid_of_version_7_says_when_it_was_made() -> None:
@@ -26,3 +26,9 @@ def test_a_uuid_of_version_7_says_when_it_was_made() -> None:
 )
 def test_any_other_key_does_not(key: str) -> None:
     assert time_of_key(key) is None
+
+
+def test_keys_of_others_have_other_names() -> None:
+    names = {name_of_key(*key) for key in (("a", "v", "k"), ("b", "v", "k"), ("a", "w", "k"), ("a", "v", "l"))}
+    assert {len(name) for name in names} == {16}
+    assert len(names) == 4

@@ -188,11 +188,12 @@ async def _claim(store: History, claims: Sequence[Claim], now_ms: int) -> Sequen
     return await store.append_claimed([claimed(each) for each in claims], now_ms, 1_000)
 
 
-async def test_expired_claims_are_no_claims_and_are_swept_in_slices(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["{}", "019acd12-3456-7abc-8def-{:012}"])
+async def test_expired_claims_are_no_claims_and_are_swept_in_slices(tmp_path: Path, form: str) -> None:
     store = await open_store(f"sqlite:{tmp_path}/comments.db")
-    old = [Claim("ann", "demo", str(n), n, 1, b"d") for n in range(1_500)]
+    old = [Claim("ann", "demo", form.format(n), n, 1, b"d") for n in range(1_500)]
     assert await _claim(store, old, 0) == old
-    new = [Claim("ann", "demo", str(n), 10_000 + n, 1, b"e") for n in range(10)]
+    new = [Claim("ann", "demo", form.format(n), 10_000 + n, 1, b"e") for n in range(10)]
     assert await _claim(store, new, 999) == old[:10]
     assert await _claim(store, new, 1_000) == new
     assert await store.sweep(1_000) == 1_490

@@ -49,11 +49,6 @@ class IdempotentWrites:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def knows(self, key: Key, monotonic_ms: int) -> bool:
-        """Whether `once` would write nothing"""
-        self._drop_old(monotonic_ms)
-        return key in self._entries
-
     def once(self, key: Key, draft: Draft, write: Callable[[Done], None], done: Done, monotonic_ms: int) -> None:
         """Calls `done` with what `write` gave to the first call with this key; calls during that write share it.
 

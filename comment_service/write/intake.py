@@ -25,6 +25,10 @@ class CommentPublisher(Protocol):
     def put(self, comment: Comment) -> None: ...
 
 
+class _NotChecked(Exception):
+    """The gate has to ask the store about the video first."""
+
+
 class Intake:
     """Belongs to one event loop.
 
@@ -65,7 +69,7 @@ class Intake:
 
         if not self.begin(draft, idempotency_key, done):
             await self._gate.check(draft.video_id)
-            self._begin(draft, _key(draft, idempotency_key), done)
+            self._begin(draft, idempotency_key, done, asks_gate=False)
         outcome = await waiter
         if isinstance(outcome, Exception):
             raise outcome
@@ -77,23 +81,22 @@ class Intake:
         False, and nothing was done, if the gate has to ask the store about the video first. Raises, and never calls
         `done`, if the draft is refused at once.
         """
-        key = _key(draft, idempotency_key)
-        if key is not None and self._idempotent.knows(key, monotonic_ms()):
-            self._begin(draft, key, done)  # its video may have ended since the first try
-        elif not self._gate.is_checked(draft.video_id):
+        try:
+            self._begin(draft, idempotency_key, done, asks_gate=True)
+        except _NotChecked:
             return False
-        else:
-            self._begin(draft, key, done)
         return True
 
-    def _begin(self, draft: Draft, key: Key | None, done: Done) -> None:
-        if key is None:
-            self._write(draft, done)
+    def _begin(self, draft: Draft, idempotency_key: str | None, done: Done, *, asks_gate: bool) -> None:
+        """A retry whose comment is known doesn't ask the gate: its video may have ended since the first try."""
+        if idempotency_key is None:
+            self._write(draft, asks_gate, done)
         else:
-            self._idempotent.once(key, draft, partial(self._write_claimed, draft, key), done, monotonic_ms())
+            key = Key(draft.author.id, draft.video_id, idempotency_key)
+            self._idempotent.once(key, draft, partial(self._write_claimed, key, draft, asks_gate), done, monotonic_ms())
 
-    def _write(self, draft: Draft, done: Done) -> None:
-        comment = self._comment(draft)
+    def _write(self, draft: Draft, asks_gate: bool, done: Done) -> None:
+        comment = self._comment(draft, asks_gate)
         self._publisher.begin(comment.id)
         try:
             self._commit.submit(comment, partial(self._end, comment, done))
@@ -109,8 +112,8 @@ class Intake:
             self._publisher.abandon(comment.id)
             done(error)
 
-    def _write_claimed(self, draft: Draft, key: Key, done: Done) -> None:
-        comment = self._comment(draft)
+    def _write_claimed(self, key: Key, draft: Draft, asks_gate: bool, done: Done) -> None:
+        comment = self._comment(draft, asks_gate)
         self._publisher.begin(comment.id)
         try:
             self._claims.submit(key, comment, partial(self._end_claimed, comment, done))
@@ -131,7 +134,9 @@ class Intake:
         self._completing.add(completing)
         completing.add_done_callback(self._completing.discard)
 
-    def _comment(self, draft: Draft) -> Comment:
+    def _comment(self, draft: Draft, asks_gate: bool) -> Comment:
+        if asks_gate and not self._gate.is_checked(draft.video_id):
+            raise _NotChecked
         now_ms = wall_ms()
         return Comment(self._ids.next(now_ms), draft.video_id, draft.author, draft.message, now_ms)
 
@@ -158,7 +163,3 @@ class Intake:
             self._publisher.put(first)
         else:
             self._publisher.abandon(first.id)
-
-
-def _key(draft: Draft, idempotency_key: str | None) -> Key | None:
-    return None if idempotency_key is None else Key(draft.author.id, draft.video_id, idempotency_key)

@@ -69,6 +69,8 @@ async def test_after_a_restart_the_first_comment_comes_again(history: History) -
     with pytest.raises(IdempotencyKeyReused):
         await restarted.intake.accept(Draft("demo", ANN, "something else"), "key")
     assert restarted.outbox.is_empty
+    with pytest.raises(IdempotencyKeyReused):  # also by the store, not only from memory
+        await Process(1, history).intake.accept(Draft("demo", ANN, "something else"), "key")
     assert await history.newer("demo", 0, 10) == [first]
 
 

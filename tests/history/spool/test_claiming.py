@@ -37,6 +37,15 @@ async def test_keys_are_claimed_in_a_store_that_answers(parts: Parts) -> None:
     assert await parts.store.newer("video", 0, 9) == [first[0], other[0]]
 
 
+async def test_a_page_of_the_spool_lacks_nothing_that_was_claimed(parts: Parts) -> None:
+    await claim(parts, keyed(a_comment(5)))
+    parts.inner.away = True
+    for n in (3, 4):
+        await parts.store.append([a_comment(n)])
+    with pytest.raises(StoreUnavailable):
+        await parts.store.older("video", None, 2)  # the store has the newest
+
+
 @pytest.mark.parametrize("how", ["away", "refuses", "stuck"])
 async def test_while_it_is_away_each_keyed_comment_is_accepted_and_nobody_waits_twice(parts: Parts, how: str) -> None:
     await parts.store.append([a_comment(1)])

@@ -1,5 +1,6 @@
 """Idempotency-Keys in Cassandra: who is alone needs no LWT. What every store promises is in claims_contract.py."""
 
+from collections.abc import Sequence
 from itertools import count
 
 import pytest
@@ -8,6 +9,7 @@ from history.cassandra import claims as cassandra_claims
 from history.cassandra.claims import BY_KEY
 from history.cassandra.store import CassandraStore
 from history.core.keys import name_of_key
+from history.core.model import Comment
 from history.store import Claim, StoreUnavailable
 from tests.history.cassandra.test_store import store
 from tests.history.claims_contract import KEYS, a_claim, append_claimed, claimed, stored_ids
@@ -86,16 +88,34 @@ class TestCassandraClaims:
         """Three meet: the one that is alone has appended, the second dies before it says that it wasn't, and the LWT
         gets the second one's claim before the first one's second write can be read."""
         alone, dead, late = (a_claim(video, number, key) for number in (2, 1, 3))
-        claims = store._claims
         assert await append_claimed(store, [alone]) == [alone]
-        ((layout, places, _),) = cassandra_claims._parts([claimed(dead)])
-        ttl = cassandra_claims._int(60)
-        value = (cassandra_claims._bigint(dead.comment_id), cassandra_claims._bigint(1), dead.digest)
-        await claims._write(layout.propose, [(*places[0], *value, ttl)])
-        await store._tables.run(
-            cassandra_claims.DECIDE, "author", video, key, dead.comment_id, dead.created_at_ms, dead.digest, 60
-        )
+        await propose_and_decide(store, dead)
         assert await append_claimed(store, [late]) == [dead]
         assert await stored_ids(store, video) == []
         assert await append_claimed(store, [alone]) == [dead]  # its own process learns it, too
         assert await stored_ids(store, video) == []
+
+    async def test_who_was_alone_among_neighbours_learns_that_he_is_no_longer(
+        self, store: CassandraStore, video: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Another one comes between the first reading and the second, of many that are only counted."""
+        mine = [a_claim(video, n, KEYS[1].replace("abc", f"{n:03x}")) for n in range(3)]
+        theirs = a_claim(video, 9, mine[1].key)
+        append = store._claims._append
+
+        async def meanwhile(comments: Sequence[Comment]) -> None:
+            await append(comments)
+            await propose_and_decide(store, theirs)
+
+        with monkeypatch.context() as meeting:
+            meeting.setattr(store._claims, "_append", meanwhile)
+            assert await append_claimed(store, mine) == [mine[0], theirs, mine[2]]
+        assert await stored_ids(store, video) == [mine[0].comment_id, mine[2].comment_id]
+
+
+async def propose_and_decide(store: CassandraStore, claim: Claim) -> None:
+    """As a process that has seen others, hands its own claim to the LWT, and dies"""
+    ((layout, places, _),) = cassandra_claims._parts([claimed(claim)])
+    value = (cassandra_claims._bigint(claim.comment_id), cassandra_claims._bigint(1), claim.digest)
+    await store._claims._write(layout.propose, [(*places[0], *value, cassandra_claims._int(60))])
+    await store._claims._decide_by_lwt(claim, 60_000)

@@ -89,7 +89,7 @@ class TestCassandraClaims:
         gets the second one's claim before the first one's second write can be read."""
         alone, dead, late = (a_claim(video, number, key) for number in (2, 1, 3))
         assert await append_claimed(store, [alone]) == [alone]
-        await propose_and_decide(store, dead)
+        await propose_and_decide(store, dead, says_it_saw_others=False)
         assert await append_claimed(store, [late]) == [dead]
         assert await stored_ids(store, video) == []
         assert await append_claimed(store, [alone]) == [dead]  # its own process learns it, too
@@ -105,7 +105,7 @@ class TestCassandraClaims:
 
         async def meanwhile(comments: Sequence[Comment]) -> None:
             await append(comments)
-            await propose_and_decide(store, theirs)
+            await propose_and_decide(store, theirs, says_it_saw_others=True)
 
         with monkeypatch.context() as meeting:
             meeting.setattr(store._claims, "_append", meanwhile)
@@ -113,9 +113,12 @@ class TestCassandraClaims:
         assert await stored_ids(store, video) == [mine[0].comment_id, mine[2].comment_id]
 
 
-async def propose_and_decide(store: CassandraStore, claim: Claim) -> None:
-    """As a process that has seen others, hands its own claim to the LWT, and dies"""
+async def propose_and_decide(store: CassandraStore, claim: Claim, *, says_it_saw_others: bool) -> None:
+    """Of a process that dies at once, or after its second write; and the LWT, to which somebody hands this claim"""
     ((layout, places, _),) = cassandra_claims._parts([claimed(claim)])
-    value = (cassandra_claims._bigint(claim.comment_id), cassandra_claims._bigint(1), claim.digest)
-    await store._claims._write(layout.propose, [(*places[0], *value, cassandra_claims._int(60))])
+    row = (*places[0], cassandra_claims._bigint(claim.comment_id), cassandra_claims._bigint(1), claim.digest)
+    ttl = cassandra_claims._int(60)
+    await store._claims._write(layout.propose, [(*row, ttl)])
+    if says_it_saw_others:
+        await store._claims._write(layout.mark, [(*row, cassandra_claims.FALSE, ttl)])
     await store._claims._decide_by_lwt(claim, 60_000)

@@ -12,21 +12,21 @@ from collections import deque
 import structlog
 
 from history.core.ids import first_id_at
-from history.core.model import Comment
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
+from rms.feed.event import Event
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo, State
 
 log = structlog.stdlib.get_logger()
 
 CATCH_UP_PAGE = 500
-"""comments in one read"""
+"""events in one read"""
 
 APPENDED_AT_ONCE = 25
-"""comments, until the event loop goes on: 16 workers may each do as much in one of its rounds, together in some ms"""
+"""events, until the event loop goes on: 16 workers may each do as much in one of its rounds, together in some ms"""
 
 FLUSHED_AT_ONCE = 500
 """videos whose hold ends, until the event loop goes on"""
@@ -179,8 +179,8 @@ def _needs(video: ServedVideo) -> bool:
     return video.is_behind and video.state is not State.DROPPED
 
 
-async def _append(video: ServedVideo, comments: list[Comment]) -> None:
-    for number, comment in enumerate(comments, 1):
-        video.append(comment)
+async def _append(video: ServedVideo, events: list[Event]) -> None:
+    for number, event in enumerate(events, 1):
+        video.append(event)
         if number % APPENDED_AT_ONCE == 0:
             await asyncio.sleep(0)

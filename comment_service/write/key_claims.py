@@ -102,7 +102,7 @@ def _report(claiming: Claiming, done: Done, error: Exception | None) -> None:
     elif first.digest != claiming.claim.digest:
         done(IdempotencyKeyReused())
     else:
-        done(msgspec.structs.replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms))
+        done(msgspec.structs.replace(comment, id=first.comment_id, created_at_ms=first.created_at_ms, after_id=0))
 
 
 def _digest(comment: Comment) -> bytes:

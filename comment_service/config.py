@@ -263,6 +263,12 @@ class Config(HttpSettings, DispatcherSettings):
     publish_backlog_max: int = Field(
         100_000, ge=1, description="unanswered comments, 60 MB: 100 s of 1,000/s; beyond, nodes read history instead"
     )
+    publish_videos_max: int = Field(
+        100_000,
+        ge=1,
+        description="videos of which the last event is remembered, some 15 MB: the next one is chained to it, so that "
+        "nodes see what they missed; for another video they may read history once",
+    )
     connect_timeout_ms: int = Field(1_000, ge=50, description="ms to connect to a replica, then the next one is tried")
     backoff_min_ms: int = Field(
         100, ge=1, description="ms before all replicas are tried again, doubling; a restart takes about 500"
@@ -369,7 +375,9 @@ class Config(HttpSettings, DispatcherSettings):
         return (self.spool_dir or self.state_dir / "spool") / f"node{node}"
 
     def outbox_limits(self) -> OutboxLimits:
-        return OutboxLimits(self.publish_batch_max, self.publish_in_flight_max, self.publish_backlog_max)
+        return OutboxLimits(
+            self.publish_batch_max, self.publish_in_flight_max, self.publish_backlog_max, self.publish_videos_max
+        )
 
     def publish_settings(self) -> PublishSettings:
         return PublishSettings(

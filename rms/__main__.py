@@ -63,6 +63,7 @@ class Node:
             useless=self.served.useless,
             too_old=self.served.too_old,
             history_reads=self.past.reads,
+            history_reads_most=self.past.reads_most,
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),
             links=self.upstream.statistics(),

@@ -89,17 +89,17 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
     history_timeout_ms: int = Field(
         3_000, gt=0, description="ms for one read of history; a viewer whose read takes longer enters without it"
     )
-    history_reads: int = Field(
-        64,
-        gt=0,
-        description="reads of history at the same time, of whatever kind: a node that takes over 5,000 videos must not "
-        "push the store over; further reads wait for their turn",
-    )
     claims_max: int = Field(
         8,
         ge=0,
         description="positions of viewers who have more than a video's feed; each makes one more form of the stream, "
         "and a viewer beyond them is sent a gap",
+    )
+    history_reads_max: int = Field(
+        32,
+        gt=0,
+        description="reads of history at the same time, of any kind: when a node dies, others open thousands of videos "
+        "at once, and a store answers them no sooner for being asked at once",
     )
     catch_up_reads: int = Field(
         16,
@@ -117,6 +117,12 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
         5_000, gt=0, description="longest ms between two tries of a catch-up or of opening the store"
     )
 
+    gzip_viewers_min: int = Field(
+        10,
+        ge=1,
+        description="viewers of a video here from which on one that accepts gzip gets it: a block costs 50 us, whoever "
+        "shares it, and saves each some 120 bytes",
+    )
     heartbeat_ms: int = Field(15_000, gt=0, description="ms without a comment after which viewers get a heartbeat")
     retry_ms: int = Field(
         2_000,

@@ -23,6 +23,8 @@ class NodeStatistics:
     too_old: int
     """comments that weren't sent, because they are so old that they may have been sent before"""
     history_reads: int
+    history_reads_most: int
+    """at the same time"""
     draining: bool
     sweep: SweepStatistics
     links: tuple[LinkStatistics, ...]
@@ -43,6 +45,7 @@ class NodeCollector(Collector):
             ("viewers", "viewers that are here or entering", now.viewers),
             ("capacity_viewers", "viewers that may be here", now.capacity),
             ("videos", "videos served", now.videos),
+            ("history_reads_at_once_max", "most reads of the store at the same time so far", now.history_reads_most),
             ("draining", "1 while the node lets no viewer in", int(now.draining)),
             ("open_files", "open file descriptors", open_files()),
             ("stalled_viewers", "viewers whose sockets are full", now.sweep.stalled),

@@ -26,16 +26,17 @@ class NotReady(Exception):
     """A process ended, or the time was over, before it was ready."""
 
 
-async def start_tethered(command: Sequence[str], **options: Any) -> asyncio.subprocess.Process:
+async def start_tethered(command: Sequence[str], root: Path = ROOT, **options: Any) -> asyncio.subprocess.Process:
     """Starts a process that ends with this one. `options` are those of asyncio.create_subprocess_exec.
 
-    It runs in the project's folder, and in a session of its own: Ctrl-C in the terminal is for us.
+    It runs in the project's folder, or in `root`, another checkout, with that one's code; and in a session of its own:
+    Ctrl-C in the terminal is for us.
     """
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-S", "-E", _TETHER, str(os.getpid()), *command),
         start_new_session=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
         **options,
     )
 
@@ -50,9 +51,11 @@ class Process:
         *,
         is_ready: Callable[[], Awaitable[bool]],
         on_output: Say,
+        root: Path = ROOT,
         settings: SupervisorSettings = SUPERVISOR,
     ) -> None:
         self.name = name
+        self._root = root
         self.returncodes: list[int] = []  # of the lives that have ended
         self._command = command
         self._is_ready = is_ready
@@ -73,6 +76,7 @@ class Process:
         self._was_ready = False
         self._child = await start_tethered(
             self._command,
+            self._root,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -22,9 +22,12 @@ Rule 1: no clock; `monotonic_ms` is an argument. Rule 2: it does not know gRPC.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
+
+from comment_service.core.chains import Chains
 
 
 class Publishable(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +50,10 @@ class Batch:
     """Nodes have to read history from this id on. None: a batch of comments"""
     sent_ms: int
     """by the clock of `next_batch`"""
+    catch_up_to_id: int = 0
+    """With `catch_up_from_id`: all events of this process in between can be read. 0: not known"""
+    hidden_from_id: int | None = None
+    """From this id on, some can't. None: all can"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,8 @@ class OutboxLimits:
     batches_in_flight_max: int
     comments_max: int
     """backlog and flight together"""
+    videos_max: int
+    """of which the last event is remembered, to chain the next one to it"""
 
 
 class Outbox:
@@ -68,7 +77,10 @@ class Outbox:
         self._batches_in_flight_max = limits.batches_in_flight_max
         self._comments_max = limits.comments_max
         self._newest_id = first_id
-        self._open: dict[int, None] = {}  # begun, and not yet answered, abandoned or owed; in the order of ids
+        self._chains: Chains[Publishable] = Chains(first_id, limits.videos_max)
+        self._open: dict[
+            int, str
+        ] = {}  # begun, and not yet answered, abandoned or owed, in the order of ids: the videos
         self._backlog: deque[Publishable] = deque()
         self._in_flight: dict[int, Batch] = {}
         self._comments_in_flight = 0
@@ -119,22 +131,27 @@ class Outbox:
         low = _lowest(next(iter(self._open), None), self.catch_up_from_id, self._hidden_from_id)
         return self._newest_id + 1 if low is None else low
 
-    def begin(self, comment_id: int) -> None:
-        """A comment has got this id; from now on the watermark counts it. It is larger than all before, except when a
-        retry completes a comment that another process began."""
-        self._open[comment_id] = None
-        if comment_id < self._newest_id:
-            self._open = dict.fromkeys(sorted(self._open))
+    def begin(self, event_id: int, video_id: str) -> int:
+        """An event of the video has got this id; from now on the watermark counts it. It is larger than all before,
+        except when a retry completes a comment that another process began. Returns its `after_id`."""
+        self._open[event_id] = video_id
+        if event_id < self._newest_id:
+            self._open = dict(sorted(self._open.items()))
         else:
-            self._newest_id = comment_id
+            self._newest_id = event_id
+        return self._chains.begin(video_id, event_id)
 
-    def abandon(self, comment_id: int) -> None:
-        """The comment with this id, which has begun, was not accepted: its author got an error."""
-        del self._open[comment_id]
+    def abandon(self, event_id: int) -> None:
+        """The event with this id, which has begun, was not accepted: its author got an error."""
+        self._add(self._chains.abandon(self._open.pop(event_id), event_id))
 
-    def put(self, comment: Publishable) -> None:
-        """The comment is durable and must reach the viewers. Its id has begun."""
-        self._backlog.append(comment)
+    def put(self, event: Publishable) -> None:
+        """The event is durable and must reach the viewers. Its id has begun. It waits for those of its video that were
+        begun before (comment_service/core/chains.py)."""
+        self._add(self._chains.put(event))
+
+    def _add(self, events: Iterable[Publishable]) -> None:
+        self._backlog.extend(events)
         while len(self._backlog) + self._comments_in_flight > self._comments_max and self._backlog:
             self.dropped += 1
             self._owe_comment(self._backlog.popleft())
@@ -201,9 +218,17 @@ class Outbox:
     def _sent(self, comments: tuple[Publishable, ...], catch_up_from_id: int | None, monotonic_ms: int) -> Batch:
         """A new batch, which is in flight now"""
         self._seq += 1
-        batch = self._in_flight[self._seq] = Batch(self._seq, comments, catch_up_from_id, monotonic_ms)
+        to_id = 0 if catch_up_from_id is None else self._readable_to_id()
+        batch = self._in_flight[self._seq] = Batch(
+            self._seq, comments, catch_up_from_id, monotonic_ms, to_id, self._hidden_from_id
+        )
         self._comments_in_flight += len(comments)
         return batch
+
+    def _readable_to_id(self) -> int:
+        """Up to here, all that was begun is in history or will never be."""
+        low = _lowest(next(iter(self._open), None), self._hidden_from_id)
+        return self._newest_id if low is None else low - 1
 
     def _land(self) -> list[Batch]:
         """Everything that was in flight and is no longer; a catch-up among it is owed again."""

@@ -5,6 +5,7 @@ concatenated (dispatcher/streams/wire.py has the source).
 """
 
 from collections.abc import Callable, Mapping
+from struct import Struct
 
 from comment_service.core.outbox import Batch, Publishable
 from history.core.model import Change, Comment
@@ -13,7 +14,9 @@ from proto import event_pb2
 from proto.dispatch_pb2 import CatchUpOrder, PublishRequest, VideoBatch
 
 _FIXED_64, _LENGTH_DELIMITED = 1, 2
-_ID_TAG = bytes((event_pb2.Event.ID_FIELD_NUMBER << 3 | _FIXED_64,))
+_ID_TAG = event_pb2.Event.ID_FIELD_NUMBER << 3 | _FIXED_64
+_AFTER_TAG = event_pb2.Event.AFTER_ID_FIELD_NUMBER << 3 | _FIXED_64
+_ID_AND_AFTER = Struct("<BQBQ")
 _DATA_TAG = bytes((event_pb2.Event.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED,))
 _EVENTS_TAG = bytes((event_pb2.VideoEvents.EVENTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED,))
 
@@ -36,9 +39,10 @@ def publishable(event: Comment | Change) -> Publishable:
     """A change of a kind that isn't in proto/event.proto has no body: nodes count it, and pass name and data on."""
     name, data = name_and_data(event)
     if isinstance(event, Comment):  # by hand, in half the time: there are many
-        encoded = b"".join((_ID_TAG, event.id.to_bytes(8, "little"), _DATA_TAG, _varint(len(data)), data, _COMMENT))
+        ids = _ID_AND_AFTER.pack(_ID_TAG, event.id, _AFTER_TAG, event.after_id)
+        encoded = b"".join((ids, _DATA_TAG, _varint(len(data)), data, _COMMENT))
         return Publishable(event.id, event.video_id, encoded)
-    told = event_pb2.Event(id=event.id, name=name, data=data).SerializeToString()
+    told = event_pb2.Event(id=event.id, after_id=event.after_id, name=name, data=data).SerializeToString()
     body = _BODIES.get(event.kind)
     return Publishable(event.id, event.video_id, told + body(event).SerializeToString() if body else told)
 
@@ -52,20 +56,23 @@ def request(batch: Batch) -> PublishRequest:
             videos[event.video_id] = [event]
         else:
             known.append(event)
-    from_id = batch.catch_up_from_id
+    from_id, hidden = batch.catch_up_from_id, b""
+    if batch.hidden_from_id is not None:
+        hidden = event_pb2.Event(hidden_from_id=batch.hidden_from_id).SerializeToString()
     return PublishRequest(
         seq=batch.seq,
-        videos=[_video_batch(video_id, events) for video_id, events in videos.items()],
+        videos=[_video_batch(video_id, events, hidden) for video_id, events in videos.items()],
         # 0 is no id on the wire.
-        catch_up=None if from_id is None else CatchUpOrder(from_id=max(1, from_id)),
+        catch_up=None if from_id is None else CatchUpOrder(from_id=max(1, from_id), up_to_id=batch.catch_up_to_id),
     )
 
 
-def _video_batch(video_id: str, events: list[Publishable]) -> VideoBatch:
+def _video_batch(video_id: str, events: list[Publishable], hidden: bytes) -> VideoBatch:
+    """hidden: what each event says beside what was encoded when it was put"""
     ids = [event.id for event in events]
     encoded = [event_pb2.VideoEvents(video_id=video_id).SerializeToString()]
     for event in events:
-        encoded += (_EVENTS_TAG, _varint(len(event.encoded)), event.encoded)
+        encoded += (_EVENTS_TAG, _varint(len(event.encoded) + len(hidden)), event.encoded, hidden)
     return VideoBatch(
         video_id=video_id, low_id=min(ids), high_id=max(ids), events=len(events), encoded=b"".join(encoded)
     )

@@ -94,9 +94,9 @@ class Publisher:
         """Publishes and saves the watermark from now on, until `close`."""
         self._working = [tasks.keep("publish", self._publish), tasks.keep("save watermark", self._save_watermark)]
 
-    def begin(self, comment_id: int) -> None:
-        """Before the comment with that id goes to the store"""
-        self._outbox.begin(comment_id)
+    def begin(self, event_id: int, video_id: str) -> int:
+        """Before the event with that id goes to the store. Returns its `after_id`."""
+        return self._outbox.begin(event_id, video_id)
 
     def abandon(self, comment_id: int) -> None:
         """Instead of `put`, when the comment wasn't accepted"""

@@ -47,6 +47,8 @@ class Comment(msgspec.Struct, frozen=True, gc=False):
     author: Author
     message: str
     created_at_ms: int
+    after_id: int = 0
+    """The event of the same video to which the same comment_service gave its last id before. 0: not known"""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +65,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     """Of `author_purged`, for as long as it may be named"""
     up_to_id: int = 0
     """Of `author_purged`: his comments up to this id are gone."""
+    after_id: int = 0
+    """As a comment's"""
 
 
 class Gone(msgspec.Struct, frozen=True, gc=False):

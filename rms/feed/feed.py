@@ -17,7 +17,7 @@ from history.core.ids import first_id_at, time_of
 from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
 from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
 from rms.feed.gaps import Gaps
-from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
+from rms.feed.position import FLOOR_STEP_MS, KEPT_MS, LATE_MS, Had, Position, parse_position
 from rms.feed.seen_ids import SeenIds
 from rms.feed.sse import blank_frame, frame, frame_data, frame_position, position_frame
 from rms.feed.withdrawn import Withdrawn
@@ -104,7 +104,9 @@ class Feed:
         self._others = 0  # entries that aren't VISIBLE
         # Nobody knows whether what was given an id a moment ago was readable already.
         base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
-        self._had = Had(max(now_ms - KEPT_MS, time_of(self.complete_from) - LATE_MS), base)
+        # Who comes here has, or doesn't wait for, what is older than the seed: every position says so from the first.
+        seed_ms = min(time_of(self.complete_from) + FLOOR_STEP_MS, now_ms - LATE_MS)
+        self._had = Had(max(now_ms - KEPT_MS, seed_ms), base)
         self._base_text = self._had.text()  # the position at the log's beginning
         self._live: dict[int, int] = {}  # by service: the highest id that was published here
         self._hidden: dict[int, int] = {}  # services that have events in their spools, from which id on
@@ -245,6 +247,11 @@ class Feed:
         gap = self.gaps.add(from_id, to_id, self._had.high, self.log.end)
         self._append(0, gap.frame(self._had.text()), now_ms, GAP)
         self.trim(now_ms)
+
+    def dropped_from(self, from_id: int) -> Iterator[int]:
+        """The events from this id on that were here, and that the log holds no longer"""
+        held = set(self._ids)
+        return (event_id for event_id in self._seen.from_(from_id) if event_id not in held)
 
     # What was read from history
 

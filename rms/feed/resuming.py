@@ -88,7 +88,7 @@ class Resuming:
         feed = self._feed
         is_ahead = not feed.had.covers(position, feed.complete_from)
         if history is None and (is_ahead or position.sure_from < feed.held_from):
-            return NeedsHistory(min(position.sure_from, position.high))
+            return NeedsHistory(_from_id(position))
         if history is not None and len(history) > feed.limits.resume_events_max:
             return self.gap(position, backfill, "too_far_behind")
         claims = position.claims()
@@ -96,8 +96,13 @@ class Resuming:
             # What is in there may still lie in a spool, and will never be in this feed.
             return self.gap(position, backfill, "too_far_behind")
         cut = len(feed) if is_ahead else self._cut(claims)
-        in_log = set(feed.ids)
-        before = [event for event in history or () if event.id not in in_log and not claims.cover(event.id)]
+        before: list[Event] = []
+        if history is not None:
+            known, from_id = {event.id for event in history}, _from_id(position)
+            if any(each not in known and not claims.cover(each) for each in feed.dropped_from(from_id)):
+                return self.gap(position, backfill, "too_far_behind")  # it lies in a spool, where history can't read it
+            held = set(feed.ids)
+            before = [event for event in history if event.id not in held and not claims.cover(event.id)]
         frames, had = self._lacking(position, claims, cut, before)
         if len(frames) > feed.limits.resume_events_max:
             return self.gap(position, backfill, "too_far_behind")
@@ -140,3 +145,8 @@ class Resuming:
         if position is None:
             return attach
         return attach._replace(private=self._feed.gaps.unread(position, attach.offset) + attach.private)
+
+
+def _from_id(position: Position) -> int:
+    """From where on history may have what a viewer lacks"""
+    return min(position.sure_from, position.high)

@@ -9,7 +9,7 @@ Rule: no clock; `now_ms` comes in.
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 PARTS = 32
@@ -44,6 +44,12 @@ class SeenIds:
 
     def __len__(self) -> int:
         return len(self._fresh) + sum(len(part.ids) for part in self._parts)
+
+    def from_(self, from_id: int) -> Iterator[int]:
+        """Those from this id on, in no order"""
+        yield from (event_id for event_id in self._fresh if event_id >= from_id)
+        for part in self._parts:
+            yield from part.ids[bisect_left(part.ids, from_id) :]
 
     def add(self, event_id: int, now_ms: int, old_below: int) -> None:
         """old_below: ids from this one on are not forgotten yet, unless twice the time has passed: a wrong clock must

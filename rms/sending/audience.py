@@ -43,20 +43,8 @@ class Audience:
     """All viewers of one edition, and how far the sweep over them is."""
 
     __slots__ = (
-        *(
-            "aside",
-            "cursor",
-            "due",
-            "edition",
-            "failed",
-            "failure_logged",
-            "form",
-            "log",
-            "on_behind",
-            "sent_ms",
-            "swept_to",
-        ),
-        *("video_id", "viewers", "waiters"),
+        *("aside", "cursor", "due", "edition", "failed", "failure_logged", "form", "log", "on_behind", "queued"),
+        *("sent_ms", "swept_to", "video_id", "viewers", "waiters"),
     )
 
     def __init__(
@@ -70,9 +58,8 @@ class Audience:
         self.log = edition.log
         self.on_behind = on_behind
         self.viewers: list[Viewer] = []
-        self.cursor: int | None = (
-            None  # the next viewer of the sweep under way, which goes downwards; None: there is none
-        )
+        self.queued = False  # among those that a sweeper has to sweep
+        self.cursor: int | None = None  # the next viewer of the sweep under way, downwards; None: there is none
         self.swept_to = self.log.end
         self.due = b""  # what the next sweep gives to all, beside the log
         self.aside = b""  # what the sweep under way gives them, after what the log has for them

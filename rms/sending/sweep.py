@@ -6,6 +6,8 @@ Some facts, and what they mean here:
   next one: under load one send carries many comments, and in a quiet video no comment waits.
 - A loop that sends for long starves gRPC and the viewers on their way in. So a sweep stops after some milliseconds and
   lets the event loop run once before it goes on.
+- A round over a large audience takes as long as thousands of small ones. So the audiences that have something to send
+  take turns, of at most VIEWERS_AT_ONCE viewers: a small one waits for one turn of each other one, not for its round.
 - A send can be cut short anywhere. The rest of that frame is kept with the viewer (its `head`), so that its offset
   always stands at a frame's end, and the log can be trimmed without asking any viewer.
 - An edge-triggered EPOLLOUT comes once after a send was cut short or refused, when there is room again. So sockets
@@ -23,7 +25,7 @@ import asyncio
 import contextlib
 import select
 import socket
-from collections import Counter, deque
+from collections import deque
 
 import structlog
 
@@ -36,7 +38,7 @@ from rms.sending.sweep_counts import SweepCounts, SweepStatistics
 log = structlog.stdlib.get_logger()
 
 VIEWERS_AT_ONCE = 64
-"""between two readings of the clock: half a millisecond"""
+"""between two readings of the clock, and in one turn of an audience: half a millisecond"""
 
 
 class Sweeper:
@@ -47,8 +49,9 @@ class Sweeper:
         self._loop = loop
         self._epoll = select.epoll()
         self._by_fd: dict[int, Viewer] = {}
-        self._dirty: deque[Audience] = deque()
-        self._queued: set[int] = set()  # ids of the audiences in _dirty
+        self.changed: set[str] = set()
+        """videos whose audiences have got or lost a viewer since somebody cleared this"""
+        self._dirty: deque[Audience] = deque()  # in the order of their turns; a new one comes last
         self._scheduled = False
         self._stalled: dict[Viewer, int] = {}  # those with full sockets, and since when (monotonic ms)
         self._counts = SweepCounts()
@@ -71,6 +74,7 @@ class Sweeper:
         audience = viewer.audience
         viewer.index = len(audience.viewers)
         audience.viewers.append(viewer)
+        self.changed.add(audience.video_id)
         self._by_fd[viewer.fileno()] = viewer
         self._set_options(viewer)
         self._continue(viewer)
@@ -86,8 +90,8 @@ class Sweeper:
         """The audience's log has grown."""
         for waiter in audience.waiters:
             waiter.set()
-        if audience.viewers and id(audience) not in self._queued:
-            self._queued.add(id(audience))
+        if audience.viewers and not audience.queued:
+            audience.queued = True
             self._dirty.append(audience)
             self._schedule()
 
@@ -106,26 +110,29 @@ class Sweeper:
     def _slice(self) -> None:
         self._scheduled = False
         began_us = now_us = monotonic_us()
-        end_us, visits = began_us + self._settings.slice_ms * 1_000, 0
+        end_us, visits, now_ms = began_us + self._settings.slice_ms * 1_000, 0, wall_ms()
         while self._dirty and now_us < end_us:
-            audience = self._dirty[0]
+            audience = self._dirty.popleft()
             try:
-                visits += self._close_failed(audience) if audience.failed else self._sweep(audience)
+                visits += self._close_failed(audience) if audience.failed else self._sweep(audience, now_ms)
             except Exception as error:
                 self._fail(audience, error)
-            if audience.cursor is None:
-                self._dirty.popleft()
-                self._queued.discard(id(audience))
+            if audience.cursor is not None:
+                self._dirty.append(audience)  # its next turn comes after those of all others
+            else:
+                audience.sent_ms = now_us // 1_000
+                audience.queued = False
                 if audience.viewers and (audience.swept_to != audience.log.end or audience.due):
                     self.publish(audience)
             now_us = monotonic_us()
         self._counts.slice((now_us - began_us) / 1_000, visits)
         self._schedule()
 
-    def _sweep(self, audience: Audience) -> int:
-        """Goes on with the audience's sweep, or begins one. Returns how many viewers it has passed."""
+    def _sweep(self, audience: Audience, now_ms: int) -> int:
+        """Goes on with the audience's sweep for one turn, or begins one. Returns how many viewers it has passed.
+        now_ms: of the wall clock."""
         # What has come since the last visit is taken along: no viewer waits for more than one round.
-        audience.edition.update(wall_ms())
+        audience.edition.update(now_ms)
         target, last = audience.log.end, len(audience.viewers) - 1
         if audience.cursor is None:
             audience.cursor = last
@@ -136,11 +143,7 @@ class Sweeper:
         first = min(audience.cursor, last)  # viewers may have left since the last visit
         stop = max(first - VIEWERS_AT_ONCE, -1)
         self._send(audience, first, stop, target, aside)
-        if stop < 0:
-            audience.sent_ms = monotonic_ms()
-            audience.cursor = None
-        else:
-            audience.cursor = stop
+        audience.cursor = None if stop < 0 else stop
         return first - stop
 
     def _send(self, audience: Audience, first: int, stop: int, target: EditionOffset, aside: bytes) -> None:
@@ -149,7 +152,7 @@ class Sweeper:
         Downwards, because viewers leave meanwhile: the list's last one takes the place of the one that leaves."""
         viewers, log = audience.viewers, audience.log
         chunks: dict[EditionOffset, bytes] = {}  # made once for each distinct offset, not for each viewer
-        whole: Counter[EditionOffset] = Counter()  # how many viewers took all that there was for them, by their offset
+        whole: list[tuple[EditionOffset, int]] = []  # offsets, and how many viewers took all that there was from there
         chunk_bytes, base, end = self._settings.chunk_bytes, log.base, target + len(aside)
         # Nearly all viewers stand at the same offset: what holds for them is looked up when the offset changes.
         common, chunk, rest = target, aside, len(aside)
@@ -170,7 +173,7 @@ class Sweeper:
                         viewer.offset = offset = moved
                         if offset == target and not aside:
                             continue
-                    whole[common] += takers
+                    whole.append((common, takers))
                     common, takers, rest = offset, 0, end - offset
                     if offset not in chunks:
                         chunk = log.read(offset, chunk_bytes)
@@ -197,10 +200,10 @@ class Sweeper:
                     self._advance(viewer, sent, full=sent < len(chunk))
             except Exception as error:
                 self._fail_viewer(viewer, error)
-        whole[common] += takers
+        whole.append((common, takers))
         self._counts.sends += sends
         self._counts.bytes += bytes_sent
-        self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole.items() if count)
+        self._counts.deliveries += sum(count * log.frames(at, target) for at, count in whole if count)
 
     def _fail(self, audience: Audience, error: Exception) -> None:
         """The audience's log or edition can't be relied on: its viewers are closed, some at a time. They come back with
@@ -338,6 +341,7 @@ class Sweeper:
         self._unpause(viewer)
         index, viewers = viewer.index, viewer.audience.viewers
         assert index is not None
+        self.changed.add(viewer.audience.video_id)
         last = viewers.pop()
         if last is not viewer:
             viewers[index] = last

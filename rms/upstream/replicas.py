@@ -26,6 +26,11 @@ FIRST_READ_MS = 1_000
 """from the loss of a replica to the first read; the next ones are due whenever it has been away for half as long again.
 Also the time for the first connection to a replica: within it nothing is read, so that a usual start reads nothing."""
 
+ACK_WAITS = 5
+"""times `interest_ack_ms`, until a replica is given up that talks and doesn't acknowledge. When thousands of videos
+open at once, it is this node that is late: what the replica has said waits to be read, and a new link would make all of
+them read history once more."""
+
 GOODBYE_S = 0.5
 """how long a replica has to end its side of a stream"""
 
@@ -96,11 +101,13 @@ class Upstream:
         """Every connected replica routes the video here when this returns, or its link is being made anew. One that
         hasn't answered the hello yet isn't waited for: its link reads what is missed until it routes the video."""
         acks = {link: ack for link in self._links if (ack := link.announce(video_id, True))}
-        if acks:
-            await asyncio.wait(acks.values(), timeout=self._settings.interest_ack_ms / 1000)
-        for link, ack in acks.items():
-            if not ack.done():
+        for last in (False,) * (ACK_WAITS - 1) + (True,):
+            if acks:
+                await asyncio.wait(acks.values(), timeout=self._settings.interest_ack_ms / 1000)
+            acks = {link: ack for link, ack in acks.items() if not ack.done()}
+            for link in [link for link in acks if last or link.away_ms >= self._settings.interest_ack_ms]:
                 link.cut("interest not acknowledged")
+                del acks[link]
 
     def leave(self, video_id: str) -> None:
         for link in self._links:

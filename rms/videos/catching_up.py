@@ -1,22 +1,38 @@
-"""Reads from history what a video may have missed, for as long as a dispatcher or history was away.
+"""Reads from history what videos may have missed, for as long as a dispatcher or history was away.
 
+A few workers take the videos from one queue: after a dispatcher's restart every video is behind, and a task, a timer
+and a read at once for each of 5,000 would stop the event loop and the store.
 Where the feed has forgotten which comments it has had, its viewers are sent a gap.
 """
 
 import asyncio
+import random
+from collections import deque
 
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+import structlog
 
 from history.core.ids import first_id_at
+from history.core.model import Comment
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo, State
 
+log = structlog.stdlib.get_logger()
+
 CATCH_UP_PAGE = 500
 """comments in one read"""
+
+APPENDED_AT_ONCE = 25
+"""comments, until the event loop goes on: 16 workers may each do as much in one of its rounds, together in some ms"""
+
+FLUSHED_AT_ONCE = 500
+"""videos whose hold ends, until the event loop goes on"""
+
+PAUSE_MS_MIN = 100
+"""before the first new try; doubled with each failure in a row, up to `catch_up_retry_ms_max`"""
 
 
 class CatchingUp:
@@ -25,56 +41,104 @@ class CatchingUp:
         self._past = past
         self._tasks = tasks
         self._under_way: set[ServedVideo] = set()
-        self._reads = asyncio.Semaphore(settings.catch_up_reads)
+        self._waiting: deque[ServedVideo] = deque()  # of these, those that no worker has
+        self._workers = 0
+        self._away = 0  # failures of the store in a row, over all videos
+        self._failures: dict[ServedVideo, int] = {}  # in a row, of a video for another reason
+        self._held: deque[tuple[int, ServedVideo]] = deque()  # until when (monotonic ms); in this order
+        self._hold_ends = False  # there is a timer for the first of them
 
     def __len__(self) -> int:
         """videos that are catching up"""
         return len(self._under_way)
 
     def start(self, video: ServedVideo) -> None:
-        """Begins to read what the video lacks. Idempotent: each video has one task, however often it is behind."""
-        if video.is_behind and video not in self._under_way:
+        """Begins to read what the video lacks. Idempotent. A video that is opening is left alone: to be called again
+        when it is open."""
+        if video.is_behind and video.state is not State.OPENING and video not in self._under_way:
             self._under_way.add(video)
-            self._tasks.keep(f"catch-up of {video.video_id}", lambda: self._catch_up(video))
+            self._queue(video)
 
     def hold_live(self, video: ServedVideo) -> None:
         """Buffers live comments, so that they come behind what the catch-up reads; at most for `catch_up_hold_ms`. To
         be called while the video is behind."""
         if video.state is State.LIVE:
             video.hold_live()
-            # It may end a later hold, which is a shorter one then.
-            asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, video.flush)
+            self._held.append((monotonic_ms() + self._settings.catch_up_hold_ms, video))
+            if not self._hold_ends:
+                self._hold_ends = True
+                asyncio.get_running_loop().call_later(self._settings.catch_up_hold_ms / 1000, self._end_holds)
 
-    async def _catch_up(self, video: ServedVideo) -> None:
-        """Tries until nothing is missing, or the video is dropped."""
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(StoreUnavailable),
-            wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
-        ):
-            with attempt:
-                await asyncio.wait([video.opened])
-                while _needs(video):
-                    await self._read_all(video)
-                self._under_way.discard(video)  # at once: what is missed from now on needs a new task
+    def _end_holds(self) -> None:
+        """Of one that has ended early it may end a later one, which is a shorter one then."""
+        now_ms, held = monotonic_ms(), self._held
+        for _ in range(FLUSHED_AT_ONCE):
+            if not held or held[0][0] > now_ms:
+                break
+            _, video = held.popleft()
+            video.flush()
+        self._hold_ends = bool(held)
+        if held:
+            wait_ms = max(0, held[0][0] - now_ms)
+            asyncio.get_running_loop().call_later(wait_ms / 1000, self._end_holds)
+
+    def _queue(self, video: ServedVideo) -> None:
+        self._waiting.append(video)
+        if self._workers < self._settings.catch_up_reads:
+            self._workers += 1
+            self._tasks.spawn("catch-up", self._work())
+
+    async def _work(self) -> None:
+        """One of the workers: until no video waits"""
+        try:
+            while self._waiting:
+                video = self._waiting.popleft()
+                try:
+                    while _needs(video):
+                        await self._read_all(video)
+                except StoreUnavailable:
+                    # For all videos alike: this worker waits, and then takes another one.
+                    self._away += 1
+                    self._waiting.append(video)
+                    await asyncio.sleep(self._pause_s(self._away))
+                except Exception as error:
+                    self._fail(video, error)
+                else:
+                    self._away = 0
+                    self._failures.pop(video, None)
+                    self._under_way.discard(video)  # at once: what is missed from now on must be queued anew
+        finally:
+            self._workers -= 1
+
+    def _fail(self, video: ServedVideo, error: Exception) -> None:
+        """For a reason of its own: it waits alone, and keeps no worker from the others."""
+        failures = self._failures[video] = self._failures.get(video, 0) + 1
+        log.error("catch-up failed", video=video.video_id, reason=repr(error), failures=failures, exc_info=error)
+        self._tasks.spawn("catch-up again", self._queue_later(video, self._pause_s(failures)))
+
+    async def _queue_later(self, video: ServedVideo, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        self._queue(video)
+
+    def _pause_s(self, failures: int) -> float:
+        """Random, so that not all come at the same moment"""
+        most_ms = min(self._settings.catch_up_retry_ms_max, PAUSE_MS_MIN << min(failures - 1, 16))
+        return random.uniform(0, most_ms) / 1000
 
     async def _read_all(self, video: ServedVideo) -> None:
         """Raises StoreUnavailable; the video is still behind then. In any case live comments wait no longer."""
         try:
             while _needs(video):
-                async with self._reads:
-                    if video.state is State.DROPPED:
-                        return  # while it waited for its turn
-                    if video.lacks_past:
-                        await self._read_past(video)
-                    else:
-                        await self._read_missed(video)
+                if video.lacks_past:
+                    await self._read_past(video)
+                else:
+                    await self._read_missed(video)
         finally:
             video.flush()
 
     async def _read_past(self, video: ServedVideo) -> None:
         seed, _ = await self._past.seed(video.video_id, self._settings.backfill, wall_ms())
-        for comment in seed:
-            video.append(comment)
+        await _append(video, seed)
         video.lacks_past = False
 
     async def _read_missed(self, video: ServedVideo) -> None:
@@ -99,8 +163,7 @@ class CatchingUp:
             # So far back the feed can't tell what it has missed from what it has had. Its viewers are sent a gap, which
             # they can fill from pages: otherwise they would get all comments of that time a second time.
             video.announce_gap(from_id, remembered_id)
-        for event in page:
-            video.append(event)
+        await _append(video, page)
         rest_from = page[-1].id + 1 if len(page) == CATCH_UP_PAGE else None
         if rest_from is not None:
             up_to = {service: min(high, rest_from - 1) for service, high in up_to.items()}
@@ -114,3 +177,10 @@ class CatchingUp:
 
 def _needs(video: ServedVideo) -> bool:
     return video.is_behind and video.state is not State.DROPPED
+
+
+async def _append(video: ServedVideo, comments: list[Comment]) -> None:
+    for number, comment in enumerate(comments, 1):
+        video.append(comment)
+        if number % APPENDED_AT_ONCE == 0:
+            await asyncio.sleep(0)

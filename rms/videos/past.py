@@ -2,6 +2,7 @@
 start."""
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import TypeVar
 
@@ -32,8 +33,10 @@ class Past:
         self._reader: Reader | None = None
         self.reads = 0
         """of the store, begun so far"""
+        self.reads_most = 0
+        """at the same time, so far"""
+        self._turns = _Turns(settings.history_reads_max)
         self._under_way: dict[tuple[str, int, int], Shared[list[Event]]] = {}
-        self._at_once = asyncio.Semaphore(settings.history_reads)
 
     def start(self) -> None:
         """Begins to open the store, and goes on until it is there."""
@@ -99,12 +102,60 @@ class Past:
         return self._reader
 
     async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
-        async with self._at_once:
-            self.reads += 1
-            try:
-                return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
-            except TimeoutError as error:
-                raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error
+        try:
+            await self._turns.wait()
+        except BaseException:
+            reading.close()
+            raise
+        self.reads += 1
+        self.reads_most = max(self.reads_most, self._turns.taken)
+        try:
+            return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
+        except TimeoutError as error:
+            away = StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms")
+            self._turns.refuse(away)
+            raise away from error
+        finally:
+            self._turns.end()
+
+
+class _Turns:
+    """So many reads at once. The others wait in line for as long as it takes; but behind a store that hangs, which one
+    read finds out, all give up together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._line: deque[asyncio.Future[None]] = deque()
+        self.taken = 0
+
+    async def wait(self) -> None:
+        """For a turn, which `end` ends. Raises what `refuse` was given; then there is none."""
+        if self.taken < self._most:
+            self.taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._line.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.end()  # it was given in the same moment
+            raise
+
+    def end(self) -> None:
+        while self._line:
+            turn = self._line.popleft()
+            if not turn.done():
+                turn.set_result(None)  # it passes from one to the next
+                return
+        self.taken -= 1
+
+    def refuse(self, error: StoreUnavailable) -> None:
+        """Sends all away that wait."""
+        line, self._line = self._line, deque()
+        for turn in line:
+            if not turn.done():
+                turn.set_exception(error)
 
 
 def _events(comments: Iterable[Comment], from_id: int) -> list[Event]:

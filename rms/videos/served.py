@@ -8,7 +8,9 @@ The same holds after a dispatcher was away: it tells from which id on something 
 """
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -29,8 +31,11 @@ from rms.videos.video import ServedVideo, State
 
 log = structlog.stdlib.get_logger()
 
-OPENING, LIVE = State.OPENING, State.LIVE
-"""for `deliver`, as an enum's members are slow to look up"""
+OPENING, LIVE, DROPPED = State.OPENING, State.LIVE, State.DROPPED
+"""for loops, as an enum's members are slow to look up"""
+
+CATCH_UPS_AT_ONCE = 500
+"""videos that begin a catch-up before the event loop goes on: below 1 ms"""
 
 
 class CannotOpen(Exception):
@@ -61,6 +66,10 @@ class ServedVideos:
         self.catching_up = CatchingUp(settings, past, tasks)
         self.entering = Entering(settings, past, sweeper, tasks, self.catching_up.start)
         self._reported: dict[str, int] = {}  # viewers of each video, as last reported to the dispatchers
+        self._viewers = 0  # all of these together
+        self._unreported: set[str] = set()  # videos whose viewers may have changed since then
+        self._touched: set[str] = set()  # videos whose viewers, or totals, may have changed since `take_touched`
+        self._missing: deque[tuple[Iterator[ServedVideo], int, bool]] = deque()  # catch-ups that have not begun in all
         self.useless = 0
         """events that came for videos not served here"""
         self.too_old = 0
@@ -93,6 +102,7 @@ class ServedVideos:
             video = self._videos[video_id] = ServedVideo(video_id, self._sweeper, self.entering.fallen)
             video.opened = shared(self._open(video))
         video.holds += 1
+        self._sweeper.changed.add(video_id)
         try:
             await asyncio.shield(video.opened)
         except BaseException as error:
@@ -125,7 +135,9 @@ class ServedVideos:
         self.catching_up.start(video)
 
     def audience(self, video: ServedVideo, form: Form) -> Audience:
-        """The video's viewers who want this form"""
+        """The video's viewers who get this form. Who accepts gzip gets it only where enough viewers share it."""
+        if form.gzip and form not in video.audiences and video.viewers < self._settings.gzip_viewers_min:
+            form = form._replace(gzip=False)
         return video.audience(form, self._settings.backfill_max)
 
     # Events
@@ -159,25 +171,50 @@ class ServedVideos:
 
         live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`.
         """
-        for video in list(self._videos.values()):
-            video.miss(from_id)
-            if live_waits:
-                self.catching_up.hold_live(video)
-            self.catching_up.start(video)
+        self._missing.append((iter(list(self._videos.values())), from_id, live_waits))
+        if len(self._missing) == 1:
+            self._begin_catch_ups()
+
+    def _begin_catch_ups(self) -> None:
+        """So many at once; the others' live comments may come before the missed ones, which harms nobody."""
+        left = CATCH_UPS_AT_ONCE
+        while self._missing:
+            videos, from_id, live_waits = self._missing[0]
+            for video in itertools.islice(videos, left):
+                left -= 1
+                if video.state is DROPPED:
+                    continue
+                video.miss(from_id)
+                if live_waits:
+                    self.catching_up.hold_live(video)
+                self.catching_up.start(video)
+            if not left:
+                asyncio.get_running_loop().call_soon(self._begin_catch_ups)
+                return
+            self._missing.popleft()
 
     # What is reported to the dispatchers, and by them
 
     def serving(self) -> dict[str, int]:
-        """Viewers of every video served here. `changed_viewers` gives the changes since then."""
-        self._reported = {video.video_id: video.viewers for video in self._videos.values()}
-        return dict(self._reported)
+        """Viewers of every video served here"""
+        return {video.video_id: video.viewers for video in self._videos.values()}
 
     def changed_viewers(self) -> tuple[dict[str, int], int]:
         """The videos whose number of viewers has changed since the last call, and the viewers of all videos together"""
-        now = {video.video_id: video.viewers for video in self._videos.values()}
-        changed = {video_id: viewers for video_id, viewers in now.items() if viewers != self._reported.get(video_id)}
-        self._reported = now
-        return changed, sum(now.values())
+        self._note_changes()
+        looked, self._unreported = self._unreported, set()
+        changed = {}
+        for video_id in looked:
+            video = self._videos.get(video_id)
+            if video is None:
+                continue
+            viewers, reported = video.viewers, self._reported.get(video_id)
+            if viewers != reported:
+                changed[video_id] = self._reported[video_id] = viewers
+                self._viewers += viewers - (reported or 0)
+            if video.holds:
+                self._unreported.add(video_id)  # nobody says when a hold ends
+        return changed, self._viewers
 
     def set_totals(self, viewers: Mapping[str, int]) -> None:
         """Takes the viewers of these videos on all nodes together, as a dispatcher has reported them."""
@@ -185,6 +222,19 @@ class ServedVideos:
             video = self._videos.get(video_id)
             if video is not None:
                 video.total_viewers = total
+                self._touched.add(video_id)
+
+    def take_touched(self) -> list[ServedVideo]:
+        """The videos whose viewers here or on all nodes may have changed since the last call, new ones among them"""
+        self._note_changes()
+        touched, self._touched = self._touched, set()
+        return [video for video_id in touched if (video := self._videos.get(video_id))]
+
+    def _note_changes(self) -> None:
+        changed = self._sweeper.changed
+        self._unreported |= changed
+        self._touched |= changed
+        changed.clear()
 
     # The end
 
@@ -193,7 +243,7 @@ class ServedVideos:
         if video.state is not State.DROPPED:
             video.state = State.DROPPED
             del self._videos[video.video_id]
-            self._reported.pop(video.video_id, None)
+            self._viewers -= self._reported.pop(video.video_id, 0)
             self._interest.leave(video.video_id)
 
     async def close(self) -> None:

@@ -10,7 +10,8 @@ import typer
 
 from scripts.benches import chaos as chaos_bench
 from scripts.benches import outage as outage_bench
-from scripts.benches.config import DISPATCHER, DISPATCHER_QUICK, HISTORY, HISTORY_QUICK
+from scripts.benches import small as small_bench
+from scripts.benches.config import DISPATCHER, DISPATCHER_QUICK, HISTORY, HISTORY_QUICK, SMALL, SMALL_QUICK
 from scripts.benches.dispatcher import PARTS as DISPATCHER_PARTS
 from scripts.benches.dispatcher import dispatcher as run_dispatcher
 from scripts.benches.fanout import OURS, Fanout, Form
@@ -51,8 +52,6 @@ def fanout(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="also: this chat log's texts (t, user, text), packed"),
     ] = None,
-    joins: Annotated[int, typer.Option(min=0, help="also: so many joins with backfill at once")] = 0,
-    highest: Annotated[bool, typer.Option("--highest", help="also: search the highest sustained rate")] = False,
 ) -> None:
     """One video, many viewers: our RMS on its whole path (gRPC in, SSE out) beside servers of the same kind.
 
@@ -63,7 +62,7 @@ def fanout(
     if slow >= viewers:
         raise typer.BadParameter("somebody must read", param_hint="--slow")
     lines = _lines(gzip) if gzip else []
-    form = Form(viewers, _rates(rates), seconds, repeats, names, slow, lines, joins, highest)
+    form = Form(viewers, _rates(rates), seconds, repeats, names, slow, lines)
     raise typer.Exit(run_bench(Fanout(form).run()))
 
 
@@ -153,6 +152,27 @@ def history(
     """
     parts, stores = _chosen(only, HISTORY_PARTS, "--only"), _chosen(store, STORES, "--store")
     raise typer.Exit(run_bench(run_history(parts, stores, repeats, HISTORY_QUICK if quick else HISTORY)))
+
+
+@app.command()
+def small(
+    only: Annotated[str, typer.Option(help="the parts to run, with commas between")] = ",".join(small_bench.PARTS),
+    store: Annotated[str, typer.Option(help="sqlite, cassandra, or both with a comma between")] = "sqlite",
+    beside: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="another checkout, in turns")
+    ] = None,
+    repeats: Repeats = 3,
+    quick: Quick = False,
+) -> None:
+    """Thousands of videos with two viewers each, through the whole system: what a comment and an opening cost.
+
+    Then how long comments take at a high rate, and a kill -9 of the node that serves them all. Exit code 1: a viewer
+    lacked a comment or had one twice, or an author got an error.
+    """
+    form = small_bench.Form(
+        _chosen(only, small_bench.PARTS, "--only"), _chosen(store, STORES, "--store"), repeats, beside
+    )
+    raise typer.Exit(run_bench(small_bench.small(form, SMALL_QUICK if quick else SMALL)))
 
 
 def _chosen(text: str, known: Collection[str], flag: str) -> list[str]:

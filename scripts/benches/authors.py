@@ -1,4 +1,5 @@
 """Posts at a steady rate through everything that happens to comment_service, and remembers what was acknowledged.
+The texts carry their number and due time, by which viewers.c recognizes them.
 
 Its connections speak just enough HTTP/1.1, so that posting 2,000 comments/s costs little beside what is measured.
 A post that was cut or refused is sent again, so one text can be stored under two ids; only the acknowledged one counts,
@@ -92,7 +93,7 @@ class Authors:
             connection.close()
 
     async def _post(self, connection: "_Connection", number: int, due_s: float) -> None:
-        video, message = self._videos[number % len(self._videos)], f"what a goal, number {number}"
+        video, message = self._videos[number % len(self._videos)], f"c#{number:06d} @T{due_s * 1e9:.0f} what a goal"
         body = f'{{"liveVideoId":"{video}","message":"{message}","author":{{"name":"u{number % 1000}"}}}}'
         keyed = self._keyed_every and number % self._keyed_every == 0
         request = post("/comment/create", body, **({"idempotency_key": f"bench-{number}"} if keyed else {})).encode()

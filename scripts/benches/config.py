@@ -25,13 +25,6 @@ class FanoutSettings:
     pace_after: int = 8  # unanswered ones, above which that publisher pauses for so many ms times their number:
     pace_ms: int = 2  # comment_service's defaults
 
-    search_factor: float = 2.0  # steps of --highest upwards, until a rate isn't sustained
-    search_precision: float = 0.05  # and then it closes in on the highest one up to this share
-    search_rate_max: float = 2_000.0  # comments/s; where 20 million deliveries/s would be, the search ends
-    search_votes: int = 3  # runs that decide on one rate, by majority
-
-    joins_backfill: int = 50  # comments a joiner gets at once: the RMS's default
-
 
 @dataclass(frozen=True, slots=True)
 class MillionSettings:
@@ -97,6 +90,24 @@ class HistorySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SmallSettings:
+    """How many small videos there are, and what is said in them."""
+
+    videos: int = 3_000  # that people post to in turn
+    viewers_each: int = 2
+    calm_rate: float = 300.0  # comments/s over all videos, for what one costs: far from any limit
+    high_rate: float = 1_500.0  # for latency: what one comment_service just reached before rules came from memory
+    seconds: float = 10.0  # of each load: one comment a video, and five
+    opened: int = 5_000  # videos that are opened, and whose node is killed
+    past: int = 200  # comments that each of these has: as many as a node reads
+    quiet_s: float = 3.0  # until memory is looked at: some beats and rounds of housekeeping
+    failover_rate: float = 1_000.0  # comments/s during a node's death
+    failover_s: float = 5.0  # of posting, half of it before: one comment a video
+    drain_s: float = 60.0  # after the last post, for all to have all
+    answer_s: float = 10.0  # of the watchdog
+
+
+@dataclass(frozen=True, slots=True)
 class FaultSettings:
     """What chaos and outage start, how they break it, and how their authors and viewers behave."""
 
@@ -128,5 +139,7 @@ HISTORY = HistorySettings()
 HISTORY_QUICK = HistorySettings(
     connections=20, seconds=0.5, warm_s=0.2, jit_s=0.5, singles=500, authors=100, depth=2_000, depth_pages=5
 )
+SMALL = SmallSettings()
+SMALL_QUICK = SmallSettings(videos=30, calm_rate=60, high_rate=100, seconds=1, opened=30, past=10, quiet_s=0.1)
 FAULTS = FaultSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

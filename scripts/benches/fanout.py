@@ -1,22 +1,18 @@
 """scripts/bench fanout: compares the RMS with its peers, on this machine, in this hour."""
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rich.text import Text
 
 from scripts.benches import procfs
-from scripts.benches.config import FANOUT, FanoutSettings
 from scripts.benches.run import Figures, Load, medians, run
 from scripts.benches.running import EXPECTED
 from scripts.benches.schedule import Line, frame_bytes
-from scripts.benches.servers import lacks, rms
+from scripts.benches.servers import lacks
 from scripts.benches.table import Cell, console, ms, size, table
-from scripts.benches.viewers import an_audience
 
 OURS = "rms"
-SEARCHED = (OURS, "nchan")
 
 COLUMNS = (
     *("\nserver", "comments\n/s", "deliveries\n/s", "\nlost", "\ndoubled", "p50\nms", "p99\nms", "p99.9\nms"),
@@ -37,8 +33,6 @@ class Form:
     slow: int = 0
     gzip: Sequence[Line] = ()
     """what real people said; empty: compression isn't measured"""
-    joins: int = 0
-    highest: bool = False
 
 
 class Fanout:
@@ -60,10 +54,6 @@ class Fanout:
         for load in loads if form.gzip else ():
             plain = replace(load, lines=tuple(form.gzip))
             await self._pair(gzip_line, plain, replace(plain, gzip=True))
-        if form.highest:
-            await self._search([name for name in names if name in SEARCHED], rows)
-        if form.joins:
-            self._lines.append(await measure_joins(form.joins))
         self._show(rows)
         return not any(row.lost or row.doubled for row in rows if row.server == OURS)
 
@@ -105,27 +95,6 @@ class Fanout:
         rows = await self._repeated([(OURS, without), (OURS, beside)])
         if len(rows) == 2:
             self._lines.append(line(*rows))
-
-    async def _search(self, names: Sequence[str], rows: Sequence[Figures]) -> None:
-        """The highest sustained rates, by majority of some runs at each rate that is tried"""
-        best: dict[str, Figures] = {}
-        for name in names:
-
-            async def once(rate: float, name: str = name) -> bool:
-                figures = await self._one(name, Load(self._form.viewers, rate, self._form.seconds), "search")
-                if figures is None or figures.falls_behind or figures.lost:
-                    return False
-                best[name] = max(best.get(name, figures), figures, key=lambda each: each.load.rate)
-                return True
-
-            kept = [row.load.rate for row in rows if row.server == name and not row.falls_behind]
-            await highest(once, max(kept, default=min(self._form.rates)))
-        for name, row in best.items():
-            reached = f"{row.deliveries_per_s:,.0f} deliveries/s ({row.load.rate:.1f} comments/s)"
-            self._lines.append(f"highest sustained, {name}: {reached}")
-        if len(best) == len(SEARCHED):
-            mine, theirs = (best[name].deliveries_per_s for name in SEARCHED)
-            self._lines.append(f"that is {mine / theirs:.1f} × {SEARCHED[1]}'s")
 
     def _show(self, rows: Sequence[Figures]) -> None:
         form, out = self._form, console()
@@ -198,53 +167,4 @@ def gzip_line(without: Figures, beside: Figures) -> str:
         f"gzip, {beside.load.rate:g} comments/s: {without.frame_bytes:.0f} → {beside.frame_bytes:.0f} bytes a delivery "
         f"({share:.0%}), server's CPU {cpu:.2f} ×, p99 {ms(without.p99_ms)} → {ms(beside.p99_ms)} ms, "
         f"lost={beside.lost} doubled={beside.doubled}"
-    )
-
-
-async def highest(once: Callable[[float], Awaitable[bool]], first: float, settings: FanoutSettings = FANOUT) -> float:
-    """The highest rate that is sustained, in comments/s: upwards in steps until one fails, then closer from both sides.
-
-    To `search_precision`; 0 if even a 64th of `first` isn't sustained.
-    """
-    low, high = 0.0, first
-    while high <= settings.search_rate_max and await majority(once, high, settings.search_votes):
-        low, high = high, high * settings.search_factor
-    lowest = first / 64
-    while high - low > settings.search_precision * high and high > lowest:
-        middle = (low + high) / 2
-        if await majority(once, middle, settings.search_votes):
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-async def majority(once: Callable[[float], Awaitable[bool]], rate: float, votes: int) -> bool:
-    """Of so many runs, ended as soon as it is decided"""
-    yes = no = 0
-    while 2 * max(yes, no) <= votes:
-        if await once(rate):
-            yes += 1
-        else:
-            no += 1
-    return yes > no
-
-
-async def measure_joins(count: int) -> str:
-    """What it costs the RMS when many join at once, each of whom gets a hot video's last comments"""
-    backfill = FANOUT.joins_backfill
-    at_once = min(count, procfs.backlog_max())  # as many handshakes as the kernel's backlog takes
-    settings = replace(FANOUT, in_flight=at_once)
-    async with (
-        rms(count, past=backfill) as server,
-        an_audience(server.path, count, backfill, settings=settings) as all_,
-    ):
-        cpu_s, began_s = procfs.cpu_s(server.pid), time.monotonic()
-        await all_.connect(count, server.port)
-        await all_.wait_for(backfill, settings.drain_s)
-        seconds, cpu_s = time.monotonic() - began_s, procfs.cpu_s(server.pid) - cpu_s
-        report, reads = await all_.report(backfill), await server.metric("rms_history_reads_total")
-    return (
-        f"{count:,} joins, {at_once:,} at once, {backfill} comments of backfill each: {cpu_s:.2f} s of the RMS's CPU, "
-        f"{seconds:.2f} s in all, {reads:.0f} reads of the store, lost={report.lost} doubled={report.doubled}"
     )

@@ -35,11 +35,6 @@ def available_bytes() -> int:
     return _in_bytes(Path("/proc/meminfo"), "MemAvailable")
 
 
-def backlog_max() -> int:
-    """Connections that can wait for a listener to accept them"""
-    return int(Path("/proc/sys/net/core/somaxconn").read_text())
-
-
 def machine() -> str:
     """What figures must be read with"""
     lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -19,7 +20,7 @@ from history.store import StoreUnavailable
 from scripts.benches.config import CHILDREN
 from scripts.config import SupervisorSettings
 from scripts.plan import Part
-from scripts.processes import NotReady, Process, ProcessSupervisor, start_tethered
+from scripts.processes import ROOT, NotReady, Process, ProcessSupervisor, start_tethered
 
 T = TypeVar("T")
 
@@ -95,14 +96,18 @@ async def running(
     *,
     log: Log | None = None,
     restart: bool = False,
+    root: Path = ROOT,
     settings: SupervisorSettings = CHILDREN,
 ) -> AsyncIterator[list[Process]]:
     """Starts one group after the other and ends them in reverse order. Gives their processes, all ready, in order.
 
-    restart: a process that dies is started again. Raises NotReady, with the last lines of output as a note.
+    restart: a process that dies is started again. root: the checkout whose code they run. Raises NotReady, with the
+    last lines of output as a note.
     """
     said = log or Log()
-    processes = [[Process(p.name, p.command, is_ready=p.is_ready, on_output=said) for p in group] for group in groups]
+    processes = [
+        [Process(p.name, p.command, is_ready=p.is_ready, on_output=said, root=root) for p in group] for group in groups
+    ]
     supervisor = ProcessSupervisor(processes, restart=restart, say=said, settings=settings)
     try:
         await supervisor.start()

@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +13,6 @@ from pathlib import Path
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
-from history.core.ids import IdSource
-from history.core.model import Author, Comment
 from history.opening import open_store
 from scripts.benches import procfs
 from scripts.benches.building import build
@@ -99,11 +96,11 @@ Contender = Callable[[int], AbstractAsyncContextManager[Served]]
 
 
 @asynccontextmanager
-async def rms(_: int, past: int = 0) -> AsyncIterator[Served]:
-    """Our own on its whole real path: a dispatcher and an RMS, gRPC in, SSE out. past: earlier comments"""
+async def rms(_: int) -> AsyncIterator[Served]:
+    """Our own on its whole real path: a dispatcher and an RMS, gRPC in, SSE out"""
     with tempfile.TemporaryDirectory(prefix="bench-rms-") as folder:
         store = f"sqlite:{Path(folder) / 'comments.db'}"
-        await _fill(store, past)
+        await (await open_store(store)).close()  # makes the tables
         plan = make_plan(
             dispatchers=1,
             rms=1,
@@ -139,7 +136,7 @@ async def bare(viewers: int) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def python_app(module: str, _: int = 0) -> AsyncIterator[Served]:
-    """One of the Python programs of this folder that take a port: buffers_app or starlette_app"""
+    """A Python program of this folder that takes a port: starlette_app"""
     (port,) = free_ports(1)
     command = (sys.executable, "-P", "-m", f"scripts.benches.{module}", str(port))
     async with running([[Program(module, command, partial(listens, port))]]) as (process,):
@@ -165,7 +162,6 @@ CONTENDERS: Mapping[str, Contender] = {
     "rms": rms,
     "c": bare,
     "nchan": nchan,
-    "buffers": partial(python_app, "buffers_app"),
     "naive": partial(python_app, "starlette_app"),
 }
 """All servers that scripts/bench fanout can compare, by name, in the order of its table; ours comes first."""
@@ -193,18 +189,6 @@ async def comment_service(store: str, folder: Path, store_pids: Mapping[str, int
     async with running([plan["dispatcher"], plan["comment-service"]]) as (dispatcher, service):
         pids = {"service": pid_of(service), "dispatcher": pid_of(dispatcher), **store_pids}
         yield Served(_port(plan["comment-service"][0].address), pids)
-
-
-async def _fill(url: str, past: int) -> None:
-    """Makes the store's tables. The past is numbered, and before it there are as many comments that are not."""
-    ids, now_ms = IdSource(1), time.time_ns() // 1_000_000
-    said = Schedule(start_ns=0, rate=1, count=max(past, 1))
-    messages = ["before"] * past + [said.line(number).text for number in range(past)]
-    store = await open_store(url)
-    try:
-        await store.append([Comment(ids.next(now_ms), VIDEO, Author("u2", "u2"), text, now_ms) for text in messages])
-    finally:
-        await store.close()
 
 
 def _nginx_config(folder: Path, port: int) -> Path:

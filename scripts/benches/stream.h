@@ -22,6 +22,7 @@ struct stream {
   uint8_t chunk_end;   /* bytes of CR LF that still stand behind the last chunk's data */
   bool is_chunked;
   z_stream *gzip;      /* NULL: not compressed */
+  uint16_t moved_to;   /* a port on this machine, when take_head says MOVED */
 };
 
 static char room[CARRY_MAX + READ_BYTES];
@@ -53,23 +54,35 @@ static inline bool begins(const char *line, size_t bytes, const char *field) {
   return bytes >= field_bytes && memcmp(line, field, field_bytes) == 0;
 }
 
+/* What a viewer must know to come back */
+static void keep_position(struct tally *tally, const char *line, size_t bytes) {
+  if (!tally->position || bytes - 4 >= POSITION_MAX) return;
+  memcpy(tally->position, line + 4, bytes - 4);
+  tally->position[bytes - 4] = 0;
+}
+
 /* Counts the whole events in [at, end) and carries the rest over. Named events are no comments. */
 static bool take_events(struct stream *stream, struct tally *tally, char *at, char *end) {
   char *event = at = with_carry(stream, at), *newline;
-  const char *data = NULL;
-  size_t data_bytes = 0;
+  const char *data = NULL, *id = NULL;
+  size_t data_bytes = 0, id_bytes = 0;
   bool is_named = false;
   for (char *line = at; line < end && (newline = memchr(line, '\n', (size_t)(end - line))); line = newline + 1) {
     size_t bytes = (size_t)(newline - line);
     if (bytes == 0) {
       if (data && !is_named) count_comment(tally, data, data_bytes);
+      if (id) keep_position(tally, id, id_bytes);
       event = newline + 1;
-      data = NULL;
+      data = id = NULL;
       is_named = false;
     } else if (begins(line, bytes, "data:")) {
       data = line, data_bytes = bytes;
     } else if (begins(line, bytes, "event:")) {
       is_named = true;
+    } else if (begins(line, bytes, "id: ")) {
+      id = line, id_bytes = bytes;
+    } else if (begins(line, bytes, "retry: ")) {
+      tally->retry_ms = (uint32_t)decimal(line + 7, line + bytes);
     } else if (*line == ':' && line == event) {
       event = newline + 1; /* a heartbeat: nothing that would have to be carried */
     }
@@ -132,14 +145,20 @@ static bool has_header(const char *head, const char *name, const char *value) {
   return false;
 }
 
-enum taken { BROKEN, HEAD_LACKS, TAKEN };
+enum taken { BROKEN, HEAD_LACKS, MOVED, TAKEN };
 
-/* The head, when it is whole, and what comes behind it. BROKEN also if its status isn't 200. */
+static uint16_t port_of_location(const char *head) {
+  const char *url = strcasestr(head, "\nlocation: http://"), *port = url ? strchr(url + 18, ':') : NULL;
+  return port ? (uint16_t)atoi(port + 1) : 0;
+}
+
+/* The head, when it is whole, and what comes behind it. BROKEN also if its status is neither 200 nor 307. */
 static enum taken take_head(struct stream *stream, struct tally *tally, char *at, char *end) {
   at = with_carry(stream, at);
   char *blank = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
   if (!blank) return carry_over(stream, at, end) ? HEAD_LACKS : BROKEN;
   blank[2] = 0; /* a string, each line with its end */
+  if (!strncmp(at, "HTTP/1.1 307", 12)) return (stream->moved_to = port_of_location(at)) ? MOVED : BROKEN;
   if (strncmp(at, "HTTP/1.1 200", 12)) return BROKEN;
   stream->is_chunked = has_header(at, "transfer-encoding:", "chunked");
   if (has_header(at, "content-encoding:", "gzip")) {

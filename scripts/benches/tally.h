@@ -8,11 +8,15 @@
 
 #include "common.h"
 
+enum { POSITION_MAX = 256, RETRY_MS = 2000 };
 enum { SUB_BUCKETS = 64, BUCKETS = SUB_BUCKETS * 32 };
 
-/* One viewer's own part. `seen` has one bit for each comment. */
+/* One viewer's own part. `seen` has one bit for each comment of its video. */
 struct tally {
   uint8_t *seen;
+  uint32_t video;    /* its number, if there are several */
+  uint32_t retry_ms; /* the last `retry:` */
+  char *position;    /* the last `id:`; NULL: it isn't kept */
   uint32_t count; /* different comments */
   int32_t last;   /* the number of the latest one; -1: none yet */
 };
@@ -20,12 +24,14 @@ struct tally {
 static struct {
   uint64_t deadline_ns;
   uint64_t deliveries, in_time, doubled, disordered;
-  uint64_t unmarked; /* comments of somebody else: a backfill */
+  uint64_t misplaced; /* comments of another video */
+  uint64_t unmarked;  /* comments of somebody else: a backfill */
   uint64_t bytes, last_ns;
   uint64_t latency[BUCKETS]; /* by bucket_of(microseconds) */
 } total = {.deadline_ns = UINT64_MAX};
 
 static uint32_t comments_max; /* numbers from here on are not ours */
+static uint32_t videos;       /* that are watched; 0: one, and it has no number */
 static uint64_t read_ns;      /* when the present bytes were read */
 
 /* 64 buckets for each power of two: a bucket's width is at most 1/64 of its values. */
@@ -73,7 +79,8 @@ static inline void count_comment(struct tally *viewer, const char *data, size_t 
     if (!due || end - due < 3 || due[1] != 'T') continue;
     uint64_t number = decimal(hash + 1, end);
     if (number >= comments_max) break;
-    count_delivery(viewer, (uint32_t)number, decimal(due + 2, end));
+    if (videos && number % videos != viewer->video) total.misplaced++;
+    else count_delivery(viewer, (uint32_t)(videos ? number / videos : number), decimal(due + 2, end));
     return;
   }
   total.unmarked++;

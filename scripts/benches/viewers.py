@@ -27,6 +27,7 @@ class Report(msgspec.Struct, frozen=True):
     lost: int
     doubled: int
     disordered: int
+    misplaced: int  # comments of another video
     unmarked: int  # comments of others: a backfill
     bytes: int
     last_ns: int  # CLOCK_MONOTONIC
@@ -56,13 +57,21 @@ class Viewers(Child):
     """One process of viewers. One order at a time; each raises BenchFailed."""
 
     def __init__(
-        self, number: int, path: str, comments_max: int, *, gzip: bool = False, settings: FanoutSettings = FANOUT
+        self,
+        number: int,
+        path: str,
+        comments_max: int,
+        *,
+        gzip: bool = False,
+        videos: int = 0,
+        settings: FanoutSettings = FANOUT,
     ) -> None:
-        """number: of this process, which gives it source addresses of its own. comments_max: numbers that may come."""
+        """number: of this process, which gives it source addresses of its own. comments_max: numbers that may come.
+        videos: 0, or so many that they watch in turn; then they come back after a cut, see viewers.c."""
         source = _FIRST_SOURCE + number * _SOURCES_EACH
         numbers = (comments_max, settings.in_flight, settings.receive_bytes)
-        command = (str(build("viewers")), path, str(source), *map(str, numbers), *(["gzip"] if gzip else []))
-        super().__init__(f"viewers {number}", command)
+        command = (str(build("viewers")), path, str(source), *map(str, numbers), "gzip" if gzip else "plain")
+        super().__init__(f"viewers {number}", (*command, str(videos)))
         self._settings = settings
         self.viewers = 0  # connected and reading
 

@@ -7,17 +7,22 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from comment_service.core.outbox import Batch, Outbox, OutboxLimits, Publishable
 
 
+def video(event_id: int) -> str:
+    """Each event has its own, so that none waits for another: tests/comment_service/core/test_chains.py has that"""
+    return f"v{event_id}"
+
+
 def event(event_id: int) -> Publishable:
-    return Publishable(event_id, "demo", b"")
+    return Publishable(event_id, video(event_id), b"")
 
 
 def outbox(*, batch: int = 10, in_flight: int = 10, comments: int = 100, first_id: int = 0) -> Outbox:
-    return Outbox(first_id, OutboxLimits(batch, in_flight, comments))
+    return Outbox(first_id, OutboxLimits(batch, in_flight, comments, 1_000))
 
 
 def put(box: Outbox, *ids: int) -> None:
     for comment_id in ids:
-        box.begin(comment_id)
+        box.begin(comment_id, video(comment_id))
         box.put(event(comment_id))
 
 
@@ -121,9 +126,9 @@ def test_the_oldest_batch_has_the_time() -> None:
 def test_the_watermark_counts_an_id_before_it_is_durable() -> None:
     box = outbox(first_id=10)
     assert (box.low_id(), box.is_empty) == (11, True)
-    box.begin(12)
+    box.begin(12, video(12))
     assert (box.low_id(), box.is_empty) == (12, False)
-    box.begin(13)
+    box.begin(13, video(13))
     box.abandon(12)
     assert box.low_id() == 13
     box.put(event(13))
@@ -150,7 +155,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(target=begun, step=st.integers(1, 3))
     def begin(self, step: int) -> int:
         self.id += step
-        self.box.begin(self.id)
+        self.box.begin(self.id, video(self.id))
         self.unpublished.add(self.id)
         return self.id
 
@@ -242,3 +247,29 @@ def test_what_history_hides_is_owed_once_it_can_be_read() -> None:
     assert (box.low_id(), box.is_empty) == (7, True)
     box.show()
     assert box.next_batch(0) is None
+
+
+def test_events_of_one_video_go_in_the_order_of_their_ids() -> None:
+    box = outbox()
+    for event_id in (5, 6, 7):
+        box.begin(event_id, "v")
+    box.put(Publishable(7, "v", b""))
+    box.put(Publishable(6, "v", b""))
+    assert box.next_batch(0) is None
+    box.abandon(5)
+    assert ids(take(box)) == [6, 7]
+
+
+def test_a_batch_says_from_where_on_history_can_not_be_read_and_a_catch_up_how_far_it_can() -> None:
+    box = outbox()
+    put(box, 5, 6)
+    box.hide(6)
+    assert take(box).hidden_from_id == 6
+    box.owe(3)
+    catch_up = take(box)
+    assert (catch_up.catch_up_from_id, catch_up.catch_up_to_id) == (3, 4), "5 is not answered yet"
+    box.show()
+    box.answered(1)
+    box.answered(catch_up.seq)
+    again = take(box)
+    assert (again.catch_up_from_id, again.catch_up_to_id, again.hidden_from_id) == (6, 6, None)

@@ -59,7 +59,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         def start_publisher(*addresses: str, batch: int = 10, comments: int = 1000, **settings: Any) -> Running:
             replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
-            outbox = Outbox(0, OutboxLimits(batch, 64, comments))
+            outbox = Outbox(0, OutboxLimits(batch, 64, comments, 1_000))
             watermark = Watermark(tmp_path, 0)
             publisher = Publisher(replicas, outbox, watermark, replace(SETTINGS, **settings))
             publisher.start(tasks)

@@ -44,7 +44,7 @@ def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit
 class Parts:
     def __init__(self, gate: VideoGate | None = None) -> None:
         self.store = Store()
-        self.outbox = Outbox(0, OutboxLimits(10, 1, 100))
+        self.outbox = Outbox(0, OutboxLimits(10, 1, 100, 1_000))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         self.intake = Intake(
             IdSource(5),

@@ -45,7 +45,7 @@ class Process:
     """The write path of one comment_service, on a history that it shares"""
 
     def __init__(self, node: int, history: History) -> None:
-        self.outbox = Outbox(0, OutboxLimits(10, 1, 100))
+        self.outbox = Outbox(0, OutboxLimits(10, 1, 100, 1_000))
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
         self.claims = KeyClaims(lambda: history, Availability(), SETTINGS, group)
         gate = VideoGate(self._no_video, GateSettings("accept", "accept", 1, 1, 1, 1))

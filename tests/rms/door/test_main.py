@@ -35,7 +35,7 @@ async def open_door(dispatcher: FakeDispatcher, sockets: Path, others: str = "")
 
 
 async def test_a_viewer_comes_through_and_the_door_keeps_nothing(start_node: StartNode, tmp_path: Path) -> None:
-    node = await start_node(door_socket=str(tmp_path / "n1.sock"))
+    node = await start_node(door_socket=str(tmp_path / "n1.sock"), gzip_viewers_min=1)
     node.dispatcher.placements = ["n1"]
     await node.store.append([comment(n) for n in range(5)])
     async with open_door(node.dispatcher, tmp_path) as port:

@@ -139,6 +139,9 @@ class Node:
             else:
                 self.append(event, now_ms)
         del queue[:count]
+        if self.feed.missing_from is not None:
+            from_id, self.feed.missing_from = self.feed.missing_from, None
+            self.catch_up(from_id, now_ms)
 
 
 @dataclass(eq=False)
@@ -318,11 +321,7 @@ class OneLog(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1), of=st.integers(0, 1), count=st.integers(1, 9))
     def deliver(self, which: int, of: int, count: int) -> None:
-        node = self.nodes[which]
-        node.deliver(self.services[of].number, count, self.now_ms)
-        if node.feed.missing_from is not None:
-            from_id, node.feed.missing_from = node.feed.missing_from, None
-            node.catch_up(from_id, self.now_ms)
+        self.nodes[which].deliver(self.services[of].number, count, self.now_ms)
 
     @rule(which=st.integers(0, 1), of=st.integers(0, 1))
     def cut_off(self, which: int, of: int) -> None:

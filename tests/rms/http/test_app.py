@@ -230,7 +230,7 @@ async def test_another_origin_may_read(start_node: StartNode) -> None:
 
 
 async def test_gzip_flows_event_by_event(start_node: StartNode) -> None:
-    node = await start_node()
+    node = await start_node(gzip_viewers_min=1)
     past = [comment(n) for n in range(20)]
     await node.store.append(past)
     async with viewer(node.port, "/comments/v", "Accept-Encoding: br, gzip\r\n") as raw:
@@ -247,14 +247,14 @@ async def test_gzip_flows_event_by_event(start_node: StartNode) -> None:
 
 @pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "br, deflate"])
 async def test_who_does_not_ask_for_gzip_gets_none(start_node: StartNode, accepted: str) -> None:
-    node = await start_node()
+    node = await start_node(gzip_viewers_min=1)
     async with viewer(node.port, "/comments/v", f"Accept-Encoding: {accepted}\r\n") as raw:
         assert b"content-encoding" not in raw.head
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_a_viewer_may_ask_for_fewer_comments(start_node: StartNode, encoding: str) -> None:
-    node = await start_node()
+    node = await start_node(gzip_viewers_min=1)
     async with viewer(node.port, "/comments/v?max_rate=7", f"Accept-Encoding: {encoding}\r\n") as raw:
         node.dispatcher.deliver([comment(n) for n in range(50)])
         gunzip, text = zlib.decompressobj(31), b""

@@ -212,6 +212,51 @@ async def test_the_loop_breathes_when_a_slices_time_is_over() -> None:
         hall.close()
 
 
+async def test_a_small_audience_waits_for_a_turn_of_a_large_one_and_not_for_its_round() -> None:
+    hall = Hall(slice_ms=0.001)  # one turn in each slice
+    try:
+        small, hot = Audience("small", Bytes(), hall.behind.append, 1), hall.audience
+        hall.audience = small
+        end = hall.viewer()
+        hall.audience = hot
+        for _ in range(300):
+            hall.viewer()
+        hall.frame()
+        hall.sweeper._slice()
+        assert hot.cursor == 300 - 1 - 64, "its round has begun"
+        small.log.append(b"small\n\n")
+        hall.sweeper.publish(small)
+        hall.sweeper._slice()  # the hot one's turn was before
+        hall.sweeper._slice()
+        assert hot.cursor is not None, "its round goes on"
+        assert end.recv(99) == b"small\n\n"
+        for _ in range(4):
+            hall.frame()
+            hall.sweeper._slice()
+        assert {viewer.offset for viewer in hot.viewers[200:]} != {hot.log.end}, "what comes meanwhile goes with a turn"
+        for client in hall.ends[1:]:
+            assert await read(client, 500) == hall.expected
+    finally:
+        hall.close()
+
+
+async def test_every_audience_has_its_turn(hall: Hall) -> None:
+    audiences, ends = [], []
+    for number in range(20):
+        hall.audience = Audience(f"v{number}", Bytes(), hall.behind.append, 1)
+        audiences.append(hall.audience)
+        ends.append([hall.viewer() for _ in range(1 + number % 3)])
+    for audience in audiences:
+        audience.log.append(b"hello\n\n")
+        hall.sweeper.publish(audience)
+        hall.sweeper.publish(audience)
+    hall.sweeper._slice()
+    for clients in ends:
+        assert [await read(client, 7) for client in clients] == [b"hello\n\n"] * len(clients)
+    assert hall.sweeper.changed == {f"v{number}" for number in range(20)}
+    assert not any(audience.queued for audience in audiences)
+
+
 def test_a_viewer_takes_the_socket_over() -> None:
     audience = Audience("v", Bytes(), lambda viewer: None, 1)
     mine, theirs = socket.socketpair()

@@ -154,7 +154,7 @@ async def test_a_silent_replica_is_left(start_node: StartNode) -> None:
 
 
 async def test_an_erasure_blanks_the_backfill_and_is_told(start_node: StartNode) -> None:
-    node = await start_node()
+    node = await start_node(gzip_viewers_min=1)
     async with (
         viewer(node.port, "/comments/v") as raw,
         viewer(node.port, "/comments/v?max_rate=5", "Accept-Encoding: gzip\r\n") as limited,

@@ -5,9 +5,11 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from history.core.model import Comment
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.videos.past import Past
+from rms.videos.video import State
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import comment, ids
@@ -32,7 +34,7 @@ async def test_without_history_the_live_comments_come_and_the_past_follows(
         assert ids(await raw.read_until(2)) == [comment(2).id, comment(1).id]
 
 
-async def test_one_task_a_video_catches_up_however_often_it_is_told(
+async def test_a_video_catches_up_once_however_often_it_is_told(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = await start_node(catch_up_retry_ms_max=10)
@@ -221,5 +223,74 @@ async def test_a_catch_up_that_fails_is_logged_and_goes_on_and_stops_no_other(
             assert ids(await v.read_until(1)) == [live.id], "it doesn't wait"
             broken = False
             assert ids(await v.read_until(2)) == [live.id, missed["v"].id]
-        assert {(line["task"], line["reason"]) for line in lines} == {("catch-up of v", "LookupError('says the test')")}
+        assert {(line["video"], line["reason"]) for line in lines} == {("v", "LookupError('says the test')")}
         await eventually(lambda: not len(node.node.served.catching_up))
+
+
+async def test_thousands_of_videos_catch_up_with_a_few_reads_at_a_time_and_an_error_in_one_stops_no_other(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_reads=4, catch_up_retry_ms_max=1)
+    served, names = node.node.served, [f"v{number}" for number in range(5_000)]
+    for first in range(0, len(names), 500):
+        for video in await asyncio.gather(*(served.enter(name) for name in names[first : first + 500])):
+            video.missed_from = None
+    reads = most = tasks = 0
+    broken, read = True, set()
+
+    async def counted(past: Past, video_id: str, from_id: int, limit: int) -> list[Comment]:
+        nonlocal reads, most, tasks
+        reads += 1
+        most, tasks = max(most, reads), max(tasks, len(node.node.tasks))
+        await asyncio.sleep(0)
+        reads -= 1
+        if broken and video_id == names[7]:
+            raise LookupError("says the test")
+        read.add(video_id)
+        return []
+
+    monkeypatch.setattr(Past, "since", counted)
+    before = len(node.node.tasks)
+    with capture_logs() as lines:
+        served.catch_up(comment(1, wall_ms()).id, live_waits=True)
+        await eventually(lambda: len(served.catching_up) == 1 and bool(lines))
+        assert (most, read) == (4, {*names} - {names[7]})
+        assert tasks <= before + 4 + 1, "a few workers, and the one that waits"
+        broken = False
+        await eventually(lambda: not len(served.catching_up))
+    assert {line["video"] for line in lines} == {names[7]}
+    assert read == {*names}
+    assert not any(video.is_behind for video in served.videos)
+
+
+async def test_a_catch_up_of_thousands_lets_the_loop_go_on(start_node: StartNode) -> None:
+    node = await start_node()
+    served = node.node.served
+    videos = [await served.enter(f"v{number}") for number in range(30)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rms.videos.served.CATCH_UPS_AT_ONCE", 10)
+        for lower in (2, 1):
+            served.catch_up(comment(lower).id, live_waits=False)
+        assert len(served.catching_up) == 10
+        await asyncio.sleep(0)
+        assert len(served.catching_up) == 20
+    await eventually(lambda: not len(served.catching_up) and not served._missing)
+    assert not any(video.is_behind for video in videos)
+
+
+async def test_all_holds_end_in_their_order_by_one_timer(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rms.videos.catching_up.FLUSHED_AT_ONCE", 2)
+    node = await start_node(catch_up_hold_ms=50)
+    past = SlowPast(monkeypatch)
+    served = node.node.served
+    videos = [await served.enter(f"v{number}") for number in range(7)]
+    served.catch_up(comment(1, wall_ms()).id, live_waits=True)
+    assert {video.state for video in videos} == {State.BUFFERING}
+    await eventually(lambda: {video.state for video in videos} == {State.LIVE})
+    served.catch_up(comment(1, wall_ms()).id, live_waits=True)
+    assert {video.state for video in videos} == {State.BUFFERING}
+    await eventually(lambda: {video.state for video in videos} == {State.LIVE})
+    past.go_on.set()
+    await eventually(lambda: not len(served.catching_up))

@@ -1,13 +1,24 @@
 """rms/videos/housekeeping.py: what time alone brings about"""
 
+import asyncio
+from typing import NoReturn
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from rms.config import RmsSettings
+from rms.feed.feed import Feed
 from rms.feed.sse import HEARTBEAT
-from rms.videos.housekeeping import Housekeeper
+from rms.sending.audience import Audience
+from rms.sending.sweep import Sweeper
+from rms.videos.housekeeping import ROUND_MS, Housekeeper
+from rms.videos.request import Form
 from rms.videos.served import ServedVideos
-from rms.videos.video import ServedVideo
+from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
+from tests.rms.feed.test_feed import LIMITS
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import comment, events, ids
 from tests.waiting import eventually
@@ -72,7 +83,7 @@ async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNo
 
 
 async def test_an_edition_that_nobody_wants_is_dropped(start_node: StartNode) -> None:
-    node = await start_node()
+    node = await start_node(gzip_viewers_min=1)
     async with viewer(node.port, "/comments/v"):
         async with viewer(node.port, "/comments/v?max_rate=1", "Accept-Encoding: gzip\r\n"):
             (video,) = node.node.served.videos
@@ -80,7 +91,7 @@ async def test_an_edition_that_nobody_wants_is_dropped(start_node: StartNode) ->
         await eventually(lambda: len(video.audiences) == 1)
 
 
-def broken(*args: object) -> None:
+def broken(*args: object) -> NoReturn:
     raise ValueError("says the test")
 
 
@@ -90,7 +101,7 @@ async def test_an_error_in_one_video_is_logged_and_stops_no_other(
     node = await start_node(feed_linger_ms=0)
     look_after = Housekeeper.look_after
 
-    def broken_for_v(keeper: Housekeeper, video: ServedVideo, now_ms: int) -> None:
+    def broken_for_v(keeper: Housekeeper, video: ServedVideo, now_ms: int) -> int | None:
         return broken() if video.video_id == "v" else look_after(keeper, video, now_ms)
 
     monkeypatch.setattr(Housekeeper, "look_after", broken_for_v)
@@ -109,10 +120,129 @@ async def test_the_housekeeper_goes_on_after_an_error(start_node: StartNode, mon
     node = await start_node(feed_linger_ms=0)
     with capture_logs() as lines:
         with monkeypatch.context() as once:
-            once.setattr(ServedVideos, "videos", property(broken))
+            once.setattr(ServedVideos, "take_touched", broken)
             await eventually(lambda: any("is begun again" in line["event"] for line in lines))
         async with viewer(node.port, "/comments/v"):
             pass
         await eventually(lambda: node.dispatcher.interest == {"v": False})
     failed = [line for line in lines if "is begun again" in line["event"]]
     assert {(line["task"], line["reason"]) for line in failed} == {("housekeeping", "ValueError('says the test')")}
+
+
+class Told(Sweeper):
+    """Sends nothing, and remembers what was told. A sweep takes no time."""
+
+    now_ms = 0
+
+    def __init__(self) -> None:
+        self.changed = set()
+        self.told: list[tuple[int, str, bytes]] = []
+
+    def send_aside(self, audience: Audience, data: bytes) -> None:
+        if audience.viewers:
+            self.told.append((self.now_ms, audience.video_id, data))
+            audience.sent_ms = self.now_ms
+
+    def publish(self, audience: Audience) -> None:
+        if audience.viewers:
+            self.told.append((self.now_ms, audience.video_id, b"published"))
+            audience.sent_ms = self.now_ms
+
+
+class Some(ServedVideos):
+    """Three videos that are open"""
+
+    def __init__(self, sweeper: Told) -> None:
+        self._sweeper = sweeper
+        self._videos, self._unreported, self._touched = {}, set(), set()
+        for name in "abc":
+            video = self._videos[name] = ServedVideo(name, sweeper, lambda video, viewer: None)
+            video.open(Feed(LIMITS, [], 0, 0))
+            sweeper.changed.add(name)
+
+    def drop(self, video: ServedVideo) -> None:
+        video.state = State.DROPPED
+        del self._videos[video.video_id]
+        assert isinstance(self._sweeper, Told)
+        self._sweeper.told.append((self._sweeper.now_ms, video.video_id, b"dropped"))
+
+
+class World:
+    """A housekeeper and its videos, at a time that the test gives"""
+
+    def __init__(self) -> None:
+        self.sweeper = Told()
+        self.served = Some(self.sweeper)
+        self.keeper = Housekeeper(SETTINGS, self.served, self.sweeper)
+        self.looks = 0
+
+    def happens(self, name: str, what: str, number: int) -> None:
+        video = self.served._videos.get(name)
+        if video is None:
+            return
+        if what in ("come", "come limited"):
+            audience = video.audience(Form(5 if what == "come limited" else None), 5)
+            audience.viewers.append(None)  # type: ignore[arg-type]
+            audience.sent_ms = max(audience.sent_ms % 1, self.sweeper.now_ms)
+            self.sweeper.changed.add(name)
+        elif what == "go":
+            for audience in video.audiences.values():
+                if audience.viewers:
+                    audience.viewers.pop()
+                    self.sweeper.changed.add(name)
+        elif what == "totals":
+            self.served.set_totals({name: number})
+        elif what == "comment":
+            for audience in video.audiences.values():
+                self.sweeper.publish(audience)
+
+    def walk(self) -> None:
+        """The naive way: looks after all videos in each round"""
+        for video in list(self.served.videos):
+            self.keeper.look_after(video, self.sweeper.now_ms)
+            self.looks += 1
+
+    def round(self) -> None:
+        for video in self.keeper.due(self.sweeper.now_ms):
+            self.keeper.plan(video, self.keeper.look_after(video, self.sweeper.now_ms))
+            self.looks += 1
+
+
+SETTINGS = RmsSettings(_cli_parse_args=False, heartbeat_ms=7_000, feed_linger_ms=3_000)  # type: ignore[call-arg]
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abc"),
+                st.sampled_from(["come", "come limited", "go", "totals", "comment"]),
+                st.sampled_from([0, 1, 2, 900, 901, 905, 1_000]),
+            ),
+            max_size=3,
+        ),
+        max_size=60,
+    )
+)
+async def test_it_does_what_a_walk_over_all_videos_would_do_and_when(rounds: list[list[tuple[str, str, int]]]) -> None:
+    await asyncio.sleep(0)
+    naive, ours = World(), World()
+    for number, changes in enumerate([*rounds, *[[]] * 20]):
+        for world in (naive, ours):
+            world.sweeper.now_ms = (number + 1) * ROUND_MS
+            for change in changes:
+                world.happens(*change)
+        naive.walk()
+        ours.round()
+        assert sorted(ours.sweeper.told) == sorted(naive.sweeper.told)
+
+
+async def test_a_quiet_video_is_looked_after_once_a_heartbeat() -> None:
+    world = World()
+    for name in "abc":
+        world.happens(name, "come", 0)
+    for number in range(1, 71):
+        world.sweeper.now_ms = number * ROUND_MS
+        world.round()
+    assert world.looks == 3 * (1 + 10), "and 210 by a walk"
+    assert len(world.keeper._queue) <= 6

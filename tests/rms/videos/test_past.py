@@ -83,6 +83,51 @@ async def test_a_read_that_takes_too_long_is_given_up(
     await past.close()
 
 
+async def test_only_so_many_reads_run_at_once(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = await opened(Past(settings(tmp_path, history_reads_max=3), tasks))
+    reading = 0
+
+    async def counted(*args: object) -> list[Comment]:
+        nonlocal reading
+        reading += 1
+        assert reading <= 3
+        await asyncio.sleep(0)
+        reading -= 1
+        return []
+
+    monkeypatch.setattr(past._reader, "newer", counted)
+    monkeypatch.setattr(past._reader, "older", counted)
+    await asyncio.gather(*(past.since("v", n, 10) for n in range(50)), *(past.seed("v", 1, T0) for _ in range(50)))
+    assert (past.reads, past.reads_most) == (100, 3)
+    waiting = [asyncio.create_task(past.since("v", n, 10)) for n in range(10)]
+    await asyncio.sleep(0)
+    for task in waiting[1::2]:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await asyncio.gather(*(past.since("v", n, 10) for n in range(10)))
+    await eventually(lambda: past._turns.taken == 0)
+    await past.close()
+
+
+async def test_behind_a_store_that_hangs_all_give_up_together(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = await opened(Past(settings(tmp_path, history_reads_max=1, history_timeout_ms=50), tasks))
+
+    async def never(*args: object) -> list[Comment]:
+        await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(past._reader, "newer", never)
+    outcomes = await asyncio.gather(*(past.since("v", n, 10) for n in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+    assert past.reads == 1, "the others had no turn"
+    assert past._turns.taken == 0
+    await past.close()
+
+
 async def test_those_who_ask_for_the_same_share_one_read(
     tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

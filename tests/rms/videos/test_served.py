@@ -2,16 +2,25 @@
 
 import asyncio
 import json
+import socket
+from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from history.core.ids import format_id
 from history.core.model import Comment
+from proto.tasks import Supervisor
 from rms.clocks import wall_ms
+from rms.config import RmsSettings
 from rms.feed.byte_log import FeedOffset
+from rms.sending.audience import Viewer
+from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
-from rms.videos.served import CannotOpen
+from rms.videos.request import Form
+from rms.videos.served import CannotOpen, ServedVideos
 from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
@@ -177,3 +186,85 @@ async def test_a_comment_that_cannot_be_appended_stops_no_other_and_is_read_agai
         assert (line["event"], line["video"], line["id"]) == ("comment not appended", "v", talk[0].id)
         assert line["reason"] == "ValueError('says the test')"
         assert len(node.dispatcher.hellos) == 1, "the link goes on"
+
+
+async def test_gzip_is_for_videos_where_enough_viewers_share_it(start_node: StartNode) -> None:
+    node = await start_node(gzip_viewers_min=3)
+    gzip = "Accept-Encoding: gzip\r\n"
+    async with viewer(node.port, "/comments/v", gzip) as first, viewer(node.port, "/comments/v") as second:
+        assert b"content-encoding" not in first.head + second.head
+        async with viewer(node.port, "/comments/v", gzip) as third, viewer(node.port, "/comments/w", gzip) as alone:
+            assert b"content-encoding: gzip" in third.head
+            assert b"content-encoding" not in alone.head
+            (video,) = [video for video in node.node.served.videos if video.video_id == "v"]
+            await eventually(lambda: len(video.audiences[Form()].viewers) == 2)
+            assert len(video.audiences[Form(None, True)].viewers) == 1
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from("vwxy"),
+        st.sampled_from(["enter", "release", "come", "go", "hold", "end hold", "drop", "beat", "hello"]),
+    ),
+    max_size=60,
+)
+
+
+@given(CHANGES)
+async def test_beats_tell_what_a_walk_over_all_videos_would(changes: list[tuple[str, str]]) -> None:
+    """Whatever way viewers come and go, after each beat the dispatchers know of each video what a walk finds."""
+    settings = RmsSettings(_cli_parse_args=False)  # type: ignore[call-arg]
+    tasks = Supervisor()
+    sweeper = Sweeper(settings, asyncio.get_running_loop())
+    served = ServedVideos(settings, Past(settings, tasks), sweeper, tasks)
+    served.use(NoInterest())
+    told: dict[str, int] = {}
+    entered: dict[str, int] = Counter()
+    ends = []
+    try:
+        for name, change in (*changes, ("v", "beat")):
+            video = served._videos.get(name)
+            if change == "enter":
+                await served.enter(name)
+                entered[name] += 1
+            elif change == "beat":
+                changed, viewers = served.changed_viewers()
+                told = {each: count for each, count in told.items() if each in served._videos} | changed
+                assert told == served.serving() == {each.video_id: each.viewers for each in served.videos}
+                assert viewers == sum(told.values())
+            elif change == "hello":
+                told = served.serving()
+            elif video is None:
+                continue
+            elif change == "release" and entered[name]:
+                served.release(video)
+                entered[name] -= 1
+            elif change == "come":
+                mine, theirs = socket.socketpair()
+                mine.setblocking(False)
+                ends.append(theirs)
+                audience = served.audience(video, Form())
+                sweeper.add(Viewer(mine.detach(), audience, b"", audience.log.end))
+            elif change == "go" and video.audiences and (viewers_in := video.audiences[Form()].viewers):
+                sweeper._close(viewers_in[0], "left")
+            elif change == "hold" and entered[name]:  # a streamed viewer's, which begins while it enters
+                video.holds += 1
+                served.release(video)
+            elif change == "end hold" and video.holds > entered[name]:
+                video.holds -= 1
+            elif change == "drop" and not video.viewers:
+                served.drop(video)
+    finally:
+        sweeper.close()
+        for end in ends:
+            end.close()
+        await served.close()
+        await tasks.close()
+
+
+class NoInterest:
+    async def join(self, video_id: str) -> None:
+        pass
+
+    def leave(self, video_id: str) -> None:
+        pass

@@ -1,27 +1,21 @@
-"""scripts/bench fanout: the whole command with few viewers, its search for the highest rate, and its words"""
+"""scripts/bench fanout: the whole command with few viewers, and its words"""
 
-import re
 from dataclasses import replace
-from itertools import cycle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
-from scripts.benches.config import FanoutSettings
-from scripts.benches.fanout import Fanout, Form, comparisons, gzip_line, highest, majority, servers_table, slow_line
+from scripts.benches.fanout import Fanout, Form, comparisons, gzip_line, servers_table, slow_line
 from scripts.benches.run import Figures, Load
 from scripts.benches.running import BenchFailed, run_bench
 from scripts.benches.schedule import Line
 from tests.scripts.benches.figures import FIGURES, LOAD, like
 
 FEW = Form(viewers=40, rates=[10], seconds=0.3, repeats=1)
-SETTINGS = FanoutSettings(search_precision=0.05, search_rate_max=1_000, search_votes=1)
 
 
 def test_everything_is_measured_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    form = replace(FEW, peers=["c"], slow=10, gzip=[Line("ann", "hi")], joins=20)
+    form = replace(FEW, peers=["c"], slow=10, gzip=[Line("ann", "hi")])
     assert run_bench(Fanout(form).run()) == 0
     captured = capsys.readouterr()
     assert "40 viewers of one video" in captured.out
@@ -29,8 +23,6 @@ def test_everything_is_measured_and_shown(capsys: pytest.CaptureFixture[str]) ->
     assert [(row[0], row[1], row[4]) for row in rows] == [("rms", "10", "0"), ("c", "10", "0")]  # nothing is doubled
     assert "10 who never read beside 30" in captured.out
     assert "gzip, 10 comments/s: " in captured.out
-    assert "20 joins, 20 at once, 50 comments of backfill each: " in captured.out
-    assert "1 reads of the store, lost=0 doubled=0" in captured.out
     assert "GiB" in captured.out
     assert captured.err.count("run 1 of 1") == 6
 
@@ -46,21 +38,6 @@ def pretend(sustained: dict[str, float]) -> object:
         return like(server=name, load=load, falls_behind=arrive < load.rate, deliveries_per_s=per_s)
 
     return run
-
-
-def test_the_highest_rates_are_searched_and_compared(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("scripts.benches.fanout.run", pretend({"rms": 100, "nchan": 10}))
-    monkeypatch.setattr("scripts.benches.fanout.lacks", lambda name: "")
-    assert run_bench(Fanout(replace(FEW, peers=["nchan"], rates=[5], highest=True)).run()) == 0
-    shown = capsys.readouterr().out
-    ours, theirs = (
-        float(match.replace(",", "")) for match in re.findall(r"highest sustained, \w+: ([\d,]+) deliveries/s", shown)
-    )
-    assert 0.95 * 100 <= ours / FEW.viewers <= 100
-    assert 0.95 * 10 <= theirs / FEW.viewers <= 10
-    assert f"that is {ours / theirs:.1f} × nchan's" in shown
 
 
 def test_a_peer_that_is_missing_or_breaks_does_not_end_the_bench(
@@ -83,43 +60,6 @@ def test_what_ours_loses_is_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> No
     assert run_bench(Fanout(FEW).run()) == 1
 
 
-@given(limit=st.floats(1, 1_000), first=st.floats(1, 50))
-async def test_the_limit_is_found_to_the_precision(limit: float, first: float) -> None:
-    tried: list[float] = []
-
-    async def sustains(rate: float) -> bool:
-        tried.append(rate)
-        return rate <= limit
-
-    found = await highest(sustains, first, SETTINGS)
-    assert found <= limit
-    assert found >= limit * 0.95 or found >= 500
-    assert len(tried) <= 20
-
-
-async def test_a_server_that_sustains_nothing_ends_the_search() -> None:
-    async def never(rate: float) -> bool:
-        return False
-
-    assert await highest(never, 5, SETTINGS) == 0
-
-
-async def test_a_majority_ends_as_soon_as_it_is_decided() -> None:
-    asked: list[bool] = []
-
-    async def once(rate: float) -> bool:
-        asked.append(next(answers))
-        return asked[-1]
-
-    answers = cycle([True])
-    assert await majority(once, 5, 3)
-    assert asked == [True, True]
-    asked.clear()
-    answers = cycle([True, False, False])
-    assert not await majority(once, 5, 3)
-    assert asked == [True, False, False]
-
-
 def rendered(*rows: Figures) -> list[str]:
     console = Console(width=80)
     with console.capture() as capture:
@@ -136,7 +76,7 @@ def test_every_figure_stands_in_the_table() -> None:
 
 
 def test_it_fits_a_narrow_terminal() -> None:
-    widest = like(server="buffers", deliveries_per_s=1_234_567.0, lost=99_999, rss_bytes_per_viewer=28_000.0)
+    widest = like(server="nchan", deliveries_per_s=1_234_567.0, lost=99_999, rss_bytes_per_viewer=28_000.0)
     assert not any("…" in line for line in rendered(widest))
 
 

@@ -17,7 +17,7 @@ def bench(*arguments: str) -> Result:
     return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
 
 
-@pytest.mark.parametrize("command", ["fanout", "million", "dispatcher", "chaos", "outage", "history"])
+@pytest.mark.parametrize("command", ["fanout", "million", "dispatcher", "chaos", "outage", "history", "small"])
 def test_every_command_explains_itself(command: str) -> None:
     result = bench(command, "--help")
     assert result.exit_code == 0
@@ -27,7 +27,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "right"),
     [
-        (["fanout", "--peers", "mercure"], "known are c,nchan,buffers,naive"),
+        (["fanout", "--peers", "mercure"], "known are c,nchan,naive"),
         (["fanout", "--rates", "fast"], "5,20,100 would be"),
         (["fanout", "--rates", "0"], "5,20,100 would be"),
         (["fanout", "--gzip", "/dev/null"], "no line of a chat"),
@@ -35,6 +35,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["history", "--only", "speed"], "known are writes,posts,hot,depth,scroll"),
         (["history", "--store", "redis"], "known are sqlite,cassandra"),
         (["outage", "--nodes", "2"], "1 or 3"),
+        (["small", "--only", "speed"], "known are cost,delay,opening,failover"),
     ],
 )
 def test_what_is_wrong_is_said(wrong: list[str], right: str) -> None:

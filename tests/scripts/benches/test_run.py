@@ -14,7 +14,7 @@ SCHEDULE = Schedule(start_ns=100 * SECOND, rate=10, count=LOAD.comments)
 
 def report(deliveries: int = 200, in_time: int = 200, last_ns: int = 102 * SECOND) -> Report:
     latency = [(1_000, deliveries // 2), (9_000, deliveries - deliveries // 2)]
-    return Report(10, 2, 0, deliveries, in_time, 200 - deliveries, 0, 0, 0, 40_000, last_ns, latency)
+    return Report(10, 2, 0, deliveries, in_time, 200 - deliveries, 0, 0, 0, 0, 40_000, last_ns, latency)
 
 
 def test_figures_are_made_of_what_was_counted() -> None:
@@ -37,7 +37,7 @@ def test_who_blocks_its_publisher_falls_behind() -> None:
 
 
 def test_a_run_without_any_delivery_has_figures_too() -> None:
-    nothing = Report(10, 0, 10, 0, 0, 200, 0, 0, 0, 0, 0, [])
+    nothing = Report(10, 0, 10, 0, 0, 200, 0, 0, 0, 0, 0, 0, [])
     made = figures("c", LOAD, SCHEDULE, nothing, blocked_s=0, cpu_s=0.5)
     assert (made.deliveries_per_s, made.falls_behind, made.p99_ms, made.ended) == (0, True, 0, 10)
 

@@ -1,19 +1,15 @@
-"""Every server that can be measured delivers everything, comes with its past, and goes."""
+"""Every server that can be measured delivers everything, and goes."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from scripts.benches.buffers_app import Connection, viewers
 from scripts.benches.run import Load, run
 from scripts.benches.schedule import Schedule, frame_bytes
-from scripts.benches.servers import CONTENDERS, NCHAN_MODULE, bare, comment_service, lacks, python_app, rms
+from scripts.benches.servers import CONTENDERS, NCHAN_MODULE, bare, comment_service, lacks, python_app
 from scripts.benches.starlette_app import ANSWER, PAGE, app, queues
 from scripts.benches.stores import a_store
 from scripts.benches.viewers import an_audience
@@ -50,17 +46,6 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert NCHAN_MODULE.suffix == ".so"
 
 
-async def test_the_past_is_there_for_joiners() -> None:
-    past = 20
-    async with rms(1, past=past) as server, an_audience(f"{server.path}?backfill={past + 1}", 2, past) as audience:
-        await audience.connect(2, server.port)
-        assert await audience.wait_for(past, 20)
-        report = await audience.report(past)
-        assert (report.deliveries, report.unmarked) == (2 * past, 2)
-        assert await server.metric("rms_history_reads_total") == 1
-        assert await server.metric("no_such_metric") == 0
-
-
 async def test_who_has_gone_stops_nobody() -> None:
     async with bare(5) as server, an_audience(server.path, 3, 4) as staying:
         async with an_audience(server.path, 2, 4) as leaving:
@@ -94,14 +79,7 @@ async def test_the_least_that_answers() -> None:
         assert list(least.pids) == ["service"]
 
 
-@asynccontextmanager
-async def buffers_server() -> AsyncIterator[int]:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-@pytest.mark.parametrize(("serving", "known"), [(serve(app), queues), (buffers_server(), viewers)])
+@pytest.mark.parametrize(("serving", "known"), [(serve(app), queues)])
 async def test_what_is_published_comes_to_a_viewer(serving: Any, known: set[object]) -> None:
     async with serving as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         async with session.get("/events") as stream:

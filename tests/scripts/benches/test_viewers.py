@@ -12,6 +12,7 @@ from scripts.benches.config import FanoutSettings
 from scripts.benches.running import BenchFailed
 from scripts.benches.viewers import Report, Viewers, an_audience, merge
 from tests.scripts.benches.fake_server import HEAD, FakeServer, event
+from tests.waiting import eventually
 
 VIEWERS, COMMENTS = 3, 5
 QUICK = FanoutSettings(connect_timeout_s=20)
@@ -175,7 +176,7 @@ async def test_a_process_that_has_ended_is_told() -> None:
 
 def report(last_ns: int, latency_us: list[tuple[int, int]]) -> Report:
     count = sum(deliveries for _, deliveries in latency_us)
-    return Report(1, 0, 0, count, count, 1, 0, 0, 0, 10, last_ns, latency_us)
+    return Report(1, 0, 0, count, count, 1, 0, 0, 0, 0, 10, last_ns, latency_us)
 
 
 def test_reports_of_several_processes_add_up() -> None:
@@ -209,3 +210,35 @@ async def test_a_server_that_refuses_is_no_server_to_measure() -> None:
     ):
         with pytest.raises(BenchFailed, match="3 of 3 viewers did not get a stream"):
             await audience.connect(3, server.port)
+
+
+async def test_viewers_of_many_videos_get_their_own_comments() -> None:
+    async with (
+        FakeServer([event(number) for number in (0, 2, 4)]) as server,
+        Viewers(0, "/videos/", COMMENTS, videos=2, settings=QUICK) as viewers,
+    ):
+        await viewers.connect(4, server.port)
+        assert not await viewers.wait_for(COMMENTS, 0.3)
+        found = await viewers.report(COMMENTS)
+    assert (
+        sorted(request.split()[1] for request in server.requests) == [b"/videos/0", b"/videos/0"] + [b"/videos/1"] * 2
+    )
+    assert (found.deliveries, found.misplaced, found.lost, found.doubled) == (6, 6, 4, 0)
+
+
+async def test_who_was_cut_or_refused_comes_back_the_way_it_came_with_its_position() -> None:
+    again = b"retry: 10\n" + event(0).replace(b"id: 1", b"id: abc.1.2")
+    moved = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:%d/videos/0\r\n\r\n"
+    async with (
+        FakeServer([again], ends=True) as node,
+        FakeServer([], head=moved % node.port) as front,
+        Viewers(0, "/videos/", COMMENTS, videos=1, settings=QUICK) as viewers,
+    ):
+        answer = await viewers.connect(1, front.port)
+        assert (answer.connected, answer.refused) == (1, 0)
+        await eventually(lambda: len(node.requests) > 2)
+        assert b"Last-Event-ID: abc.1.2\r\n" in front.requests[1]
+        assert b"Last-Event-ID: abc.1.2\r\n" in node.requests[1]
+        found = await viewers.report(1)
+    assert (found.viewers, found.lost) == (1, 0)
+    assert (found.ended > 0, found.doubled > 0) == (True, True)

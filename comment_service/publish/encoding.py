@@ -5,6 +5,7 @@ concatenated (dispatcher/streams/wire.py has the source).
 """
 
 from collections.abc import Callable, Mapping
+from struct import Struct
 
 from comment_service.core.outbox import Batch, Publishable
 from history.core.model import Change, Comment
@@ -12,7 +13,11 @@ from history.core.stream_data import name_and_data
 from proto import event_pb2
 from proto.dispatch_pb2 import CatchUpOrder, PublishRequest, VideoBatch
 
-_LENGTH_DELIMITED = 2
+_FIXED_64, _LENGTH_DELIMITED = 1, 2
+_ID_TAG = event_pb2.Event.ID_FIELD_NUMBER << 3 | _FIXED_64
+_AFTER_TAG = event_pb2.Event.AFTER_ID_FIELD_NUMBER << 3 | _FIXED_64
+_ID_AND_AFTER = Struct("<BQBQ")
+_DATA_TAG = bytes((event_pb2.Event.DATA_FIELD_NUMBER << 3 | _LENGTH_DELIMITED,))
 _EVENTS_TAG = bytes((event_pb2.VideoEvents.EVENTS_FIELD_NUMBER << 3 | _LENGTH_DELIMITED,))
 
 _COMMENT = event_pb2.Event(comment=event_pb2.Comment()).SerializeToString()
@@ -33,9 +38,11 @@ _BODIES: Mapping[str, Callable[[Change], event_pb2.Event]] = {
 def publishable(event: Comment | Change) -> Publishable:
     """A change of a kind that isn't in proto/event.proto has no body: nodes count it, and pass name and data on."""
     name, data = name_and_data(event)
+    if isinstance(event, Comment):  # by hand, in half the time: there are many
+        ids = _ID_AND_AFTER.pack(_ID_TAG, event.id, _AFTER_TAG, event.after_id)
+        encoded = b"".join((ids, _DATA_TAG, _varint(len(data)), data, _COMMENT))
+        return Publishable(event.id, event.video_id, encoded)
     told = event_pb2.Event(id=event.id, after_id=event.after_id, name=name, data=data).SerializeToString()
-    if isinstance(event, Comment):
-        return Publishable(event.id, event.video_id, told + _COMMENT)
     body = _BODIES.get(event.kind)
     return Publishable(event.id, event.video_id, told + body(event).SerializeToString() if body else told)
 

@@ -21,6 +21,7 @@ comments = st.builds(
     author=st.builds(Author, id=st.text(max_size=9), name=st.text(max_size=9)),
     message=st.text(max_size=9000),
     created_at_ms=st.integers(0, 2**47),
+    after_id=st.integers(0, 2**63 - 1),
 )
 
 
@@ -30,7 +31,9 @@ def read(encoded: Publishable) -> Event:
 
 @given(comments)
 def test_a_comment_is_what_viewers_get(comment: Comment) -> None:
-    assert read(publishable(comment)) == Event(id=comment.id, data=comment_data(comment), comment=event_pb2.Comment())
+    assert read(publishable(comment)) == Event(
+        id=comment.id, after_id=comment.after_id, data=comment_data(comment), comment=event_pb2.Comment()
+    )
 
 
 @pytest.mark.parametrize(

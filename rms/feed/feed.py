@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple
 
 from history.core.ids import first_id_at, time_of
 from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
-from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
+from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.gaps import Gaps
 from rms.feed.position import FLOOR_STEP_MS, KEPT_MS, LATE_MS, Had, Position, parse_position
 from rms.feed.seen_ids import SeenIds
@@ -270,12 +270,11 @@ class Feed:
             if from_id <= high:
                 self._had.claim(service, from_id, high)
 
-    def promised(self, service: int, from_id: int, up_to_id: int) -> None:
-        """Everything that history has from `from_id` on is appended, and the service has said that history has all of
-        its events from that id up to another."""
-        self._hidden.pop(service, None)
-        if from_id <= up_to_id:
-            self._had.claim(service, from_id, up_to_id)
+    def promised(self, promise: Promise) -> None:
+        """Everything that history has from the promise's first id on is appended, read after the promise was made."""
+        self._hidden.pop(promise.service, None)
+        if promise.from_id <= promise.up_to_id:
+            self._had.claim(*promise)
 
     def sure_until(self, sure_ms: int | None) -> None:
         """This node may have missed events younger than this, of any service; None: it hasn't."""

@@ -143,6 +143,7 @@ class CatchingUp:
 
     async def _read_missed(self, video: ServedVideo) -> None:
         assert video.missed_from is not None
+        promises, video.promises = video.promises, []  # made before this read begins
         # Comments from before the feed began are new to none of its viewers.
         from_id = max(video.missed_from, video.feed.complete_from)
         video.missed_from = None
@@ -152,6 +153,10 @@ class CatchingUp:
         finally:
             if rest_from is not None:
                 video.miss(rest_from)  # beside what has been missed meanwhile
+                video.promises += promises
+        if rest_from is None:
+            for promise in promises:
+                video.feed.promised(promise)
 
     async def _read_page(self, video: ServedVideo, from_id: int) -> int | None:
         """Returns the id from which on there is more to read; None: there isn't."""

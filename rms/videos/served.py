@@ -230,7 +230,7 @@ class ServedVideos:
         """Takes the viewers of these videos on all nodes together, as a dispatcher has reported them."""
         for video_id, total in viewers.items():
             video = self._videos.get(video_id)
-            if video is not None:
+            if video is not None and video.total_viewers != total:
                 video.total_viewers = total
                 self._touched.add(video_id)
 

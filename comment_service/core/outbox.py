@@ -24,11 +24,10 @@ Rule 1: no clock; `monotonic_ms` is an argument. Rule 2: it does not know gRPC.
 from collections import deque
 from dataclasses import dataclass
 
-from history.core.model import Comment, Erasure
+from history.core.model import Change, Comment
 
-Publishable = Comment | Erasure
-"""What is sent to the viewers. An erasure is sent and answered as a comment is, but no catch-up finds it in history:
-an operator who got no response to his order repeats it."""
+Publishable = Comment | Change
+"""What is sent to the viewers, and what a catch-up finds in history"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from comment_service.clocks import monotonic_ms
 from comment_service.core.outbox import Batch, Outbox, Publishable
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
-from history.core.model import Erasure
+from history.core.model import ERASED, Change
 from proto.comment_pb2 import Author as AuthorMessage
 from proto.comment_pb2 import Comment as CommentMessage
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
@@ -289,13 +289,18 @@ def _request(batch: Batch) -> PublishRequest:
     return PublishRequest(
         seq=batch.seq,
         catch_up_from_id=0 if from_id is None else max(1, from_id),  # on the wire 0 means that there is none
-        comments=[_message(comment) for comment in batch.comments],
+        comments=[_message(comment) for comment in batch.comments if _can_be_sent(comment)],
     )
 
 
+def _can_be_sent(comment: Publishable) -> bool:
+    """There is no message yet for any other change."""
+    return not isinstance(comment, Change) or comment.kind == ERASED
+
+
 def _message(comment: Publishable) -> CommentMessage:
-    if isinstance(comment, Erasure):
-        return CommentMessage(id=comment.id, video_id=comment.video_id, erased_id=comment.erased_id)
+    if isinstance(comment, Change):
+        return CommentMessage(id=comment.id, video_id=comment.video_id, erased_id=comment.target_id)
     return CommentMessage(
         id=comment.id,
         video_id=comment.video_id,

@@ -30,7 +30,7 @@ import msgspec
 from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.errors import IdempotencyKeyReused
 from comment_service.write.idempotency import Key
-from history.core.model import Comment
+from history.core.model import Comment, State
 from history.group_commit import GroupCommit, GroupCommitStatistics
 from history.store import Claim, History, StoreOverloaded, StoreUnavailable
 
@@ -130,8 +130,8 @@ class KeyClaims:
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""
-        found = await self._history().newer(comment.video_id, comment.id - 1, 1)
-        return bool(found) and found[0].id == comment.id
+        found = await self._history().find(comment.video_id, comment.id)
+        return found is not None and found.state is State.VISIBLE
 
 
 def _digest(comment: Comment) -> bytes:

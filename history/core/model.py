@@ -1,8 +1,10 @@
-"""The data types of what was said: a comment, an erasure, a page of comments, and their JSON."""
+"""The data types of what was said: a comment, the other events of a video's log, a page of comments, and their JSON."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -56,6 +58,60 @@ class Erasure:
     id: int
     video_id: str
     erased_id: int
+
+
+class State(IntEnum):
+    """Of a comment. Hidden and visible may alternate; erased is for ever. A part of SQLite's schema."""
+
+    VISIBLE = 0
+    HIDDEN = 1
+    ERASED = 2
+
+
+ERASED, HIDDEN, RESTORED, AUTHOR_PURGED = "erased", "hidden", "restored", "author_purged"
+"""The kinds of Change that history itself knows"""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """Any event of a video's log that isn't a comment. Kinds that this release doesn't know are kept and passed on."""
+
+    id: int
+    video_id: str
+    kind: str
+    target_id: int = 0
+    """The comment that it is about"""
+    data: bytes = b""
+    """JSON for viewers. Of `restored` it is the comment, if that can be seen."""
+    author_id: str = ""
+    """Of `author_purged`, for as long as it may be named"""
+    up_to_id: int = 0
+    """Of `author_purged`: his comments up to this id are gone."""
+
+
+class Gone(msgspec.Struct, frozen=True, gc=False):
+    """Stands for a comment that is hidden or erased: it is counted, and never shown."""
+
+    id: int
+    video_id: str
+
+
+Event = Comment | Change | Gone
+"""One entry of a video's log"""
+
+
+class Found(NamedTuple):
+    """A comment that is stored. An erased one has no text and no author."""
+
+    state: State
+    comment: Comment
+
+
+class Comments(NamedTuple):
+    """Visible comments, and how far they were looked for"""
+
+    comments: list[Comment]
+    next_id: int | None
+    """The last row that was examined: the next call goes on from there. None: there is nothing more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,16 @@
 start."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from history.core.ids import time_of
-from history.core.model import Comment
+from history.core.model import Comment, Event
 from history.opening import open_reader
-from history.store import Reader, StoreUnavailable
+from history.store import Log, StoreUnavailable
 from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
 
@@ -27,7 +27,7 @@ class Past:
     def __init__(self, settings: RmsSettings, tasks: Supervisor) -> None:
         self._settings = settings
         self._tasks = tasks
-        self._reader: Reader | None = None
+        self._reader: Log | None = None
         self.reads = 0
         """of the store, begun so far"""
         self._under_way: dict[tuple[str, int, int], Shared[list[Comment]]] = {}
@@ -57,17 +57,18 @@ class Past:
         StoreUnavailable.
         """
         newest_first: list[Comment] = []
-        limit = max(1, at_least)
+        limit, before, left = max(1, at_least), None, self._settings.seed_comments_max
         while True:
-            before = newest_first[-1].id if newest_first else None
-            page = await self._bounded(self._get().older(video_id, before, limit))
-            newest_first += page
+            page = await self._bounded(self._get().events_before(video_id, before, limit))
+            newest_first += _comments(page)
+            left -= len(page)
             if len(page) < limit:
                 return newest_first[::-1], 0
-            oldest = newest_first[-1]
-            if time_of(oldest.id) < now_ms - SEED_AGE_MS or len(newest_first) >= self._settings.seed_comments_max:
-                return newest_first[::-1], oldest.id
-            limit = min(500, self._settings.seed_comments_max - len(newest_first))
+            before = page[-1].id
+            is_enough = len(newest_first) >= at_least and time_of(before) < now_ms - SEED_AGE_MS
+            if is_enough or left <= 0:
+                return newest_first[::-1], before
+            limit = min(500, left)
 
     async def since(self, video_id: str, from_id: int, limit: int) -> list[Comment]:
         """Up to `limit` comments from this id on, oldest first. Raises StoreUnavailable.
@@ -77,13 +78,23 @@ class Past:
         key = (video_id, from_id, limit)
         reading = self._under_way.get(key)
         if reading is None:
-            read = self._bounded(self._get().newer(video_id, from_id - 1, limit))
+            read = self._since(video_id, from_id - 1, limit)
             reading = self._under_way[key] = Shared(
                 "history read", read, expected=(StoreUnavailable,), on_end=lambda: self._under_way.pop(key)
             )
         return await reading.wait()
 
-    def _get(self) -> Reader:
+    async def _since(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        found: list[Comment] = []
+        while True:
+            wanted = limit - len(found)
+            page = await self._bounded(self._get().events(video_id, after, wanted))
+            found += _comments(page)
+            if len(page) < wanted or len(found) == limit:
+                return found
+            after = page[-1].id
+
+    def _get(self) -> Log:
         if self._reader is None:
             raise StoreUnavailable("the history has not been opened yet")
         return self._reader
@@ -94,3 +105,7 @@ class Past:
             return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
         except TimeoutError as error:
             raise StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms") from error
+
+
+def _comments(events: Iterable[Event]) -> list[Comment]:
+    return [event for event in events if isinstance(event, Comment)]

@@ -104,7 +104,7 @@ async def depth(url: str, settings: HistorySettings, chill: Callable[[], None]) 
                 await reader.older(OTHER, None, 1)
                 chill()
                 begin_s = time.perf_counter()
-                comments = await reader.older(DEEP, cursor, settings.page)
+                comments = (await reader.older(DEEP, cursor, settings.page)).comments
                 taken.append((time.perf_counter() - begin_s) * 1000)
             finally:
                 await reader.close()

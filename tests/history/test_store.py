@@ -14,8 +14,9 @@ from history.sqlite.store import SqliteStore
 from history.store import (
     Claim,
     Claims,
-    Erasing,
     History,
+    Log,
+    Moderating,
     Notices,
     Reader,
     Store,
@@ -31,7 +32,7 @@ def test_a_store_that_is_full_is_one_that_is_away_for_now() -> None:
     assert issubclass(StoreUnavailable, StoreError)
 
 
-@pytest.mark.parametrize("contract", [Reader, Store, Erasing, Notices, Videos, Claims, History])
+@pytest.mark.parametrize("contract", [Reader, Log, Store, Moderating, Notices, Videos, Claims, History])
 async def test_both_stores_take_what_the_contract_takes(contract: type, tmp_path: Path) -> None:
     nowhere: Any = None
     settings = StoreSettings()

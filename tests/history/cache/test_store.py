@@ -14,7 +14,7 @@ from history.cache.store import CachedStore, CacheSettings
 from history.clocks import monotonic_s, wall_ms
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 from history.opening import open_store
 from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 __all__ = ["video"]
 
-SETTINGS = CacheSettings(bytes_max=1_000_000, read_comments=100, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+SETTINGS = CacheSettings(1_000_000, read_comments=100, reads_max=5, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
 
 
 class CountedStore:
@@ -39,7 +39,7 @@ class CountedStore:
     async def append(self, comments: Sequence[Comment]) -> None:
         await self._store.append(comments)
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         self.reads += 1
         found = await self._store.older(video_id, before, limit)
         await self.go.wait()
@@ -47,7 +47,7 @@ class CountedStore:
             raise self.error
         return found
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         return await self._store.newer(video_id, after, limit)
 
     async def check(self) -> None:
@@ -70,7 +70,7 @@ def url(new_url: Callable[[], str]) -> str:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def store(url: str) -> AsyncIterator[Store]:
     """What others write shows up after `tip_ms`: here nearly at once."""
-    settings = CacheSettings(1_000_000, read_comments=30, late_ms=0, tip_ms=1, closed_ms=1)
+    settings = CacheSettings(1_000_000, read_comments=30, reads_max=5, late_ms=0, tip_ms=1, closed_ms=1)
     store = CachedStore(await open_store(url), settings)
     yield store
     await store.close()
@@ -105,7 +105,7 @@ async def test_scrolling_takes_few_reads(parts: Parts) -> None:
     assert parts.inner.reads <= 12
     reads = parts.inner.reads
     assert await scroll_back(parts.store, "video", 7) == comments[::-1]  # cut otherwise
-    assert await parts.store.older("video", comments[500].id - 1, 3) == comments[499:496:-1]
+    assert (await parts.store.older("video", comments[500].id - 1, 3)).comments == comments[499:496:-1]
     assert parts.inner.reads == reads
     facts = parts.store.statistics()
     assert facts.hits > facts.misses
@@ -116,19 +116,19 @@ async def test_many_misses_at_once_are_one_read(parts: Parts) -> None:
     comments = comments_every(100, 50, "video")
     await parts.inner.append(comments)
     pages = await asyncio.gather(*(parts.store.older("video", None, 10) for _ in range(10_000)))
-    assert all(page == comments[:39:-1] for page in pages)
+    assert all(page.comments == comments[:39:-1] for page in pages)
     assert parts.inner.reads == 1
 
 
 async def test_the_tip_is_kept_current_by_what_is_appended_here(parts: Parts) -> None:
     now_ms = wall_ms()
-    assert await parts.store.older("video", None, 10) == []
+    assert (await parts.store.older("video", None, 10)).comments == []
     recent = comments_every(1, 20, "video", now_ms - 5_000)
     for comment in (*recent[10:], *recent[:10]):  # also the late ones
         await parts.store.append([comment])
     late = a_comment(first_id_at(now_ms - 60_000))
     await parts.store.append([late])
-    assert await parts.store.older("video", None, 30) == [*recent[::-1], late]
+    assert (await parts.store.older("video", None, 30)).comments == [*recent[::-1], late]
     assert parts.inner.reads == 1
 
 
@@ -140,41 +140,41 @@ async def test_what_is_appended_while_the_store_reads_is_not_lost(parts: Parts) 
     new = a_comment(first_id_at(wall_ms()))
     await parts.store.append([new])
     parts.inner.go.set()
-    assert await reading == [new]
-    assert await parts.store.older("video", None, 10) == [new]
+    assert (await reading).comments == [new]
+    assert (await parts.store.older("video", None, 10)).comments == [new]
     assert parts.inner.reads == 1
 
 
 async def test_the_tip_expires_and_what_is_closed_stays(tmp_path: Path) -> None:
-    settings = CacheSettings(1_000_000, read_comments=10, late_ms=10_000, tip_ms=1, closed_ms=600_000)
+    settings = CacheSettings(1_000_000, read_comments=10, reads_max=5, late_ms=10_000, tip_ms=1, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     old = comments_every(100, 5, "video")
     await parts.inner.append(old)
-    assert await parts.store.older("video", None, 9) == old[::-1]
+    assert (await parts.store.older("video", None, 9)).comments == old[::-1]
     new = a_comment(first_id_at(wall_ms()))
     await parts.inner.append([new])  # by another node
 
     async def is_seen() -> bool:
-        return await parts.store.older("video", None, 9) == [new, *old[::-1]]
+        return (await parts.store.older("video", None, 9)).comments == [new, *old[::-1]]
 
     await eventually(is_seen)
     reads = parts.inner.reads
-    assert await parts.store.older("video", old[4].id, 9) == old[3::-1]
+    assert (await parts.store.older("video", old[4].id, 9)).comments == old[3::-1]
     assert parts.inner.reads == reads
     await parts.store.close()
 
 
 async def test_what_is_not_whole_is_not_kept_long(tmp_path: Path) -> None:
-    settings = CacheSettings(1_000_000, read_comments=10, late_ms=10_000, tip_ms=1, closed_ms=600_000)
+    settings = CacheSettings(1_000_000, read_comments=10, reads_max=5, late_ms=10_000, tip_ms=1, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     parts.whole = False
-    assert await parts.store.older("video", None, 9) == []
+    assert (await parts.store.older("video", None, 9)).comments == []
     parts.whole = True
     old = comments_every(100, 5, "video")
     await parts.inner.append(old)
 
     async def is_seen() -> bool:
-        return await parts.store.older("video", None, 9) == old[::-1]
+        return (await parts.store.older("video", None, 9)).comments == old[::-1]
 
     await eventually(is_seen)
     await parts.store.close()
@@ -187,7 +187,7 @@ async def test_what_is_erased_is_gone(parts: Parts) -> None:
     await parts.store.evict("video", [comments[19].id, comments[3].id])
     await parts.store.evict("unknown", [1])
     left = [comment for n, comment in enumerate(comments) if n not in (3, 19)]
-    assert await parts.store.older("video", None, 30) == left[::-1]
+    assert (await parts.store.older("video", None, 30)).comments == left[::-1]
     parts.inner.go.clear()
     reading = asyncio.create_task(parts.store.older("another", None, 10))
     await eventually(lambda: parts.inner.reads == 2)
@@ -258,7 +258,7 @@ async def test_an_answer_says_until_when_it_holds(parts: Parts) -> None:
 
 
 async def test_what_had_to_go_is_no_longer_valid(tmp_path: Path) -> None:
-    settings = CacheSettings(50_000, read_comments=50, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+    settings = CacheSettings(50_000, read_comments=50, reads_max=5, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     for each in ("a", "b", "c"):
         await parts.inner.append(comments_every(10, 50, each))
@@ -272,13 +272,13 @@ async def test_what_had_to_go_is_no_longer_valid(tmp_path: Path) -> None:
 
 
 async def test_it_is_bounded_in_bytes(tmp_path: Path) -> None:
-    settings = CacheSettings(100_000, read_comments=50, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+    settings = CacheSettings(100_000, read_comments=50, reads_max=5, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     videos = [f"video-{n}" for n in range(30)]
     for each in videos:
         await parts.inner.append(comments_every(10, 30, each))
     for each in videos:
-        assert len(await parts.store.older(each, None, 10)) == 10
+        assert len((await parts.store.older(each, None, 10)).comments) == 10
         assert parts.store.statistics().bytes <= 100_000
     reads = parts.inner.reads
     await parts.store.older(videos[-1], None, 10)
@@ -311,7 +311,7 @@ async def test_a_failed_read_is_everybodys_and_the_next_tries_again(parts: Parts
     errors = await asyncio.gather(*(parts.store.older("video", None, 9) for _ in range(9)), return_exceptions=True)
     assert all(isinstance(error, StoreUnavailable) for error in errors)
     parts.inner.error = None
-    assert await parts.store.older("video", None, 9) == []
+    assert (await parts.store.older("video", None, 9)).comments == []
     assert parts.inner.reads == 2
 
 
@@ -322,7 +322,7 @@ async def test_a_read_that_fails_unexpectedly_is_its_callers_and_the_next_tries_
     assert errors == [parts.inner.error] * 9
     assert lines == []
     parts.inner.error = None
-    assert await parts.store.older("video", None, 9) == []
+    assert (await parts.store.older("video", None, 9)).comments == []
 
 
 async def test_a_failed_read_whose_caller_has_gone_is_logged(parts: Parts) -> None:

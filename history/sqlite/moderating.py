@@ -130,10 +130,13 @@ def without_barred(connection: sqlite3.Connection, comments: Sequence[Comment]) 
 
 
 def sweep_names(connection: sqlite3.Connection, now_ms: int, limit: int) -> int:
-    """Deletes up to `limit` names of purged authors, and returns how many it has deleted."""
-    oldest = first_id_at(now_ms - NAMED_MS)
-    swept = connection.execute(SWEEP_NAMES, (oldest, limit)).rowcount
-    return swept or connection.execute(SWEEP_PURGES, (oldest, limit)).rowcount
+    """Deletes up to `limit` names of purged authors from events, and returns how many it has deleted."""
+    return connection.execute(SWEEP_NAMES, (first_id_at(now_ms - NAMED_MS), limit)).rowcount
+
+
+def sweep_purges(connection: sqlite3.Connection, now_ms: int, limit: int) -> int:
+    """Deletes up to `limit` purges that nobody has ended, and returns how many it has deleted."""
+    return connection.execute(SWEEP_PURGES, (first_id_at(now_ms - NAMED_MS), limit)).rowcount
 
 
 def _log_row(change: Change) -> tuple[object, ...]:

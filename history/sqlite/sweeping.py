@@ -8,7 +8,7 @@ from history.config import StoreSettings
 from history.core.ids import first_id_at
 from history.sqlite.claims import sweep_keys
 from history.sqlite.file import WriteFile
-from history.sqlite.moderating import sweep_names
+from history.sqlite.moderating import sweep_names, sweep_purges
 from history.sqlite.notices import sweep_changes, sweep_late
 
 # One look for each video: the tree is asked for the next video, and its old comments lie at its beginning.
@@ -29,7 +29,7 @@ async def sweep(file: WriteFile, settings: StoreSettings, now_ms: int) -> int:
     `comments_keep_s`. Folds the log back into the file, so that what was erased until now is in neither."""
     limit = settings.erase_slice_max
     deleted = 0
-    for sweep_some in (sweep_keys, sweep_late, sweep_changes, sweep_names):
+    for sweep_some in (sweep_keys, sweep_late, sweep_changes, sweep_names, sweep_purges):
         deleted += await _in_slices(file, limit, partial(sweep_some, now_ms=now_ms, limit=limit))
     if settings.comments_keep_s:
         oldest = first_id_at(now_ms - settings.comments_keep_s * 1000)

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from history.cache.store import CachedStore, CacheSettings
 from history.clocks import monotonic_s, wall_ms
+from history.config import StoreSettings
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import Comment, Comments
@@ -19,6 +20,7 @@ from history.opening import open_store
 from history.store import Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
+from tests.history.moderating_contract import said_by
 from tests.waiting import eventually
 
 __all__ = ["video"]
@@ -196,6 +198,61 @@ async def test_what_is_erased_is_gone(parts: Parts) -> None:
     await reading
     await parts.store.older("another", None, 10)
     assert parts.inner.reads == 3  # the second one was not kept
+
+
+async def test_a_purged_authors_comments_are_gone(parts: Parts) -> None:
+    videos = [said_by(name, video_id, 20) for name in ("ann", "bob") for video_id in ("here", "there")]
+    anns_here, anns_there, bobs_here, bobs_there = videos
+    for each in videos:
+        await parts.inner.append(each)
+    for video_id in ("here", "there"):
+        await parts.store.older(video_id, None, 50)
+    size = parts.store.statistics().bytes
+    await parts.store.evict_author("ann", "here", anns_here[9].id)
+    here = sorted([*anns_here[10:], *bobs_here], key=by_id)[::-1]
+    assert (await parts.store.older("here", None, 50)).comments == here
+    assert len((await parts.store.older("there", None, 50)).comments) == 40
+    await parts.store.evict_author("ann", ALL_VIDEOS, anns_there[-1].id)
+    assert (await parts.store.older("here", None, 50)).comments == bobs_here[::-1]
+    assert (await parts.store.older("there", None, 50)).comments == bobs_there[::-1]
+    assert parts.store.statistics().bytes < size
+    assert parts.inner.reads == 2
+
+
+async def test_what_is_gone_does_not_come_back_by_an_append(parts: Parts) -> None:
+    """One that was under way, or is repeated; the store doesn't take it either."""
+    now_ms = wall_ms()
+    erased, kept = comments_every(1, 2, "video", now_ms)
+    (anns,) = said_by("ann", "video", 1, start_ms=now_ms)
+    assert (await parts.store.older("video", None, 9)).comments == []
+    await parts.store.evict("video", [erased.id])
+    await parts.store.evict_author("ann", "video", anns.id)
+    await parts.store.append([erased, anns, kept])
+    assert (await parts.store.older("video", None, 9)).comments == [kept]
+    await parts.store.invalidate("video", erased.id, erased.id)  # it was restored
+    assert erased in (await parts.store.older("video", None, 9)).comments
+
+
+async def test_a_page_reads_a_bounded_number_of_times_and_the_next_goes_on(tmp_path: Path) -> None:
+    settings = CacheSettings(1_000_000, read_comments=10, reads_max=3, late_ms=0, tip_ms=60_000, closed_ms=600_000)
+    inner = await open_store(f"sqlite:{tmp_path / 'comments.db'}", StoreSettings(look_rows_max=20))
+    parts = Parts(inner, settings)
+    comments = comments_every(100, 200, "video")
+    await inner.append(comments)
+    await inner.erase("video", [each.id for each in comments[5:-5]])
+    found, before, pages = list[Comment](), None, 0
+    while pages == 0 or before is not None:
+        reads = parts.inner.reads
+        page, before = await parts.store.older("video", before, 10)
+        assert parts.inner.reads - reads <= 3
+        found += page
+        pages += 1
+    assert found == [*comments[-5:][::-1], *comments[:5][::-1]]
+    assert 200 / 60 <= pages <= 6
+    reads = parts.inner.reads
+    assert (await parts.store.older("video", None, 10)).comments == found  # what is empty is cached, too
+    assert parts.inner.reads == reads
+    await parts.store.close()
 
 
 async def test_what_came_late_elsewhere_is_read_again(parts: Parts) -> None:

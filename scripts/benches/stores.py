@@ -42,6 +42,10 @@ class BenchStore:
         if self.cassandra:
             await self.cassandra.restart()
 
+    def tombstone_warnings(self) -> int:
+        """In the log of the store's process"""
+        return self.cassandra.warnings("tombstone") if self.cassandra else 0
+
     def chill(self) -> None:
         """Drops SQLite's file from the kernel's page cache. Cassandra's are mapped into it, and can't be dropped."""
         if self.cassandra is None:

@@ -30,6 +30,7 @@ TINY = HistorySettings(
     depth_batch=20,
     depth_pages=2,
     scroll_pages=3,
+    erased=30,
     past=40,
 )
 
@@ -38,7 +39,15 @@ def test_every_part_gives_its_figures(capsys: pytest.CaptureFixture[str]) -> Non
     assert run_bench(history(list(PARTS), ["sqlite"], 1, TINY)) in (0, 1)
     captured = capsys.readouterr()
     assert captured.err == ""
-    for words in ("POST /comment/create", "POST with a key", "first page, hot", "at depth 50", "3 pages of 10", "GiB"):
+    for words in (
+        "POST /comment/create",
+        "POST with a key",
+        "first page, hot",
+        "at depth 50",
+        "3 pages of 10",
+        "30 erased",
+        "GiB",
+    ):
         assert words in captured.out
 
 

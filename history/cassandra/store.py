@@ -137,7 +137,9 @@ class CassandraReader(LogReader):
         if self._recent:
             bars = self._recent.bar
             return [
-                row._replace(state=State.ERASED) if not row.kind and bars(row.author_id, video_id, row.id) else row
+                LogRow(row.id, "", "", "", 0, State.ERASED)
+                if not row.kind and bars(row.author_id, video_id, row.id)
+                else row
                 for row in seen
             ]
         return seen

@@ -1,14 +1,13 @@
 """A row of a video's log, as both stores read it, and the event that it is."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from history.core.model import RESTORED, Author, Change, Comment, Comments, Event, Found, Gone, State, comment_json
 
 
-class LogRow(NamedTuple):
+class LogRow(msgspec.Struct, frozen=True, gc=False):
     """A comment has the kind ''. A row without a text, whose state alone was written, is an erased comment's."""
 
     id: int

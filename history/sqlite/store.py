@@ -61,11 +61,11 @@ class SqliteReader(LogReader):
 
     async def rows(self, video_id: str, bound: int, limit: int, *, newest_first: bool) -> Sequence[LogRow]:
         query = OLDER if newest_first else NEWER
-        return list(map(LogRow._make, await self._file.query(query, (video_id, bound, limit))))
+        return [LogRow(*row) for row in await self._file.query(query, (video_id, bound, limit))]
 
     async def rows_of(self, video_id: str, ids: Sequence[int]) -> Sequence[LogRow]:
         found = await self._file.query(WITH_IDS, (video_id, msgspec.json.encode(ids).decode()))
-        return list(map(LogRow._make, found))
+        return [LogRow(*row) for row in found]
 
     async def check(self) -> None:
         """Reads as a viewer does. A disk that hangs is given the same time as another writer."""

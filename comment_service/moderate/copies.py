@@ -58,7 +58,7 @@ class NodeCopies:
             if each.kind == AUTHOR_PURGED:
                 self.spooled.evict_author(each.author_id, video_id, each.up_to_id)
                 await self.cached.evict_author(each.author_id, video_id, each.up_to_id)
-            elif each.kind == RESTORED:  # last: it may have been hidden before
+            elif each.kind == RESTORED:  # after the hidden ones: it may be one of them
                 await self.cached.invalidate(video_id, each.target_id, each.target_id)
 
     async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:

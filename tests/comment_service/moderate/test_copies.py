@@ -3,14 +3,15 @@
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from comment_service.moderate.copies import CopiesUpkeep, one_for_each_video
+from comment_service.moderate.copies import CopiesUpkeep, NodeCopies, one_for_each_video
 from history.core.ids import first_id_at
 from history.core.late import Stretch
-from history.core.model import ERASED, Change
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
 from history.opening import open_store
 from history.store import History, StoreUnavailable
 from proto.tasks import Supervisor
@@ -131,6 +132,35 @@ async def test_a_video_whose_copies_fail_is_tried_again_and_holds_up_no_other(no
     }
     await node.some_looks()
     assert (node.evicted, [each[0] for each in node.late]) == ([("c", 2), ("a", 1)], ["c", "b"])
+
+
+async def test_each_change_reaches_the_cache_and_the_spool() -> None:
+    calls: list[tuple[object, ...]] = []
+
+    class Recorded:
+        def __init__(self, where: str) -> None:
+            self._where = where
+
+        def __getattr__(self, name: str) -> Any:
+            async def note(*arguments: object) -> None:
+                calls.append((self._where, name, *arguments))
+
+            return note
+
+    class Spooled(Recorded):
+        def __getattr__(self, name: str) -> Any:
+            return lambda *arguments: calls.append((self._where, name, *arguments))
+
+    copies: Any = NodeCopies(Recorded("cache"), Spooled("spool"))  # type: ignore[arg-type]
+    purged = Change(9, "a", AUTHOR_PURGED, author_id="ann", up_to_id=8)
+    await copies.apply(change("a", 1, RESTORED), change("a", 1, HIDDEN), change("a", 2), purged)
+    assert calls == [
+        ("spool", "evict", "a", [1, 2]),
+        ("cache", "evict", "a", [1, 2]),
+        ("cache", "invalidate", "a", 1, 1),
+        ("spool", "evict_author", "ann", "a", 8),
+        ("cache", "evict_author", "ann", "a", 8),
+    ]
 
 
 def test_a_video_is_read_again_once_for_all_that_was_reported() -> None:

@@ -134,6 +134,19 @@ def comment_json(comment: Comment) -> bytes:
     )
 
 
+def as_server_sent(change: Change) -> tuple[str, bytes]:
+    """The name and the data of the server-sent event by which viewers get it; no data: they get nothing.
+
+    What is hidden or erased is `deleted`. A kind that isn't known here goes by its own name and data.
+    """
+    if change.kind in (ERASED, HIDDEN):
+        return "deleted", b'{"id":"%016x"}' % change.target_id
+    if change.kind == AUTHOR_PURGED:
+        named = b'{"authorId":%b,"upTo":"%016x"}' % (_json(change.author_id), change.up_to_id)
+        return change.kind, named if change.author_id else b""
+    return change.kind, change.data
+
+
 def page_json(page: Page) -> bytes:
     """`{"comments": [...], "nextCursor": "..." or null}`"""
     cursor = b"null" if page.next_cursor is None else b'"%b"' % format_id(page.next_cursor).encode()

@@ -14,7 +14,6 @@ from history.cassandra.barring import slices
 from history.cassandra.batches import written_us
 from history.cassandra.notices import CassandraNotices
 from history.cassandra.tables import CassandraTables, Partition, bucket_of, ttl_s
-from history.clocks import wall_ms
 from history.config import BUCKET_MS, NAMED_MS, StoreSettings
 from history.core.ids import ID_MAX, first_id_at, format_id, time_of
 from history.core.late import ALL_VIDEOS
@@ -116,7 +115,7 @@ class CassandraModerating:
 
     async def end_purge(self, purge: Purge) -> None:
         if purge.video_id == ALL_VIDEOS:
-            await self._forget_videos(purge.author_id)
+            await self._forget_videos(purge.author_id, written_us(purge.id))
         await self._tables.run(END_PURGE, time_of(purge.id) // DAY_MS, purge.id)
 
     async def comments_of(
@@ -163,17 +162,16 @@ class CassandraModerating:
             self._tables.run_batches(NAME_AUTHOR, list(naming.values())),
         )
 
-    async def _forget_videos(self, author_id: str) -> None:
-        """Those in which he has no comment: whoever has known that he is registered there may not register him again.
-        Where somebody does so meanwhile, his row is newer than its end here."""
-        at_us = wall_ms() * 1000
+    async def _forget_videos(self, author_id: str, up_to_us: int) -> None:
+        """Those in which he was registered before the purge and has no comment. Whoever hasn't learned of the purge yet
+        doesn't register his next comment anew; with that comment his row stays. All others do, with a newer row."""
         async for name in self._videos_of(author_id):
             has_comments = False
             async for _ in self._in_video(author_id, name, 0, ID_MAX):
                 has_comments = True
                 break
             if not has_comments:
-                await self._tables.run(FORGET_VIDEO, at_us, author_id, name)
+                await self._tables.run(FORGET_VIDEO, up_to_us, author_id, name)
 
     async def _videos_of(self, author_id: str) -> AsyncIterator[str]:
         limit, last = self._settings.erase_slice_max, ""

@@ -101,6 +101,21 @@ class StoreSettings:
     """Buckets that this process knows to be registered, about 10 MB. Any other is registered once more."""
 
 
+PURGE_FIRST_LOOK_MS = 60_000
+"""How long after the order, in milliseconds, another process makes a purge's first look, if its own hasn't ended it: it
+has died, or has much to do."""
+
+PURGE_LOOKS_MS = (10_000, 60_000, 600_000, 3_600_000, 4 * 3_600_000)
+"""When a purge looks again, in milliseconds after the order: soon for what was under way, and at last after the longest
+of Cassandra's hints (3 h)."""
+
+PURGE_LOOK_BACK_MS = 4 * 3_600_000
+"""How old a comment may be at a purge's order and still become readable afterwards, in milliseconds: more than
+Cassandra's hints. What comes later, from a spool, is refused. So the later looks needn't read years."""
+
+EVICTED_MAX = 10_000
+"""Ids that a cache remembers to have evicted, 2 MB: an append that was under way ends within 10 s."""
+
 PURGES_KEPT_MS = 6 * 3_600_000
 """How long processes remember purged authors, in milliseconds: longer than the last look of a purge (4 h), which finds
 what became readable late."""

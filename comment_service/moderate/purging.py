@@ -28,6 +28,7 @@ import structlog
 from comment_service.clocks import wall_ms
 from comment_service.moderate.copies import Copies
 from comment_service.moderate.moderator import Changing, Order
+from history.config import PURGE_FIRST_LOOK_MS, PURGE_LOOK_BACK_MS, PURGE_LOOKS_MS
 from history.core.ids import IdSource, first_id_at, time_of
 from history.core.late import ALL_VIDEOS
 from history.core.model import AUTHOR_PURGED, Change
@@ -35,17 +36,6 @@ from history.core.purges import Purge
 from history.store import History, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
-
-FIRST_LOOK_MS = 60_000
-"""How long after the order another process makes the first look, if its process hasn't ended it: it has died, or has
-much to do"""
-
-LOOKS_MS = (10_000, 60_000, 600_000, 3_600_000, 4 * 3_600_000)
-"""When to look again, after the order"""
-
-LOOK_BACK_MS = 4 * 3_600_000
-"""How old a comment may be at the order and still become readable afterwards, unless it comes from a spool (then it is
-refused): more than Cassandra's hints. So the later looks needn't read years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +93,12 @@ class Purges:
 
     async def _look_again(self, purge: Purge) -> None:
         """Looks once for all times that have passed. The first look goes through everything."""
-        passed = sum(wall_ms() - time_of(purge.id) >= after_ms for after_ms in LOOKS_MS)
-        from_id = first_id_at(time_of(purge.up_to_id) - LOOK_BACK_MS) if purge.looks else 0
+        passed = sum(wall_ms() - time_of(purge.id) >= after_ms for after_ms in PURGE_LOOKS_MS)
+        from_id = first_id_at(time_of(purge.up_to_id) - PURGE_LOOK_BACK_MS) if purge.looks else 0
         erased, _ = await self._look(purge, from_id)
         if erased:
             log.warning("a purge was not complete", comments=erased, after_ms=wall_ms() - time_of(purge.id))
-        if passed == len(LOOKS_MS):
+        if passed == len(PURGE_LOOKS_MS):
             await self._history().end_purge(purge)
         else:
             await self._history().note_look(replace(purge, looks=1 + passed))
@@ -141,4 +131,4 @@ class Purges:
 
 def _due_ms(purge: Purge) -> int:
     """When to look next, after the order"""
-    return LOOKS_MS[purge.looks - 1] if purge.looks else FIRST_LOOK_MS
+    return PURGE_LOOKS_MS[purge.looks - 1] if purge.looks else PURGE_FIRST_LOOK_MS

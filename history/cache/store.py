@@ -23,7 +23,7 @@ import structlog
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
 from history.clocks import monotonic_s, wall_ms
-from history.config import PURGES_KEPT_MS
+from history.config import EVICTED_MAX, PURGES_KEPT_MS
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import Comment, Comments
@@ -31,9 +31,6 @@ from history.core.purges import RecentPurges
 from history.core.runs import END, Highs, Run, Validity
 from history.store import Store, StoreError
 from proto.tasks import Shared
-
-EVICTED_MAX = 10_000
-"""Ids that are remembered, 2 MB: an append that is under way ends within 10 s"""
 
 _log = structlog.stdlib.get_logger()
 

@@ -9,8 +9,7 @@ import pytest
 
 from comment_service.clocks import wall_ms
 from comment_service.moderate import purging
-from comment_service.moderate.purging import FIRST_LOOK_MS, LOOKS_MS
-from history.config import NAMED_MS, PURGES_KEPT_MS
+from history.config import NAMED_MS, PURGE_FIRST_LOOK_MS, PURGE_LOOKS_MS, PURGES_KEPT_MS
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import AUTHOR_PURGED, Author, Change, Comment, Gone
@@ -94,7 +93,7 @@ async def test_a_process_that_died_leaves_the_first_look_to_another(
     await store.begin_purge(Purge(first_id_at(now_ms), "ann", ALL_VIDEOS, first_id_at(now_ms)))
     node = ModeratingNode(store, 1)
     tasks.keep("purges", node.purges.run)
-    clock.ahead_ms = FIRST_LOOK_MS
+    clock.ahead_ms = PURGE_FIRST_LOOK_MS
     await eventually(lambda: is_gone(store, "a"))
     await eventually(lambda: len(node.publisher.put_) == 1)
 
@@ -110,7 +109,7 @@ async def test_wherever_it_dies_the_next_look_does_the_rest(
     assert len(node.publisher.abandoned) == (dies_at == "apply")
     other = ModeratingNode(store, 1)
     tasks.keep("purges", other.purges.run)
-    clock.ahead_ms = FIRST_LOOK_MS
+    clock.ahead_ms = PURGE_FIRST_LOOK_MS
     await eventually(lambda: is_gone(store, "a"))
     assert 1 <= len(await events(store, "a")) <= 2
     assert len(node.publisher.put_) + len(other.publisher.put_) == len(await events(store, "a"))
@@ -129,7 +128,7 @@ async def test_what_comes_late_is_found_by_the_next_look(
         insert = "INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms) "
         past_the_append.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", row)
     assert not await is_gone(store, "b")
-    clock.ahead_ms = LOOKS_MS[0]
+    clock.ahead_ms = PURGE_LOOKS_MS[0]
     await eventually(lambda: is_gone(store, "b"))
     assert await store.events("b", 0, 1) == [Gone(late.id, "b")]
     await eventually(lambda: [each.video_id for each in node.publisher.put_] == ["a", "b"])
@@ -139,22 +138,22 @@ async def test_after_the_last_look_it_ends(store: History, tasks: Supervisor, cl
     node = ModeratingNode(store)
     await node.purges.purge("ann", None)
     tasks.keep("purges", node.purges.run)
-    for looks, ahead_ms in enumerate(LOOKS_MS[:-1], 2):
+    for looks, ahead_ms in enumerate(PURGE_LOOKS_MS[:-1], 2):
         clock.ahead_ms = ahead_ms
 
         async def has_looked(looks: int = looks) -> bool:
             return [each.looks for each in await store.purges(wall_ms())] == [looks]
 
         await eventually(has_looked)
-    clock.ahead_ms = LOOKS_MS[-1]
+    clock.ahead_ms = PURGE_LOOKS_MS[-1]
 
     async def has_ended() -> bool:
         return await store.purges(wall_ms()) == []
 
     await eventually(has_ended)
-    assert list(LOOKS_MS) == sorted(LOOKS_MS)
-    assert LOOKS_MS[-1] > 3 * 3_600_000, "Cassandra's hints"
-    assert LOOKS_MS[-1] < PURGES_KEPT_MS < NAMED_MS
+    assert list(PURGE_LOOKS_MS) == sorted(PURGE_LOOKS_MS)
+    assert PURGE_LOOKS_MS[-1] > 3 * 3_600_000, "Cassandra's hints"
+    assert PURGE_LOOKS_MS[-1] < PURGES_KEPT_MS < NAMED_MS
 
 
 async def test_the_store_is_away(store: History) -> None:

@@ -198,7 +198,7 @@ class Config(HttpSettings, DispatcherSettings):
 
     # Moderating
     moderate_published_ms: int = Field(
-        2_000,
+        3_000,
         ge=0,
         description="ms an order waits until viewers' nodes have it, which takes 10, or a lease (2 s) if one has died; "
         "then 202",

@@ -10,10 +10,10 @@ from pydantic_settings import SettingsConfigDict
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.outbox import OutboxLimits
-from comment_service.erase.eraser import EraseSettings
 from comment_service.http.app import HttpLimits
 from comment_service.http.pages import PageSettings
 from comment_service.http.videos import VideoLimits
+from comment_service.moderate.purging import PurgeSettings
 from comment_service.node.claim import LeaseSettings
 from comment_service.publish.publisher import PublishSettings
 from comment_service.publish.replicas import Keepalive
@@ -184,20 +184,28 @@ class Config(HttpSettings, DispatcherSettings):
         3_000, ge=0, description="ms a start waits for its claim, which takes 50; then it accepts comments without one"
     )
 
-    # Erasing
-    erase_pause_ms: int = Field(
+    # Moderating
+    moderate_published_ms: int = Field(
+        3_000,
+        ge=0,
+        description="ms an order waits until viewers' nodes have it, which takes 10, or a lease (2 s) if one has died; "
+        "then 202",
+    )
+    purge_pause_ms: int = Field(
         50,
         ge=0,
-        description="ms of pause after each 500 erased comments: 10,000/s at most, so live ones aren't held up",
+        description="ms of pause after each 500 purged comments: 10,000/s at most, so live ones aren't held up",
     )
-    erase_look_again_ms: int = Field(
-        2_000, ge=0, description="ms between the two searches for an author's comments: longer than a write takes"
+    purge_drained_ms: int = Field(
+        5_000, ge=0, description="ms the purge of an author waits for this process's spool to be empty; then 503"
     )
-    erase_drained_ms: int = Field(
-        5_000, ge=0, description="ms the erasing of an author waits for this process's spool to be empty; then 503"
+    purge_poll_ms: int = Field(
+        5_000,
+        ge=1,
+        description="ms between two queries for purges to carry on: half of the first pause (10 s); two small reads",
     )
     forget_ms: int = Field(
-        1_000, ge=1, description="ms between two queries for what others erased: so long it may still be read here"
+        1_000, ge=1, description="ms between two queries for what others changed: so long it may still be read here"
     )
     forget_overlap_ms: int = Field(
         30_000, ge=0, description="ms such a query goes back further: more than nodes' clocks differ; a small read"
@@ -213,6 +221,12 @@ class Config(HttpSettings, DispatcherSettings):
     cache_read_comments: int = Field(
         200, ge=1, description="comments in one read of the store: 20 pages of 10, for most readers who scroll go on"
     )
+    cache_reads_max: int = Field(
+        5,
+        ge=1,
+        description="reads of the store for one page: each examines 2,000 rows at most, so where all is erased a page "
+        "takes 0.1 s and comes with fewer comments and a nextCursor",
+    )
     cache_late_ms: int = Field(
         15_000,
         ge=0,
@@ -223,7 +237,8 @@ class Config(HttpSettings, DispatcherSettings):
     cache_closed_ms: int = Field(
         600_000,
         ge=1,
-        description="ms a closed page is kept, here and by a CDN: an erased comment may last so long there",
+        description="ms a closed page is kept, here and by a CDN: so long a hidden or erased comment may stay there, "
+        "and a restored one be missing",
     )
 
     # Dispatchers
@@ -324,8 +339,8 @@ class Config(HttpSettings, DispatcherSettings):
             videos_max=self.videos_known_max,
         )
 
-    def erase_settings(self) -> EraseSettings:
-        return EraseSettings(self.erase_pause_ms, self.erase_look_again_ms, self.erase_drained_ms)
+    def purge_settings(self) -> PurgeSettings:
+        return PurgeSettings(self.purge_pause_ms, self.purge_drained_ms, self.purge_poll_ms)
 
     def lease_settings(self) -> LeaseSettings:
         return LeaseSettings(self.node_lease_ms, self.node_renew_ms, self.node_retry_ms, self.node_wait_ms)
@@ -350,6 +365,7 @@ class Config(HttpSettings, DispatcherSettings):
         return CacheSettings(
             bytes_max=self.cache_bytes_max,
             read_comments=self.cache_read_comments,
+            reads_max=self.cache_reads_max,
             late_ms=self.cache_late_ms,
             tip_ms=self.cache_tip_ms,
             closed_ms=self.cache_closed_ms,

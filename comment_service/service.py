@@ -11,15 +11,16 @@ import structlog
 from comment_service.clocks import monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
-from comment_service.erase.copies import CopiesUpkeep, NodeCopies
-from comment_service.erase.eraser import Eraser
 from comment_service.http.app import Api, make_server
-from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
+from comment_service.http.moderating import ModeratingApi
 from comment_service.http.pages import Pages
 from comment_service.http.videos import VideosApi
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
+from comment_service.moderate.copies import CopiesUpkeep, NodeCopies
+from comment_service.moderate.moderator import Changing, Moderator
+from comment_service.moderate.purging import Purges
 from comment_service.node.claim import NodeClaim, NodeTaken, choose_node
 from comment_service.node.lazy_store import LazyStore
 from comment_service.node.sweeping import sweep_for_ever
@@ -101,6 +102,8 @@ class Service:
         self._upkeep = CopiesUpkeep(
             self._opened, self._copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
         )
+        changing = Changing(self._opened, self._copies, self.publisher, ids, published_ms=config.moderate_published_ms)
+        self._purges = Purges(self._opened, self._copies, changing, ids, config.purge_settings())
         errors = ErrorResponses(
             retry_after_min_s=config.retry_after_min_s,
             retry_after_max_s=config.retry_after_max_s,
@@ -109,17 +112,20 @@ class Service:
         self._gate = VideoGate(self._opened, config.gate_settings())
         origins = config.cors_origins.split(",")
         self.server = make_server(
-            self._api(ids), errors, origins, config.connection_limits(), stop_s=config.stop_requests_s
+            self._api(ids, Moderator(self._opened, changing)),
+            errors,
+            origins,
+            config.connection_limits(),
+            stop_s=config.stop_requests_s,
         )
 
-    def _api(self, ids: IdSource) -> Api:
+    def _api(self, ids: IdSource, moderator: Moderator) -> Api:
         """What HTTP requests reach"""
         config = self.config
         rights = Rights(config.admin_token)
         idempotent = IdempotentWrites(
             entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
         )
-        eraser = Eraser(self._opened, self._copies, self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),
             intake=Intake(ids, self.commit, self.publisher, idempotent, self._claims, self._gate),
@@ -133,7 +139,7 @@ class Service:
             publisher=self.publisher,
             replicas=self.replicas,
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
-            erasing=ErasingApi(eraser, rights),
+            moderating=ModeratingApi(moderator, self._purges, rights),
             limits=config.http_limits(),
         )
 
@@ -175,6 +181,7 @@ class Service:
         keep("follow dispatchers", self.replicas.follow)
         keep("keep copies true", self._upkeep.run)
         keep("follow videos", self._gate.follow)
+        keep("carry on purges", self._purges.run)
         keep("sweep", lambda: sweep_for_ever(self._opened, self.config.sweep_s))
 
     async def _serve(self) -> None:

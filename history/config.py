@@ -14,6 +14,10 @@ class StoreSettings:
     erase_slice_max: int = 500
     """Comments in one step of erasing or sweeping: it takes 10 ms of SQLite's one writer, so authors hardly wait."""
 
+    look_rows_max: int = 2_000
+    """Rows that one call examines for comments that can be seen: 10 to 20 ms of a store. A stretch of 100,000 erased
+    comments is walked in 50 calls, and no call holds up others."""
+
     late_ms: int = 10_000
     """A comment is late if it is appended so long after its id was given: it waited in a spool or was sent again. It is
     announced to all processes, for they may have read past it; in Cassandra it is also looked up among the erased, with
@@ -44,6 +48,10 @@ class StoreSettings:
 
     sqlite_wal_bytes_max: int = 64 * 1024 * 1024
     """Bytes to which the write-ahead log shrinks after a burst."""
+
+    sqlite_fold_ms: int = 50
+    """How long folding the log back waits for readers, while authors wait for it: a page takes 1 ms. During a backup,
+    which reads for longer, it isn't folded; the next sweep tries again."""
 
     cassandra_connect_timeout_ms: int = 3_000
     """For connecting to each host at the start: five times what a busy node needs. A dead host refuses at once, or
@@ -97,6 +105,30 @@ class StoreSettings:
     cassandra_known_buckets_max: int = 50_000
     """Buckets that this process knows to be registered, about 10 MB. Any other is registered once more."""
 
+
+PURGE_FIRST_LOOK_MS = 60_000
+"""How long after the order, in milliseconds, another process makes a purge's first look, if its own hasn't ended it: it
+has died, or has much to do."""
+
+PURGE_LOOKS_MS = (10_000, 60_000, 600_000, 3_600_000, 4 * 3_600_000)
+"""When a purge looks again, in milliseconds after the order: soon for what was under way, and at last after the longest
+of Cassandra's hints (3 h)."""
+
+PURGE_LOOK_BACK_MS = 4 * 3_600_000
+"""How old a comment may be at a purge's order and still become readable afterwards, in milliseconds: more than
+Cassandra's hints. What comes later, from a spool, is refused. So the later looks needn't read years."""
+
+EVICTED_MAX = 10_000
+"""Ids that a cache remembers to have evicted, 2 MB: an append that was under way ends within 10 s."""
+
+PURGES_KEPT_MS = 6 * 3_600_000
+"""How long processes remember purged authors, in milliseconds: longer than the last look of a purge (4 h), which finds
+what became readable late."""
+
+NAMED_MS = 86_400_000
+"""How long the id of a purged author is kept at most, in milliseconds: in the orders that are being carried out, and in
+the events that tell viewers whose comments go. Much longer than the last look (4 h) and any catch-up (11 min), so that
+also a store that was away for a night gets its looks."""
 
 NOTICES_KEPT_MS = 3_600_000
 """How long notices of erased and late comments can be read, in milliseconds. NOT tunable: in Cassandra it is the time

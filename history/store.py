@@ -10,7 +10,8 @@ from typing import Protocol
 import msgspec
 
 from history.core.late import Stretch
-from history.core.model import Comment
+from history.core.model import Change, Comment, Comments, Event, Found
+from history.core.purges import Purge
 from history.core.video import Video
 
 
@@ -28,20 +29,19 @@ class StoreOverloaded(StoreUnavailable):
 
 
 class Reader(Protocol):
-    """What an RMS may do"""
+    """What readers of pages need: comments that can be seen"""
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
-        """Up to `limit` comments with an id below `before` (None: the newest), newest first.
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
+        """Up to `limit` visible comments with an id below `before` (None: the newest), newest first.
 
-        Fewer than `limit` means that there are no more. Raises StoreUnavailable.
+        Examines a bounded number of rows, so it may return fewer, or none, although there are more: `next_id` is the
+        `before` of the next call, and None means that there are no more. Raises StoreUnavailable.
         """
         ...
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        """Up to `limit` comments with an id above `after`, oldest first; the lowest ids if there are more.
-
-        Raises StoreUnavailable.
-        """
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
+        """Up to `limit` visible comments with an id above `after`, oldest first; the lowest ids if there are more.
+        Bounded as `older`; `next_id` is the `after` of the next call. Raises StoreUnavailable."""
         ...
 
     async def check(self) -> None:
@@ -80,6 +80,21 @@ def own_comments(items: Sequence[Claimed], outcomes: Sequence[Outcome]) -> list[
     ]
 
 
+class Log(Reader, Protocol):
+    """What an RMS may do: reads a video's log with all kinds of events in it. A comment that can't be seen comes as
+    Gone, so each row is one event. A `restored` has the comment's JSON, unless that can't be seen now either."""
+
+    async def events(self, video_id: str, after: int, limit: int) -> list[Event]:
+        """Up to `limit` events with an id above `after`, oldest first; fewer: there are no more. Raises
+        StoreUnavailable."""
+        ...
+
+    async def events_before(self, video_id: str, before: int | None, limit: int) -> list[Event]:
+        """Up to `limit` events with an id below `before` (None: the newest), newest first; fewer: there are no more.
+        Raises StoreUnavailable."""
+        ...
+
+
 class Store(Reader, Protocol):
     """Reads and writes comments"""
 
@@ -101,27 +116,59 @@ class Store(Reader, Protocol):
         ...
 
 
-class Erasing(Protocol):
-    """What the law asks for. All of it is durable when it returns, safe to repeat, and raises StoreUnavailable.
+class Moderating(Protocol):
+    """Changes what is there to see. All of it is durable when it returns, safe to repeat, and raises StoreUnavailable.
 
-    An erased comment is gone from every read that begins afterwards, and no append of it brings it back, however long
-    it waited (to be sent again, or in another node's spool). A barred author's comments that reach the store later,
-    because they waited elsewhere, are never stored either; on Cassandra that holds for those that come `late_ms` or
-    more after their id was given (see cassandra/erasing.py), on SQLite for all.
+    An erased comment's text and author are overwritten. No append of it brings them back, whichever comes first,
+    however long it waited (to be sent again, or in another node's spool), and nothing makes it visible again. Of the
+    changes that hide and restore a comment, the one with the greatest id counts, in whichever order they come.
     """
 
+    async def find(self, video_id: str, comment_id: int) -> Found | None:
+        """None: there is no such comment, or an old release has erased it."""
+        ...
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """The comments' states first, then the changes as events of the log, then the notices. What is erased before
+        it was stored stays away, too; a comment that isn't stored can't be hidden. Of `author_purged` only the event
+        is written: see `begin_purge`. Of `restored` the data isn't: the comment's own row has it."""
+        ...
+
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
-        """The comments with these ids are gone for ever; also those that were never stored."""
+        """Overwrites these comments, as `apply` does for `erased`; without events and without notices."""
         ...
 
-    async def bar_author(self, author_id: str, video_id: str | None, up_to_id: int) -> None:
+    async def begin_purge(self, purge: Purge) -> None:
         """From now on no comment of that author (in that video, or in all) up to that id is stored. Erases nothing
-        that is stored already: `comments_of` finds it."""
+        that is stored already: `comments_of` finds it. `purges` has it until `end_purge`, a day at most.
+
+        Kept for ever is a hash of the author's id; the id itself for a day at most.
+
+        Guarantee. Who appends later than this returned is refused, for all comments that are `late_ms` old or older.
+        For younger ones that is so in a process that has called `changes_since` or `purges` since. On SQLite it is so
+        for all. A write that was sent before, and becomes readable later (in Cassandra up to three hours, by a hint),
+        stays until the next look of the purge (comment_service/moderate/purging.py); but in processes that call
+        `purges` now and then no page shows it.
+        """
         ...
 
-    def comments_of(self, author_id: str, video_id: str | None, up_to_id: int) -> AsyncIterator[tuple[str, list[int]]]:
-        """The author's stored comments up to that id, as a video and some ids at a time. The caller may erase what it
-        has got before it asks for more."""
+    async def purges(self, now_ms: int) -> list[Purge]:
+        """Those that have begun, not ended, and are less than a day old"""
+        ...
+
+    async def note_look(self, purge: Purge) -> None:
+        """Its `looks` are how many there were now."""
+        ...
+
+    async def end_purge(self, purge: Purge) -> None:
+        """No more looks. What still leads from the author's id to a video in which he has no comment is deleted."""
+        ...
+
+    def comments_of(
+        self, author_id: str, video_id: str | None, from_id: int, up_to_id: int
+    ) -> AsyncIterator[tuple[str, list[int]]]:
+        """The author's stored comments between these ids, both included, as a video and some ids at a time. The caller
+        may erase what it has got before it asks for more."""
         ...
 
 
@@ -132,8 +179,9 @@ class Notices(Protocol):
     since_ms, now_ms: by the announcing process's clock. A notice may be returned again.
     """
 
-    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        """Videos and ids of the comments that were erased in that time"""
+    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
+        """What `apply` and `begin_purge` have changed in that time, without data. The latter is an `author_purged`,
+        perhaps of ALL_VIDEOS, with the purge's id."""
         ...
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
@@ -186,7 +234,7 @@ class Nodes(Protocol):
         ...
 
 
-class History(Store, Erasing, Notices, Videos, Nodes, Protocol):
+class History(Store, Log, Moderating, Notices, Videos, Nodes, Protocol):
     """All that a store can do: what comment_service uses"""
 
     async def sweep(self, now_ms: int) -> int:

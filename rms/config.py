@@ -71,10 +71,10 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings):
         description="least ms for which a comment's id is remembered, in 8 bytes, and how far back a catch-up reads: "
         "longer than the 600 s for which a dispatcher knows what was missed",
     )
-    seed_comments_max: int = Field(
+    seed_events_max: int = Field(
         2_000,
         gt=0,
-        description="most comments read when a video's first viewer comes: the last seconds of a busy video",
+        description="most events read when a video's first viewer comes: the last seconds of a busy video",
     )
     opening_comments_max: int = Field(
         20_000,

@@ -45,6 +45,19 @@ class CassandraUnderTest:
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(int((self.folder / "node1" / "pid").read_text()), number)
 
+    def nodetool(self, *arguments: str) -> None:
+        done = self._run("nodetool", "--jmx-port", str(self._jmx_port), *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def log(self) -> str:
+        """What the node has logged"""
+        return (self.folder / "node1" / "log" / "system.log").read_text()
+
+    def sstables(self, url: str) -> bytes:
+        """What stands in the files of that store's tables"""
+        keyspace = self.folder / "node1" / "data" / "sstables" / url.rpartition("/")[2]
+        return b"".join(path.read_bytes() for path in sorted(keyspace.rglob("*.db")))
+
     def new_url(self) -> str:
         """A store's URL with a new keyspace"""
         return f"cassandra://127.0.0.1:{self.port}/test_{uuid.uuid4().hex[:16]}"

@@ -9,6 +9,7 @@
     │   │   InvalidPagesize, InvalidOffset, InvalidCommentId, InvalidIdempotencyKey, IdempotencyKeyReused,
     │   │   UnsupportedMediaType
     │   ├── in the state of its video: VideoUnknown, VideoEnded, VideoExists, VideoNotStarted
+    │   ├── in the state of its comment: CommentUnknown, CommentErased
     │   ├── in its authorization: ErasingOff, NotAuthorized
     │   └── in its path, method or size: UnknownPath, WrongMethod, BodyTooLarge, BodyTooSlow
     └── Fault of the service: NoPlace, NoDispatcher, StoreAway
@@ -189,6 +190,18 @@ class VideoNotStarted(ServiceError):
         super().__init__(f"the video {shown(video_id)} was never started, so nothing has an offset from its start")
 
 
+class CommentUnknown(ServiceError):
+    def __init__(self, video_id: str) -> None:
+        super().__init__(
+            f"there is no such comment of the video {shown(video_id)}, or it waits in a spool; then try again later"
+        )
+
+
+class CommentErased(ServiceError):
+    def __init__(self) -> None:
+        super().__init__("the comment was erased, and its text with it, so it can't be hidden or restored")
+
+
 class ErasingOff(ServiceError):
     def __init__(self) -> None:
         super().__init__("erasing is off here: the service was started without --admin-token")
@@ -271,6 +284,7 @@ HTTP_STATUS: dict[type[ServiceError], int] = {
     NotAuthorized: 401,
     ErasingOff: 403,
     VideoUnknown: 404,
+    CommentUnknown: 404,
     UnknownPath: 404,
     WrongMethod: 405,
     BodyTooSlow: 408,
@@ -278,6 +292,7 @@ HTTP_STATUS: dict[type[ServiceError], int] = {
     VideoEnded: 409,
     VideoExists: 409,
     VideoNotStarted: 409,
+    CommentErased: 409,
     UnsupportedMediaType: 415,
     # The request is understood, but it contains no valid comment or video.
     DuplicateField: 422,

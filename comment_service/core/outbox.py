@@ -134,6 +134,11 @@ class Outbox:
         low = _lowest(next(iter(self._open), None), self.catch_up_from_id, self._hidden_from_id)
         return self._newest_id + 1 if low is None else low
 
+    def is_published(self, event_id: int) -> bool:
+        """Whether an id that was begun, and not abandoned, is answered, by itself or by a catch-up"""
+        owed_from_id = self.catch_up_from_id
+        return event_id not in self._open and (owed_from_id is None or event_id < owed_from_id)
+
     def begin(self, event_id: int, video_id: str) -> int:
         """An event of the video has got this id; from now on the watermark counts it. It is larger than all before,
         except when a retry completes a comment that another process began. Returns its `after_id`."""

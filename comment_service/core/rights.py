@@ -1,4 +1,4 @@
-"""Decides who may erase comments and lead videos: whoever knows the operator's token."""
+"""Decides who may moderate comments and lead videos: whoever knows the operator's token."""
 
 import hmac
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class Rights:
     admin_token: str
     """Empty: there is no operator here."""
 
-    def require_to_erase(self, authorization: str | None) -> None:
+    def require_to_moderate(self, authorization: str | None) -> None:
         """authorization: the header as it came. Raises ErasingOff, NotAuthorized."""
         if not self.admin_token:
             raise ErasingOff

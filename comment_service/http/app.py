@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
-from comment_service.http.erasing import ErasingApi
 from comment_service.http.error_responses import Cors, ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.kept_pages import KeptPages
+from comment_service.http.moderating import ModeratingApi
 from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
 from comment_service.http.request_parts import (
@@ -68,7 +68,7 @@ class Api:
     publisher: Publisher
     replicas: Replicas
     videos: VideosApi
-    erasing: ErasingApi
+    moderating: ModeratingApi
     limits: HttpLimits
 
     async def create(self, request: Request) -> Response:
@@ -163,9 +163,11 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
     app = Starlette(
         routes=[
             Route("/comment/create", Methods(POST=api.create)),
-            Route("/comments/{video_id}", Methods(GET=api.comments, DELETE=api.erasing.author_in_video)),
-            Route("/comments/{video_id}/{comment_id}", Methods(DELETE=api.erasing.comment)),
-            Route("/authors/{author_id}/comments", Methods(DELETE=api.erasing.author)),
+            Route("/comments/{video_id}", Methods(GET=api.comments, DELETE=api.moderating.author_in_video)),
+            Route("/comments/{video_id}/{comment_id}", Methods(DELETE=api.moderating.erase)),
+            Route("/comments/{video_id}/{comment_id}/hide", Methods(POST=api.moderating.hide)),
+            Route("/comments/{video_id}/{comment_id}/restore", Methods(POST=api.moderating.restore)),
+            Route("/authors/{author_id}/comments", Methods(DELETE=api.moderating.author)),
             Route("/videos", Methods(POST=api.videos.create)),
             Route("/videos/{video_id}", Methods(GET=api.videos.show)),
             Route("/videos/{video_id}/start", Methods(POST=api.videos.start)),

@@ -1,7 +1,9 @@
 """Serves a page of comments: parses the query, shapes the JSON, sets the cache lifetime.
 
 `cursor` leads to older comments, `newer_than` to newer ones. A page is newest first either way. Its `nextCursor` is the
-next value of the same parameter; null means that there is nothing more in that direction now.
+next value of the same parameter; null means that there is nothing more in that direction now. A page examines a bounded
+number of rows: where most comments are hidden or erased it has fewer comments than asked for, or none, and a
+`nextCursor` all the same.
 
 A page is closed when its cursor is old enough and the store was there when it was read: no comment comes into it any
 more. Any cache may keep it for `closed_ms`, so a CDN serves those who scroll back. All other pages must be revalidated,
@@ -24,7 +26,7 @@ from comment_service.http.request_parts import has_parameter, newer_query, page_
 from comment_service.http.whole_responses import Head
 from history.cache.store import CachedStore
 from history.core.ids import time_of
-from history.core.model import Page, page_json
+from history.core.model import Comments, Page, page_json
 from history.core.runs import Validity
 
 
@@ -68,20 +70,24 @@ class Pages:
         )
         old = before is not None and time_of(before) < wall_ms() - settings.late_ms
         # One comment more shows whether there is a next page.
-        comments, validities = await self._history.older_valid(video_id, before, size + 1)
-        next_cursor = comments[size - 1].id if len(comments) > size else None
+        found, validities = await self._history.older_valid(video_id, before, size + 1)
         closed = old and all(validity.is_whole for validity in validities)
         keep = f"public, max-age={settings.closed_ms // 1000}" if closed else "no-cache"
-        return _made(Page(comments[:size], next_cursor), keep, validities)
+        return _made(page_of(found, size), keep, validities)
 
     async def _newer(self, request: Request, video_id: str) -> Page:
         settings = self._settings
         after, size = newer_query(
             request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
         )
-        comments = await self._history.newer(video_id, after, size + 1)
-        next_cursor = comments[size - 1].id if len(comments) > size else None
-        return Page(comments[:size][::-1], next_cursor)
+        page = page_of(await self._history.newer(video_id, after, size + 1), size)
+        return Page(page.comments[::-1], page.next_cursor)
+
+
+def page_of(found: Comments, size: int) -> Page:
+    """The first `size` of them; found: with one more, if there is one."""
+    comments = found.comments
+    return Page(comments[:size], comments[size - 1].id if len(comments) > size else found.next_id)
 
 
 def names(if_none_match: str, etag: str) -> bool:

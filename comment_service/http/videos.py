@@ -12,6 +12,7 @@ from comment_service.core.errors import VideoNotStarted
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.rights import Rights
 from comment_service.core.video_body import parse_video
+from comment_service.http.pages import page_of
 from comment_service.http.request_parts import read_body, replay_query, require_json
 from comment_service.videos.catalogue import Catalogue
 from history.core.ids import first_id_at
@@ -71,10 +72,10 @@ class VideosApi:
         if video.started_at_ms is None:
             raise VideoNotStarted(video_id)
         before_offset = first_id_at(video.started_at_ms + offset_ms) - 1
-        comments = await self.comments.newer(video_id, max(after or 0, before_offset), pagesize + 1)
-        next_cursor = comments[pagesize - 1].id if len(comments) > pagesize else None
-        page = replay_json(comments[:pagesize], video.started_at_ms, next_cursor)
-        return Response(page, media_type="application/json", headers={"cache-control": "no-cache"})
+        found = await self.comments.newer(video_id, max(after or 0, before_offset), pagesize + 1)
+        page = page_of(found, pagesize)
+        body = replay_json(page.comments, video.started_at_ms, page.next_cursor)
+        return Response(body, media_type="application/json", headers={"cache-control": "no-cache"})
 
     async def _order(self, request: Request, order: Order) -> Response:
         self.rights.require_to_lead_videos(request.headers.get("authorization"))

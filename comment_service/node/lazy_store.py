@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 from history.store import Claimed, Outcome, Store, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
@@ -49,10 +49,10 @@ class LazyStore:
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
         return await self._watched(self._opened().append_claimed(items, now_ms, keep_ms))
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         return await self._watched(self._opened().older(video_id, before, limit))
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         return await self._watched(self._opened().newer(video_id, after, limit))
 
     async def check(self) -> None:

@@ -78,9 +78,17 @@ export class Conversation {
   #received(name, payload) {
     if (name === "viewers") this.#onViewers(payload.viewers);
     else if (name === "deleted") this.#timeline.remove(payload.id);
+    else if (name === "restored") this.#restored(payload);
+    else if (name === "author_purged") this.#timeline.removeAuthor(payload.authorId, payload.upTo);
     else if (name === "gap") this.#fillGap(payload.from ?? "", payload.to);
     else if (name === "skipped") this.#showSkipped(payload.skipped);
     this.#view.changed();
+  }
+
+  /** It comes back to its place, unless that lies before what has been loaded: then its page brings it. */
+  #restored(comment) {
+    const oldestId = this.#timeline.oldestId();
+    if (this.#complete || (oldestId !== undefined && comment.id > oldestId)) this.#timeline.add(comment);
   }
 
   #showSkipped(count) {

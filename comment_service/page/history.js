@@ -14,7 +14,7 @@ export class History {
 
   /**
    * Up to `size` comments below the cursor (undefined: the newest), newest first, as {comments, nextCursor}.
-   * nextCursor is null at the beginning of the conversation. Rejects with a ServiceError or an AbortError.
+   * nextCursor is null at the beginning of the conversation; else a page may be short or empty. Rejects with a ServiceError or an AbortError.
    */
   async page(cursor, size) {
     const query = new URLSearchParams({ pagesize: size });
@@ -41,7 +41,7 @@ export class History {
         return { cursor };
       }
       take(page.comments.filter((comment) => comment.id > fromId));
-      if (page.nextCursor === null || page.comments.at(-1).id <= fromId) return null;
+      if (page.nextCursor === null || page.nextCursor <= fromId) return null;
       cursor = page.nextCursor;
     }
     return { cursor };

@@ -16,7 +16,7 @@ import {
 } from "./limits.js";
 import { ServiceError, errorOf, request } from "./request.js";
 
-const NAMED_EVENTS = ["gap", "skipped", "viewers", "deleted"];
+const NAMED_EVENTS = ["gap", "skipped", "viewers", "deleted", "restored", "author_purged"];
 
 /** What the reader sees of the connection */
 export const State = Object.freeze({

@@ -48,6 +48,11 @@ export class Timeline {
     if (this.entries[index]?.id === id) this.entries.splice(index, 1);
   }
 
+  /** Removes all comments of that author up to that id. */
+  removeAuthor(authorId, upToId) {
+    this.entries = this.entries.filter((entry) => entry.author?.id !== authorId || entry.id > upToId);
+  }
+
   clear() {
     this.entries = [];
     this.detached = false;

@@ -88,6 +88,7 @@ class Publisher:
         self._working: list[asyncio.Task[None]] = []
         self._connected: str | None = None
         self._answered_on_stream = False
+        self._waiters: dict[int, asyncio.Future[None]] = {}  # of `published`
         self._closing = False
 
     def start(self, tasks: Supervisor) -> None:
@@ -109,6 +110,13 @@ class Publisher:
         if self._outbox.is_catching_up and not was_catching_up:
             log.warning("publish backlog full, nodes will read history", events=self._outbox.backlog)
         self._work.set()
+
+    async def published(self, event_id: int) -> None:
+        """Returns when a dispatcher has answered for the event, which was `put`, or for a catch-up that covers it."""
+        if self._outbox.is_published(event_id):
+            return
+        waiter = self._waiters.setdefault(event_id, asyncio.get_running_loop().create_future())
+        await asyncio.shield(waiter)
 
     def hide(self, from_id: int) -> None:
         """Published comments from this id on are in a spool, where the nodes can't read them."""
@@ -233,7 +241,12 @@ class Publisher:
                 self._outbox.answered(seq)
             self._work.set()
             self._emptied.set()
+            self._tell_waiters()
         raise StreamEnded("the replica ended the stream")
+
+    def _tell_waiters(self) -> None:
+        for event_id in [each for each in self._waiters if self._outbox.is_published(each)]:
+            self._waiters.pop(event_id).set_result(None)
 
     async def _watch_overdue(self) -> None:
         timeout_ms = self._settings.ack_timeout_ms

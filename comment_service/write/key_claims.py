@@ -72,7 +72,7 @@ class KeyClaims:
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""
-        found = await self._store.newer(comment.video_id, comment.id - 1, 1)
+        found, _ = await self._store.newer(comment.video_id, comment.id - 1, 1)
         return bool(found) and found[0].id == comment.id
 
     def statistics(self) -> GroupCommitStatistics:

@@ -8,8 +8,10 @@
 - The size is bounded in bytes; the run that was used least recently goes first.
 
 So a page may lack what another node accepted within the last `tip_ms`. No copy is older than `closed_ms`. Erased
-comments leave the copies with `evict`; where comments arrived late from another node's spool, `invalidate` drops the
-copies. This node calls both at once for what it does itself, and when it sees the notices of other nodes.
+and hidden comments leave the copies with `evict`, a purged author's with `evict_author`; where comments were restored,
+or arrived late from another node's spool, `invalidate` drops the copies. This node calls all of them at once for what
+it does itself, and when it sees the notices of other nodes. What it has just evicted doesn't come back by an append
+that was under way, or is repeated: the store doesn't take it either.
 """
 
 import asyncio
@@ -21,9 +23,11 @@ import structlog
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
 from history.clocks import monotonic_s, wall_ms
+from history.config import EVICTED_MAX, PURGES_KEPT_MS
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
-from history.core.model import Comment
+from history.core.model import Comment, Comments
+from history.core.purges import RecentPurges
 from history.core.runs import END, Highs, Run, Validity
 from history.store import Claimed, Outcome, Store, StoreError, own_comments
 from proto.tasks import Shared
@@ -36,6 +40,8 @@ class CacheSettings:
     bytes_max: int
     read_comments: int
     """comments in one read of the store, at least"""
+    reads_max: int
+    """of the store, for one page: where most is hidden, each finds little"""
     late_ms: int
     """how long after its time a comment of another node may become readable"""
     tip_ms: int
@@ -65,6 +71,8 @@ class CachedStore:
         self._bytes = 0
         self._reading: dict[tuple[str, int], Shared[Run]] = {}
         self._appended: dict[str, list[Comment]] = {}  # while that video is being read
+        self._evicted: OrderedDict[tuple[str, int], None] = OrderedDict()  # the last ones
+        self._purges = RecentPurges(PURGES_KEPT_MS)
         self._changes = 0  # counts `evict` and `invalidate`: a read that began before one may have missed it
         self._hits = self._misses = self._reads = 0
 
@@ -84,7 +92,7 @@ class CachedStore:
         for comment in comments:
             if (waiting := self._appended.get(comment.video_id)) is not None:
                 waiting.append(comment)
-            if comment.video_id not in self._highs:
+            if comment.video_id not in self._highs or self._is_gone(comment):
                 continue
             if run is None or of_video != comment.video_id or not run.low <= comment.id < run.high:
                 run, of_video = await self._known(comment.video_id, comment.id + 1), comment.video_id
@@ -92,21 +100,23 @@ class CachedStore:
                 self._count(comment.video_id, run)
         await self._make_room()
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         found, _ = await self.older_valid(video_id, before, limit)
         return found
 
-    async def older_valid(
-        self, video_id: str, before: int | None, limit: int
-    ) -> tuple[list[Comment], tuple[Validity, ...]]:
+    async def older_valid(self, video_id: str, before: int | None, limit: int) -> tuple[Comments, tuple[Validity, ...]]:
         """What `older` returns, and how long it would return the same: as long as all of these hold, by
-        `monotonic_s`."""
+        `monotonic_s`. Joins up to `reads_max` reads of the store, each of which is bounded."""
         found: list[Comment] = []
         validities: list[Validity] = []
         high = END if before is None else min(before, END)
+        reads = 0
         while len(found) < limit and high > 0:
             run = await self._known(video_id, high)
             if run is None:
+                if reads == self._settings.reads_max:
+                    return Comments(found, high), tuple(validities)
+                reads += 1
                 self._misses += 1
                 run = await self._read_once(video_id, high, limit - len(found))
             else:
@@ -115,9 +125,10 @@ class CachedStore:
             found += run.before(high, limit - len(found))
             validities.append(run.validity)
             high = run.low
-        return found, tuple(validities)
+        next_id = found[-1].id if 0 < limit <= len(found) else None
+        return Comments(found, next_id), tuple(validities)
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         return await self._store.newer(video_id, after, limit)
 
     async def check(self) -> None:
@@ -129,25 +140,45 @@ class CachedStore:
         await self._store.close()
 
     async def evict(self, video_id: str, ids: Sequence[int]) -> None:
-        """These are erased. A read under way may have seen them, so its result isn't kept."""
-        self._changes += 1
+        """These are erased or hidden. A read under way may have seen them, so its result isn't kept."""
         gone = set(ids)
-        for high in list(self._highs.get(video_id, ())):
-            run = await self._cache.get(_key(video_id, high))
-            if run is not None:
-                run.evict(gone)
-                self._count(video_id, run)
+        self._evicted.update(((video_id, each), None) for each in ids)
+        while len(self._evicted) > EVICTED_MAX:
+            self._evicted.popitem(last=False)
+        await self._change_runs(video_id, lambda run: run.evict(gone))
+
+    async def evict_author(self, author_id: str, video_id: str, up_to_id: int) -> None:
+        """His comments up to that id are erased, in that video or in ALL_VIDEOS. As `evict`."""
+        self._purges.learn([(author_id, video_id, up_to_id)], wall_ms())
+        await self._change_runs(video_id, lambda run: run.evict_author(author_id, up_to_id))
 
     async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:
         """Comments of that video, or of ALL_VIDEOS, arrived late between these ids, both included: the copies are
         dropped. A read under way may have missed the comments, so its result isn't kept."""
         self._changes += 1
+        self._evicted = OrderedDict(
+            (name, None) for name in self._evicted if name[0] != video_id or not low_id <= name[1] <= high_id
+        )  # it may have been restored
         for each in list(self._highs) if video_id == ALL_VIDEOS else [video_id]:
             await self._drop_between(each, low_id, high_id)
             await asyncio.sleep(0)  # of all videos there are many
 
     def statistics(self) -> CacheStatistics:
         return CacheStatistics(self._hits, self._misses, self._reads, self._bytes, self._settings.bytes_max)
+
+    def _is_gone(self, comment: Comment) -> bool:
+        is_evicted = (comment.video_id, comment.id) in self._evicted
+        return is_evicted or self._purges.bar(comment.author.id, comment.video_id, comment.id)
+
+    async def _change_runs(self, video_id: str, change: Callable[[Run], None]) -> None:
+        self._changes += 1
+        for each in list(self._highs) if video_id == ALL_VIDEOS else [video_id]:
+            for high in list(self._highs.get(each, ())):
+                run = await self._cache.get(_key(each, high))
+                if run is not None:
+                    change(run)
+                    self._count(each, run)
+            await asyncio.sleep(0)  # of all videos there are many
 
     async def _known(self, video_id: str, before: int) -> Run | None:
         """The run that holds the ids just below `before`"""
@@ -182,10 +213,11 @@ class CachedStore:
         closed_before = first_id_at(wall_ms() - settings.late_ms)
         size = max(settings.read_comments, limit)
         self._reads += 1
-        comments = await self._store.older(video_id, None if high == END else high, size)
-        run = Run(comments[-1].id if len(comments) == size else 0, high, comments, self._is_whole())
+        comments, next_id = await self._store.older(video_id, None if high == END else high, size)
+        run = Run(next_id or 0, high, comments, self._is_whole())
         for comment in appended:  # the store may have been read before they were in it
-            run.add(comment)
+            if not self._is_gone(comment):
+                run.add(comment)
         if changes == self._changes:
             for part in run.split(closed_before):
                 is_closed = run.is_whole and part.high <= closed_before

@@ -15,9 +15,9 @@ from history.cassandra.tables import Partition
 from history.core.ids import time_of
 from history.core.model import Comment
 
-COLUMNS = "id, author_id, author_name, message, created_at_ms"
+COLUMNS = "id, author_id, author_name, message, created_at_ms, after_id"
 INSERT_COMMENT = (
-    f"INSERT INTO $keyspace.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
+    f"INSERT INTO $keyspace.comments (video_id, bucket, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "  # noqa: S608
     "USING TIMESTAMP ? AND TTL ?"
 )
 ROW_BYTES = 80
@@ -64,6 +64,7 @@ class CommentBatch(SerialisedBatch):
             author.name.encode(),
             comment.message.encode(),
             _bigint(comment.created_at_ms),
+            _bigint(comment.after_id),
             _bigint(written_us(comment.id)),
             self._ttl,
         )

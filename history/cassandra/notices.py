@@ -1,23 +1,29 @@
-"""Notices in Cassandra: processes that keep copies learn by them what others erased, and where comments arrived late.
+"""Notices in Cassandra: processes that keep copies learn by them what others changed, and where comments arrived late.
 
 Each kind has a table (schema.cql), with a partition for each minute; its rows expire after an hour.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from history.cassandra.session import Row
 from history.cassandra.tables import CassandraTables
 from history.clocks import wall_ms
 from history.config import NOTICES_KEPT_MS, StoreSettings
 from history.core.late import Stretch, late_among, late_notices, stretches
-from history.core.model import Comment
+from history.core.model import AUTHOR_PURGED, Change, Comment
+from history.core.purges import Purged
 
 MINUTE_MS = 60_000
 """The time of one partition. A part of the schema."""
 
-ANNOUNCE_ERASED = "INSERT INTO $keyspace.erasures (minute, at_ms, video_id, id) VALUES (?, ?, ?, ?)"
-ERASED_SINCE = "SELECT video_id, id FROM $keyspace.erasures WHERE minute = ? AND at_ms >= ?"
+ANNOUNCE_CHANGE = """
+INSERT INTO $keyspace.changes (minute, at_ms, id, video_id, kind, target_id, author_id, up_to_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+CHANGES_SINCE = """
+SELECT id, video_id, kind, target_id, author_id, up_to_id FROM $keyspace.changes WHERE minute = ? AND at_ms >= ?
+"""
 ANNOUNCE_LATE = "INSERT INTO $keyspace.late (minute, at_ms, video_id, low_id, high_id) VALUES (?, ?, ?, ?, ?)"
 LATE_SINCE = "SELECT video_id, low_id, high_id FROM $keyspace.late WHERE minute = ? AND at_ms >= ?"
 
@@ -26,13 +32,20 @@ class CassandraNotices:
     """`history.store.Notices`, and the writing of them. Announce a change once it is durable: whoever sees the notice
     reads again, and must find it."""
 
-    def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
+    def __init__(
+        self, tables: CassandraTables, on_purged: Callable[[Sequence[Purged]], None], settings: StoreSettings
+    ) -> None:
+        """on_purged: gets all that `changes_since` returns of them."""
         self._tables = tables
+        self._on_purged = on_purged
         self._settings = settings
 
-    async def announce_erased(self, video_id: str, ids: Sequence[int]) -> None:
+    async def announce_changes(self, changes: Sequence[Change]) -> None:
         at_ms = wall_ms()
-        await self._tables.run_batches(ANNOUNCE_ERASED, [[(at_ms // MINUTE_MS, at_ms, video_id, each) for each in ids]])
+        rows = [
+            (at_ms // MINUTE_MS, at_ms, c.id, c.video_id, c.kind, c.target_id, c.author_id, c.up_to_id) for c in changes
+        ]
+        await self._tables.run_batches(ANNOUNCE_CHANGE, [rows])
 
     async def announce_late(self, comments: Sequence[Comment]) -> None:
         """Their append isn't done until this has returned. Live comments cost nothing."""
@@ -42,8 +55,17 @@ class CassandraNotices:
             rows = [(at_ms // MINUTE_MS, at_ms, each.video_id, each.low_id, each.high_id) for each in found]
             await self._tables.run_batches(ANNOUNCE_LATE, [rows])
 
-    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        return [(video_id, comment_id) for video_id, comment_id in await self._since(ERASED_SINCE, since_ms, now_ms)]
+    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
+        """Also remembers the authors that were purged: their youngest comments are refused by that."""
+        changes = [
+            Change(id_, video_id, kind, target_id, b"", author_id, up_to_id)
+            for id_, video_id, kind, target_id, author_id, up_to_id in await self._since(
+                CHANGES_SINCE, since_ms, now_ms
+            )
+        ]
+        purged = [(c.author_id, c.video_id, c.up_to_id) for c in changes if c.kind == AUTHOR_PURGED]
+        self._on_purged(purged)
+        return changes
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         rows_max = self._settings.late_notices_max

@@ -13,18 +13,21 @@ from itertools import chain
 
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
+from history.cassandra.barring import Barring
 from history.cassandra.batches import COLUMNS, INSERT_COMMENT, ROW_BYTES, CommentBatch, comment_batches
 from history.cassandra.claims import CassandraClaims
-from history.cassandra.erasing import CassandraErasing
+from history.cassandra.moderating import CassandraModerating
 from history.cassandra.notices import CassandraNotices
 from history.cassandra.schema import is_usable, migrate
 from history.cassandra.session import CassandraSession, Row
 from history.cassandra.tables import CassandraTables, Partition, bucket_of
 from history.cassandra.videos import CassandraVideos
 from history.clocks import wall_ms
-from history.config import StoreSettings
-from history.core.ids import ID_MAX
-from history.core.model import Author, Comment
+from history.config import PURGES_KEPT_MS, StoreSettings
+from history.core.log_rows import LogRow, found_in
+from history.core.model import Comment, Found, State
+from history.core.purges import Purged, RecentPurges
+from history.reading import LogReader
 
 BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
 
@@ -35,34 +38,39 @@ AUTHORS_BATCH_BYTES_MAX = 4_096
 CHECK_VIDEO_ID = "."  # can't be a real video's id: nothing is stored under it
 
 
+LOG_COLUMNS = f"{COLUMNS}, erased, last_change, kind, target_id, up_to_id, data"
+WITH_IDS = f"SELECT {LOG_COLUMNS} FROM $keyspace.comments WHERE video_id = ? AND bucket = ? AND id IN ?"  # noqa: S608
+
+
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Buckets, and comments of one bucket, from a bound (inclusive) on, in one direction."""
+    """Buckets, and rows of one bucket, from a bound (inclusive) on, in one direction."""
 
     buckets: PreparedStatement
-    comments: PreparedStatement
+    rows: PreparedStatement
     step: int  # from a bucket to the next that may exist: -1 or 1
 
 
-class CassandraReader:
-    """`history.store.Reader` without rights on the schema. Until a writer has made the tables, every video is empty."""
+class CassandraReader(LogReader):
+    """`history.store.Log` without rights on the schema. Until a writer has made the tables, every video is empty."""
 
     def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
         self._tables = tables
         self._settings = settings
-        self._older: Reads | None = None
-        self._newer: Reads | None = None
+        self._recent = RecentPurges(PURGES_KEPT_MS)
+        self._reads: dict[bool, Reads] = {}  # by newest_first
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
-        newest = ID_MAX if before is None else min(before - 1, ID_MAX)
-        self._older = self._older or await self._prepare_reads("<=", "DESC", -1)
-        return await self._collect(self._older, video_id, newest, limit) if self._older else []
+    async def rows(self, video_id: str, bound: int, limit: int, *, newest_first: bool) -> Sequence[LogRow]:
+        reads = self._reads.get(newest_first)
+        if reads is None:
+            reads = await self._prepare_reads(*(("<=", "DESC", -1) if newest_first else (">=", "ASC", 1)))
+            if reads is None:
+                return []
+            self._reads[newest_first] = reads
+        return self._seen(video_id, await self._collect(reads, video_id, bound, limit))
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        if after >= ID_MAX:
-            return []
-        self._newer = self._newer or await self._prepare_reads(">=", "ASC", 1)
-        return await self._collect(self._newer, video_id, after + 1, limit) if self._newer else []
+    async def rows_of(self, video_id: str, ids: Sequence[int]) -> Sequence[LogRow]:
+        return self._seen(video_id, await self._stored(video_id, ids))
 
     async def check(self) -> None:
         """Reads as a viewer does, with the same consistency."""
@@ -82,16 +90,16 @@ class CassandraReader:
             f"SELECT bucket FROM {keyspace}.buckets "  # noqa: S608
             f"WHERE video_id = ? AND bucket {reaches} ? ORDER BY bucket {order} LIMIT {BUCKETS_LIMIT}"
         )
-        comments = (
-            f"SELECT {COLUMNS} FROM {keyspace}.comments "  # noqa: S608
+        rows = (
+            f"SELECT {LOG_COLUMNS} FROM {keyspace}.comments "  # noqa: S608
             f"WHERE video_id = ? AND bucket = ? AND id {reaches} ? ORDER BY id {order} LIMIT ?"
         )
-        return Reads(await session.prepare(buckets), await session.prepare(comments), step)
+        return Reads(await session.prepare(buckets), await session.prepare(rows), step)
 
-    async def _collect(self, reads: Reads, video_id: str, bound: int, limit: int) -> list[Comment]:
+    async def _collect(self, reads: Reads, video_id: str, bound: int, limit: int) -> list[Row]:
         """Reads bucket after bucket from the bound's on, more at a time as long as they hold too little."""
         execute = self._tables.session.execute
-        found: list[Comment] = []
+        found: list[Row] = []
         buckets: deque[int] = deque()
         edge: int | None = bucket_of(bound)
         at_once = 1
@@ -106,13 +114,35 @@ class CassandraReader:
             wanted = limit - len(found)
             found_in = await asyncio.gather(
                 *(
-                    execute(reads.comments, (video_id, buckets.popleft(), bound, wanted))
+                    execute(reads.rows, (video_id, buckets.popleft(), bound, wanted))
                     for _ in range(min(at_once, len(buckets)))
                 )
             )
-            found += [_comment(video_id, row) for row in chain.from_iterable(found_in)]
+            found += chain.from_iterable(found_in)
             at_once = min(at_once * 2, self._settings.cassandra_bucket_reads_max)
         return found[:limit]
+
+    async def _stored(self, video_id: str, ids: Sequence[int]) -> list[Row]:
+        buckets: defaultdict[int, list[int]] = defaultdict(list)
+        for each in ids:
+            buckets[bucket_of(each)].append(each)
+        found = await asyncio.gather(
+            *(self._tables.run(WITH_IDS, video_id, bucket, some) for bucket, some in buckets.items())
+        )
+        return list(chain.from_iterable(found))
+
+    def _seen(self, video_id: str, rows: Iterable[Row]) -> list[LogRow]:
+        """As readers see them: also without what a purge hasn't overwritten yet."""
+        seen = list(map(_log_row, rows))
+        if self._recent:
+            bars = self._recent.bar
+            return [
+                LogRow(row.id, "", "", "", 0, State.ERASED, after_id=row.after_id)
+                if not row.kind and bars(row.author_id, video_id, row.id)
+                else row
+                for row in seen
+            ]
+        return seen
 
 
 class CassandraStore(CassandraReader):
@@ -122,12 +152,14 @@ class CassandraStore(CassandraReader):
         """Use `open`."""
         super().__init__(tables, settings)
         videos = CassandraVideos(tables, settings)
-        self._notices = CassandraNotices(tables, settings)
-        self._erasing = CassandraErasing(tables, self._notices, settings)
-        self._claims = CassandraClaims(tables, self.append, self._erasing.erase)
-        self.erase, self.bar_author = self._erasing.erase, self._erasing.bar_author
-        self.comments_of = self._erasing.comments_of
-        self.erased_since, self.late_since = self._notices.erased_since, self._notices.late_since
+        self._notices = CassandraNotices(tables, self._remember, settings)
+        self._barring = Barring(tables, self._recent, settings)
+        moderating = CassandraModerating(tables, self._notices, self._register, self._remember, settings)
+        self.apply, self.erase, self.comments_of = moderating.apply, moderating.erase, moderating.comments_of
+        self._claims = CassandraClaims(tables, self.append, moderating.erase)
+        self.begin_purge, self.end_purge = moderating.begin_purge, moderating.end_purge
+        self.purges, self.note_look = moderating.purges, moderating.note_look
+        self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
         self.videos, self.changed_videos = videos.videos, videos.changed_videos
         self.append_claimed, self.claim_node = self._claims.append_claimed, self._claims.claim_node
@@ -145,31 +177,46 @@ class CassandraStore(CassandraReader):
         store = cls(tables, settings)
         store._insert_comment = await tables.statement(INSERT_COMMENT)
         store._insert_author = await tables.statement(INSERT_AUTHOR)
+        await store._barring.look_for_old_marks()
         return store
 
     async def append(self, comments: Sequence[Comment]) -> None:
         """One batch for each partition, all at the same time; the new buckets' and authors' rows beside them."""
-        comments = await self._erasing.without_erased(comments, wall_ms())
+        comments = await self._barring.without_gone(comments, wall_ms())
         partitions: defaultdict[Partition, list[Comment]] = defaultdict(list)
         for comment in comments:
             partitions[comment.video_id, bucket_of(comment.id)].append(comment)
         authors = dict.fromkeys((comment.author.id, comment.video_id) for comment in comments)
         execute = self._tables.session.execute
         await asyncio.gather(
-            *(self._register(partition) for partition in partitions if partition not in self._known_buckets),
+            self._register(list(partitions)),
             self._register_authors([author for author in authors if author not in self._known_authors]),
             *(execute(batch) for name, some in partitions.items() for batch in self._batches(name, some)),
         )
         await self._notices.announce_late(comments)
 
+    async def find(self, video_id: str, comment_id: int) -> Found | None:
+        for row in await self._stored(video_id, [comment_id]):
+            found = _log_row(row)
+            if found.state == State.ERASED and not row[ERASED_COLUMN]:
+                return None  # something was to be hidden that isn't there
+            return found_in(video_id, found)
+        return None
+
     async def sweep(self, now_ms: int) -> int:
         """Nothing to do: rows expire by their times to live."""
         return 0
 
-    async def _register(self, partition: Partition) -> None:
-        """The bucket is known only once its row is durable: while that fails, no comment of it is acknowledged."""
-        await self._tables.run(INSERT_BUCKET, *partition)
-        self._known_buckets.add([partition])
+    async def _register(self, partitions: Sequence[Partition]) -> None:
+        """A bucket is known only once its row is durable: while that fails, no comment of it is acknowledged."""
+        new = [partition for partition in partitions if partition not in self._known_buckets]
+        await asyncio.gather(*(self._tables.run(INSERT_BUCKET, *partition) for partition in new))
+        self._known_buckets.add(new)
+
+    def _remember(self, purged: Sequence[Purged]) -> None:
+        """An author's videos are registered anew with his next comments: `end_purge` may delete the present rows."""
+        for author_id in self._recent.learn(purged, wall_ms()):
+            self._known_authors.forget(author_id)
 
     async def _register_authors(self, authors: Sequence[tuple[str, str]]) -> None:
         """In batches over many partitions: not to be one mutation, only to be few requests. They are small, because one
@@ -216,7 +263,24 @@ class _Known:
         while len(self._names) > self._size_max:
             self._names.popitem(last=False)
 
+    def forget(self, first: str) -> None:
+        """All names that begin with that"""
+        for name in [name for name in self._names if name[0] == first]:
+            del self._names[name]
 
-def _comment(video_id: str, row: Row) -> Comment:
-    comment_id, author_id, author_name, message, created_at_ms = row
-    return Comment(comment_id, video_id, Author(author_id, author_name), message, created_at_ms)
+
+def _log_row(row: Row) -> LogRow:
+    id_, author_id, author_name, message, created_at_ms, after_id, erased, last_change, *event = row
+    kind, target_id, up_to_id, data = event
+    after_id = after_id or 0
+    if kind is not None:
+        about = (kind, target_id or 0, up_to_id or 0, data or b"", after_id)
+        return LogRow(id_, author_id or "", "", "", 0, 0, *about)
+    if erased or message is None:
+        return LogRow(id_, "", "", "", created_at_ms or 0, State.ERASED, after_id=after_id)
+    state = State.HIDDEN if last_change is not None and last_change.endswith("-") else State.VISIBLE
+    return LogRow(id_, author_id, author_name, message, created_at_ms, state, after_id=after_id)
+
+
+ERASED_COLUMN = 6
+"""In LOG_COLUMNS"""

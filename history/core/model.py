@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,6 +53,18 @@ class Comment(msgspec.Struct, frozen=True, gc=False):
     """The event of the same video to which the same comment_service gave its last id before. 0: not known"""
 
 
+class State(IntEnum):
+    """Of a comment. Hidden and visible may alternate; erased is for ever. A part of SQLite's schema."""
+
+    VISIBLE = 0
+    HIDDEN = 1
+    ERASED = 2
+
+
+ERASED, HIDDEN, RESTORED, AUTHOR_PURGED = "erased", "hidden", "restored", "author_purged"
+"""The kinds of Change that history itself knows"""
+
+
 class Change(msgspec.Struct, frozen=True, gc=False):
     """Any event of a video's log that isn't a comment. Kinds that this release doesn't know are kept and passed on."""
 
@@ -74,10 +88,27 @@ class Gone(msgspec.Struct, frozen=True, gc=False):
 
     id: int
     video_id: str
+    after_id: int = 0
+    """As a comment's"""
 
 
 Event = Comment | Change | Gone
 """One entry of a video's log"""
+
+
+class Found(NamedTuple):
+    """A comment that is stored. An erased one has no text and no author."""
+
+    state: State
+    comment: Comment
+
+
+class Comments(NamedTuple):
+    """Visible comments, and how far they were looked for"""
+
+    comments: list[Comment]
+    next_id: int | None
+    """The last row that was examined: the next call goes on from there. None: there is nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +129,19 @@ def comment_json(comment: Comment) -> bytes:
         _json(comment.message),
         comment.created_at_ms,
     )
+
+
+def as_server_sent(change: Change) -> tuple[str, bytes]:
+    """The name and the data of the server-sent event by which viewers get it; no data: they get nothing.
+
+    What is hidden or erased is `deleted`. A kind that isn't known here goes by its own name and data.
+    """
+    if change.kind in (ERASED, HIDDEN):
+        return "deleted", b'{"id":"%016x"}' % change.target_id
+    if change.kind == AUTHOR_PURGED:
+        named = b'{"authorId":%b,"upTo":"%016x"}' % (_json(change.author_id), change.up_to_id)
+        return change.kind, named if change.author_id else b""
+    return change.kind, change.data
 
 
 def page_json(page: Page) -> bytes:

@@ -1,8 +1,8 @@
 """Runs: the stretches of a video's comments that a cache (cache/store.py) knows.
 
-A run is a stretch [low, high) of ids with every comment in it. A page is cut from runs that lie side by side, wherever
-the pages before it ended. Runs of one video don't overlap. Rule 1: no clock and no cache library; the cache decides
-when a run expires.
+A run is a stretch [low, high) of ids with every visible comment in it: there may be none. A page is cut from runs that
+lie side by side, wherever the pages before it ended. Runs of one video don't overlap. Rule 1: no clock and no cache
+library; the cache decides when a run expires.
 """
 
 from bisect import bisect_left, bisect_right
@@ -71,11 +71,11 @@ class Run:
 
     def evict(self, ids: Collection[int]) -> None:
         """Removes these comments; unknown ids change nothing."""
-        gone = [comment for comment in self.comments if comment.id in ids]
-        if gone:
-            self.comments = [comment for comment in self.comments if comment.id not in ids]
-            self.size -= sum(map(_size, gone))
-            self._changed()
+        self._remove([comment for comment in self.comments if comment.id in ids])
+
+    def evict_author(self, author_id: str, up_to_id: int) -> None:
+        """Removes his comments up to that id."""
+        self._remove([each for each in self.comments if each.author.id == author_id and each.id <= up_to_id])
 
     def split(self, border: int) -> "list[Run]":
         """The parts below the border and from it on: one run or two"""
@@ -84,6 +84,13 @@ class Run:
         at = bisect_left(self.comments, -border + 1, key=_descending)
         below, above = self.comments[at:], self.comments[:at]
         return [Run(self.low, border, below, self.is_whole), Run(border, self.high, above, self.is_whole)]
+
+    def _remove(self, gone: list[Comment]) -> None:
+        if gone:
+            ids = {comment.id for comment in gone}
+            self.comments = [comment for comment in self.comments if comment.id not in ids]
+            self.size -= sum(map(_size, gone))
+            self._changed()
 
     def _changed(self) -> None:
         self.validity.until_s = 0

@@ -3,7 +3,8 @@
     segment  = MAGIC, records
     record   = length, checksum, payload       length: of the payload; both are u32, little-endian
     checksum = CRC-32 of length and payload
-    payload  = MessagePack: [id, video id, author's id, author's name, message, created at (ms)]
+    payload  = MessagePack: [id, video id, author's id, author's name, message, created at (ms), after id]
+                            former releases wrote no after id
 
 A process that is killed leaves a torn record at the end, and a power loss can leave zeros or old bytes of the disk in
 its place. In both cases its checksum is wrong. What stands before it is intact, and what follows was never
@@ -23,7 +24,19 @@ MAGIC = b"LCspool1"
 
 _HEAD = struct.Struct("<II")
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[int, str, str, str, str, int]).decode
+
+
+class _Payload(msgspec.Struct, array_like=True):
+    id: int
+    video_id: str
+    author_id: str
+    author_name: str
+    message: str
+    created_at_ms: int
+    after_id: int = 0
+
+
+_decode = msgspec.msgpack.Decoder(_Payload).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +64,23 @@ def read_segment(segment: bytes) -> Intact:
         if len(payload) < length or _checksum(payload) != checksum:
             break
         try:
-            id_, video_id, author_id, author_name, message, created_at_ms = _decode(payload)
+            c = _decode(payload)
         except msgspec.MsgspecError:
             break
-        comments.append(Comment(id_, video_id, Author(author_id, author_name), message, created_at_ms))
+        author = Author(c.author_id, c.author_name)
+        comments.append(Comment(c.id, c.video_id, author, c.message, c.created_at_ms, c.after_id))
         end += _HEAD.size + length
     return Intact(comments, end)
 
 
 def _record(comment: Comment) -> bytes:
     author = comment.author
-    payload = _encode((comment.id, comment.video_id, author.id, author.name, comment.message, comment.created_at_ms))
+    payload = _encode(
+        (
+            *(comment.id, comment.video_id, author.id, author.name, comment.message),
+            *(comment.created_at_ms, comment.after_id),
+        )
+    )
     return _HEAD.pack(len(payload), _checksum(payload)) + payload
 
 

@@ -7,11 +7,12 @@ from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable
 
+from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 
 
 class SpooledComments:
-    """Reads as a `history.store.Reader` does. A comment that is added twice counts once, and is removed once."""
+    """A comment that is added twice counts once, and is removed once."""
 
     def __init__(self) -> None:
         self._ids: dict[str, list[int]] = {}  # of each video, ascending
@@ -44,6 +45,12 @@ class SpooledComments:
         else:
             self._comments.pop(video_id, None)
             self._ids.pop(video_id, None)
+
+    def evict_author(self, author_id: str, video_id: str, up_to_id: int) -> None:
+        """Removes his comments up to that id, of that video or of ALL_VIDEOS."""
+        for each in list(self._comments) if video_id == ALL_VIDEOS else [video_id]:
+            known = self._comments.get(each, {}).values()
+            self.evict(each, [said.id for said in known if said.author.id == author_id and said.id <= up_to_id])
 
     def reaches(self, video_id: str, comment_id: int) -> bool:
         """Whether it holds a comment of that video with this id or a smaller one"""

@@ -7,13 +7,7 @@ all. Rule: nothing here waits.
 
 import re
 
-from history.core.ids import format_id
-from history.core.model import Change, Comment, Event, comment_json
-
-DELETED = "deleted"
-"""The name of an event for clients: the comment is to be taken away, whether for good or not"""
-
-_TAKES_AWAY = frozenset(("erased", "hidden"))
+from history.core.model import Change, Comment, Event, as_server_sent, comment_json
 
 _UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 """DEL, the C1 controls with NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR, in UTF-8. JSON escapes the C0 controls."""
@@ -36,14 +30,10 @@ def comment_data(comment: Comment) -> bytes:
 
 
 def name_and_data(event: Event) -> tuple[str, bytes]:
-    """Of the server-sent event. The name of a comment is empty: it is an unnamed event. Empty data: no viewer gets it.
-
-    What takes a comment away has its own data, `{"id": "<16 hex>"}`; other changes carry theirs.
-    """
+    """Of the server-sent event. A comment has no name: it is an unnamed event. Empty data: no viewer gets it."""
     if isinstance(event, Comment):
         return "", comment_data(event)
     if not isinstance(event, Change):
         return "", b""
-    if event.kind in _TAKES_AWAY:
-        return DELETED, b'{"id":"%b"}' % format_id(event.target_id).encode()
-    return event.kind, one_line(event.data)
+    name, data = as_server_sent(event)
+    return name, one_line(data)

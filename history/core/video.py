@@ -4,6 +4,7 @@ Rule 1: no clock in here; `now_ms` comes in. Rule 2: an ended video stays ended,
 from its times.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -88,7 +89,7 @@ def video_json(video: Video) -> bytes:
     )
 
 
-def replay_json(comments: list[Comment], started_at_ms: int, next_cursor: int | None) -> bytes:
+def replay_json(comments: Sequence[Comment], started_at_ms: int, next_cursor: int | None) -> bytes:
     """`{"comments": [...], "nextCursor": "..." or null}`: oldest first, each with `offsetMs` from the video's start"""
     lines = (
         comment_json(comment)[:-1] + b',"offsetMs":%d}' % (comment.created_at_ms - started_at_ms)

@@ -28,7 +28,7 @@ from typing import ParamSpec, Protocol, TypeVar
 import structlog
 
 from history.clocks import monotonic_ms
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 from history.spool.files import Spool, SpoolStatistics
 from history.store import Claimed, Outcome, Store, StoreUnavailable, own_comments
 from proto.tasks import shared
@@ -135,7 +135,7 @@ class SpooledStore:
         # Before they are published; but once they are spooled, or a drain that is ending would show them too soon.
         self._visibility.hide(min(comment.id for comment in comments))
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         """While the store is away: what the spool holds, if that fills the page and is newer than all that only the
         store has. Raises StoreUnavailable."""
         spooled = self._spool.comments.older(video_id, before, limit)
@@ -143,7 +143,7 @@ class SpooledStore:
         stored = await self._read(self._store.older(video_id, before, limit), enough)
         return _merge(stored, spooled, limit, newest_first=True) if spooled else stored
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         """While the store is away: what the spool holds, if it also holds one at or below `after`, and none above is in
         the store only: else some in between may be missing. Raises StoreUnavailable."""
         spooled = self._spool.comments.newer(video_id, after, limit)
@@ -161,9 +161,13 @@ class SpooledStore:
             raise StoreUnavailable("the store is away, and the spool is full")
 
     def evict(self, video_id: str, ids: Sequence[int]) -> None:
-        """These are erased: they are no longer read from here. Draining doesn't bring them back, because the store
-        knows what was erased (`history.store.Erasing`)."""
+        """These are erased or hidden: they are no longer read from here. Draining doesn't bring them back, because the
+        store knows it (`history.store.Moderating`)."""
         self._spool.comments.evict(video_id, ids)
+
+    def evict_author(self, author_id: str, video_id: str, up_to_id: int) -> None:
+        """His comments up to that id are erased, in that video or in ALL_VIDEOS. As `evict`."""
+        self._spool.comments.evict_author(author_id, video_id, up_to_id)
 
     async def wait_drained(self) -> None:
         """Returns when nothing is in the spool."""
@@ -280,7 +284,7 @@ class SpooledStore:
         """From now on only the store has them."""
         self._stored_up_to = max(self._stored_up_to, max(comment.id for comment in comments))
 
-    async def _read(self, reading: Awaitable[list[Comment]], enough: bool) -> list[Comment]:
+    async def _read(self, reading: Awaitable[Comments], enough: bool) -> Comments:
         """While the store is away a reader waits no longer than an author. enough: an empty result will do then, but
         only then: whoever keeps the result asks `is_away` whether it is all there is."""
         limit_s = self._settings.slow_ms / 1000 if self.is_away else None
@@ -289,7 +293,7 @@ class SpooledStore:
                 return await reading
         except (TimeoutError, StoreUnavailable) as error:
             if enough and self.is_away:
-                return []
+                return Comments([], None)
             raise StoreUnavailable(str(error) or "the store is away") from error
 
     def gone(self, error: StoreUnavailable) -> None:
@@ -315,7 +319,11 @@ class SpooledStore:
         return random.uniform(longest_ms / 2, longest_ms) / 1000
 
 
-def _merge(one: Sequence[Comment], other: Sequence[Comment], limit: int, *, newest_first: bool) -> list[Comment]:
-    """Each id once; a spooled comment may be in the store already."""
-    both = heapq.merge(one, other, key=lambda comment: comment.id, reverse=newest_first)
-    return list(islice((next(same) for _, same in groupby(both, key=lambda comment: comment.id)), limit))
+def _merge(stored: Comments, spooled: Sequence[Comment], limit: int, *, newest_first: bool) -> Comments:
+    """Each id once; a spooled comment may be in the store already. Not beyond the rows that the store has examined."""
+    end = stored.next_id
+    if end is not None:
+        spooled = [each for each in spooled if (each.id >= end if newest_first else each.id <= end)]
+    both = heapq.merge(stored.comments, spooled, key=lambda comment: comment.id, reverse=newest_first)
+    merged = list(islice((next(same) for _, same in groupby(both, key=lambda comment: comment.id)), limit))
+    return Comments(merged, merged[-1].id if 0 < limit == len(merged) else end)

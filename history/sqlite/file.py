@@ -63,6 +63,7 @@ class WriteFile(ReadFile):
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
         super().__init__(path, settings)
+        self._settings = settings
         self._connection = _Connection(path, settings, writes=True)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
 
@@ -89,6 +90,18 @@ class WriteFile(ReadFile):
             return result[0]
 
         return await _in_thread(self._writer, run)
+
+    async def fold_log(self) -> None:
+        """Writes the write-ahead log back into the file and empties it, so that no overwritten bytes are left in it.
+        Not if readers of it don't end soon: they would hold up the writers. Raises StoreUnavailable."""
+        settings = self._settings
+
+        def fold(file: sqlite3.Connection) -> None:
+            file.execute(f"PRAGMA busy_timeout = {settings.sqlite_fold_ms}")
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            file.execute(f"PRAGMA busy_timeout = {settings.sqlite_busy_timeout_ms}")
+
+        await _in_thread(self._writer, lambda: self._connection.run(fold))
 
 
 async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Notices in SQLite: processes that keep copies learn by them what others erased, and where comments arrived late."""
+"""Notices in SQLite: processes that keep copies learn by them what others changed, and where comments arrived late."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from history.clocks import wall_ms
 from history.config import NOTICES_KEPT_MS, StoreSettings
 from history.core.late import Stretch, late_among, late_notices, stretches
-from history.core.model import Comment
+from history.core.model import Change, Comment
 from history.sqlite.file import ReadFile
 
-# The mark by which an erased comment stays away is the notice, too.
-ERASED_SINCE = "SELECT video_id, id FROM erased WHERE at_ms >= ?"
+ANNOUNCE_CHANGE = "INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)"
+CHANGES_SINCE = "SELECT id, video_id, kind, target_id, author_id, up_to_id FROM changes WHERE at_ms >= ?"
+SWEEP_CHANGES = """
+DELETE FROM changes WHERE (at_ms, id, video_id) IN (
+    SELECT at_ms, id, video_id FROM changes WHERE at_ms < ? LIMIT ?
+)
+"""
 ANNOUNCE_LATE = "INSERT OR IGNORE INTO late VALUES (?, ?, ?, ?)"
 LATE_SINCE = "SELECT video_id, low_id, high_id FROM late WHERE at_ms >= ? LIMIT ?"
 SWEEP_LATE = """
@@ -27,8 +32,12 @@ class SqliteNotices:
         self._file = file
         self._settings = settings
 
-    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        return [(video_id, id_) for video_id, id_ in await self._file.query(ERASED_SINCE, (_begin(since_ms, now_ms),))]
+    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
+        rows = await self._file.query(CHANGES_SINCE, (_begin(since_ms, now_ms),))
+        return [
+            Change(id_, video_id, kind, target_id, b"", author_id, up_to_id)
+            for id_, video_id, kind, target_id, author_id, up_to_id in rows
+        ]
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         rows_max = self._settings.late_notices_max
@@ -41,6 +50,17 @@ class SqliteNotices:
         at_ms = wall_ms()
         found = stretches(late_among(comments, at_ms, self._settings.late_ms), self._settings.late_videos_max)
         connection.executemany(ANNOUNCE_LATE, [(at_ms, each.video_id, each.low_id, each.high_id) for each in found])
+
+
+def announce_changes(connection: sqlite3.Connection, changes: Sequence[Change], at_ms: int) -> None:
+    """Within the changes' own transaction."""
+    rows = [(at_ms, c.id, c.video_id, c.kind, c.target_id, c.author_id, c.up_to_id) for c in changes]
+    connection.executemany(ANNOUNCE_CHANGE, rows)
+
+
+def sweep_changes(connection: sqlite3.Connection, now_ms: int, limit: int) -> int:
+    """Deletes up to `limit` expired notices, and returns how many it has deleted."""
+    return connection.execute(SWEEP_CHANGES, (now_ms - NOTICES_KEPT_MS, limit)).rowcount
 
 
 def sweep_late(connection: sqlite3.Connection, now_ms: int, limit: int) -> int:

@@ -91,7 +91,54 @@ STEPS = (
         ) WITHOUT ROWID
         """,
     ),
-    # 4. Claims of keys that say when they were made. Processes that remember videos ask what has changed.
+    # 4. The table of comments is a log of events: hidden and erased comments stay as rows, beside other kinds.
+    (
+        "ALTER TABLE comments ADD COLUMN state INTEGER NOT NULL DEFAULT 0",  # history/core/model.py
+        # The change that hid or restored it last: an earlier one that is repeated changes nothing.
+        "ALTER TABLE comments ADD COLUMN changed_id INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE comments ADD COLUMN kind TEXT NOT NULL DEFAULT ''",  # '': a comment
+        "ALTER TABLE comments ADD COLUMN target_id INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE comments ADD COLUMN up_to_id INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE comments ADD COLUMN data BLOB NOT NULL DEFAULT x''",
+        "ALTER TABLE comments ADD COLUMN after_id INTEGER NOT NULL DEFAULT 0",  # 0: not known
+        # Events that name an author, until they are swept.
+        "CREATE INDEX naming_events ON comments (id) WHERE kind <> '' AND author_id <> ''",
+        # In place of barred_authors, whose rows are still honoured: a hash of the author's id. Kept for ever.
+        """
+        CREATE TABLE barred (
+            author BLOB NOT NULL,
+            video_id TEXT NOT NULL,
+            up_to_id INTEGER NOT NULL,
+            PRIMARY KEY (author, video_id)
+        ) WITHOUT ROWID
+        """,
+        # Whether any may concern a batch: nearly never one of live comments.
+        "CREATE INDEX barred_by_id ON barred (up_to_id)",
+        # Purges that are being carried out.
+        """
+        CREATE TABLE purges (
+            id INTEGER PRIMARY KEY,
+            author_id TEXT NOT NULL,
+            video_id TEXT NOT NULL,
+            up_to_id INTEGER NOT NULL,
+            looks INTEGER NOT NULL
+        )
+        """,
+        # Notices of changes, for processes that keep copies. Swept after an hour.
+        """
+        CREATE TABLE changes (
+            at_ms INTEGER NOT NULL,
+            id INTEGER NOT NULL,
+            video_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            target_id INTEGER NOT NULL,
+            author_id TEXT NOT NULL,
+            up_to_id INTEGER NOT NULL,
+            PRIMARY KEY (at_ms, id, video_id)
+        ) WITHOUT ROWID
+        """,
+    ),
+    # 5. Claims of keys that say when they were made. Processes that remember videos ask what has changed.
     (
         # Those of one time are neighbours: however many videos and authors they are of, a transaction writes few pages.
         """

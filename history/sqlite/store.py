@@ -10,22 +10,28 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
+import msgspec
+
 from history.config import StoreSettings
 from history.core.ids import ID_MAX
-from history.core.model import Author, Comment
+from history.core.log_rows import LogRow, found_in
+from history.core.model import Comment, Found
+from history.reading import LogReader
 from history.sqlite.claims import SqliteClaims
-from history.sqlite.erasing import SqliteErasing
 from history.sqlite.file import ReadFile, WriteFile
+from history.sqlite.moderating import SqliteModerating, without_barred
 from history.sqlite.notices import SqliteNotices
 from history.sqlite.pieces import pieces, statements
 from history.sqlite.sweeping import sweep
 from history.sqlite.videos import SqliteVideos
 from history.store import StoreUnavailable
 
-# What is erased stays away, whenever it comes: two looks into small trees, beside the row's own.
+# What is erased stays away: its row is there already. Of what earlier releases erased and barred there are other marks,
+# which cost two looks into small trees.
 INSERT = """
-INSERT INTO comments
-SELECT column1 AS video_id, column2 AS id, column3 AS author_id, column4, column5, column6 FROM (VALUES {rows}) AS new
+INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms, after_id)
+SELECT column1 AS video_id, column2 AS id, column3 AS author_id, column4, column5, column6, column7
+FROM (VALUES {rows}) AS new
 WHERE NOT EXISTS (SELECT 1 FROM erased WHERE erased.video_id = new.column1 AND erased.id = new.column2)
   AND NOT EXISTS (
     SELECT 1 FROM barred_authors AS barred
@@ -33,49 +39,42 @@ WHERE NOT EXISTS (SELECT 1 FROM erased WHERE erased.video_id = new.column1 AND e
   )
 ON CONFLICT (video_id, id) DO NOTHING
 """
-INSERTS = statements(INSERT, "(?, ?, ?, ?, ?, ?)")
+INSERTS = statements(INSERT, "(?, ?, ?, ?, ?, ?, ?)")
 
-COLUMNS = "SELECT id, author_id, author_name, message, created_at_ms FROM comments"
+COLUMNS = """
+SELECT id, author_id, author_name, message, created_at_ms, state, kind, target_id, up_to_id, data, after_id
+FROM comments
+"""
 OLDER = f"{COLUMNS} WHERE video_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"
 NEWER = f"{COLUMNS} WHERE video_id = ? AND id >= ? ORDER BY id LIMIT ?"
+WITH_IDS = f"{COLUMNS} WHERE video_id = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
 
 
-class SqliteReader:
-    """`history.store.Reader` of a file that another process writes, or will write: until then every video is empty."""
+class SqliteReader(LogReader):
+    """`history.store.Log` of a file that another process writes, or will write: until then every video is empty."""
 
     def __init__(self, file: ReadFile, settings: StoreSettings) -> None:
         self._file = file
         self._settings = settings
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
-        newest = ID_MAX if before is None else min(before - 1, ID_MAX)
-        return await self._comments(OLDER, video_id, newest, limit)
+    async def rows(self, video_id: str, bound: int, limit: int, *, newest_first: bool) -> Sequence[LogRow]:
+        query = OLDER if newest_first else NEWER
+        return [LogRow(*row) for row in await self._file.query(query, (video_id, bound, limit))]
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
-        if after >= ID_MAX:
-            return []
-        return await self._comments(NEWER, video_id, after + 1, limit)
+    async def rows_of(self, video_id: str, ids: Sequence[int]) -> Sequence[LogRow]:
+        found = await self._file.query(WITH_IDS, (video_id, msgspec.json.encode(ids).decode()))
+        return [LogRow(*row) for row in found]
 
     async def check(self) -> None:
         """Reads as a viewer does. A disk that hangs is given the same time as another writer."""
         try:
             async with asyncio.timeout(self._settings.sqlite_busy_timeout_ms / 1000):
-                await self._comments(OLDER, "", ID_MAX, 1)
+                await self.rows("", ID_MAX, 1, newest_first=True)
         except TimeoutError:
             raise StoreUnavailable(f"{self._file.path}: no answer in time") from None
 
     async def close(self) -> None:
         await self._file.close()
-
-    async def _comments(self, query: str, video_id: str, bound: int, limit: int) -> list[Comment]:
-        if limit <= 0:
-            return []
-        return [
-            Comment(id_, video_id, Author(author_id, author_name), message, created_at_ms)
-            for id_, author_id, author_name, message, created_at_ms in await self._file.query(
-                query, (video_id, bound, limit)
-            )
-        ]
 
 
 class SqliteStore(SqliteReader):
@@ -85,11 +84,13 @@ class SqliteStore(SqliteReader):
 
     def __init__(self, file: WriteFile, settings: StoreSettings) -> None:
         super().__init__(file, settings)
-        erasing, videos = SqliteErasing(file, settings), SqliteVideos(file, settings)
+        moderating, videos = SqliteModerating(file, settings), SqliteVideos(file, settings)
         claims = SqliteClaims(file, self._insert)
         self._notices = SqliteNotices(file, settings)
-        self.erase, self.bar_author, self.comments_of = erasing.erase, erasing.bar_author, erasing.comments_of
-        self.erased_since, self.late_since = self._notices.erased_since, self._notices.late_since
+        self.apply, self.erase, self.comments_of = moderating.apply, moderating.erase, moderating.comments_of
+        self.begin_purge, self.end_purge = moderating.begin_purge, moderating.end_purge
+        self.purges, self.note_look = moderating.purges, moderating.note_look
+        self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
         self.videos, self.changed_videos = videos.videos, videos.changed_videos
         self.append_claimed, self.claim_node = claims.append_claimed, claims.claim_node
@@ -110,12 +111,20 @@ class SqliteStore(SqliteReader):
         if comments:
             await self._file.write(lambda connection: self._insert(connection, comments))
 
+    async def find(self, video_id: str, comment_id: int) -> Found | None:
+        for row in await self.rows_of(video_id, [comment_id]):
+            return found_in(video_id, row)
+        return None
+
     async def sweep(self, now_ms: int) -> int:
         return await sweep(self._file, self._settings, now_ms)
 
     def _insert(self, connection: sqlite3.Connection, comments: Sequence[Comment]) -> None:
         """Within a transaction"""
-        rows = [(c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms) for c in comments]
+        rows = [
+            (c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms, c.after_id)
+            for c in without_barred(connection, comments)
+        ]
         for some in pieces(rows):
             connection.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
         self._notices.announce_late(connection, comments)

@@ -2,12 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 
 from history.config import StoreSettings
 from history.core.ids import first_id_at
 from history.sqlite.claims import sweep_keys
 from history.sqlite.file import WriteFile
-from history.sqlite.notices import sweep_late
+from history.sqlite.moderating import sweep_names, sweep_purges
+from history.sqlite.notices import sweep_changes, sweep_late
 
 # One look for each video: the tree is asked for the next video, and its old comments lie at its beginning.
 SWEEP_COMMENTS = """
@@ -23,15 +25,18 @@ DELETE FROM comments WHERE (video_id, id) IN (
 
 
 async def sweep(file: WriteFile, settings: StoreSettings, now_ms: int) -> int:
-    """Returns how many rows were deleted: claims of keys, notices, and comments older than `comments_keep_s`."""
+    """Returns how many rows were deleted: claims of keys, notices, names of purged authors, and comments older than
+    `comments_keep_s`. Folds the log back into the file, so that what was erased until now is in neither."""
     limit = settings.erase_slice_max
-    deleted = await _in_slices(file, limit, lambda connection: sweep_keys(connection, now_ms, limit))
-    deleted += await _in_slices(file, limit, lambda connection: sweep_late(connection, now_ms, limit))
+    deleted = 0
+    for sweep_some in (sweep_keys, sweep_late, sweep_changes, sweep_names, sweep_purges):
+        deleted += await _in_slices(file, limit, partial(sweep_some, now_ms=now_ms, limit=limit))
     if settings.comments_keep_s:
         oldest = first_id_at(now_ms - settings.comments_keep_s * 1000)
         deleted += await _in_slices(
             file, limit, lambda connection: connection.execute(SWEEP_COMMENTS, (oldest, limit)).rowcount
         )
+    await file.fold_log()
     return deleted
 
 

@@ -43,12 +43,14 @@ class Promise(NamedTuple):
 
 
 def read_from(events: Iterable[Event], from_id: int) -> list[Event]:
-    """Events as they were read from history, in the order of their ids and from this id on: each service has none in
-    between."""
+    """Events as they were read from history, in the order of their ids and from this id on. Where a row doesn't say
+    which event its service gave the last id before, it is the last one that was read."""
     last_of: dict[int, int] = {}
     read = []
     for event in events:
         service = service_of(event.id)
-        read.append(msgspec.structs.replace(event, after_id=last_of.get(service, from_id - 1)))
+        if not event.after_id:
+            event = msgspec.structs.replace(event, after_id=last_of.get(service, from_id - 1))
+        read.append(event)
         last_of[service] = event.id
     return read

@@ -9,14 +9,14 @@ from typing import TypeVar
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from history.core import model
 from history.core.ids import time_of
-from history.core.model import Comment
-from history.core.stream_data import comment_data
+from history.core.stream_data import name_and_data
 from history.opening import open_reader
-from history.store import Reader, StoreUnavailable
+from history.store import Log, StoreUnavailable
 from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
-from rms.feed.event import Event, read_from
+from rms.feed.event import AUTHOR_PURGED, Event, read_from
 
 log = structlog.stdlib.get_logger()
 
@@ -30,7 +30,7 @@ class Past:
     def __init__(self, settings: RmsSettings, tasks: Supervisor) -> None:
         self._settings = settings
         self._tasks = tasks
-        self._reader: Reader | None = None
+        self._reader: Log | None = None
         self.reads = 0
         """of the store, begun so far"""
         self.reads_most = 0
@@ -59,25 +59,27 @@ class Past:
     async def seed(self, video_id: str, at_least: int, now_ms: int) -> tuple[list[Event], int]:
         """The video's last events, oldest first, and the id from which on they are all there are.
 
-        At least `at_least` comments, and all that are younger than SEED_AGE_MS, but no more than `seed_comments_max`.
-        Raises StoreUnavailable.
+        At least `at_least` comments that can be seen, and all events that are younger than SEED_AGE_MS, but no more
+        than `seed_events_max`. Raises StoreUnavailable.
         """
-        newest_first: list[Comment] = []
-        limit = max(1, at_least)
+        newest_first: list[model.Event] = []
+        limit, before, comments = max(1, at_least), None, 0
         while True:
-            before = newest_first[-1].id if newest_first else None
-            page = await self._bounded(self._get().older(video_id, before, limit))
+            page = await self._bounded(self._get().events_before(video_id, before, limit))
             newest_first += page
             if len(page) < limit:
                 return _events(newest_first[::-1], 0), 0
-            oldest = newest_first[-1]
-            if time_of(oldest.id) < now_ms - SEED_AGE_MS or len(newest_first) >= self._settings.seed_comments_max:
-                return _events(newest_first[::-1], oldest.id), oldest.id
-            limit = min(500, self._settings.seed_comments_max - len(newest_first))
+            before = page[-1].id
+            comments += sum(isinstance(event, model.Comment) for event in page)
+            has_enough = comments >= at_least and time_of(before) < now_ms - SEED_AGE_MS
+            if has_enough or len(newest_first) >= self._settings.seed_events_max:
+                return _events(newest_first[::-1], before), before
+            limit = min(500, self._settings.seed_events_max - len(newest_first))
 
     async def older(self, video_id: str, before_id: int, limit: int) -> list[Event]:
-        """Up to `limit` comments below this id, oldest first. Raises StoreUnavailable."""
-        return _events((await self._bounded(self._get().older(video_id, before_id, limit)))[::-1], 0)
+        """Up to `limit` comments below this id that can be seen, oldest first. Raises StoreUnavailable."""
+        found = await self._bounded(self._get().older(video_id, before_id, limit))
+        return _events(found.comments[::-1], 0)
 
     async def since(self, video_id: str, from_id: int, limit: int) -> list[Event]:
         """Up to `limit` events from this id on, oldest first. Raises StoreUnavailable.
@@ -94,9 +96,9 @@ class Past:
         return await reading.wait()
 
     async def _read_since(self, video_id: str, from_id: int, limit: int) -> list[Event]:
-        return _events(await self._bounded(self._get().newer(video_id, from_id - 1, limit)), from_id)
+        return _events(await self._bounded(self._get().events(video_id, from_id - 1, limit)), from_id)
 
-    def _get(self) -> Reader:
+    def _get(self) -> Log:
         if self._reader is None:
             raise StoreUnavailable("the history has not been opened yet")
         return self._reader
@@ -158,5 +160,15 @@ class _Turns:
                 turn.set_exception(error)
 
 
-def _events(comments: Iterable[Comment], from_id: int) -> list[Event]:
-    return read_from((Event(comment.id, comment_data(comment)) for comment in comments), from_id)
+def _events(found: Iterable[model.Event], from_id: int) -> list[Event]:
+    return read_from(map(_event, found), from_id)
+
+
+def _event(found: model.Event) -> Event:
+    """As a feed takes it. A comment that can't be seen has no data: it is counted."""
+    if isinstance(found, model.Change):
+        name, data = name_and_data(found)
+        target_id = found.up_to_id if found.kind == AUTHOR_PURGED else found.target_id
+        return Event(found.id, data, found.kind, name, target_id, found.author_id, found.after_id)
+    name, data = name_and_data(found)
+    return Event(found.id, data, after_id=found.after_id)

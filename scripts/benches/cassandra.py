@@ -84,6 +84,11 @@ class BenchCassandra:
         await asyncio.to_thread(self._nodes[0].stop)
         await self.start_again(1)
 
+    def warnings(self, word: str) -> int:
+        """Lines of the first node's log with that word that are more than information"""
+        log = self._folder / "node1" / "log" / "system.log"
+        return sum(word in line and not line.startswith("INFO") for line in log.read_text().splitlines())
+
     async def stored(self) -> dict[int, Stored]:
         """Every comment that a quorum has, by id"""
         return await asyncio.to_thread(self._read_all)

@@ -87,6 +87,7 @@ class HistorySettings:
     depth_pages: int = 20  # reads of each page in a run, taken in turns; each by a session of its own
     page: int = 10  # comments in a page
     scroll_pages: int = 100
+    erased: int = 100_000  # comments of one hour: Cassandra's tombstone_failure_threshold
     past: int = 2_000  # comments that the video has before it is read: more than are scrolled through
 
 
@@ -138,7 +139,16 @@ DISPATCHER = DispatcherSettings()
 DISPATCHER_QUICK = DispatcherSettings(seconds=0.5, nodes=20, videos=10_000, share=0.01)
 HISTORY = HistorySettings()
 HISTORY_QUICK = HistorySettings(
-    connections=20, seconds=0.5, warm_s=0.2, jit_s=0.5, videos=30, singles=500, authors=100, depth=2_000, depth_pages=5
+    connections=20,
+    seconds=0.5,
+    warm_s=0.2,
+    jit_s=0.5,
+    videos=30,
+    singles=500,
+    authors=100,
+    depth=2_000,
+    depth_pages=5,
+    erased=2_000,
 )
 SMALL = SmallSettings()
 SMALL_QUICK = SmallSettings(videos=30, calm_rate=60, high_rate=100, seconds=1, opened=30, past=10, quiet_s=0.1)

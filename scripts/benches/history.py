@@ -14,6 +14,7 @@ from scripts.benches import procfs
 from scripts.benches.asking import NUMBER, TURN, Asked, ask, get, post
 from scripts.benches.building import build
 from scripts.benches.config import HISTORY, HistorySettings
+from scripts.benches.history_erased import erase_an_hour
 from scripts.benches.history_writes import grouped, singles
 from scripts.benches.schedule import VIDEO
 from scripts.benches.servers import Served, comment_service, python_app
@@ -139,6 +140,28 @@ async def scroll(store: BenchStore, repeats: int, settings: HistorySettings) -> 
     return [Figure(what, "", reads, at_most=12)]
 
 
+async def erased(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
+    """Reads across an hour of which all is erased, beside the same reads before"""
+    before, after, per_s = await erase_an_hour(store.url, settings)
+    figures = [
+        Figure(
+            f"{name} over {settings.erased:,} erased comments of the same before, {store.kind}",
+            "x",
+            [then / first],
+            beside=f"{number(then)} ms beside {number(first)} ms",
+        )
+        for name, first, then in (
+            ("a page", before.page, after.page),
+            ("a seed", before.seed, after.seed),
+            ("a catch-up", before.catch_up, after.catch_up),
+            ("all pages", before.walk, after.walk),
+        )
+    ]
+    beside = f"erased at {number(per_s)}/s; walked with {after.calls} calls"
+    warned = [float(store.tombstone_warnings())]
+    return [*figures, Figure(f"warnings of tombstones, {store.kind}", "", warned, at_most=0, beside=beside)]
+
+
 PARTS: Mapping[str, Callable[[BenchStore, int, HistorySettings], Awaitable[list[Figure]]]] = {
     "writes": writes,
     "posts": posts,
@@ -146,6 +169,7 @@ PARTS: Mapping[str, Callable[[BenchStore, int, HistorySettings], Awaitable[list[
     "hot": hot,
     "depth": deep,
     "scroll": scroll,
+    "erased": erased,
 }
 
 

@@ -42,6 +42,10 @@ class BenchStore:
         if self.cassandra:
             await self.cassandra.restart()
 
+    def tombstone_warnings(self) -> int:
+        """In the log of the store's process"""
+        return self.cassandra.warnings("tombstone") if self.cassandra else 0
+
     def chill(self) -> None:
         """Drops SQLite's file from the kernel's page cache. Cassandra's are mapped into it, and can't be dropped."""
         if self.cassandra is None:
@@ -104,7 +108,7 @@ async def depth(url: str, settings: HistorySettings, chill: Callable[[], None]) 
                 await reader.older(OTHER, None, 1)
                 chill()
                 begin_s = time.perf_counter()
-                comments = await reader.older(DEEP, cursor, settings.page)
+                comments = (await reader.older(DEEP, cursor, settings.page)).comments
                 taken.append((time.perf_counter() - begin_s) * 1000)
             finally:
                 await reader.close()

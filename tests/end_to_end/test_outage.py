@@ -68,6 +68,6 @@ async def test_nothing_is_lost_while_cassandra_and_then_comment_service_die(cass
         verdict = judge(audience.records, dict.fromkeys(author.acknowledged, 0.0))
         assert (verdict.lost, verdict.doubled) == (0, 0)
         reader = await open_reader(url)
-        stored = {comment.id: comment.message for comment in await reader.newer(VIDEO, 0, 1_000)}
+        stored = {comment.id: comment.message for comment in (await reader.newer(VIDEO, 0, 1_000)).comments}
         await reader.close()
         assert stored == {parse_id(name): message for name, message in author.acknowledged.items()}

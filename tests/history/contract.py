@@ -29,29 +29,28 @@ async def scroll_back(store: Store, video_id: str, limit: int) -> list[Comment]:
     found: list[Comment] = []
     before: int | None = None
     while True:
-        page = await store.older(video_id, before, limit)
+        page, before = await store.older(video_id, before, limit)
         found += page
-        if len(page) < limit:
+        if before is None:
             return found
-        before = page[-1].id
 
 
 async def read_on(store: Store, video_id: str, limit: int) -> list[Comment]:
     """All comments, oldest first, page by page"""
     found: list[Comment] = []
-    while True:
-        page = await store.newer(video_id, found[-1].id if found else 0, limit)
+    after: int | None = 0
+    while after is not None:
+        page, after = await store.newer(video_id, after, limit)
         found += page
-        if len(page) < limit:
-            return found
+    return found
 
 
 @pytest.mark.asyncio(loop_scope="module")
 class StoreContract:
     async def test_unknown_video_is_empty(self, store: Store, video: str) -> None:
-        assert await store.older(video, None, 10) == []
-        assert await store.older(video, 1, 10) == []
-        assert await store.newer(video, 0, 10) == []
+        assert (await store.older(video, None, 10)).comments == []
+        assert (await store.older(video, 1, 10)).comments == []
+        assert (await store.newer(video, 0, 10)).comments == []
 
     async def test_what_was_appended_comes_back_as_it_was(self, store: Store, video: str) -> None:
         texts = (
@@ -68,7 +67,7 @@ class StoreContract:
             for n, text in enumerate(texts)
         ]
         await store.append(comments)
-        assert await store.newer(video, 0, 100) == comments
+        assert (await store.newer(video, 0, 100)).comments == comments
 
     async def test_nothing_may_be_appended(self, store: Store) -> None:
         await store.append([])
@@ -77,27 +76,27 @@ class StoreContract:
         comments = comments_every(1000, 20, video)
         for shuffled in (comments[10:], comments[:10][::-1]):
             await store.append(shuffled)
-        assert await store.older(video, None, 100) == comments[::-1]
-        assert await store.newer(video, 0, 100) == comments
+        assert (await store.older(video, None, 100)).comments == comments[::-1]
+        assert (await store.newer(video, 0, 100)).comments == comments
 
     async def test_limits_and_cursors(self, store: Store, video: str) -> None:
         comments = comments_every(7, 30, video)
         await store.append(comments)
-        assert await store.older(video, None, 10) == comments[:19:-1]
-        assert await store.older(video, comments[20].id, 10) == comments[10:20][::-1]
-        assert await store.older(video, comments[0].id, 10) == []
-        assert await store.older(video, ID_MAX, 3) == comments[:26:-1]
-        assert await store.older(video, 1 << 64, 3) == comments[:26:-1]
-        assert await store.newer(video, comments[9].id, 10) == comments[10:20]
-        assert await store.newer(video, comments[-1].id, 10) == []
-        assert await store.newer(video, 0, 3) == comments[:3]
-        assert await store.newer(video, ID_MAX, 3) == []
-        assert await store.newer(video, 1 << 64, 3) == []
-        assert await store.older(video, None, 0) == []
-        assert await store.newer(video, 0, 0) == []
+        assert (await store.older(video, None, 10)).comments == comments[:19:-1]
+        assert (await store.older(video, comments[20].id, 10)).comments == comments[10:20][::-1]
+        assert (await store.older(video, comments[0].id, 10)).comments == []
+        assert (await store.older(video, ID_MAX, 3)).comments == comments[:26:-1]
+        assert (await store.older(video, 1 << 64, 3)).comments == comments[:26:-1]
+        assert (await store.newer(video, comments[9].id, 10)).comments == comments[10:20]
+        assert (await store.newer(video, comments[-1].id, 10)).comments == []
+        assert (await store.newer(video, 0, 3)).comments == comments[:3]
+        assert (await store.newer(video, ID_MAX, 3)).comments == []
+        assert (await store.newer(video, 1 << 64, 3)).comments == []
+        assert (await store.older(video, None, 0)).comments == []
+        assert (await store.newer(video, 0, 0)).comments == []
         between = comments[20].id - 1  # a cursor needn't be a comment's id
-        assert (await store.older(video, between, 1))[0] == comments[19]
-        assert (await store.newer(video, between, 1))[0] == comments[20]
+        assert (await store.older(video, between, 1)).comments[0] == comments[19]
+        assert (await store.newer(video, between, 1)).comments[0] == comments[20]
 
     @pytest.mark.parametrize("limit", [1, 7, 100])
     async def test_borders_of_time(self, store: Store, video: str, limit: int) -> None:
@@ -121,26 +120,26 @@ class StoreContract:
         await store.append(comments[:6])
         await store.append(comments[4:])
         await store.append([*comments, *comments])
-        assert await store.newer(video, 0, 100) == comments
+        assert (await store.newer(video, 0, 100)).comments == comments
 
     async def test_videos_do_not_mix(self, store: Store, video: str) -> None:
         videos = [f"{video}{suffix}" for suffix in ("", "a", "A", "-", "~")]
         comments = {video_id: comments_every(1000, 5, video_id) for video_id in videos}
         await store.append([comment for of_video in comments.values() for comment in of_video])
         for video_id in videos:
-            assert await store.newer(video_id, 0, 100) == comments[video_id]
+            assert (await store.newer(video_id, 0, 100)).comments == comments[video_id]
 
     async def test_ten_thousand_comments(self, store: Store, video: str) -> None:
         comments = comments_every(200, 10_000, video)  # 33 minutes
         await store.append(comments)
-        assert await store.older(video, None, 10_001) == comments[::-1]
+        assert (await store.older(video, None, 10_001)).comments == comments[::-1]
         assert await scroll_back(store, video, 997) == comments[::-1]
-        assert await store.older(video, comments[5000].id, 10) == comments[4990:5000][::-1]
+        assert (await store.older(video, comments[5000].id, 10)).comments == comments[4990:5000][::-1]
 
     async def test_long_messages_in_one_append(self, store: Store, video: str) -> None:
         comments = [a_comment(first_id_at(START_MS) + n, video, "😀" * 500) for n in range(200)]
         await store.append(comments)
-        assert await store.newer(video, 0, 1000) == comments
+        assert (await store.newer(video, 0, 1000)).comments == comments
 
     async def test_two_stores_append_at_the_same_time(self, store: Store, url: str, video: str) -> None:
         other = await open_store(url)
@@ -150,8 +149,8 @@ class StoreContract:
             for n in range(0, 400, 5)  # each comment twice
         ]
         await asyncio.gather(*appends)
-        assert await store.newer(video, 0, 1000) == comments
-        assert await other.older(video, None, 1000) == comments[::-1]
+        assert (await store.newer(video, 0, 1000)).comments == comments
+        assert (await other.older(video, None, 1000)).comments == comments[::-1]
         await other.close()
 
     async def test_a_read_in_another_process_sees_what_append_returned_for(
@@ -171,12 +170,12 @@ class StoreContract:
         url = new_url()
         reader = await open_reader(url)
         await reader.check()
-        assert await reader.older(video, None, 10) == []
-        assert await reader.newer(video, 0, 10) == []
+        assert (await reader.older(video, None, 10)).comments == []
+        assert (await reader.newer(video, 0, 10)).comments == []
         store = await open_store(url)
         await store.append([a_comment(1, video)])
-        assert await reader.older(video, None, 10) == [a_comment(1, video)]
-        assert await reader.newer(video, 0, 10) == [a_comment(1, video)]
+        assert (await reader.older(video, None, 10)).comments == [a_comment(1, video)]
+        assert (await reader.newer(video, 0, 10)).comments == [a_comment(1, video)]
         await reader.close()
         await store.close()
 
@@ -190,7 +189,7 @@ class StoreContract:
             printed = await asyncio.gather(*(process.communicate() for process in (first, second, third)))
         reader = await open_reader(url)
         for n, (output, _) in enumerate(printed):
-            stored = await reader.newer(f"{video}{n}", 0, 10)
+            stored = (await reader.newer(f"{video}{n}", 0, 10)).comments
             assert [format_id(comment.id) for comment in stored] == output.decode().split()
             assert len(stored) == 3
         await reader.close()
@@ -198,7 +197,7 @@ class StoreContract:
     async def test_opened_again(self, store: Store, url: str, video: str) -> None:
         await store.append([a_comment(1, video)])
         again = await open_store(url)
-        assert await again.older(video, None, 10) == [a_comment(1, video)]
+        assert (await again.older(video, None, 10)).comments == [a_comment(1, video)]
         await again.close()
 
     async def test_check_returns(self, store: Store) -> None:

@@ -40,7 +40,7 @@ class NoticesContract:
             await store.append([comment])
             announced = [each for each in await store.late_since(0, wall_ms()) if each.video_id == video]
             assert 1 <= len(announced) <= times
-            assert await store.newer(video, 0, 10) == [comment]
+            assert (await store.newer(video, 0, 10)).comments == [comment]
 
     async def test_too_many_notices_are_one_of_everything(self, store: History, url: str, video: str) -> None:
         for n in range(4):

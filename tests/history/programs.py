@@ -36,7 +36,7 @@ async def write(url: str, video_id: str, count: int) -> None:
 async def read(url: str, video_id: str) -> None:
     reader = await open_reader(url)
     while await asyncio.to_thread(sys.stdin.readline):
-        comments = await reader.older(video_id, None, READ_LIMIT)
+        comments = (await reader.older(video_id, None, READ_LIMIT)).comments
         print(*(format_id(comment.id) for comment in comments), flush=True)  # noqa: T201
     await reader.close()
 

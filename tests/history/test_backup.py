@@ -32,8 +32,8 @@ async def test_a_backup_of_a_file_that_is_being_written(tmp_path: Path) -> None:
     (tmp_path / "backup.db").rename(tmp_path / "comments.db")
 
     store = await open_store(url)
-    stored = [comment.id for comment in await store.newer("video", 0, 1_000_000)]
+    stored = [comment.id for comment in (await store.newer("video", 0, 1_000_000)).comments]
     assert stored[:before_backup] == acknowledged[:before_backup]
     await store.append([a_comment(1)])
-    assert (await store.newer("video", 0, 1))[0] == a_comment(1)
+    assert (await store.newer("video", 0, 1)).comments[0] == a_comment(1)
     await store.close()

@@ -29,7 +29,7 @@ __all__ = ["video"]
 SPOOLING = SpoolSettings(slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3, check_ms=0)
 PATIENT = replace(SPOOLING, slow_ms=60_000)
 IMPATIENT = StoreSettings(cassandra_request_timeout_ms=1_000, cassandra_reconnect_ms=100)
-CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, late_ms=0, tip_ms=1, closed_ms=1)
+CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, reads_max=5, late_ms=0, tip_ms=1, closed_ms=1)
 BACK_S_MAX = 60
 
 pytestmark = pytest.mark.timeout(240)  # Cassandra starts, on a machine that may be busy
@@ -112,14 +112,14 @@ async def test_killed_it_gets_everything_when_it_is_back(
     try:
         await author.say(100)
         assert node.spooled.is_away
-        assert await node.store.older(video, None, 50) == author.taken[:-51:-1]
-        assert await node.store.newer(video, author.taken[60].id, 10) == author.taken[61:71]
+        assert (await node.store.older(video, None, 50)).comments == author.taken[:-51:-1]
+        assert (await node.store.newer(video, author.taken[60].id, 10)).comments == author.taken[61:71]
         await node.store.check()
     finally:
         await asyncio.to_thread(cassandra.start)
     await author.say(20)
     await node.wait_drained()
-    assert await history.newer(video, 0, 1_000) == author.taken
+    assert (await history.newer(video, 0, 1_000)).comments == author.taken
     assert node.visibility.shown == 1
     assert author.taken[19].id < min(node.visibility.hidden) <= author.taken[21].id
     await node.stop()
@@ -141,7 +141,7 @@ async def test_stuck_it_is_left_alone_until_it_goes_on(
     await author.say(20)
     await node.wait_drained()
     # Those that it was given before it was stuck it may store now, too: the same ones.
-    assert await history.newer(video, 0, 1_000) == author.taken
+    assert (await history.newer(video, 0, 1_000)).comments == author.taken
     await node.stop()
 
 
@@ -162,5 +162,5 @@ async def test_what_a_dead_process_had_spooled_is_drained_by_the_next(
     second = Node(history, tmp_path)
     assert second.visibility.hidden == [author.taken[0].id]
     await second.wait_drained()
-    assert await history.newer(video, 0, 1_000) == author.taken
+    assert (await history.newer(video, 0, 1_000)).comments == author.taken
     await second.stop()

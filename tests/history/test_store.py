@@ -14,8 +14,9 @@ from history.sqlite.file import WriteFile
 from history.sqlite.store import SqliteStore
 from history.store import (
     Claim,
-    Erasing,
     History,
+    Log,
+    Moderating,
     Nodes,
     Notices,
     Outcome,
@@ -34,7 +35,7 @@ def test_a_store_that_is_full_is_one_that_is_away_for_now() -> None:
     assert issubclass(StoreUnavailable, StoreError)
 
 
-@pytest.mark.parametrize("contract", [Reader, Store, Erasing, Notices, Videos, Nodes, History])
+@pytest.mark.parametrize("contract", [Reader, Log, Store, Moderating, Notices, Videos, Nodes, History])
 async def test_both_stores_take_what_the_contract_takes(contract: type, tmp_path: Path) -> None:
     nowhere: Any = None
     settings = StoreSettings()

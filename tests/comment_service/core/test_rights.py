@@ -11,19 +11,19 @@ WRONG = [None, "", "Bearer", "Bearer ", "Bearer secre", "Bearer secrets", "Basic
 @pytest.mark.parametrize("authorization", WRONG)
 def test_a_wrong_token_opens_nothing(authorization: str | None) -> None:
     rights = Rights("secret")
-    for require in (rights.require_to_erase, rights.require_to_lead_videos):
+    for require in (rights.require_to_moderate, rights.require_to_lead_videos):
         with pytest.raises(NotAuthorized):
             require(authorization)
 
 
 @pytest.mark.parametrize("authorization", ["Bearer secret", "bearer secret"])
 def test_the_right_one_opens(authorization: str) -> None:
-    Rights("secret").require_to_erase(authorization)
+    Rights("secret").require_to_moderate(authorization)
     Rights("secret").require_to_lead_videos(authorization)
 
 
 @pytest.mark.parametrize("authorization", [*WRONG, "Bearer secret"])
 def test_without_a_token_erasing_is_off_and_videos_are_anybodys(authorization: str | None) -> None:
     with pytest.raises(ErasingOff):
-        Rights("").require_to_erase(authorization)
+        Rights("").require_to_moderate(authorization)
     Rights("").require_to_lead_videos(authorization)

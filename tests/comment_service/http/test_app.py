@@ -252,7 +252,8 @@ async def test_a_store_that_is_away_is_no_reason_to_be_silent(
             assert ready.status == 200
         assert len(dispatcher.catch_ups) == 1
     await eventually(lambda: dispatcher.catch_ups[1:] == [int(created["id"], 16)])
-    assert [format_id(each.id) for each in await running.service.lazy_store.older("demo", None, 9)] == [created["id"]]
+    stored, _ = await running.service.lazy_store.older("demo", None, 9)
+    assert [format_id(each.id) for each in stored] == [created["id"]]
 
 
 async def test_a_fault_of_ours_is_logged_once(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ async def test_it_is_tried_until_it_opens(tmp_path: Path) -> None:
     await store.open()
     await store.check()
     await store.append([comment(1)])
-    assert await store.older("demo", None, 1) == await store.newer("demo", 0, 1) == [comment(1)]
+    assert (await store.older("demo", None, 1)).comments == (await store.newer("demo", 0, 1)).comments == [comment(1)]
     await store.close()
 
 

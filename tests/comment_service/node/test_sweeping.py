@@ -24,7 +24,7 @@ async def test_old_comments_go_once_the_store_is_there(tmp_path: Path) -> None:
         return store
 
     async def is_swept() -> bool:
-        return not await store.older("a", None, 10) and not await store.older("b", None, 10)
+        return not (await store.older("a", None, 10)).comments and not (await store.older("b", None, 10)).comments
 
     sweeping = asyncio.create_task(sweep_for_ever(records, 0.001))
     await eventually(is_swept)

@@ -121,6 +121,26 @@ async def test_a_deleted_comment_disappears(stand_in: StandIn, open_page: OpenPa
     await expect_messages(page, ["one", "three"])
 
 
+async def test_a_restored_comment_is_back_in_its_place(stand_in: StandIn, open_page: OpenPage) -> None:
+    said = [stand_in.say(text) for text in ("one", "two", "three")]
+    page = await open_live(open_page, stand_in)
+    await expect_newest(page, "three")
+    stand_in.send("deleted", {"id": said[1]["id"]})
+    await expect_messages(page, ["one", "three"])
+    for _ in range(2):
+        stand_in.send("restored", said[1])
+    await expect_messages(page, ["one", "two", "three"])
+
+
+async def test_a_purged_authors_comments_disappear(stand_in: StandIn, open_page: OpenPage) -> None:
+    said = [stand_in.say(text, name) for text, name in (("one", "Ann"), ("two", "Bob"), ("three", "Ann"))]
+    later = stand_in.say("four", "Ann")
+    page = await open_live(open_page, stand_in)
+    await expect_newest(page, "four")
+    stand_in.send("author_purged", {"authorId": later["author"]["id"], "upTo": said[2]["id"]})
+    await expect_messages(page, ["two", "four"])
+
+
 async def test_viewers_and_skipped_comments_are_shown(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("hello")
     page = await open_live(open_page, stand_in)

@@ -1,6 +1,7 @@
 """history.js loads pages, and fills a range with as many pages as it needs, up to a limit."""
 
 import pytest
+from starlette.responses import JSONResponse
 
 from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
@@ -40,6 +41,14 @@ async def test_a_range_is_filled_within_the_limit(
     else:
         assert rest == {"cursor": ids[20]}
         assert sorted(taken) == ids[20:30]
+
+
+async def test_a_page_of_hidden_comments_is_passed(stand_in: StandIn, open_page: OpenPage) -> None:
+    ids = [stand_in.say(str(number))["id"] for number in range(9)]
+    stand_in.responses_to_pages.append(JSONResponse({"comments": [], "nextCursor": ids[5]}))
+    page = await open_modules(open_page, stand_in)
+    given = {"from": ids[2], "to": ids[8], "size": 5, "pages": 9}
+    assert await call(page, "history.js", BETWEEN, given) == [ids[4:2:-1], None]
 
 
 async def test_a_range_that_fails_says_where(stand_in: StandIn, open_page: OpenPage) -> None:

@@ -216,3 +216,31 @@ async def test_a_disk_that_can_not_be_written_is_survived(
     await running.wait_published()
     (tmp_path / "published-node0.new").rmdir()
     await eventually(lambda: running.watermark.read() == Saved(6, clean=False))
+
+
+async def test_whoever_waits_hears_when_it_is_published(start: Start, dispatcher: FakeDispatcher) -> None:
+    dispatcher.responds = False
+    running = start(dispatcher.address)
+    running.publisher.begin(7, "demo")
+    waiting = [asyncio.create_task(running.publisher.published(7)) for _ in range(2)]
+    running.publisher.put(comment(7))
+    await eventually(lambda: dispatcher.published == [7])
+    waiting[0].cancel()  # a caller's patience ends
+    dispatcher.responds = True
+    dispatcher.cut()
+    await eventually(lambda: dispatcher.published == [7, 7])
+    await waiting[1]
+    await running.publisher.published(7)
+
+
+async def test_a_catch_up_publishes_what_it_covers(start: Start, dispatcher: FakeDispatcher) -> None:
+    dispatcher.responds = False
+    running = start(dispatcher.address, comments=2)
+    running.put(1, 2, 3)  # the first is left to a catch-up
+    assert not running.outbox.is_published(1)
+    waiting = asyncio.create_task(running.publisher.published(1))
+    await eventually(lambda: bool(dispatcher.catch_ups))
+    assert not waiting.done()
+    dispatcher.responds = True
+    dispatcher.cut()
+    await waiting

@@ -56,7 +56,7 @@ async def test_two_processes_that_get_it_at_once_make_one_comment(history: Histo
     processes = [Process(node, history) for node in range(6)]
     comments = await asyncio.gather(*(process.intake.accept(DRAFT, "key") for process in processes))
     assert len(set(comments)) == 1
-    assert await history.newer("demo", 0, 10) == [comments[0]]
+    assert (await history.newer("demo", 0, 10)).comments == [comments[0]]
     assert sum(process.outbox.backlog for process in processes) >= 1
     assert sum(process.durable for process in processes) == 1
 
@@ -71,7 +71,7 @@ async def test_after_a_restart_the_first_comment_comes_again(history: History) -
     assert restarted.outbox.is_empty
     with pytest.raises(IdempotencyKeyReused):  # also by the store, not only from memory
         await Process(1, history).intake.accept(Draft("demo", ANN, "something else"), "key")
-    assert await history.newer("demo", 0, 10) == [first]
+    assert (await history.newer("demo", 0, 10)).comments == [first]
 
 
 async def test_what_a_dead_process_had_claimed_is_completed(history: History) -> None:
@@ -82,7 +82,7 @@ async def test_what_a_dead_process_had_claimed_is_completed(history: History) ->
     survivor = Process(1, history)
     await survivor.intake.accept(DRAFT, None)
     assert await survivor.intake.accept(DRAFT, "key") == claimed
-    assert claimed in await history.newer("demo", 0, 10)
+    assert claimed in (await history.newer("demo", 0, 10)).comments
     batch = survivor.outbox.next_batch(0)
     assert batch is not None
     assert claimed.id in [each.id for each in batch.comments]
@@ -103,7 +103,7 @@ async def test_an_erased_comment_is_not_made_again(history: History) -> None:
     restarted = Process(0, history)
     assert await restarted.intake.accept(DRAFT, "key") == first
     assert restarted.outbox.is_empty
-    assert await history.newer("demo", 0, 10) == []
+    assert (await history.newer("demo", 0, 10)).comments == []
 
 
 async def test_requests_without_a_key_ask_nothing(history: History) -> None:
@@ -165,7 +165,7 @@ async def test_what_the_store_cannot_say_of_one_key_is_its_own_authors_error(
         process.intake.accept(DRAFT, "good"), process.intake.accept(DRAFT, "bad"), return_exceptions=True
     )
     assert isinstance(bad, StoreUnavailable)
-    assert await history.newer("demo", 0, 10) == [good]
+    assert (await history.newer("demo", 0, 10)).comments == [good]
     assert process.outbox.backlog == 1
 
 

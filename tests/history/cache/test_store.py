@@ -12,18 +12,20 @@ from structlog.testing import capture_logs
 
 from history.cache.store import CachedStore, CacheSettings
 from history.clocks import monotonic_s, wall_ms
+from history.config import StoreSettings
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 from history.opening import open_store
 from history.store import Claim, Claimed, Outcome, Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
+from tests.history.moderating_contract import said_by
 from tests.waiting import eventually
 
 __all__ = ["video"]
 
-SETTINGS = CacheSettings(bytes_max=1_000_000, read_comments=100, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+SETTINGS = CacheSettings(1_000_000, read_comments=100, reads_max=5, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
 
 
 class CountedStore:
@@ -42,7 +44,7 @@ class CountedStore:
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
         return await self._store.append_claimed(items, now_ms, keep_ms)
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         self.reads += 1
         found = await self._store.older(video_id, before, limit)
         await self.go.wait()
@@ -50,7 +52,7 @@ class CountedStore:
             raise self.error
         return found
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         return await self._store.newer(video_id, after, limit)
 
     async def check(self) -> None:
@@ -73,7 +75,7 @@ def url(new_url: Callable[[], str]) -> str:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def store(url: str) -> AsyncIterator[Store]:
     """What others write shows up after `tip_ms`: here nearly at once."""
-    settings = CacheSettings(1_000_000, read_comments=30, late_ms=0, tip_ms=1, closed_ms=1)
+    settings = CacheSettings(1_000_000, read_comments=30, reads_max=5, late_ms=0, tip_ms=1, closed_ms=1)
     store = CachedStore(await open_store(url), settings)
     yield store
     await store.close()
@@ -108,7 +110,7 @@ async def test_scrolling_takes_few_reads(parts: Parts) -> None:
     assert parts.inner.reads <= 12
     reads = parts.inner.reads
     assert await scroll_back(parts.store, "video", 7) == comments[::-1]  # cut otherwise
-    assert await parts.store.older("video", comments[500].id - 1, 3) == comments[499:496:-1]
+    assert (await parts.store.older("video", comments[500].id - 1, 3)).comments == comments[499:496:-1]
     assert parts.inner.reads == reads
     facts = parts.store.statistics()
     assert facts.hits > facts.misses
@@ -119,19 +121,19 @@ async def test_many_misses_at_once_are_one_read(parts: Parts) -> None:
     comments = comments_every(100, 50, "video")
     await parts.inner.append(comments)
     pages = await asyncio.gather(*(parts.store.older("video", None, 10) for _ in range(10_000)))
-    assert all(page == comments[:39:-1] for page in pages)
+    assert all(page.comments == comments[:39:-1] for page in pages)
     assert parts.inner.reads == 1
 
 
 async def test_the_tip_is_kept_current_by_what_is_appended_here(parts: Parts) -> None:
     now_ms = wall_ms()
-    assert await parts.store.older("video", None, 10) == []
+    assert (await parts.store.older("video", None, 10)).comments == []
     recent = comments_every(1, 20, "video", now_ms - 5_000)
     for comment in (*recent[10:], *recent[:10]):  # also the late ones
         await parts.store.append([comment])
     late = a_comment(first_id_at(now_ms - 60_000))
     await parts.store.append([late])
-    assert await parts.store.older("video", None, 30) == [*recent[::-1], late]
+    assert (await parts.store.older("video", None, 30)).comments == [*recent[::-1], late]
     assert parts.inner.reads == 1
 
 
@@ -157,41 +159,41 @@ async def test_what_is_appended_while_the_store_reads_is_not_lost(parts: Parts) 
     new = a_comment(first_id_at(wall_ms()))
     await parts.store.append([new])
     parts.inner.go.set()
-    assert await reading == [new]
-    assert await parts.store.older("video", None, 10) == [new]
+    assert (await reading).comments == [new]
+    assert (await parts.store.older("video", None, 10)).comments == [new]
     assert parts.inner.reads == 1
 
 
 async def test_the_tip_expires_and_what_is_closed_stays(tmp_path: Path) -> None:
-    settings = CacheSettings(1_000_000, read_comments=10, late_ms=10_000, tip_ms=1, closed_ms=600_000)
+    settings = CacheSettings(1_000_000, read_comments=10, reads_max=5, late_ms=10_000, tip_ms=1, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     old = comments_every(100, 5, "video")
     await parts.inner.append(old)
-    assert await parts.store.older("video", None, 9) == old[::-1]
+    assert (await parts.store.older("video", None, 9)).comments == old[::-1]
     new = a_comment(first_id_at(wall_ms()))
     await parts.inner.append([new])  # by another node
 
     async def is_seen() -> bool:
-        return await parts.store.older("video", None, 9) == [new, *old[::-1]]
+        return (await parts.store.older("video", None, 9)).comments == [new, *old[::-1]]
 
     await eventually(is_seen)
     reads = parts.inner.reads
-    assert await parts.store.older("video", old[4].id, 9) == old[3::-1]
+    assert (await parts.store.older("video", old[4].id, 9)).comments == old[3::-1]
     assert parts.inner.reads == reads
     await parts.store.close()
 
 
 async def test_what_is_not_whole_is_not_kept_long(tmp_path: Path) -> None:
-    settings = CacheSettings(1_000_000, read_comments=10, late_ms=10_000, tip_ms=1, closed_ms=600_000)
+    settings = CacheSettings(1_000_000, read_comments=10, reads_max=5, late_ms=10_000, tip_ms=1, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     parts.whole = False
-    assert await parts.store.older("video", None, 9) == []
+    assert (await parts.store.older("video", None, 9)).comments == []
     parts.whole = True
     old = comments_every(100, 5, "video")
     await parts.inner.append(old)
 
     async def is_seen() -> bool:
-        return await parts.store.older("video", None, 9) == old[::-1]
+        return (await parts.store.older("video", None, 9)).comments == old[::-1]
 
     await eventually(is_seen)
     await parts.store.close()
@@ -204,7 +206,7 @@ async def test_what_is_erased_is_gone(parts: Parts) -> None:
     await parts.store.evict("video", [comments[19].id, comments[3].id])
     await parts.store.evict("unknown", [1])
     left = [comment for n, comment in enumerate(comments) if n not in (3, 19)]
-    assert await parts.store.older("video", None, 30) == left[::-1]
+    assert (await parts.store.older("video", None, 30)).comments == left[::-1]
     parts.inner.go.clear()
     reading = asyncio.create_task(parts.store.older("another", None, 10))
     await eventually(lambda: parts.inner.reads == 2)
@@ -213,6 +215,61 @@ async def test_what_is_erased_is_gone(parts: Parts) -> None:
     await reading
     await parts.store.older("another", None, 10)
     assert parts.inner.reads == 3  # the second one was not kept
+
+
+async def test_a_purged_authors_comments_are_gone(parts: Parts) -> None:
+    videos = [said_by(name, video_id, 20) for name in ("ann", "bob") for video_id in ("here", "there")]
+    anns_here, anns_there, bobs_here, bobs_there = videos
+    for each in videos:
+        await parts.inner.append(each)
+    for video_id in ("here", "there"):
+        await parts.store.older(video_id, None, 50)
+    size = parts.store.statistics().bytes
+    await parts.store.evict_author("ann", "here", anns_here[9].id)
+    here = sorted([*anns_here[10:], *bobs_here], key=by_id)[::-1]
+    assert (await parts.store.older("here", None, 50)).comments == here
+    assert len((await parts.store.older("there", None, 50)).comments) == 40
+    await parts.store.evict_author("ann", ALL_VIDEOS, anns_there[-1].id)
+    assert (await parts.store.older("here", None, 50)).comments == bobs_here[::-1]
+    assert (await parts.store.older("there", None, 50)).comments == bobs_there[::-1]
+    assert parts.store.statistics().bytes < size
+    assert parts.inner.reads == 2
+
+
+async def test_what_is_gone_does_not_come_back_by_an_append(parts: Parts) -> None:
+    """One that was under way, or is repeated; the store doesn't take it either."""
+    now_ms = wall_ms()
+    erased, kept = comments_every(1, 2, "video", now_ms)
+    (anns,) = said_by("ann", "video", 1, start_ms=now_ms)
+    assert (await parts.store.older("video", None, 9)).comments == []
+    await parts.store.evict("video", [erased.id])
+    await parts.store.evict_author("ann", "video", anns.id)
+    await parts.store.append([erased, anns, kept])
+    assert (await parts.store.older("video", None, 9)).comments == [kept]
+    await parts.store.invalidate("video", erased.id, erased.id)  # it was restored
+    assert erased in (await parts.store.older("video", None, 9)).comments
+
+
+async def test_a_page_reads_a_bounded_number_of_times_and_the_next_goes_on(tmp_path: Path) -> None:
+    settings = CacheSettings(1_000_000, read_comments=10, reads_max=3, late_ms=0, tip_ms=60_000, closed_ms=600_000)
+    inner = await open_store(f"sqlite:{tmp_path / 'comments.db'}", StoreSettings(look_rows_max=20))
+    parts = Parts(inner, settings)
+    comments = comments_every(100, 200, "video")
+    await inner.append(comments)
+    await inner.erase("video", [each.id for each in comments[5:-5]])
+    found, before, pages = list[Comment](), None, 0
+    while pages == 0 or before is not None:
+        reads = parts.inner.reads
+        page, before = await parts.store.older("video", before, 10)
+        assert parts.inner.reads - reads <= 3
+        found += page
+        pages += 1
+    assert found == [*comments[-5:][::-1], *comments[:5][::-1]]
+    assert 200 / 60 <= pages <= 6
+    reads = parts.inner.reads
+    assert (await parts.store.older("video", None, 10)).comments == found  # what is empty is cached, too
+    assert parts.inner.reads == reads
+    await parts.store.close()
 
 
 async def test_what_came_late_elsewhere_is_read_again(parts: Parts) -> None:
@@ -275,7 +332,7 @@ async def test_an_answer_says_until_when_it_holds(parts: Parts) -> None:
 
 
 async def test_what_had_to_go_is_no_longer_valid(tmp_path: Path) -> None:
-    settings = CacheSettings(50_000, read_comments=50, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+    settings = CacheSettings(50_000, read_comments=50, reads_max=5, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     for each in ("a", "b", "c"):
         await parts.inner.append(comments_every(10, 50, each))
@@ -289,13 +346,13 @@ async def test_what_had_to_go_is_no_longer_valid(tmp_path: Path) -> None:
 
 
 async def test_it_is_bounded_in_bytes(tmp_path: Path) -> None:
-    settings = CacheSettings(100_000, read_comments=50, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
+    settings = CacheSettings(100_000, read_comments=50, reads_max=5, late_ms=10_000, tip_ms=60_000, closed_ms=600_000)
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), settings)
     videos = [f"video-{n}" for n in range(30)]
     for each in videos:
         await parts.inner.append(comments_every(10, 30, each))
     for each in videos:
-        assert len(await parts.store.older(each, None, 10)) == 10
+        assert len((await parts.store.older(each, None, 10)).comments) == 10
         assert parts.store.statistics().bytes <= 100_000
     reads = parts.inner.reads
     await parts.store.older(videos[-1], None, 10)
@@ -328,7 +385,7 @@ async def test_a_failed_read_is_everybodys_and_the_next_tries_again(parts: Parts
     errors = await asyncio.gather(*(parts.store.older("video", None, 9) for _ in range(9)), return_exceptions=True)
     assert all(isinstance(error, StoreUnavailable) for error in errors)
     parts.inner.error = None
-    assert await parts.store.older("video", None, 9) == []
+    assert (await parts.store.older("video", None, 9)).comments == []
     assert parts.inner.reads == 2
 
 
@@ -339,7 +396,7 @@ async def test_a_read_that_fails_unexpectedly_is_its_callers_and_the_next_tries_
     assert errors == [parts.inner.error] * 9
     assert lines == []
     parts.inner.error = None
-    assert await parts.store.older("video", None, 9) == []
+    assert (await parts.store.older("video", None, 9)).comments == []
 
 
 async def test_a_failed_read_whose_caller_has_gone_is_logged(parts: Parts) -> None:

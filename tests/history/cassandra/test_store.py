@@ -18,7 +18,7 @@ from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.claims_contract import ClaimsContract
 from tests.history.comments import START_MS, a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, scroll_back, video
-from tests.history.erasing_contract import ErasingContract
+from tests.history.moderating_contract import ModeratingContract
 from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
 from tests.history.videos_contract import VideosContract
@@ -63,7 +63,7 @@ async def append_when_it_is_back(store: Store, video_id: str) -> None:
     await eventually(appended, ROUND_TRIP_S_MAX)
 
 
-class TestCassandraContract(StoreContract, ErasingContract, NoticesContract, VideosContract, ClaimsContract):
+class TestCassandraContract(StoreContract, ModeratingContract, NoticesContract, VideosContract, ClaimsContract):
     pass
 
 
@@ -88,7 +88,7 @@ async def test_buckets_without_comments_are_passed_over(url: str, video: str) ->
     comments = comments_every(BUCKET_MS * (BUCKETS_LIMIT + 2), 3, video)
     await store.append(comments)
     for n in range(BUCKETS_LIMIT * 3):
-        await store._register((video, bucket_of(comments[0].id) + n))
+        await store._register([(video, bucket_of(comments[0].id) + n)])
     assert await scroll_back(store, video, 2) == comments[::-1]
     assert await read_on(store, video, 2) == comments
     await store.close()
@@ -100,7 +100,7 @@ async def test_buckets_that_are_no_longer_known_are_registered_again(url: str, v
     for comment in comments + comments:
         await store.append([comment])
         assert len(store._known_buckets) <= 3
-    assert await store.newer(video, 0, 100) == comments
+    assert (await store.newer(video, 0, 100)).comments == comments
     await store.close()
 
 
@@ -135,7 +135,7 @@ async def test_a_cancelled_request_leaves_the_store_usable(url: str, video: str)
     appending.cancel()
     await asyncio.wait([appending])
     await store.append([a_comment(1, video)])
-    assert await store.newer(video, 0, 1) == [a_comment(1, video)]
+    assert (await store.newer(video, 0, 1)).comments == [a_comment(1, video)]
     await store.close()
 
 
@@ -159,7 +159,7 @@ async def test_a_node_that_is_stuck_is_unavailable_in_time(cassandra: CassandraU
     finally:
         cassandra.send_signal(signal.SIGCONT)
     await append_when_it_is_back(store, video)
-    assert await store.older(video, None, 10) == [a_comment(1, video)]
+    assert (await store.older(video, None, 10)).comments == [a_comment(1, video)]
     await store.close()
 
 
@@ -179,6 +179,6 @@ async def test_acknowledged_comments_survive_kill_9_of_the_only_node(
         await survivor.check()
     await asyncio.to_thread(cassandra.start)
     await append_when_it_is_back(survivor, f"{video}-after")  # by itself, without being opened again
-    stored = [comment.id for comment in await survivor.newer(video, 0, len(acknowledged) + 10)]
+    stored = [comment.id for comment in (await survivor.newer(video, 0, len(acknowledged) + 10)).comments]
     assert stored[: len(acknowledged)] == acknowledged
     await survivor.close()

@@ -8,7 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from history.core.ids import ID_MAX
-from history.core.model import Author, Comment, InvalidVideoId, Page, check_video_id, comment_json, page_json
+from history.core.model import (
+    AUTHOR_PURGED,
+    ERASED,
+    HIDDEN,
+    RESTORED,
+    Author,
+    Change,
+    Comment,
+    InvalidVideoId,
+    Page,
+    as_server_sent,
+    check_video_id,
+    comment_json,
+    page_json,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 comments = st.builds(
@@ -56,3 +70,15 @@ def test_video_ids_need_no_escaping(comment: Comment) -> None:
 def test_what_is_no_video_id(text: str) -> None:
     with pytest.raises(InvalidVideoId, match="1 to 128 of A-Z"):
         check_video_id(text)
+
+
+def test_changes_as_viewers_get_them() -> None:
+    for kind in (ERASED, HIDDEN):
+        assert as_server_sent(Change(9, "v", kind, 0xAB)) == ("deleted", b'{"id":"00000000000000ab"}')
+    said = b'{"id":"00000000000000ab"}'
+    assert as_server_sent(Change(9, "v", RESTORED, 0xAB, said)) == ("restored", said)
+    assert as_server_sent(Change(9, "v", RESTORED, 0xAB)) == ("restored", b"")  # it can't be seen
+    purged = Change(9, "v", AUTHOR_PURGED, author_id='"ann"\n', up_to_id=0xAB)
+    assert as_server_sent(purged) == ("author_purged", b'{"authorId":"\\"ann\\"\\n","upTo":"00000000000000ab"}')
+    assert as_server_sent(Change(9, "v", AUTHOR_PURGED, up_to_id=0xAB)) == ("author_purged", b"")  # no longer named
+    assert as_server_sent(Change(9, "v", "of the next release", data=b"{}")) == ("of the next release", b"{}")

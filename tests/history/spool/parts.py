@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 from history.spool.files import Spool
 from history.spool.store import SpooledStore, SpoolSettings
 from history.store import Claimed, Outcome, Store, StoreUnavailable
@@ -56,11 +56,11 @@ class FaultyStore:
             raise StoreUnavailable("writes are refused by the test")
         return await self._store.append_claimed(items, now_ms, keep_ms)
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         await self._fault()
         return await self._store.older(video_id, before, limit)
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         await self._fault()
         return await self._store.newer(video_id, after, limit)
 

@@ -33,7 +33,8 @@ async def test_a_store_that_answers_needs_no_spool(parts: Parts) -> None:
     await parts.store.append([a_comment(1)])
     await parts.store.append([])
     assert parts.spool.is_empty
-    assert await parts.store.older("video", None, 9) == await parts.store.newer("video", 0, 9) == [a_comment(1)]
+    assert (await parts.store.older("video", None, 9)).comments == [a_comment(1)]
+    assert (await parts.store.newer("video", 0, 9)).comments == [a_comment(1)]
     assert (parts.visibility.hidden, parts.visibility.shown) == ([], 0)
 
 
@@ -52,7 +53,7 @@ async def test_what_came_while_it_was_away_is_in_the_store_afterwards(parts: Par
     assert [line["event"] for line in lines] == ["spooling", "store_answers_again", "spool_drained"]
     assert parts.visibility.hidden[0] == comments[5].id
     assert parts.visibility.shown == 1
-    assert await parts.inner.newer("video", 0, 100) == comments
+    assert (await parts.inner.newer("video", 0, 100)).comments == comments
     facts = parts.store.statistics()
     assert (facts.away, facts.drained, facts.spool.bytes) == (False, 45, 0)
 
@@ -73,7 +74,7 @@ async def test_authors_do_not_wait_for_a_store_that_warms_up(tmp_path: Path) -> 
     assert inner.appends <= appends + 1  # it was spooled; at most the drain's next write came between
     await asyncio.wait_for(store.wait_drained(), 10)
     assert not store.is_away
-    assert await inner.newer("video", 0, 100) == comments
+    assert (await inner.newer("video", 0, 100)).comments == comments
     draining.cancel()
     await store.close()
 
@@ -82,22 +83,22 @@ async def test_readers_of_this_node_see_what_is_spooled(parts: Parts) -> None:
     comments = comments_every(10, 20, "video")
     parts.inner.away = True
     await parts.store.append(comments[10:])
-    assert await parts.store.older("video", None, 5) == comments[:14:-1]
+    assert (await parts.store.older("video", None, 5)).comments == comments[:14:-1]
     with pytest.raises(StoreUnavailable):  # the spool alone can't say what is before
         await parts.store.older("video", None, 11)
     with pytest.raises(StoreUnavailable):
         await parts.store.newer("video", 0, 5)
     with pytest.raises(StoreUnavailable):  # between these two the store may have some
         await parts.store.newer("video", comments[9].id, 5)
-    assert await parts.store.newer("video", comments[10].id, 5) == comments[11:16]
-    assert await parts.store.newer("video", comments[19].id, 5) == []
+    assert (await parts.store.newer("video", comments[10].id, 5)).comments == comments[11:16]
+    assert (await parts.store.newer("video", comments[19].id, 5)).comments == []
     parts.draining.cancel()
     parts.inner.away = False
     await parts.inner.append(comments[:12])  # two of them were already drained
-    assert await parts.store.older("video", None, 30) == comments[::-1]
-    assert await parts.store.newer("video", comments[5].id, 9) == comments[6:15]
+    assert (await parts.store.older("video", None, 30)).comments == comments[::-1]
+    assert (await parts.store.newer("video", comments[5].id, 9)).comments == comments[6:15]
     parts.store.evict("video", [comments[19].id])
-    assert await parts.store.older("video", None, 1) == [comments[18]]
+    assert (await parts.store.older("video", None, 1)).comments == [comments[18]]
 
 
 async def test_the_spool_alone_answers_for_nothing_that_only_the_store_has(parts: Parts) -> None:
@@ -115,8 +116,8 @@ async def test_the_spool_alone_answers_for_nothing_that_only_the_store_has(parts
         await parts.store.newer("video", early[5].id, 5)
     with pytest.raises(StoreUnavailable):
         await parts.store.older("video", None, 11)
-    assert await parts.store.newer("video", last[0].id, 5) == last[1:6]
-    assert await parts.store.older("video", None, 10) == last[::-1]
+    assert (await parts.store.newer("video", last[0].id, 5)).comments == last[1:6]
+    assert (await parts.store.older("video", None, 10)).comments == last[::-1]
 
 
 async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts) -> None:
@@ -135,7 +136,7 @@ async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts
     with pytest.raises(StoreUnavailable):
         await parts.store.older("video", None, 5)
     await parts.store.append(comments[30:])
-    assert await parts.store.older("video", None, 5) == comments[:34:-1]
+    assert (await parts.store.older("video", None, 5)).comments == comments[:34:-1]
 
 
 async def test_what_a_former_process_left_answers_for_nothing(parts: Parts, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ async def test_what_a_former_process_left_answers_for_nothing(parts: Parts, tmp_
     with pytest.raises(StoreUnavailable):
         await again.store.newer("video", comments[0].id, 5)
     await again.store.append(comments[10:])
-    assert await again.store.newer("video", comments[10].id, 5) == comments[11:16]
+    assert (await again.store.newer("video", comments[10].id, 5)).comments == comments[11:16]
     await again.close()
 
 
@@ -164,7 +165,7 @@ async def test_a_read_that_fails_before_the_store_counts_as_away_is_not_answered
     with pytest.raises(StoreUnavailable):
         await parts.store.older("video", None, 5)
     parts.store.gone(StoreUnavailable("cut off by the test"))
-    assert await parts.store.older("video", None, 5) == comments[:4:-1]
+    assert (await parts.store.older("video", None, 5)).comments == comments[:4:-1]
 
 
 async def test_the_first_probe_is_the_drain_of_what_could_not_be_written(parts: Parts) -> None:
@@ -255,7 +256,7 @@ async def test_a_step_of_the_drain_that_fails_unexpectedly_is_logged_and_repeate
         parts.inner.away, parts.inner.bug = False, None
         await asyncio.wait_for(parts.store.wait_drained(), 60)
     assert {line["reason"] for line in lines if line["event"] == "drain_failed"} == {"ZeroDivisionError('a bug')"}
-    assert await parts.inner.newer("video", 0, 100) == comments
+    assert (await parts.inner.newer("video", 0, 100)).comments == comments
 
 
 async def test_a_first_probe_that_fails_unexpectedly_is_repeated(tmp_path: Path) -> None:
@@ -307,7 +308,7 @@ async def test_full_means_refused(tmp_path: Path) -> None:
     parts.inner.away = False
     await asyncio.wait_for(parts.store.wait_drained(), 10)
     await parts.store.append([a_comment(1_000)])
-    assert [each.id for each in await parts.inner.newer("video", 0, 1_000)] == [*accepted, 1_000]
+    assert [each.id for each in (await parts.inner.newer("video", 0, 1_000)).comments] == [*accepted, 1_000]
     await parts.close()
 
 
@@ -331,7 +332,7 @@ async def test_what_a_former_process_left_is_hidden_until_it_is_drained(parts: P
     again.draining.cancel()
     again.draining = asyncio.create_task(again.store.drain())
     await eventually(lambda: again.visibility.shown == 1)
-    assert [each.id for each in await again.inner.newer("video", 0, 9)] == [5, 7]
+    assert [each.id for each in (await again.inner.newer("video", 0, 9)).comments] == [5, 7]
     await again.close()
 
 
@@ -368,7 +369,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(parts: Parts, tmp_path
     draining = asyncio.create_task(store.drain())
     await asyncio.wait_for(store.wait_drained(), 30)
     draining.cancel()
-    stored = [each.id for each in await parts.inner.newer("video", 0, 1_000_000)]
+    stored = [each.id for each in (await parts.inner.newer("video", 0, 1_000_000)).comments]
     assert stored == list(range(1, len(stored) + 1))
     assert len(stored) >= parse_id(acknowledged.decode().strip())
     await spool.close()

@@ -10,7 +10,7 @@ import pytest
 from history.opening import open_store
 from history.sqlite.schema import STEPS, VERSION, migrate, version_of
 from tests.history.comments import comments_every
-from tests.history.erasing_contract import all_of, names
+from tests.history.moderating_contract import all_of, names
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -69,6 +69,6 @@ async def test_comments_of_version_1_can_be_erased(tmp_path: Path) -> None:
             row = (c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms)
             old.execute("INSERT INTO comments VALUES (?, ?, ?, ?, ?, ?)", row)
     store = await open_store(f"sqlite:{tmp_path}/comments.sqlite")
-    assert await store.newer("video", 0, 10) == comments
+    assert (await store.newer("video", 0, 10)).comments == comments
     assert await all_of(store, comments[0].author.id, None) == names(*comments)
     await store.close()

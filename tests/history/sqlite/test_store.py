@@ -20,7 +20,7 @@ from history.store import Claim, History, Outcome, StoreUnavailable
 from tests.history.claims_contract import ClaimsContract, claimed
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, video
-from tests.history.erasing_contract import ErasingContract
+from tests.history.moderating_contract import ModeratingContract
 from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
 from tests.history.videos_contract import VideosContract
@@ -47,7 +47,7 @@ async def store(url: str) -> AsyncIterator[History]:
     await store.close()
 
 
-class TestSqliteContract(StoreContract, ErasingContract, NoticesContract, VideosContract, ClaimsContract):
+class TestSqliteContract(StoreContract, ModeratingContract, NoticesContract, VideosContract, ClaimsContract):
     pass
 
 
@@ -62,7 +62,7 @@ async def test_acknowledged_comments_survive_kill_9(tmp_path: Path) -> None:
                 writer.kill()
     assert len(acknowledged) >= 200
     reader = await open_reader(url)
-    stored = [comment.id for comment in await reader.newer("video", 0, len(acknowledged) + 10)]
+    stored = [comment.id for comment in (await reader.newer("video", 0, len(acknowledged) + 10)).comments]
     assert stored[: len(acknowledged)] == acknowledged  # one more may be stored and not acknowledged
     await reader.close()
 
@@ -118,7 +118,7 @@ async def test_a_full_disk_refuses_and_heals(tmp_path: Path) -> None:
     store._file._connection._file.execute("PRAGMA max_page_count = 10")
     with pytest.raises(StoreUnavailable, match="full"):
         await store.append(comments)
-    assert await store.newer("video", 0, 10) == comments[:1]
+    assert (await store.newer("video", 0, 10)).comments == comments[:1]
     await store.append(comments)
     assert await read_on(store, "video", 1000) == comments
     await store.close()
@@ -131,10 +131,10 @@ async def test_another_writer_that_holds_the_file_too_long(tmp_path: Path) -> No
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked"):
             await store.append([a_comment(1)])
-        assert await store.older("video", None, 10) == []  # readers don't wait
+        assert (await store.older("video", None, 10)).comments == []  # readers don't wait
         other.execute("ROLLBACK")
     await store.append([a_comment(1)])
-    assert await store.older("video", None, 10) == [a_comment(1)]
+    assert (await store.older("video", None, 10)).comments == [a_comment(1)]
     await store.close()
 
 
@@ -143,11 +143,11 @@ async def test_a_deleted_file_is_made_anew(tmp_path: Path) -> None:
     url = f"sqlite:{folder}/comments.sqlite"
     store, reader = await open_store(url), await open_reader(url)
     await store.append([a_comment(1)])
-    assert await reader.older("video", None, 10) == [a_comment(1)]
+    assert (await reader.older("video", None, 10)).comments == [a_comment(1)]
     shutil.rmtree(folder)
-    assert await reader.older("video", None, 10) == []
+    assert (await reader.older("video", None, 10)).comments == []
     await store.append([a_comment(2)])
-    assert await reader.older("video", None, 10) == [a_comment(2)]
+    assert (await reader.older("video", None, 10)).comments == [a_comment(2)]
     await store.close()
     await reader.close()
 
@@ -168,7 +168,7 @@ async def test_a_cancelled_append_leaves_the_store_usable(tmp_path: Path) -> Non
     appending.cancel()
     await asyncio.wait([appending])
     await store.append([a_comment(1)])
-    assert await store.newer("video", 0, 1) == [a_comment(1)]
+    assert (await store.newer("video", 0, 1)).comments == [a_comment(1)]
     await store.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from history.core.model import Comment
+from history.core.model import Event
 from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
@@ -73,11 +73,11 @@ async def test_a_read_that_takes_too_long_is_given_up(
 ) -> None:
     past = await opened(Past(settings(tmp_path, history_timeout_ms=20), tasks))
 
-    async def never(*args: object) -> list[Comment]:
+    async def never(*args: object) -> list[Event]:
         await asyncio.Event().wait()
         return []
 
-    monkeypatch.setattr(past._reader, "newer", never)
+    monkeypatch.setattr(past._reader, "events", never)
     with pytest.raises(StoreUnavailable, match="20 ms"):
         await past.since("v", 1, 10)
     await past.close()
@@ -134,13 +134,13 @@ async def test_those_who_ask_for_the_same_share_one_read(
     past = await opened(Past(settings(tmp_path), tasks))
     reads = 0
 
-    async def counted(*args: object) -> list[Comment]:
+    async def counted(*args: object) -> list[Event]:
         nonlocal reads
         reads += 1
         await asyncio.sleep(0)
         return []
 
-    monkeypatch.setattr(past._reader, "newer", counted)
+    monkeypatch.setattr(past._reader, "events", counted)
     await asyncio.gather(*(past.since("v", 1, 10) for _ in range(1_000)), past.since("v", 2, 10))
     assert reads == 2
     await past.close()

@@ -30,6 +30,7 @@ TINY = HistorySettings(
     depth_batch=20,
     depth_pages=2,
     scroll_pages=3,
+    erased=30,
     past=40,
 )
 
@@ -38,7 +39,15 @@ def test_every_part_gives_its_figures(capsys: pytest.CaptureFixture[str]) -> Non
     assert run_bench(history(list(PARTS), ["sqlite"], 1, TINY)) in (0, 1)
     captured = capsys.readouterr()
     assert captured.err == ""
-    for words in ("POST /comment/create", "POST with a key", "first page, hot", "at depth 50", "3 pages of 10", "GiB"):
+    for words in (
+        "POST /comment/create",
+        "POST with a key",
+        "first page, hot",
+        "at depth 50",
+        "3 pages of 10",
+        "30 erased",
+        "GiB",
+    ):
         assert words in captured.out
 
 
@@ -81,7 +90,7 @@ async def test_a_deep_video_is_loaded_and_both_its_ends_are_read(tmp_path: Path)
     url = f"sqlite:{tmp_path}/comments.db"
     assert await load_deep(url, TINY) > 0
     reader = await open_reader(url)
-    assert len(await reader.newer(DEEP, 0, 1_000)) == TINY.depth + TINY.page
+    assert len((await reader.newer(DEEP, 0, 1_000)).comments) == TINY.depth + TINY.page
     await reader.close()
     chilled: list[bool] = []
     first_ms, deep_ms = await depth(url, TINY, lambda: chilled.append(True))
@@ -100,9 +109,9 @@ def test_a_file_is_dropped_from_memory(tmp_path: Path) -> None:
 async def test_both_ways_of_writing_to_cassandra_count_what_is_stored(cassandra_url: str) -> None:
     group = await grouped(cassandra_url, TINY)  # first: it also writes down that the bucket exists
     reader = await open_reader(cassandra_url)
-    said = len(await reader.newer(VIDEO, 0, 1_000_000))
+    said = len((await reader.newer(VIDEO, 0, 1_000_000)).comments)
     assert said >= TINY.authors
     single = await asyncio.to_thread(singles, cassandra_url, TINY)
-    assert len(await reader.newer(VIDEO, 0, 1_000_000)) == said + TINY.singles
+    assert len((await reader.newer(VIDEO, 0, 1_000_000)).comments) == said + TINY.singles
     await reader.close()
     assert min(single.per_s, single.cpu_us, group.per_s, group.cpu_us) > 0

@@ -1,14 +1,15 @@
-"""This node's copies of comments, and how they stay true when other processes erase comments or store them late.
+"""This node's copies of comments, and how they stay true when other processes hide, restore or erase comments, or store
+them late.
 
-Each process asks the store now and then which comments were erased, and which came late: into an old stretch of ids,
-from a spool that was drained. It evicts the former from its copies, and reads the latter stretches again.
+Each process asks the store now and then what was changed, and which comments came late: into an old stretch of ids,
+from a spool that was drained. It evicts from its copies what is gone, and reads again what was restored or came late.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from comment_service.clocks import wall_ms
 from history.cache.store import CachedStore
 from history.core.late import Stretch
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
 
@@ -27,8 +29,8 @@ Item = TypeVar("Item")
 class Copies(Protocol):
     """Where this node has comments beside the store"""
 
-    async def evict(self, video_id: str, ids: Sequence[int]) -> None:
-        """These are erased: they are no longer read from here."""
+    async def apply(self, *changes: Change) -> None:
+        """Of one video, or of ALL_VIDEOS. What is gone by them is no longer read from here; what was restored is."""
         ...
 
     async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:
@@ -47,9 +49,17 @@ class NodeCopies:
     cached: CachedStore
     spooled: SpooledStore
 
-    async def evict(self, video_id: str, ids: Sequence[int]) -> None:
-        self.spooled.evict(video_id, ids)
-        await self.cached.evict(video_id, ids)
+    async def apply(self, *changes: Change) -> None:
+        video_id = changes[0].video_id
+        if gone := [each.target_id for each in changes if each.kind in (ERASED, HIDDEN)]:
+            self.spooled.evict(video_id, gone)
+            await self.cached.evict(video_id, gone)
+        for each in changes:
+            if each.kind == AUTHOR_PURGED:
+                self.spooled.evict_author(each.author_id, video_id, each.up_to_id)
+                await self.cached.evict_author(each.author_id, video_id, each.up_to_id)
+            elif each.kind == RESTORED:  # after the hidden ones: it may be one of them
+                await self.cached.invalidate(video_id, each.target_id, each.target_id)
 
     async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:
         await self.cached.invalidate(video_id, low_id, high_id)
@@ -59,16 +69,14 @@ class NodeCopies:
 
 
 class CopiesUpkeep:
-    """Applies to the copies what other processes have erased or stored late."""
+    """Applies to the copies what other processes have changed or stored late."""
 
     def __init__(self, history: Callable[[], History], copies: Copies, *, every_ms: int, overlap_ms: int) -> None:
         """history: the open store; raises StoreUnavailable until there is one. overlap_ms: how far each look goes
         back beyond the last one, because the clocks of nodes differ; what was seen is not applied again."""
         self._copies = copies
         self._every_ms = every_ms
-        self._erased = News[tuple[str, int]](
-            lambda since_ms, now_ms: history().erased_since(since_ms, now_ms), overlap_ms
-        )
+        self._changed = News[Change](lambda since_ms, now_ms: history().changes_since(since_ms, now_ms), overlap_ms)
         self._late = News[Stretch](lambda since_ms, now_ms: history().late_since(since_ms, now_ms), overlap_ms)
 
     async def run(self) -> None:
@@ -76,18 +84,19 @@ class CopiesUpkeep:
         logged, tried again at the next looks, and holds up no other."""
         while True:
             await asyncio.sleep(self._every_ms / 1000)
-            # The erased first: they never wait for what came late.
-            for video_id, items in groupby(sorted(await self._erased.ask()), itemgetter(0)):
-                await self._evict(video_id, list(items))
+            # What is gone first: it never waits for what came late.
+            by_video = attrgetter("video_id")
+            for _, changes in groupby(sorted(await self._changed.ask(), key=by_video), by_video):
+                await self._apply(list(changes))
             for stretch in one_for_each_video(await self._late.ask()):
                 await self._invalidate(stretch)
 
-    async def _evict(self, video_id: str, items: list[tuple[str, int]]) -> None:
+    async def _apply(self, changes: list[Change]) -> None:
         try:
-            await self._copies.evict(video_id, [comment_id for _, comment_id in items])
+            await self._copies.apply(*changes)
         except Exception as error:
-            log.exception("erased comments not evicted", video=video_id, reason=repr(error))
-            self._erased.ask_again(items)
+            log.exception("changes not applied to the copies", video=changes[0].video_id, reason=repr(error))
+            self._changed.ask_again(changes)
 
     async def _invalidate(self, stretch: Stretch) -> None:
         try:

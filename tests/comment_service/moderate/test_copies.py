@@ -1,20 +1,26 @@
 """CopiesUpkeep: evicts what others erased, reads again what came late; each once, also after the store was away"""
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from comment_service.erase.copies import CopiesUpkeep, one_for_each_video
+from comment_service.moderate.copies import CopiesUpkeep, NodeCopies, one_for_each_video
 from history.core.ids import first_id_at
 from history.core.late import Stretch
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
 from history.opening import open_store
 from history.store import History, StoreUnavailable
 from proto.tasks import Supervisor
 from tests.comment_service.parts import comment
 from tests.waiting import eventually
+
+
+def change(video_id: str, target_id: int, kind: str = ERASED) -> Change:
+    return Change(first_id_at(time.time_ns() // 1_000_000) + target_id, video_id, kind, target_id)
 
 
 class Node:
@@ -36,17 +42,17 @@ class Node:
             raise StoreUnavailable("away")
         return self  # type: ignore[return-value]  # only what is asked for here
 
-    async def erased_since(self, since_ms: int, now_ms: int) -> list[tuple[str, int]]:
-        return await self.store.erased_since(since_ms, now_ms)
+    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
+        return await self.store.changes_since(since_ms, now_ms)
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         if self.late_away:
             raise StoreUnavailable("too much to read")
         return await self.store.late_since(since_ms, now_ms)
 
-    async def evict(self, video_id: str, ids: Sequence[int]) -> None:
-        self._fail_for(video_id)
-        self.evicted.extend((video_id, each) for each in ids)
+    async def apply(self, *changes: Change) -> None:
+        self._fail_for(changes[0].video_id)
+        self.evicted.extend((each.video_id, each.target_id) for each in changes)
 
     async def invalidate(self, video_id: str, low_id: int, high_id: int) -> None:
         self._fail_for(video_id)
@@ -78,13 +84,13 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
 async def test_what_others_erase_is_evicted_once(node: Node) -> None:
     node.away = True
     await node.some_looks()
-    await node.store.erase("a", [1, 2])
+    await node.store.apply([change("a", 1), change("a", 2)])
     node.away = False
-    await eventually(lambda: node.evicted == [("a", 1), ("a", 2)])
-    await node.store.erase("b", [3])
+    await eventually(lambda: sorted(node.evicted) == [("a", 1), ("a", 2)])
+    await node.store.apply([change("b", 3)])
     await eventually(lambda: len(node.evicted) == 3)
     await node.some_looks()
-    assert node.evicted == [("a", 1), ("a", 2), ("b", 3)]
+    assert sorted(node.evicted) == [("a", 1), ("a", 2), ("b", 3)]
 
 
 async def test_what_came_late_is_read_again_once(node: Node) -> None:
@@ -101,7 +107,7 @@ async def test_what_is_erased_waits_for_nothing_that_came_late(node: Node) -> No
     node.late_away = True
     old = comment(first_id_at(time.time_ns() // 1_000_000 - 60_000))
     await node.store.append([old])
-    await node.store.erase("a", [1])
+    await node.store.apply([change("a", 1)])
     await eventually(lambda: node.evicted == [("a", 1)])
     await node.some_looks()
     node.late_away = False
@@ -114,18 +120,47 @@ async def test_a_video_whose_copies_fail_is_tried_again_and_holds_up_no_other(no
     now_ms = time.time_ns() // 1_000_000
     with capture_logs() as lines:
         await node.store.append([comment(first_id_at(now_ms - 60_000), video) for video in ("b", "c")])
-        await node.store.erase("a", [1])
-        await node.store.erase("c", [2])
+        await node.store.apply([change("a", 1)])
+        await node.store.apply([change("c", 2)])
         await eventually(lambda: node.evicted == [("c", 2)] and [each[0] for each in node.late] == ["c"])
         await eventually(lambda: node.failures >= 5)
         node.failing = set()
         await eventually(lambda: len(node.evicted) == 2 and len(node.late) == 2)
     assert {(line["event"], line["video"]) for line in lines} == {
-        ("erased comments not evicted", "a"),
+        ("changes not applied to the copies", "a"),
         ("late comments not read", "b"),
     }
     await node.some_looks()
     assert (node.evicted, [each[0] for each in node.late]) == ([("c", 2), ("a", 1)], ["c", "b"])
+
+
+async def test_each_change_reaches_the_cache_and_the_spool() -> None:
+    calls: list[tuple[object, ...]] = []
+
+    class Recorded:
+        def __init__(self, where: str) -> None:
+            self._where = where
+
+        def __getattr__(self, name: str) -> Any:
+            async def note(*arguments: object) -> None:
+                calls.append((self._where, name, *arguments))
+
+            return note
+
+    class Spooled(Recorded):
+        def __getattr__(self, name: str) -> Any:
+            return lambda *arguments: calls.append((self._where, name, *arguments))
+
+    copies: Any = NodeCopies(Recorded("cache"), Spooled("spool"))  # type: ignore[arg-type]
+    purged = Change(9, "a", AUTHOR_PURGED, author_id="ann", up_to_id=8)
+    await copies.apply(change("a", 1, RESTORED), change("a", 1, HIDDEN), change("a", 2), purged)
+    assert calls == [
+        ("spool", "evict", "a", [1, 2]),
+        ("cache", "evict", "a", [1, 2]),
+        ("cache", "invalidate", "a", 1, 1),
+        ("spool", "evict_author", "ann", "a", 8),
+        ("cache", "evict_author", "ann", "a", 8),
+    ]
 
 
 def test_a_video_is_read_again_once_for_all_that_was_reported() -> None:

@@ -1,1 +1,0 @@
-"""Erases comments on an operator's order, and evicts what other processes have erased."""

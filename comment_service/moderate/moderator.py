@@ -1,0 +1,141 @@
+"""Hides, restores and erases comments on an operator's order: in the store, in this node's copies, on the viewers'
+screens.
+
+In this order: the change gets its id, which is begun with the publisher; it becomes durable in the store (from then on
+no read and no later append brings an erased comment back); it is applied to this node's copies; it is published as a
+comment is. A process that is killed in between leaves a durable event that the nodes read from history, or has not
+responded, so the operator repeats the order: all of it is safe to repeat.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from comment_service.clocks import wall_ms
+from comment_service.core.errors import CommentErased, CommentUnknown
+from comment_service.moderate.copies import Copies
+from history.core.ids import IdSource
+from history.core.model import ERASED, HIDDEN, RESTORED, Change, Comment, State, comment_json
+from history.store import History, StoreUnavailable
+
+
+class ChangePublisher(Protocol):
+    """What moderating needs of a Publisher: `begin`, then either `put` or `abandon`, and whether it has arrived"""
+
+    def begin(self, event_id: int, video_id: str) -> None: ...
+
+    def abandon(self, event_id: int) -> None: ...
+
+    def put(self, event: Change) -> None: ...
+
+    async def published(self, event_id: int) -> None:
+        """Returns when a dispatcher has answered for it: every living node with viewers of its video has it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order that was carried out durably"""
+
+    comments: int
+    """how many it concerned"""
+    is_published: bool
+    """False: some node may not have it yet"""
+
+
+class Changing:
+    """Makes changes durable and publishes them. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        history: Callable[[], History],
+        copies: Copies,
+        publisher: ChangePublisher,
+        ids: IdSource,
+        *,
+        published_ms: int,
+    ) -> None:
+        """history: the open store; raises StoreUnavailable until there is one. published_ms: how long an order waits
+        for its publishing."""
+        self._history = history
+        self._copies = copies
+        self._publisher = publisher
+        self._ids = ids
+        self._published_ms = published_ms
+
+    def new(self, kind: str, video_id: str, **fields: int | str | bytes) -> Change:
+        """A change with an id, which is begun. `apply` or `publisher.abandon` has to follow."""
+        change = Change(self._ids.next(wall_ms()), video_id, kind, **fields)  # type: ignore[arg-type]
+        self._publisher.begin(change.id, video_id)
+        return change
+
+    async def apply(self, change: Change) -> None:
+        """Returns when it is durable and in this node's copies. Raises StoreUnavailable; then its id is abandoned."""
+        try:
+            await self._history().apply([change])
+        except BaseException:
+            self._publisher.abandon(change.id)
+            raise
+        try:
+            await self._copies.apply(change)
+            change = await self._checked(change)
+        finally:
+            self._publisher.put(change)
+
+    async def wait_published(self, changes: Sequence[Change]) -> bool:
+        """Whether all of them are, in time"""
+        try:
+            async with asyncio.timeout(self._published_ms / 1000):
+                for change in changes:
+                    await self._publisher.published(change.id)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _checked(self, change: Change) -> Change:
+        """A restored comment isn't sent if it was hidden or erased meanwhile."""
+        if change.kind == RESTORED:
+            with contextlib.suppress(StoreUnavailable):
+                found = await self._history().find(change.video_id, change.target_id)
+                if found is None or found.state is not State.VISIBLE:
+                    return msgspec.structs.replace(change, data=b"")
+        return change
+
+
+class Moderator:
+    """One comment's changes. Belongs to one event loop."""
+
+    def __init__(self, history: Callable[[], History], changing: Changing) -> None:
+        self._history = history
+        self._changing = changing
+
+    async def erase(self, video_id: str, comment_id: int) -> Order:
+        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do."""
+        return await self._change(ERASED, video_id, comment_id)
+
+    async def hide(self, video_id: str, comment_id: int) -> Order:
+        """Raises CommentUnknown, CommentErased."""
+        await self._find(video_id, comment_id)
+        return await self._change(HIDDEN, video_id, comment_id)
+
+    async def restore(self, video_id: str, comment_id: int) -> Order:
+        """Raises CommentUnknown, CommentErased. One that is visible stays so; viewers get it once more, and have it."""
+        comment = await self._find(video_id, comment_id)
+        return await self._change(RESTORED, video_id, comment_id, comment_json(comment))
+
+    async def _find(self, video_id: str, comment_id: int) -> Comment:
+        found = await self._history().find(video_id, comment_id)
+        if found is None:
+            raise CommentUnknown(video_id)
+        if found.state is State.ERASED:
+            raise CommentErased
+        return found.comment
+
+    async def _change(self, kind: str, video_id: str, comment_id: int, data: bytes = b"") -> Order:
+        change = self._changing.new(kind, video_id, target_id=comment_id, data=data)
+        await self._changing.apply(change)
+        return Order(1, await self._changing.wait_published([change]))

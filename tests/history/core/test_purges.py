@@ -1,0 +1,34 @@
+"""Purged authors as a process remembers them, and as the store does"""
+
+from history.core.ids import first_id_at
+from history.core.late import ALL_VIDEOS
+from history.core.purges import RecentPurges, author_hash
+
+NOW_MS = 1_760_000_000_000
+
+
+def test_comments_up_to_the_purge_are_gone() -> None:
+    recent = RecentPurges(1_000)
+    assert not recent
+    here, everywhere = first_id_at(NOW_MS), first_id_at(NOW_MS) - 10
+    assert recent.learn([("ann", "demo", here), ("ann", ALL_VIDEOS, everywhere)], NOW_MS) == ["ann", "ann"]
+    assert recent.bar("ann", "demo", here)
+    assert not recent.bar("ann", "demo", here + 1)
+    assert recent.bar("ann", "other", everywhere)
+    assert not recent.bar("ann", "other", everywhere + 1)
+    assert not recent.bar("bob", "demo", here)
+    assert recent.learn([("ann", "demo", here - 1)], NOW_MS) == []  # an older one takes nothing back
+    assert recent.bar("ann", "demo", here)
+
+
+def test_old_ones_are_forgotten() -> None:
+    recent = RecentPurges(1_000)
+    recent.learn([("ann", "demo", first_id_at(NOW_MS)), ("bob", "demo", first_id_at(NOW_MS - 2_000))], NOW_MS)
+    assert not recent.bar("bob", "demo", 1)
+    recent.learn([], NOW_MS + 1_001)
+    assert not recent
+
+
+def test_a_hash_tells_authors_apart() -> None:
+    assert len({author_hash(name) for name in ("ann", "bob", "Ann", "", "\ud800")}) == 5
+    assert len(author_hash("ann")) == 16

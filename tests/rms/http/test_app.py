@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from rms.clocks import wall_ms
 from tests.rms.conftest import RunningNode, StartNode
 from tests.rms.parts import comment, events, ids
 
@@ -98,7 +99,7 @@ async def test_a_delivery_is_acknowledged_and_a_double_dropped(start_node: Start
 @pytest.mark.parametrize("where", ["header", "query"])
 async def test_resuming_after_a_cut_is_exact(start_node: StartNode, where: str) -> None:
     node = await start_node()
-    talk = [comment(n) for n in range(10)]
+    talk = [comment(n, wall_ms()) for n in range(10)]
     async with viewer(node.port, "/comments/v") as raw:
         node.dispatcher.deliver(talk[:5])
         last = list(events(await raw.read_until(5)))[2]["id"]
@@ -113,7 +114,7 @@ async def test_resuming_after_a_cut_is_exact(start_node: StartNode, where: str) 
 async def test_the_header_wins_over_an_older_query(start_node: StartNode) -> None:
     """A browser's EventSource repeats the query of its URL for ever."""
     node = await start_node()
-    talk = [comment(n) for n in range(6)]
+    talk = [comment(n, wall_ms()) for n in range(6)]
     async with viewer(node.port, "/comments/v") as raw:
         node.dispatcher.deliver(talk)
         older, *_, newer, _ = [event["id"] for event in events(await raw.read_until(6))]

@@ -1,12 +1,12 @@
 """rms/upstream/registration.py: what is said on one stream, without the stream"""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from history.core.model import Comment, Erasure
 from proto import comment_pb2, dispatch_pb2
+from rms.feed.event import COMMENT, ERASED, Event
 from rms.upstream.registration import Identity, Registration
 
 Down = dispatch_pb2.DispatcherMessage
@@ -17,12 +17,12 @@ class FakeServed:
 
     def __init__(self) -> None:
         self.useless = 0
-        self.came: list[Comment | Erasure] = []
+        self.came: list[tuple[str, Event]] = []
         self.read_from: list[int] = []
         self.told: list[dict[str, int]] = []
 
-    def deliver(self, comments: Iterable[Comment | Erasure]) -> None:
-        self.came += comments
+    def deliver(self, video_id: str, events: Sequence[Event]) -> None:
+        self.came += [(video_id, event) for event in events]
 
     def catch_up(self, from_id: int, live_waits: bool) -> None:
         assert live_waits, "what comes now is behind what this replica had before"
@@ -96,10 +96,15 @@ async def test_the_hello_has_what_is_served_and_later_changes_are_said_together(
 async def test_comments_go_to_the_feeds_and_are_acknowledged_by_the_last_number(served: FakeServed) -> None:
     node = registration(served)
     node.welcome(welcome())
-    comments = [comment_pb2.Comment(id=1, video_id="v"), comment_pb2.Comment(id=2, video_id="v", erased_id=1)]
-    assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, comments=comments))) == 2
+    comments = [
+        comment_pb2.Comment(id=1, video_id="v"),
+        comment_pb2.Comment(id=2, video_id="v", erased_id=1),
+        comment_pb2.Comment(id=3, video_id="w"),
+    ]
+    assert node.take(Down(deliver=dispatch_pb2.Deliver(number=1, comments=comments))) == 3
     assert node.take(Down(catch_up=dispatch_pb2.CatchUp(number=2, from_id=9))) == 0
-    assert [type(each) for each in served.came] == [Comment, Erasure]
+    came = [(video_id, event.id, event.kind, event.target_id) for video_id, event in served.came]
+    assert came == [("v", 1, COMMENT, 0), ("v", 2, ERASED, 1), ("w", 3, COMMENT, 0)]
     assert served.read_from == [9]
     (delivered,) = await said(node)
     assert delivered.delivered.number == 2

@@ -88,6 +88,23 @@ async def test_a_viewer_gets_the_past_and_then_what_comes(start_node: StartNode)
     assert all("id" in event for event in events(raw.body))
 
 
+async def test_who_asks_for_more_than_the_feed_holds_gets_older_comments_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    past = [comment(n, wall_ms() - 3_600_000 + n * 10_000) for n in range(180)]
+    await node.store.append(past)
+    async with viewer(node.port, "/comments/v") as usual, viewer(node.port, "/comments/v?backfill=150") as raw:
+        assert ids(await usual.read_until(50)) == [each.id for each in past[130:]]
+        assert ids(await raw.read_until(150)) == [each.id for each in past[30:]]
+        shown = list(events(raw.body))
+        assert not any("id" in event for event in shown[:100]), "what is older moves no position"
+        assert all("id" in event for event in shown[100:])
+        new = comment(1, wall_ms())
+        node.dispatcher.deliver([new])
+        assert ids(await raw.read_until(151))[150:] == [new.id]
+    async with viewer(node.port, "/comments/v?backfill=200") as raw:
+        assert ids(await raw.read_until(181)) == [*(each.id for each in past), new.id]
+
+
 async def test_a_delivery_is_acknowledged_and_a_double_dropped(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v?backfill=0") as raw:

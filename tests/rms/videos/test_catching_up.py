@@ -10,7 +10,7 @@ from rms.clocks import wall_ms
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, ids
+from tests.rms.parts import comment, event, ids
 from tests.waiting import eventually
 
 
@@ -223,3 +223,24 @@ async def test_a_catch_up_that_fails_is_logged_and_goes_on_and_stops_no_other(
             assert ids(await v.read_until(2)) == [live.id, missed["v"].id]
         assert {(line["task"], line["reason"]) for line in lines} == {("catch-up of v", "LookupError('says the test')")}
         await eventually(lambda: not len(node.node.served.catching_up))
+
+
+async def test_a_hole_in_a_services_chain_is_filled_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw:
+        talk = [comment(n, wall_ms()) for n in range(4)]
+        (video,) = node.node.served.videos
+        deliver = node.node.served.deliver
+        deliver("v", [event(talk[0])])
+        await node.store.append(talk)
+        deliver("v", [event(talk[3], talk[2].id)])
+        assert video.is_behind
+        assert video.feed.had.services_with_holes == [0]
+        assert ids(await raw.read_until(4)) == [talk[n].id for n in (0, 3, 1, 2)]
+        await eventually(lambda: not video.is_behind and not len(node.node.served.catching_up))
+        assert video.feed.had.services_with_holes == []
+        before = node.node.statistics().history_reads
+        deliver("v", [event(comment(4, wall_ms()), talk[3].id)])
+        assert not video.is_behind, "the chain has no hole now"
+        await raw.read_until(5)
+        assert node.node.statistics().history_reads == before

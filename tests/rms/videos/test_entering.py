@@ -12,7 +12,7 @@ from rms.videos.entering import Entering
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, events, ids
+from tests.rms.parts import comment, event, events, ids
 from tests.waiting import eventually
 
 
@@ -126,3 +126,55 @@ async def test_a_viewer_that_cannot_enter_again_is_closed_and_that_is_logged(
         (line,) = lines
         assert (line["task"], line["reason"]) == ("viewer entering again", "LookupError('says the test')")
         assert video.holds == 0
+
+
+async def test_who_asks_for_more_than_the_feed_holds_gets_a_late_comment_once(start_node: StartNode) -> None:
+    node = await start_node(backfill=2, log_bytes_max=1)
+    served = node.node.served
+    video = await served.enter("v")
+    talk = [comment(n, wall_ms()) for n in range(4)]
+    await node.store.append(talk)
+    served.deliver("v", [event(talk[n]) for n in (0, 2, 3, 1)])
+    assert list(video.feed.ids) == [talk[3].id, talk[1].id]
+    history = await served.entering.history_for(video, None, 5)
+    attach = served.entering.attach(video, None, 5, history)
+    got = ids(attach.private + video.feed.log.read(attach.offset, 1 << 20))
+    assert got == [talk[n].id for n in (0, 2, 3, 1)]
+    served.release(video)
+
+
+async def test_a_viewer_that_comes_back_while_history_is_away_gets_what_it_lacks_and_nothing_twice(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10)
+    served = node.node.served
+    talk = [comment(n, wall_ms()) for n in range(6)]
+    await node.store.append(talk[:4])
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    with monkeypatch.context() as once:
+        once.setattr(Past, "seed", away)
+        once.setattr(Past, "since", away)
+        async with (
+            viewer(node.port, "/comments/v") as new,
+            viewer(node.port, f"/comments/v?last_event_id={talk[1].id:016x}") as back,
+        ):
+            (video,) = served.videos
+            assert video.lacks_past
+            await node.store.append(talk[4:5])
+            served.deliver("v", [event(talk[4], talk[3].id)])
+            assert ids(await back.read_until(1)) == [talk[4].id]
+            once.undo()
+            assert ids(await back.read_until(3)) == [talk[n].id for n in (4, 2, 3)], "without those that it had"
+            assert sorted(ids(await new.read_until(5))) == [each.id for each in talk[:5]]
+            await eventually(lambda: not video.is_behind)
+            served.deliver("v", [event(talk[5], talk[4].id)])
+            assert ids(await back.read_until(4))[3:] == [talk[5].id]
+            assert b"event: gap\n" not in back.body + new.body
+            *_, last = [each["id"] for each in events(back.body) if "data" in each]
+    again = comment(7, wall_ms())
+    async with viewer(node.port, f"/comments/v?last_event_id={last}") as raw:
+        served.deliver("v", [event(again, talk[5].id)])
+        assert ids(await raw.read_until(1)) == [again.id]

@@ -26,18 +26,19 @@ async def stream_from(
     log, edition = audience.log, audience.edition
     grown = asyncio.Event()
     audience.waiters.add(grown)
+    stood_at = edition.text_at(offset)  # kept: once the log has dropped the offset, it is known no longer
     try:
         yield head
         while True:
             grown.clear()
             edition.update(wall_ms())
-            stood_at = edition.text_at(offset)
             while offset < log.end:
                 if offset < log.base and (moved := edition.moved(offset)) is not None:
                     offset = moved
                     continue
                 if offset < log.base:
                     private, offset, _ = edition.attach(await resume(stood_at), wall_ms())
+                    stood_at = edition.text_at(offset)
                     if private:
                         yield private
                     continue

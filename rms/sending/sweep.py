@@ -306,7 +306,8 @@ class Sweeper:
 
     def _stall(self, viewer: Viewer) -> None:
         viewer.paused = Pause.FULL
-        viewer.stood_at = viewer.audience.edition.text_at(viewer.offset)
+        if viewer.offset >= viewer.audience.log.base:  # else its head still goes out: it stands where it stood
+            viewer.stood_at = viewer.audience.edition.text_at(viewer.offset)
         self._stalled[viewer] = monotonic_ms()
 
     def _unpause(self, viewer: Viewer) -> None:

@@ -63,7 +63,8 @@ class Entering:
         read: False if that has failed."""
         if position is None:
             joined = video.feed.join(backfill)
-            older = b"".join(older_frame(event.data) for event in history or () if event.data)
+            held = set(video.feed.ids) if history else set()  # one that came late is below `held_from`, and in the log
+            older = b"".join(older_frame(each.data) for each in history or () if each.data and each.id not in held)
             return joined._replace(private=older + joined.private)
         if video.lacks_past:
             video.miss(position.sure_from)

@@ -8,7 +8,7 @@ from tests.rms.parts import T0
 
 
 def test_the_feeds_limits_are_the_settings() -> None:
-    limits = RmsSettings.parse(["--backfill-max", "7", "--log-bytes-max", "1000"]).feed_limits()
+    limits = RmsSettings.parse(["--backfill", "7", "--log-bytes-max", "1000"]).feed_limits()
     assert (limits.log_comments_min, limits.log_bytes_max) == (7, 1000)
 
 

@@ -5,8 +5,9 @@ import socket
 
 import pytest
 
+from rms.feed.editions import Form
 from rms.http.admission import refusal_headers
-from rms.videos.request import Form, Refused, StreamRequest
+from rms.videos.request import Refused, StreamRequest
 from tests.rms.conftest import StartNode
 
 ASKED = StreamRequest("v", None, 50, Form())

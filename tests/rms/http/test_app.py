@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from rms.clocks import wall_ms
 from tests.rms.conftest import RunningNode, StartNode
 from tests.rms.parts import comment, events, ids
 
@@ -87,6 +88,23 @@ async def test_a_viewer_gets_the_past_and_then_what_comes(start_node: StartNode)
     assert all("id" in event for event in events(raw.body))
 
 
+async def test_who_asks_for_more_than_the_feed_holds_gets_older_comments_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    past = [comment(n, wall_ms() - 3_600_000 + n * 10_000) for n in range(180)]
+    await node.store.append(past)
+    async with viewer(node.port, "/comments/v") as usual, viewer(node.port, "/comments/v?backfill=150") as raw:
+        assert ids(await usual.read_until(50)) == [each.id for each in past[130:]]
+        assert ids(await raw.read_until(150)) == [each.id for each in past[30:]]
+        shown = list(events(raw.body))
+        assert not any("id" in event for event in shown[:100]), "what is older moves no position"
+        assert all("id" in event for event in shown[100:])
+        new = comment(1, wall_ms())
+        node.dispatcher.deliver([new])
+        assert ids(await raw.read_until(151))[150:] == [new.id]
+    async with viewer(node.port, "/comments/v?backfill=200") as raw:
+        assert ids(await raw.read_until(181)) == [*(each.id for each in past), new.id]
+
+
 async def test_a_delivery_is_acknowledged_and_a_double_dropped(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v?backfill=0") as raw:
@@ -98,7 +116,7 @@ async def test_a_delivery_is_acknowledged_and_a_double_dropped(start_node: Start
 @pytest.mark.parametrize("where", ["header", "query"])
 async def test_resuming_after_a_cut_is_exact(start_node: StartNode, where: str) -> None:
     node = await start_node()
-    talk = [comment(n) for n in range(10)]
+    talk = [comment(n, wall_ms()) for n in range(10)]
     async with viewer(node.port, "/comments/v") as raw:
         node.dispatcher.deliver(talk[:5])
         last = list(events(await raw.read_until(5)))[2]["id"]
@@ -113,7 +131,7 @@ async def test_resuming_after_a_cut_is_exact(start_node: StartNode, where: str) 
 async def test_the_header_wins_over_an_older_query(start_node: StartNode) -> None:
     """A browser's EventSource repeats the query of its URL for ever."""
     node = await start_node()
-    talk = [comment(n) for n in range(6)]
+    talk = [comment(n, wall_ms()) for n in range(6)]
     async with viewer(node.port, "/comments/v") as raw:
         node.dispatcher.deliver(talk)
         older, *_, newer, _ = [event["id"] for event in events(await raw.read_until(6))]

@@ -9,8 +9,8 @@ import pytest
 
 from rms.config import RmsSettings
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
+from rms.feed.editions import Edition, Form
 from rms.feed.feed import Attach
-from rms.feed.position import Position
 from rms.sending.audience import Audience, Viewer
 from rms.sending.sweep import Sweeper
 
@@ -32,11 +32,14 @@ class Bytes:
     def attach(self, attach: Attach[FeedOffset], now_ms: int) -> Attach[EditionOffset]:
         return Attach(attach.private, EditionOffset(attach.offset))
 
-    def position_at(self, offset: EditionOffset) -> Position | None:
-        return Position(offset, 1, 1)
+    def text_at(self, offset: EditionOffset) -> bytes | None:
+        return b"%d" % offset if offset >= self.log.base else None
 
-    def purge(self) -> None:
-        pass
+    def rewrite(self, starts: list[FeedOffset]) -> list[EditionOffset]:
+        return []
+
+    def moved(self, offset: EditionOffset) -> EditionOffset | None:
+        return None
 
     def aside(self, data: bytes) -> bytes:
         return data
@@ -45,7 +48,7 @@ class Bytes:
 class Hall:
     """A sweeper, one audience, and the other ends of its viewers' sockets."""
 
-    def __init__(self, edition: "Bytes | None" = None, **settings: float) -> None:
+    def __init__(self, edition: Edition | None = None, **settings: float) -> None:
         defaults = {"send_buffer_bytes": 4096, "chunk_bytes": 10_000}
         self.sweeper = Sweeper(
             RmsSettings(_cli_parse_args=False, **{**defaults, **settings}),  # type: ignore[call-arg, arg-type]
@@ -54,7 +57,7 @@ class Hall:
         edition = edition or Bytes()
         self.log = edition.log
         self.behind: list[Viewer] = []
-        self.audience = Audience("v", edition, self.behind.append, 1)
+        self.audience = Audience("v", Form(), edition, self.behind.append, 1)
         self.expected = b""
         self.ends: list[socket.socket] = []
 

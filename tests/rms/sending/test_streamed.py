@@ -7,16 +7,16 @@ import hypercorn.config
 
 from rms.clocks import wall_ms
 from rms.feed.byte_log import FeedOffset
-from rms.feed.editions import RateEdition
+from rms.feed.editions import FilteredEdition, Form
 from rms.feed.feed import Attach, Feed, FeedLimits
-from rms.feed.position import Position
+from rms.feed.position import parse_position
 from rms.feed.resuming import Resuming
 from rms.http.app import build_app
 from rms.sending.audience import Audience
 from rms.sending.streamed import stream_from
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment
+from tests.rms.parts import comment, event, ids
 from tests.waiting import eventually
 
 
@@ -32,19 +32,22 @@ async def test_another_server_streams_the_same_feed(start_node: StartNode) -> No
     port = sockets.insecure_sockets[0].getsockname()[1]
     app = build_app(node.node.settings, node.node.viewers, node.node.statistics)
     serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
-    await node.store.append([comment(n) for n in range(3)])
+    talk = [comment(n, wall_ms()) for n in range(31)]
+    await node.store.append(talk[:3])
     async with viewer(port, "/comments/v") as raw:
         assert b"text/event-stream" in raw.head
-        await raw.read_until(b"%016x" % comment(2).id)
+        await raw.read_until(b"%016x" % talk[2].id)
         await raw.read_until(b":\n")
         assert len(node.node.viewers) == 1
         assert len(node.node.sweeper) == 0
-        node.dispatcher.deliver([comment(n) for n in range(3, 30)])
-        await raw.read_until(b"%016x" % comment(29).id)
+        await node.store.append(talk[3:30])
+        node.dispatcher.deliver(talk[3:30])  # more than the log holds
+        assert ids(await raw.read_until(30)) == [each.id for each in talk[:30]]
+        assert b"event: gap\n" not in raw.body
         (video,) = node.node.served.videos
-        video.feed.add_gap(comment(1).id, comment(2).id, wall_ms())
-        node.dispatcher.deliver([comment(30)])
-        assert b"event: gap\n" in await raw.read_until(b"%016x" % comment(30).id)
+        video.feed.add_gap(talk[1].id, talk[2].id, wall_ms())
+        node.dispatcher.deliver([talk[30]])
+        assert b"event: gap\n" in await raw.read_until(31)
     await eventually(lambda: len(node.node.viewers) == 0)
     stop.set()
     await serving
@@ -53,19 +56,20 @@ async def test_another_server_streams_the_same_feed(start_node: StartNode) -> No
 async def test_who_falls_off_an_editions_log_goes_on_in_that_log_not_at_the_feeds_offset() -> None:
     """The feed's log is far longer than that of one comment a second: the feed's offset lies behind its end."""
     feed = Feed(FeedLimits(2_000, 3_600_000, 2, 100, 60_000), [], 0, wall_ms())
-    edition = RateEdition(feed, 1, wall_ms(), 0)
-    audience = Audience("v", edition, lambda viewer: None, 1)
+    edition = FilteredEdition(feed, 1, wall_ms(), 0)
+    audience = Audience("v", Form(1), edition, lambda viewer: None, 1)
 
-    async def resume(position: Position | None) -> Attach[FeedOffset]:
-        return Resuming(feed).gap(position, 2, "too_far_behind")
+    async def resume(stood_at: bytes | None) -> Attach[FeedOffset]:
+        assert stood_at is not None
+        return Resuming(feed).gap(parse_position(stood_at.decode()), 2, "too_far_behind")
 
-    _, start = edition.attach(feed.join(0), wall_ms())
+    _, start, _ = edition.attach(feed.join(0), wall_ms())
     body = stream_from(audience, b"head", start, resume, 10_000, heartbeat_s=600)
     assert await anext(body) == b"head"
     for number in range(100):
-        feed.append(comment(number), wall_ms())
+        feed.append(event(comment(number)), wall_ms())
     assert b"event: gap\n" in await anext(body)
-    feed.append(comment(200), wall_ms() + 2_000)
+    feed.append(event(comment(200)), wall_ms() + 2_000)
     for waiter in audience.waiters:
         waiter.set()
     received = b""

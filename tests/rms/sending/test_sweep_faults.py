@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rms.feed.byte_log import EditionOffset
-from rms.feed.position import Position
+from rms.feed.editions import Form
 from rms.sending.audience import Audience, Viewer
 from tests.rms.sending.conftest import Bytes, Hall, read
 from tests.waiting import eventually
@@ -34,7 +34,7 @@ class BrokenEdition(Bytes):
 class NoPosition(Bytes):
     """Fails when a viewer is paused."""
 
-    def position_at(self, offset: EditionOffset) -> Position | None:
+    def text_at(self, offset: EditionOffset) -> bytes | None:
         raise Fault("no position")
 
 
@@ -45,7 +45,7 @@ async def closed(end: socket.socket) -> bool:
 
 async def test_an_audience_whose_sweep_raises_is_closed_and_the_others_go_on(hall: Hall) -> None:
     well = hall.viewer()
-    hall.audience, intact = Audience("broken", BrokenEdition(), hall.behind.append, 1), hall.audience
+    hall.audience, intact = Audience("broken", Form(), BrokenEdition(), hall.behind.append, 1), hall.audience
     ill = [hall.viewer() for _ in range(150)]  # more than are closed at once
     with capture_logs() as lines:
         hall.sweeper.publish(hall.audience)  # stands in front of the other one

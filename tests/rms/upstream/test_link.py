@@ -167,6 +167,7 @@ async def test_an_erasure_blanks_the_backfill_and_is_told(start_node: StartNode)
             body = await late.read_until(1)
             assert ids(body) == [comment(2).id]
             assert b"secret" not in body
+            assert b"event: deleted" not in body, "it never had that comment"
         gunzip, text = zlib.decompressobj(31), b""
         async with asyncio.timeout(10):
             while b"event: deleted" not in text:

@@ -8,6 +8,7 @@ import pytest
 from proto import dispatch_pb2
 from proto.event_pb2 import Comment, Event, VideoEvents
 from rms.feed.event import Event as FeedEvent
+from rms.feed.event import Promise
 from rms.upstream.registration import Identity, Registration
 
 Down = dispatch_pb2.DispatcherMessage
@@ -25,7 +26,9 @@ class FakeServed:
     def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
         self.came.append((video_id, [event.id for event in events]))
 
-    def catch_up(self, from_id: int, live_waits: bool) -> None:
+    def catch_up(
+        self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
+    ) -> None:
         assert live_waits, "what comes now is behind what this replica had before"
         self.read_from.append(from_id)
 

@@ -5,14 +5,13 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from history.core.model import Comment
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.videos.past import Past
 from rms.videos.video import State
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, ids
+from tests.rms.parts import comment, event, ids
 from tests.waiting import eventually
 
 
@@ -238,7 +237,7 @@ async def test_thousands_of_videos_catch_up_with_a_few_reads_at_a_time_and_an_er
     reads = most = tasks = 0
     broken, read = True, set()
 
-    async def counted(past: Past, video_id: str, from_id: int, limit: int) -> list[Comment]:
+    async def counted(past: Past, video_id: str, from_id: int, limit: int) -> list[object]:
         nonlocal reads, most, tasks
         reads += 1
         most, tasks = max(most, reads), max(tasks, len(node.node.tasks))
@@ -294,3 +293,24 @@ async def test_all_holds_end_in_their_order_by_one_timer(
     await eventually(lambda: {video.state for video in videos} == {State.LIVE})
     past.go_on.set()
     await eventually(lambda: not len(served.catching_up))
+
+
+async def test_a_hole_in_a_services_chain_is_filled_from_history(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw:
+        talk = [comment(n, wall_ms()) for n in range(4)]
+        (video,) = node.node.served.videos
+        deliver = node.node.served.deliver
+        deliver("v", [event(talk[0])])
+        await node.store.append(talk)
+        deliver("v", [event(talk[3], talk[2].id)])
+        assert video.is_behind
+        assert video.feed.had.services_with_holes == [0]
+        assert ids(await raw.read_until(4)) == [talk[n].id for n in (0, 3, 1, 2)]
+        await eventually(lambda: not video.is_behind and not len(node.node.served.catching_up))
+        assert video.feed.had.services_with_holes == []
+        before = node.node.statistics().history_reads
+        deliver("v", [event(comment(4, wall_ms()), talk[3].id)])
+        assert not video.is_behind, "the chain has no hole now"
+        await raw.read_until(5)
+        assert node.node.statistics().history_reads == before

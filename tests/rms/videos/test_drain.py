@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proto import dispatch_pb2
+from rms.clocks import wall_ms
 from rms.videos.drain import Drain
 from rms.videos.video import ServedVideo
 from tests.rms.conftest import StartNode
@@ -38,7 +39,7 @@ async def test_an_operator_drains_a_node_and_takes_it_back(start_node: StartNode
 
 async def test_who_is_sent_away_goes_on_elsewhere_without_a_loss(start_node: StartNode) -> None:
     here, there = await start_node(), await start_node()
-    talk = [comment(n) for n in range(31)]
+    talk = [comment(n, wall_ms()) for n in range(31)]
     bodies: list[bytes] = []
 
     async def watch() -> None:
@@ -67,7 +68,7 @@ async def test_who_is_sent_away_goes_on_elsewhere_without_a_loss(start_node: Sta
     there.dispatcher.deliver(talk)
     await asyncio.gather(*watching)
     for body in bodies:
-        assert sorted(ids(body)) == [c.id for c in talk]
+        assert ids(body) == [c.id for c in talk], "in this order, each once"
 
 
 async def test_a_word_from_a_dispatcher_does_not_keep_a_node_from_ending(start_node: StartNode) -> None:

@@ -7,12 +7,12 @@ from structlog.testing import capture_logs
 
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
-from rms.feed.position import Position
+from rms.feed.editions import Form
 from rms.videos.entering import Entering
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, events, ids
+from tests.rms.parts import comment, event, events, ids
 from tests.waiting import eventually
 
 
@@ -37,25 +37,31 @@ async def test_a_viewer_far_back_is_served_from_history(start_node: StartNode) -
     talk = [comment(n, 1_700_000_000_000 + n * 60_000) for n in range(300)]
     await node.store.append(talk)
     async with viewer(node.port, f"/comments/v?last_event_id={talk[9].id:016x}") as raw:
-        assert ids(await raw.read_until(291)) == [c.id for c in talk[9:]]
+        assert ids(await raw.read_until(290)) == [c.id for c in talk[10:]], "it has the one that it names"
+        assert b"event: gap" not in raw.body
 
 
 async def test_a_slow_viewer_catches_up_from_history(start_node: StartNode) -> None:
-    node = await start_node(log_bytes_max=10_000, backfill_max=5, backfill=5, send_buffer_bytes=4096)
-    talk = [comment(n, 1_700_000_000_000 + n * 10, message="x" * 400) for n in range(2_000)]
+    node = await start_node(
+        log_bytes_max=100_000, backfill_max=5, backfill=5, send_buffer_bytes=4096, resume_events_max=2_000
+    )
+    began_ms = wall_ms()
+    talk = [comment(n % 64, began_ms + n // 64 * 10, message="x" * 400) for n in range(2_000)]
     async with viewer(node.port, "/comments/v", receive_buffer=4096) as raw:
+        (video,) = node.node.served.videos
         for n in range(0, len(talk), 50):
             await node.store.append(talk[n : n + 50])
             number = node.dispatcher.deliver(talk[n : n + 50])
             await eventually(lambda number=number: node.dispatcher.delivered == number)  # type: ignore[misc]
         await eventually(lambda: node.node.sweeper.statistics().stalled == 1)
+        (slow,) = video.audience(Form(), 5).viewers
+        assert slow.offset < video.feed.log.base
         async with asyncio.timeout(20):
-            while b"%016x" % talk[-1].id not in raw.body:
+            while b"%016x" % talk[-1].id not in raw.body or not raw.body.endswith(b"\n\n"):
                 raw.body += await raw.reader.read(65536)
-    gaps = [event for event in events(raw.body) if event.get("event") == "gap"]
-    got = ids(raw.body)
-    assert len(got) == len(set(got))
-    assert gaps or got == [c.id for c in talk]
+    assert slow.falls >= 1
+    assert ids(raw.body) == [c.id for c in talk]
+    assert b"event: gap" not in raw.body
 
 
 async def test_who_is_always_too_slow_is_closed_with_a_reason(start_node: StartNode) -> None:
@@ -74,12 +80,13 @@ async def test_who_is_always_too_slow_is_closed_with_a_reason(start_node: StartN
 async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartbeat(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = await start_node(catch_up_reads=1, heartbeat_ms=50)
+    node = await start_node(catch_up_reads=1, heartbeat_ms=50, backfill=1, seed_comments_max=1)
+    before, now = comment(1 << 6, wall_ms() - 5_000), comment(1, wall_ms())  # of two services
+    await node.store.append([before, now])
     served, reading = node.node.served, asyncio.Event()
     video = await served.enter("v")
-    now = comment(1, wall_ms())
-    for each in (comment(0), now):
-        served.deliver([each])
+    assert list(video.feed.ids) == [now.id]
+    stood_at = b"%016x" % now.id  # it may lack what others published up to 10 s before, which is not in the log
 
     async def hanging(*args: object) -> object:
         reading.set()
@@ -88,10 +95,12 @@ async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartb
     monkeypatch.setattr(Past, "since", hanging)
     served.catch_up(now.id, live_waits=False)
     await reading.wait()
-    placed = await asyncio.gather(*(served.entering.resume(video, Position(now.id, 0, 0)) for _ in range(3)))
+    placed = await asyncio.gather(*(served.entering.resume(video, stood_at) for _ in range(3)))
     assert [b'"reason":"history_unavailable"' in attach.private for attach in placed] == [True] * 3
     monkeypatch.undo()
-    assert b"gap" not in (await served.entering.resume(video, Position(now.id, 0, 0))).private
+    attach = await served.entering.resume(video, stood_at)
+    assert (ids(attach.private), attach.offset) == ([before.id], video.feed.log.end)
+    assert b"gap" not in attach.private
     served.release(video)
 
 
@@ -117,3 +126,55 @@ async def test_a_viewer_that_cannot_enter_again_is_closed_and_that_is_logged(
         (line,) = lines
         assert (line["task"], line["reason"]) == ("viewer entering again", "LookupError('says the test')")
         assert video.holds == 0
+
+
+async def test_who_asks_for_more_than_the_feed_holds_gets_a_late_comment_once(start_node: StartNode) -> None:
+    node = await start_node(backfill=2, log_bytes_max=1)
+    served = node.node.served
+    video = await served.enter("v")
+    talk = [comment(n, wall_ms()) for n in range(4)]
+    await node.store.append(talk)
+    served.deliver("v", [event(talk[n]) for n in (0, 2, 3, 1)])
+    assert list(video.feed.ids) == [talk[3].id, talk[1].id]
+    history = await served.entering.history_for(video, None, 5)
+    attach = served.entering.attach(video, None, 5, history)
+    got = ids(attach.private + video.feed.log.read(attach.offset, 1 << 20))
+    assert got == [talk[n].id for n in (0, 2, 3, 1)]
+    served.release(video)
+
+
+async def test_a_viewer_that_comes_back_while_history_is_away_gets_what_it_lacks_and_nothing_twice(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10)
+    served = node.node.served
+    talk = [comment(n, wall_ms()) for n in range(6)]
+    await node.store.append(talk[:4])
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    with monkeypatch.context() as once:
+        once.setattr(Past, "seed", away)
+        once.setattr(Past, "since", away)
+        async with (
+            viewer(node.port, "/comments/v") as new,
+            viewer(node.port, f"/comments/v?last_event_id={talk[1].id:016x}") as back,
+        ):
+            (video,) = served.videos
+            assert video.lacks_past
+            await node.store.append(talk[4:5])
+            served.deliver("v", [event(talk[4], talk[3].id)])
+            assert ids(await back.read_until(1)) == [talk[4].id]
+            once.undo()
+            assert ids(await back.read_until(3)) == [talk[n].id for n in (4, 2, 3)], "without those that it had"
+            assert sorted(ids(await new.read_until(5))) == [each.id for each in talk[:5]]
+            await eventually(lambda: not video.is_behind)
+            served.deliver("v", [event(talk[5], talk[4].id)])
+            assert ids(await back.read_until(4))[3:] == [talk[5].id]
+            assert b"event: gap\n" not in back.body + new.body
+            *_, last = [each["id"] for each in events(back.body) if "data" in each]
+    again = comment(7, wall_ms())
+    async with viewer(node.port, f"/comments/v?last_event_id={last}") as raw:
+        served.deliver("v", [event(again, talk[5].id)])
+        assert ids(await raw.read_until(1)) == [again.id]

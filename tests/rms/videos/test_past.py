@@ -13,6 +13,7 @@ from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.config import RmsSettings
+from rms.feed.sse import comment_data
 from rms.videos.past import SEED_AGE_MS, Past
 from tests.rms.parts import T0, comment
 from tests.waiting import eventually
@@ -61,7 +62,8 @@ async def test_a_seed_has_the_last_comments(
     await store.append(talk)
     past = await opened(Past(config, tasks))
     got, complete_from = await past.seed("v", 10, talk[-1].created_at_ms)
-    assert got == talk[-seeded:]
+    assert [event.id for event in got] == [each.id for each in talk[-seeded:]]
+    assert [event.data for event in got] == [comment_data(each) for each in talk[-seeded:]]
     assert complete_from == (0 if complete else got[0].id)
     assert SEED_AGE_MS >= 5_000, "longer than the window of a position"
     await past.close()
@@ -89,7 +91,7 @@ async def test_only_so_many_reads_run_at_once(
     past = await opened(Past(settings(tmp_path, history_reads_max=3), tasks))
     reading = 0
 
-    async def counted(*args: object) -> list[Comment]:
+    async def counted(*args: object) -> list[object]:
         nonlocal reading
         reading += 1
         assert reading <= 3
@@ -116,7 +118,7 @@ async def test_behind_a_store_that_hangs_all_give_up_together(
 ) -> None:
     past = await opened(Past(settings(tmp_path, history_reads_max=1, history_timeout_ms=50), tasks))
 
-    async def never(*args: object) -> list[Comment]:
+    async def never(*args: object) -> list[object]:
         await asyncio.Event().wait()
         return []
 

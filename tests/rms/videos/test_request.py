@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rms.videos.request import RATES, Form, Refused, StreamRequest, parse_stream_request, takes_gzip
+from rms.feed.editions import Form
+from rms.videos.request import RATES, Refused, StreamRequest, parse_stream_request, takes_gzip
 
 
 def asked(

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from history.core.ids import format_id
-from history.core.model import Comment
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import FeedOffset
+from rms.feed.editions import Form
+from rms.feed.event import Event
 from rms.sending.audience import Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
-from rms.videos.request import Form
 from rms.videos.served import CannotOpen, ServedVideos
 from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
@@ -168,7 +168,7 @@ async def test_a_comment_that_cannot_be_appended_stops_no_other_and_is_read_agai
     node = await start_node()
     append = ServedVideo.append
 
-    def broken_once(video: ServedVideo, each: Comment) -> None:
+    def broken_once(video: ServedVideo, each: Event) -> None:
         if video.video_id == "v":
             monkeypatch.setattr(ServedVideo, "append", append)
             raise ValueError("says the test")
@@ -183,7 +183,7 @@ async def test_a_comment_that_cannot_be_appended_stops_no_other_and_is_read_agai
             assert ids(await w.read_until(1)) == [talk[1].id]
             assert sorted(ids(await v.read_until(2))) == [talk[0].id, talk[2].id]
         (line,) = lines
-        assert (line["event"], line["video"], line["id"]) == ("comment not appended", "v", talk[0].id)
+        assert (line["event"], line["video"], line["id"]) == ("event not appended", "v", talk[0].id)
         assert line["reason"] == "ValueError('says the test')"
         assert len(node.dispatcher.hellos) == 1, "the link goes on"
 

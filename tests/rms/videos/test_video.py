@@ -7,12 +7,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from rms.config import RmsSettings
+from rms.feed.editions import Form
 from rms.feed.feed import Feed
 from rms.sending.sweep import Sweeper
-from rms.videos.request import Form
 from rms.videos.video import ServedVideo, State
 from tests.rms.feed.test_feed import LIMITS
-from tests.rms.parts import T0, comment, ids
+from tests.rms.parts import T0, comment, event, ids
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ async def video() -> AsyncIterator[ServedVideo]:
     sweeper = Sweeper(RmsSettings.parse([]), asyncio.get_running_loop())
     video = ServedVideo("v", sweeper, lambda video, viewer: None)
     for each in (comment(0, T0 - 2 * LIMITS.dedupe_ms), comment(1), comment(2), comment(4), comment(3)):
-        video.buffer(each, 3)
-    video.open(Feed(LIMITS, [comment(1)], 0, T0))
+        video.buffer(event(each), 3)
+    video.open(Feed(LIMITS, [event(comment(1))], 0, T0))
     yield video
     sweeper.close()
 
@@ -73,7 +73,7 @@ async def test_what_cannot_be_appended_is_missed_and_logged_once(
     other.open(Feed(LIMITS, [], 0, T0))
     other.hold_live()
     for number in (9, 7, 8):
-        other.buffer(comment(number), 3)
+        other.buffer(event(comment(number)), 3)
     with capture_logs() as lines:
         other.flush()
     assert [(line["id"], line["reason"]) for line in lines] == [(comment(9).id, "ValueError('says the test')")]

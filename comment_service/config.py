@@ -18,7 +18,6 @@ from comment_service.node.claim import LeaseSettings
 from comment_service.publish.publisher import PublishSettings
 from comment_service.publish.replicas import Keepalive
 from comment_service.videos.gate import GateSettings, Verdict
-from comment_service.write.key_claims import ClaimSettings
 from history.cache.store import CacheSettings
 from history.config import StoreSettings
 from history.core.ids import NODES
@@ -73,18 +72,18 @@ class Config(HttpSettings, DispatcherSettings):
     unknown_videos: Verdict = Field(
         "accept", description="comments on a video that nobody has created: accept, for a try-out, or refuse (404)"
     )
-    video_fresh_ms: int = Field(
-        1_000, ge=0, description="ms until a video's state is read again: a busy video costs one read in that time"
-    )
-    video_stale_ms: int = Field(
-        5_000,
+    video_news_ms: int = Field(
+        1_000,
         ge=1,
-        description="ms after which a read state no longer counts: other processes take comments so long after an end",
+        description="ms between two queries for videos that others added or changed: so long after an end other "
+        "processes take comments",
     )
     video_look_ms: int = Field(
         250, ge=1, description="ms an author waits for a video's state, which takes 1; then the comment is accepted"
     )
-    videos_known_max: int = Field(10_000, ge=1, description="videos whose state is remembered, 300 bytes each")
+    videos_known_max: int = Field(
+        50_000, ge=1, description="videos whose state is remembered, 250 bytes each; others are looked up again"
+    )
     title_characters_max: int = Field(200, ge=1, description="characters in a video's title: two lines on a phone")
 
     # What a comment may be
@@ -111,17 +110,6 @@ class Config(HttpSettings, DispatcherSettings):
     )
     idempotency_keep_s: int = Field(
         86_400, ge=1, description="s an Idempotency-Key is kept: a phone may send again after a night offline"
-    )
-    idempotency_claim_ms: int = Field(
-        700,
-        ge=1,
-        description="ms for the store to decide about a key, which takes 1 to 10; after that the key holds in memory "
-        "only, and the store counts as away, so that an author doesn't wait for the write as well",
-    )
-    idempotency_rest_ms: int = Field(
-        1_000,
-        ge=0,
-        description="ms after such a failure without asking: not each author waits for a store that is away",
     )
 
     # Writing
@@ -330,14 +318,11 @@ class Config(HttpSettings, DispatcherSettings):
         return GateSettings(
             ended=self.ended_videos,
             unknown=self.unknown_videos,
-            fresh_ms=self.video_fresh_ms,
-            stale_ms=self.video_stale_ms,
+            news_ms=self.video_news_ms,
+            overlap_ms=self.forget_overlap_ms,
             look_ms=self.video_look_ms,
             videos_max=self.videos_known_max,
         )
-
-    def claim_settings(self) -> ClaimSettings:
-        return ClaimSettings(self.idempotency_keep_s * 1000, self.idempotency_claim_ms, self.idempotency_rest_ms)
 
     def erase_settings(self) -> EraseSettings:
         return EraseSettings(self.erase_pause_ms, self.erase_look_again_ms, self.erase_drained_ms)

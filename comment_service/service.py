@@ -35,7 +35,6 @@ from comment_service.write.key_claims import KeyClaims
 from history.cache.store import CachedStore
 from history.core.ids import IdSource
 from history.core.model import Comment
-from history.core.video import Video
 from history.group_commit import GroupCommit, Item
 from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
@@ -96,7 +95,7 @@ class Service:
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=lambda: not self.spooled.is_away)
         self.kept_pages = KeptPages(bytes_max=config.cache_pages_bytes_max)
         self.commit = self._group(self._append)
-        self._claims = KeyClaims(self._opened, self.spooled, config.claim_settings(), self._group)
+        self._claims = KeyClaims(self.store, config.idempotency_keep_s * 1000, self._group, self._tally.durable)
         self._node_claim = NodeClaim(node, config.state_dir, self._opened, config.lease_settings())
         self._copies = NodeCopies(self.store, self.spooled)
         self._upkeep = CopiesUpkeep(
@@ -107,6 +106,7 @@ class Service:
             retry_after_max_s=config.retry_after_max_s,
             refused=self._tally.refused,
         )
+        self._gate = VideoGate(self._opened, config.gate_settings())
         origins = config.cors_origins.split(",")
         self.server = make_server(
             self._api(ids), errors, origins, config.connection_limits(), stop_s=config.stop_requests_s
@@ -116,14 +116,13 @@ class Service:
         """What HTTP requests reach"""
         config = self.config
         rights = Rights(config.admin_token)
-        gate = VideoGate(self._video, config.gate_settings())
         idempotent = IdempotentWrites(
             entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
         )
         eraser = Eraser(self._opened, self._copies, self.publisher, ids, config.erase_settings())
         return Api(
             admission=config.admission(),
-            intake=Intake(ids, self.commit, self.publisher, idempotent, self._claims, gate),
+            intake=Intake(ids, self.commit, self.publisher, idempotent, self._claims, self._gate),
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
@@ -133,7 +132,7 @@ class Service:
             ),
             publisher=self.publisher,
             replicas=self.replicas,
-            videos=VideosApi(Catalogue(self._opened, gate), self.store, rights, config.video_limits()),
+            videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             erasing=ErasingApi(eraser, rights),
             limits=config.http_limits(),
         )
@@ -175,6 +174,7 @@ class Service:
         keep("drain spool", self._drain)
         keep("follow dispatchers", self.replicas.follow)
         keep("keep copies true", self._upkeep.run)
+        keep("follow videos", self._gate.follow)
         keep("sweep", lambda: sweep_for_ever(self._opened, self.config.sweep_s))
 
     async def _serve(self) -> None:
@@ -218,9 +218,6 @@ class Service:
         if self._history is None:
             raise StoreUnavailable("the store has not been opened yet")
         return self._history
-
-    async def _video(self, video_id: str) -> Video | None:
-        return await self._opened().video(video_id)
 
     def _group(self, write: Callable[[Sequence[Item]], Awaitable[None]]) -> GroupCommit[Item]:
         config = self.config

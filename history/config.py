@@ -29,6 +29,11 @@ class StoreSettings:
     drops all of its copies. Draining makes some 100 notices a second, and each call looks back 30 s: only a process
     that was cut off for minutes meets this limit."""
 
+    video_notices_max: int = 5_000
+    """Added or changed videos that one call returns. If there are more the caller forgets all that it knows of videos,
+    and looks up again those that it needs. Calls come once a second and look back 30 s: a look costs less than reading
+    more than 170 changes a second."""
+
     sqlite_busy_timeout_ms: int = 5_000
     """How long a write waits for another process's write. A write with its fsync takes 1 to 30 ms, so only a store that
     is stuck takes so long."""

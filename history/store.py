@@ -5,8 +5,9 @@ begins afterwards in another process sees.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from history.core.late import Stretch
 from history.core.model import Comment
@@ -52,6 +53,33 @@ class Reader(Protocol):
         ...
 
 
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """One author's Idempotency-Key in one video, and the comment that it stands for"""
+
+    author_id: str
+    video_id: str
+    key: str
+    comment_id: int
+    created_at_ms: int
+    digest: bytes  # of the comment's text, to tell a retry from another comment under the same key
+
+
+Claimed = tuple[Comment, Claim]
+"""A comment, and its claim of a key for itself"""
+
+Outcome = Claim | StoreUnavailable
+"""The claim of a key that holds, or why that isn't known now"""
+
+
+def own_comments(items: Sequence[Claimed], outcomes: Sequence[Outcome]) -> list[Comment]:
+    """Those that an `append_claimed` with these outcomes has appended"""
+    return [
+        comment
+        for (comment, _), outcome in zip(items, outcomes, strict=True)
+        if isinstance(outcome, Claim) and outcome.comment_id == comment.id
+    ]
+
+
 class Store(Reader, Protocol):
     """Reads and writes comments"""
 
@@ -59,6 +87,16 @@ class Store(Reader, Protocol):
         """Returns when all of them are durable: they survive kill -9 of this process and of the store's.
 
         Idempotent by id. After an error some of them may be stored. Raises StoreUnavailable.
+        """
+        ...
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        """Appends those comments whose claim of their key holds. For each, the claim of its key that holds: its own, or
+        an earlier one, and then nothing of this comment can be read afterwards. All who ask get the same one as long as
+        keys are kept: keep_ms from now at least.
+
+        Durable as after `append`; a crash never leaves a comment without its claim. Safe to repeat. After an error some
+        of the comments may be stored, each with its claim. Raises StoreUnavailable.
         """
         ...
 
@@ -109,44 +147,34 @@ class Videos(Protocol):
     """Videos as things: their titles, owners and times. Durable when it returns; raises StoreUnavailable."""
 
     async def add_video(self, video: Video) -> bool:
-        """False, and nothing changes, if there is one with that id."""
+        """Adds and announces it. False, and nothing changes, if there is one with that id."""
         ...
 
     async def change_video(self, before: Video, after: Video) -> bool:
-        """Sets the times, if they are still those of `before`. False: they were not, or the driver has repeated this
-        call; nothing changed now."""
+        """Sets the times, if they are still those of `before`, and announces it, also when they are the same: then it
+        announces what another process may have stored and not announced. False: they were not, or the driver has
+        repeated this call; nothing changed now."""
         ...
 
     async def video(self, video_id: str) -> Video | None:
         """None: nobody has added it."""
         ...
 
+    async def videos(self, video_ids: Sequence[str]) -> list[Video]:
+        """Those of them that somebody has added, in any order; one query for many"""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One author's Idempotency-Key in one video, and the comment that it stands for"""
+    async def changed_videos(self, since_ms: int, now_ms: int) -> list[Video] | None:
+        """The videos that any process has added or changed since then by its own clock, as they are now, perhaps
+        others beside them, each perhaps several times. A read of what changed. None: too many, or too long ago.
 
-    author_id: str
-    video_id: str
-    key: str
-    comment_id: int
-    created_at_ms: int
-    digest: bytes  # of the comment's text, to tell a retry from another comment under the same key
-
-
-class Claims(Protocol):
-    """What only one may have for a time: an Idempotency-Key one comment, a node number one process. Raises
-    StoreUnavailable."""
-
-    async def claim_keys(
-        self, claims: Sequence[Claim], now_ms: int, keep_ms: int
-    ) -> Sequence[Claim | StoreUnavailable]:
-        """For each, the claim of its key that holds: this one or an earlier one. All who ask get the same one as long
-        as keys are kept, keep_ms at least. An error in its place: for this key it is not known now.
-
-        At least as durable as any append that begins after it returned: a crash never leaves a comment without it.
+        since_ms, now_ms: by the caller's clock.
         """
         ...
+
+
+class Nodes(Protocol):
+    """Node numbers, of which each belongs to one process for a time. Raises StoreUnavailable."""
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         """None: the node number belongs to the holder for lease_ms from now, for the first time or again. Else the
@@ -158,7 +186,7 @@ class Claims(Protocol):
         ...
 
 
-class History(Store, Erasing, Notices, Videos, Claims, Protocol):
+class History(Store, Erasing, Notices, Videos, Nodes, Protocol):
     """All that a store can do: what comment_service uses"""
 
     async def sweep(self, now_ms: int) -> int:

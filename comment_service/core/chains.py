@@ -27,7 +27,7 @@ class Chains(Generic[E]):
         of which the last id is remembered; an event of another one is chained to the last of all that were dropped,
         which may make nodes look into history."""
         self._service = service_of(first_id)
-        self._floor = first_id
+        self._newest_id = self._floor = first_id
         self._videos_max = videos_max
         self._last: dict[str, int] = {}  # of each video the last id that was begun; the one used last is last
         self._begun: dict[str, deque[int]] = {}  # of each video with any, those that are neither put nor abandoned
@@ -37,14 +37,12 @@ class Chains(Generic[E]):
         """events that wait for others"""
         return len(self._waiting)
 
-    def is_own(self, event_id: int) -> bool:
-        """Did this process give the id? If not, a retry completes what another process began."""
-        return service_of(event_id) == self._service and event_id > 0
-
     def begin(self, video_id: str, event_id: int) -> int:
-        """An event of the video has got this id. Returns the id before, for `after_id`."""
-        if not self.is_own(event_id):
-            return event_id - 1  # nothing is said about what the other process has published
+        """An event of the video has got this id. Returns the id before, for `after_id`. An id that this process hasn't
+        just given belongs to no chain of its own: a retry completes what another process began."""
+        if event_id <= self._newest_id or service_of(event_id) != self._service:
+            return event_id - 1  # nothing is said about what that process has published
+        self._newest_id = event_id
         after_id = self._last.pop(video_id, self._floor)
         self._last[video_id] = event_id
         if len(self._last) > self._videos_max:
@@ -60,9 +58,11 @@ class Chains(Generic[E]):
     def put(self, event: E) -> list[E]:
         """The event is durable. Returns what can be published now, in order."""
         begun = self._begun.get(event.video_id)
-        if begun is None or not self.is_own(event.id):
+        if begun is None:
             return [event]
         if begun[0] != event.id:
+            if event.id not in begun:
+                return [event]
             self._waiting[event.id] = event
             return []
         if len(begun) == 1:
@@ -74,7 +74,7 @@ class Chains(Generic[E]):
     def abandon(self, video_id: str, event_id: int) -> list[E]:
         """The event is not published. Returns what waited for it and can be published now."""
         begun = self._begun.get(video_id)
-        if begun is None or not self.is_own(event_id):
+        if begun is None or event_id not in begun:
             return []
         begun.remove(event_id)
         return self._released(video_id, begun)

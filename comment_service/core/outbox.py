@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from comment_service.core.chains import Chains
+from comment_service.core.chains import Chains, service_of
 
 
 class Publishable(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +50,8 @@ class Batch:
     """Nodes have to read history from this id on. None: a batch of comments"""
     sent_ms: int
     """by the clock of `next_batch`"""
+    service: int = 0
+    """The number of this comment_service, as in its events' ids"""
     catch_up_to_id: int = 0
     """With `catch_up_from_id`: all events of this process in between can be read. 0: not known"""
     hidden_from_id: int | None = None
@@ -77,6 +79,7 @@ class Outbox:
         self._batches_in_flight_max = limits.batches_in_flight_max
         self._comments_max = limits.comments_max
         self._newest_id = first_id
+        self._service = service_of(first_id)
         self._chains: Chains[Publishable] = Chains(first_id, limits.videos_max)
         self._open: dict[
             int, str
@@ -220,7 +223,7 @@ class Outbox:
         self._seq += 1
         to_id = 0 if catch_up_from_id is None else self._readable_to_id()
         batch = self._in_flight[self._seq] = Batch(
-            self._seq, comments, catch_up_from_id, monotonic_ms, to_id, self._hidden_from_id
+            self._seq, comments, catch_up_from_id, monotonic_ms, self._service, to_id, self._hidden_from_id
         )
         self._comments_in_flight += len(comments)
         return batch

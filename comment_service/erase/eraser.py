@@ -20,7 +20,7 @@ from history.store import History, StoreUnavailable
 class ErasurePublisher(Protocol):
     """What erasing needs of a Publisher"""
 
-    def begin(self, comment_id: int) -> None: ...
+    def begin(self, event_id: int, video_id: str) -> int: ...
 
     def put(self, event: Change) -> None: ...
 
@@ -57,9 +57,9 @@ class Eraser:
         await self._history().erase(video_id, ids)
         await self._copies.evict(video_id, ids)
         for erased_id in ids:
-            erasure = Change(self._ids.next(wall_ms()), video_id, "erased", target_id=erased_id)
-            self._publisher.begin(erasure.id)
-            self._publisher.put(erasure)
+            erasure_id = self._ids.next(wall_ms())
+            after_id = self._publisher.begin(erasure_id, video_id)
+            self._publisher.put(Change(erasure_id, video_id, "erased", target_id=erased_id, after_id=after_id))
 
     async def erase_author(self, author_id: str, video_id: str | None) -> int:
         """Erases what the author has written until now, in that video or in all. Returns how many comments were found.

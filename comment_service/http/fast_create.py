@@ -5,15 +5,14 @@ usual request is admitted, written and answered right here. Anything unusual goe
 fails goes to the app too, with its error in the scope, so that all refusals are made in one place. Both ways give the
 same responses: tests/comment_service/http/test_fast_create.py compares them.
 
-Usual means: plain JSON that arrived in one piece, for a video that is known to take comments. A request with an
-Idempotency-Key needs a task, because its key must be claimed first.
+Usual means: plain JSON that arrived in one piece, for a video that is known to take comments.
 """
 
 from functools import partial
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from comment_service.core.admission import Admission, Draft
+from comment_service.core.admission import Admission
 from comment_service.core.errors import BodyTooLarge
 from comment_service.http.request_parts import is_idempotency_key
 from comment_service.http.whole_responses import Head, WholeResponses
@@ -67,31 +66,10 @@ class FastCreate:
             if len(exchange.body) > self._body_bytes_max:
                 raise BodyTooLarge(self._body_bytes_max)
             draft = self._admission.admit(bytes(exchange.body))
-            if key is None:
-                return self._intake.begin(draft, partial(self._respond, exchange, run, origin))
-            run(partial(self._create, exchange, draft, key, origin))
-            return True
+            return self._intake.begin(draft, key, partial(self._respond, exchange, run, origin))
         except Exception as error:
             self._refuse(run, error)
             return True
-
-    async def _create(
-        self,
-        exchange: Exchange,
-        draft: Draft,
-        key: str,
-        origin: bytes | None,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        """An ASGI app, with the first four arguments bound"""
-        try:
-            comment = await self._intake.accept(draft, key)
-        except Exception as error:
-            await self._tell_error(error, scope, receive, send)
-        else:
-            await self._responses.send(exchange, send, origin, HEAD, comment_json(comment))
 
     def _respond(self, exchange: Exchange, run: Run, origin: bytes | None, outcome: Comment | Exception) -> None:
         if isinstance(outcome, Comment):

@@ -45,25 +45,17 @@ class WholeResponses:
     def give(self, exchange: Exchange, run: Run, origin: bytes | None, head: Head, body: bytes) -> None:
         """Responds to a request without a task. origin: the request's header."""
         if not self._write(exchange, origin, head, body):
-            run(partial(self._tell, origin, head, body))
-
-    async def send(self, exchange: Exchange, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
-        """Responds to a request in its task. origin: the request's header."""
-        if not self._write(exchange, origin, head, body):
-            await self._send(send, origin, head, body)
+            run(partial(self._send, origin, head, body))
 
     def _write(self, exchange: Exchange, origin: bytes | None, head: Head, body: bytes) -> bool:
         if (added := self._origins.get(origin)) is None:
             return False
         return exchange.respond_whole(head.status_line, _length(head, body) + head.lines + added.lines, body)
 
-    async def _tell(
+    async def _send(
         self, origin: bytes | None, head: Head, body: bytes, _scope: Scope, _receive: Receive, send: Send
     ) -> None:
         """An ASGI app, with the first three arguments bound"""
-        await self._send(send, origin, head, body)
-
-    async def _send(self, send: Send, origin: bytes | None, head: Head, body: bytes) -> None:
         added = self._origins.get(origin) or await self._head_for(origin)
         headers = [*head.headers, *added.headers]
         if head.status != HTTPStatus.NOT_MODIFIED:

@@ -11,7 +11,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from history.core.model import Comment
-from history.store import Store, StoreUnavailable
+from history.store import Claimed, Outcome, Store, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
@@ -45,6 +45,9 @@ class LazyStore:
 
     async def append(self, comments: Sequence[Comment]) -> None:
         await self._watched(self._opened().append(comments))
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        return await self._watched(self._opened().append_claimed(items, now_ms, keep_ms))
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         return await self._watched(self._opened().older(video_id, before, limit))

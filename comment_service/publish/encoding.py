@@ -63,7 +63,9 @@ def request(batch: Batch) -> PublishRequest:
         seq=batch.seq,
         videos=[_video_batch(video_id, events, hidden) for video_id, events in videos.items()],
         # 0 is no id on the wire.
-        catch_up=None if from_id is None else CatchUpOrder(from_id=max(1, from_id), up_to_id=batch.catch_up_to_id),
+        catch_up=None
+        if from_id is None
+        else CatchUpOrder(from_id=max(1, from_id), up_to_id=batch.catch_up_to_id, service=batch.service),
     )
 
 

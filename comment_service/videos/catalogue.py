@@ -39,7 +39,7 @@ class Catalogue:
                 after = obey(before, order, now_ms)
             except VideoOver:
                 raise VideoEnded(video_id) from None
-            if after is before or await self._history().change_video(before, after):
+            if await self._history().change_video(before, after):  # announces it also if nothing changes
                 self._gate.learn(after)
                 return after
 

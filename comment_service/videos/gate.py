@@ -1,29 +1,34 @@
-"""Decides from memory whether a video takes comments now: asked for every comment.
+"""Decides from memory whether a video takes comments now: asked for every comment, without a clock or a read.
 
-A look is one read of the video's state in the store; all who need it at the same time share it. It is fresh for
-`fresh_ms`. After that it still decides, and a new look begins in the background; after `stale_ms` it no longer counts.
-So a busy video costs one read in `fresh_ms`, and an end that another process stored holds here after `stale_ms` at the
-latest.
+A video that was never asked about is looked up once, together with all others of that moment: one query for many, one
+at a time. From then on it is kept current by notices: `follow` asks the store once in `news_ms` which videos anybody
+has added or changed, which costs a read of what changed. So an end that another process stored holds here after
+`news_ms` and the time of that read. Each of these reads goes back `overlap_ms` further than the last one, as the clocks
+of nodes differ: what is read again is taken again, so a look that was overtaken by a change is put right by the next
+read.
 
-While the store is away or slow, comments are accepted.
+While the store is away or slow, comments are accepted: what is known counts on, and who isn't known is let in.
+Afterwards the latter are looked up again; and all are, if the store was away for longer than its notices reach.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 
-from comment_service.clocks import monotonic_ms
+from comment_service.clocks import wall_ms
 from comment_service.core.errors import VideoEnded, VideoUnknown
 from history.core.video import State, Video
-from history.store import StoreUnavailable
+from history.store import StoreUnavailable, Videos
 from proto.tasks import shared
 
 log = structlog.stdlib.get_logger()
 
 Verdict = Literal["refuse", "accept"]
+Refusal = type[VideoEnded] | type[VideoUnknown] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,85 +37,109 @@ class GateSettings:
 
     ended: Verdict
     unknown: Verdict
-    fresh_ms: int
-    stale_ms: int
+    news_ms: int
+    overlap_ms: int
     look_ms: int
     videos_max: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    refusal: type[VideoEnded] | type[VideoUnknown] | None
-    at_ms: int
 
 
 class VideoGate:
     """Belongs to one event loop."""
 
-    def __init__(self, read: Callable[[str], Awaitable[Video | None]], settings: GateSettings) -> None:
-        """read: raises StoreUnavailable."""
-        self._read = read
+    def __init__(self, history: Callable[[], Videos], settings: GateSettings) -> None:
+        """history: the open store; raises StoreUnavailable until there is one."""
+        self._history = history
         self._settings = settings
         self._is_open = settings.ended == settings.unknown == "accept"
-        self._looks: dict[str, _Look] = {}  # the oldest first
-        self._looking: dict[str, asyncio.Task[_Look]] = {}
+        # The one that was looked up first is first. Not a dict, in which dropping the first is a walk over the dropped.
+        self._known: OrderedDict[str, Refusal] = OrderedDict()
+        self._unsure: set[str] = set()  # those of them that were let in because the store didn't answer
+        self._wanted: dict[str, None] = {}
+        self._next_look: asyncio.Task[None] | None = None
+        self._one_look = asyncio.Lock()
+        self._asked_ms = wall_ms()
 
     async def check(self, video_id: str) -> None:
-        """Raises VideoEnded, VideoUnknown. Waits, look_ms at most, only if there is no look that counts."""
+        """Raises VideoEnded, VideoUnknown. Waits, look_ms at most, only if the video isn't known."""
         if self.is_checked(video_id):
             return
-        look = await asyncio.shield(self._begin_look(video_id))
-        if look.refusal is not None:
-            raise look.refusal(video_id)
+        self._wanted[video_id] = None
+        if self._next_look is None:
+            self._next_look = shared(self._look())
+        try:
+            async with asyncio.timeout(self._settings.look_ms / 1000):
+                await asyncio.shield(self._next_look)
+        except TimeoutError:
+            return
+        refusal = self._known.get(video_id)
+        if refusal is not None:
+            raise refusal(video_id)
 
     def is_checked(self, video_id: str) -> bool:
         """Whether `check` needn't wait. Raises VideoEnded, VideoUnknown if it needn't and would."""
-        if self._is_open:
-            return True
-        look = self._looks.get(video_id)
-        if look is None or (age_ms := monotonic_ms() - look.at_ms) >= self._settings.stale_ms:
-            return False
-        if age_ms >= self._settings.fresh_ms:
-            self._begin_look(video_id)
-        if look.refusal is not None:
-            raise look.refusal(video_id)
+        refusal = self._known.get(video_id, StoreUnavailable)
+        if refusal is StoreUnavailable:
+            return self._is_open
+        if refusal is not None:
+            raise refusal(video_id)
         return True
 
     def learn(self, video: Video) -> None:
-        """Takes the place of a look: the video as it was just stored or read."""
+        """The video as it was just stored or read"""
         self._remember(video.id, self._judge(video))
 
-    def _begin_look(self, video_id: str) -> "asyncio.Task[_Look]":
-        looking = self._looking.get(video_id)
-        if looking is None:
-            looking = self._looking[video_id] = shared(self._look(video_id))
-        return looking
+    async def follow(self) -> None:
+        """Keeps what is known current, for ever."""
+        while not self._is_open:
+            await asyncio.sleep(self._settings.news_ms / 1000)
+            await self._read_news()
 
-    async def _look(self, video_id: str) -> _Look:
+    async def _read_news(self) -> None:
+        now_ms = wall_ms()
         try:
-            async with asyncio.timeout(self._settings.look_ms / 1000):
-                look = self._judge(await self._read(video_id))
-        except Exception as error:
-            if not isinstance(error, StoreUnavailable | TimeoutError):
-                log.exception("look at a video failed", video=video_id, reason=repr(error))
-            # What the last look said counts on. A video without one takes comments.
-            last = self._looks.get(video_id)
-            look = _Look(None if last is None else last.refusal, monotonic_ms())
-        finally:
-            del self._looking[video_id]
-        self._remember(video_id, look)
-        return look
+            changed = await self._history().changed_videos(self._asked_ms - self._settings.overlap_ms, now_ms)
+        except StoreUnavailable:
+            return  # asked again from the same time on
+        self._asked_ms = now_ms
+        if changed is None:
+            self._known.clear()
+            self._unsure.clear()
+            return
+        for video in changed:
+            if video.id in self._known:
+                self.learn(video)
+        for video_id in self._unsure:
+            self._known.pop(video_id, None)
+        self._unsure.clear()
 
-    def _judge(self, video: Video | None) -> _Look:
-        refusal: type[VideoEnded] | type[VideoUnknown] | None = None
-        if video is None and self._settings.unknown == "refuse":
-            refusal = VideoUnknown
-        elif video is not None and video.state is State.ENDED and self._settings.ended == "refuse":
-            refusal = VideoEnded
-        return _Look(refusal, monotonic_ms())
+    async def _look(self) -> None:
+        """Looks up all that are wanted when the look before it is over. Never fails."""
+        async with self._one_look:
+            wanted, self._wanted, self._next_look = self._wanted, {}, None
+            found: list[Video] = []
+            try:
+                async with asyncio.timeout(self._settings.look_ms / 1000):
+                    found = await self._history().videos(list(wanted))
+            except Exception as error:
+                if not isinstance(error, StoreUnavailable | TimeoutError):
+                    log.exception("look at videos failed", videos=len(wanted), reason=repr(error))
+                for video_id in wanted:
+                    self._remember(video_id, None)
+                self._unsure.update(wanted)
+                return
+            for video_id in wanted:
+                self._remember(video_id, self._judge(None))
+            for video in found:
+                self.learn(video)
 
-    def _remember(self, video_id: str, look: _Look) -> None:
-        self._looks.pop(video_id, None)
-        self._looks[video_id] = look
-        if len(self._looks) > self._settings.videos_max:
-            del self._looks[next(iter(self._looks))]
+    def _judge(self, video: Video | None) -> Refusal:
+        if video is None:
+            return VideoUnknown if self._settings.unknown == "refuse" else None
+        return VideoEnded if video.state is State.ENDED and self._settings.ended == "refuse" else None
+
+    def _remember(self, video_id: str, refusal: Refusal) -> None:
+        self._known[video_id] = refusal
+        self._unsure.discard(video_id)
+        if len(self._known) > self._settings.videos_max:
+            dropped, _ = self._known.popitem(last=False)
+            self._unsure.discard(dropped)

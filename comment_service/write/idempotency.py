@@ -4,15 +4,19 @@ In memory and bounded. A retry that reaches the same process, as most do, costs 
 time share one write. What holds between processes and after a restart is in key_claims.py.
 """
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
 
 from comment_service.core.admission import Draft
-from comment_service.core.errors import IdempotencyKeyReused, ServiceError
+from comment_service.core.errors import IdempotencyKeyReused
 from history.core.model import Comment
-from history.store import StoreError
-from proto.tasks import Shared
+
+Done = Callable[[Comment | Exception], None]
+"""Gets the comment once it is durable, or the error"""
 
 
 class Key(NamedTuple):
@@ -23,11 +27,14 @@ class Key(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, gc=False):
+    """A Struct without garbage collection, as there are many. It is part of no cycle once it is written."""
+
     draft: Draft
-    writing: Shared[Comment]
     begun_ms: int
+    waiting: list[Done] | None
+    """who wants to hear of the write; None: it is done"""
+    comment: Comment | None = None
 
 
 class IdempotentWrites:
@@ -36,38 +43,49 @@ class IdempotentWrites:
     def __init__(self, *, entries_max: int, keep_ms: int) -> None:
         self._entries_max = entries_max
         self._keep_ms = keep_ms
-        self._entries: dict[Key, _Entry] = {}  # oldest first
+        # Oldest first. Not a dict: finding the first key of one costs a walk over all that were deleted before it.
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def once(
-        self, key: Key, draft: Draft, write: Callable[[], Coroutine[Any, Any, Comment]], monotonic_ms: int
-    ) -> Comment:
-        """What `write` returned for the first call with this key; calls during that write share it.
+    def once(self, key: Key, draft: Draft, write: Callable[[Done], None], done: Done, monotonic_ms: int) -> None:
+        """Calls `done` with what `write` gave to the first call with this key; calls during that write share it.
 
-        If the write fails the key is dropped, so the next try writes again. The write goes on when its caller is
-        cancelled. Raises what `write` raises, and IdempotencyKeyReused if the key came with another draft.
+        If the write fails the key is dropped, so the next try writes again. Raises, and then never calls `done`: what
+        `write` raises, and IdempotencyKeyReused if the key came with another draft.
         """
         self._drop_old(monotonic_ms)
         entry = self._entries.get(key)
         if entry is None:
-            # What a client or a store that is away bring about is no fault.
-            expected = (ServiceError, StoreError)
-            writing = Shared("write with a key", self._write(key, draft, write), expected=expected)
-            entry = self._entries[key] = _Entry(draft, writing, monotonic_ms)
+            entry = self._entries[key] = _Entry(draft, monotonic_ms, [done])
+            try:
+                write(partial(self._end, key, entry))
+            except BaseException:
+                self._drop(key, entry)
+                raise
         elif entry.draft != draft:
             raise IdempotencyKeyReused
-        return await entry.writing.wait()
+        elif entry.waiting is not None:
+            entry.waiting.append(done)
+        else:
+            assert entry.comment is not None
+            done(entry.comment)
 
-    async def _write(self, key: Key, draft: Draft, write: Callable[[], Coroutine[Any, Any, Comment]]) -> Comment:
-        try:
-            return await write()
-        except BaseException:
-            entry = self._entries.get(key)
-            if entry is not None and entry.draft is draft:
-                del self._entries[key]
-            raise
+    def _end(self, key: Key, entry: _Entry, outcome: Comment | Exception) -> None:
+        waiting, entry.waiting = entry.waiting, None
+        assert waiting is not None
+        if isinstance(outcome, Comment):
+            entry.comment = outcome
+        else:
+            self._drop(key, entry)
+        for done in waiting:
+            done(outcome)
+
+    def _drop(self, key: Key, entry: _Entry) -> None:
+        """Unless it is another one's by now"""
+        if self._entries.get(key) is entry:
+            del self._entries[key]
 
     def _drop_old(self, monotonic_ms: int) -> None:
         while self._entries:

@@ -1,34 +1,44 @@
 """The write path: an accepted draft gets its id, becomes durable, is acknowledged, and is handed to the publisher."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from functools import partial
 from typing import Protocol
+
+import msgspec
 
 from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.admission import Draft
 from comment_service.videos.gate import VideoGate
-from comment_service.write.idempotency import IdempotentWrites, Key
+from comment_service.write.idempotency import Done, IdempotentWrites, Key
 from comment_service.write.key_claims import KeyClaims
 from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit
+from proto.tasks import shared
 
 
 class CommentPublisher(Protocol):
     """What the write path needs of a Publisher: `begin`, then either `put` or `abandon`"""
 
-    def begin(self, comment_id: int) -> None: ...
+    def begin(self, event_id: int, video_id: str) -> int:
+        """Returns the event's `after_id`."""
+        ...
 
-    def abandon(self, comment_id: int) -> None: ...
+    def abandon(self, event_id: int) -> None: ...
 
     def put(self, comment: Comment) -> None: ...
+
+
+class _NotChecked(Exception):
+    """The gate has to ask the store about the video first."""
 
 
 class Intake:
     """Belongs to one event loop.
 
     The order of steps is the same for every comment: the gate is asked, the id is given and begun with the publisher,
-    the comment is written, and the publisher gets it, or abandons the id if the comment wasn't stored.
+    the comment is written, and the publisher gets it, or abandons the id if the comment wasn't stored. Nothing of that
+    needs a task, except where the gate must be waited for, or another process has claimed the comment's key.
     """
 
     def __init__(
@@ -46,88 +56,116 @@ class Intake:
         self._idempotent = idempotent
         self._claims = claims
         self._gate = gate
+        self._completing: set[asyncio.Task[None]] = set()
 
     async def accept(self, draft: Draft, idempotency_key: str | None) -> Comment:
-        """Returns the comment once it is durable; its publishing goes on in the background.
+        """Returns the comment once it is durable; its publishing goes on in the background, also for a caller that has
+        gone.
 
         Raises StoreUnavailable: then it is not published, and its author has to be told that it was not accepted.
         Raises IdempotencyKeyReused, VideoEnded, VideoUnknown.
         """
-        if idempotency_key is None:
-            return await self._write(draft, None)
-        key = Key(draft.author.id, draft.video_id, idempotency_key)
-        return await self._idempotent.once(key, draft, partial(self._write, draft, key), monotonic_ms())
+        waiter: asyncio.Future[Comment | Exception] = asyncio.get_running_loop().create_future()
 
-    def begin(self, draft: Draft, done: Callable[[Comment | Exception], None]) -> bool:
-        """`accept` of a draft without a key, for a caller that doesn't wait: calls `done` with what `accept` returns or
-        raises.
+        def done(outcome: Comment | Exception) -> None:
+            if not waiter.done():
+                waiter.set_result(outcome)
+
+        if not self.begin(draft, idempotency_key, done):
+            await self._gate.check(draft.video_id)
+            self._begin(draft, idempotency_key, done, asks_gate=False)
+        outcome = await waiter
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def begin(self, draft: Draft, idempotency_key: str | None, done: Done) -> bool:
+        """`accept` for a caller that doesn't wait: calls `done` with what `accept` returns or raises, perhaps at once.
 
         False, and nothing was done, if the gate has to ask the store about the video first. Raises, and never calls
         `done`, if the draft is refused at once.
         """
-        if not self._gate.is_checked(draft.video_id):
+        try:
+            self._begin(draft, idempotency_key, done, asks_gate=True)
+        except _NotChecked:
             return False
-        comment = self._comment(draft)
-        self._publisher.begin(comment.id)
+        return True
+
+    def _begin(self, draft: Draft, idempotency_key: str | None, done: Done, *, asks_gate: bool) -> None:
+        """A retry whose comment is known doesn't ask the gate: its video may have ended since the first try."""
+        if idempotency_key is None:
+            self._write(draft, asks_gate, done)
+        else:
+            key = Key(draft.author.id, draft.video_id, idempotency_key)
+            self._idempotent.once(key, draft, partial(self._write_claimed, key, draft, asks_gate), done, monotonic_ms())
+
+    def _write(self, draft: Draft, asks_gate: bool, done: Done) -> None:
+        comment = self._begun(draft, asks_gate)
         try:
             self._commit.submit(comment, partial(self._end, comment, done))
         except BaseException:
             self._publisher.abandon(comment.id)
             raise
-        return True
 
-    def _end(self, comment: Comment, done: Callable[[Comment | Exception], None], outcome: Exception | None) -> None:
-        if outcome is None:
+    def _end(self, comment: Comment, done: Done, error: Exception | None) -> None:
+        if error is None:
             self._publisher.put(comment)
             done(comment)
         else:
             self._publisher.abandon(comment.id)
-            done(outcome)
+            done(error)
 
-    def _comment(self, draft: Draft) -> Comment:
-        now_ms = wall_ms()
-        return Comment(self._ids.next(now_ms), draft.video_id, draft.author, draft.message, now_ms)
-
-    async def _write(self, draft: Draft, key: Key | None) -> Comment:
-        await self._gate.check(draft.video_id)
-        comment = first = self._comment(draft)
-
-        async def claim_and_append() -> bool:
-            nonlocal first
-            if key is not None:
-                first = await self._claims.first(key, comment)
-            if first.id != comment.id:
-                return False
-            await self._commit.append(comment)
-            return True
-
-        if await self._publish_if(comment, claim_and_append):
-            return comment
-        await self._complete(first)
-        return first
-
-    async def _complete(self, first: Comment) -> None:
-        """Another process has claimed the key for this comment. It may have died before it wrote the comment, or be
-        about to write it: so this process writes it, too. Viewers get it once, whichever process publishes it."""
-        if await self._claims.is_stored(first):
-            return
-
-        async def append() -> bool:
-            await self._commit.append(first)
-            return await self._claims.is_stored(first)  # an erased one is not
-
-        await self._publish_if(first, append)
-
-    async def _publish_if(self, comment: Comment, is_written: Callable[[], Awaitable[bool]]) -> bool:
-        """Publishes the comment if `is_written` returns True. Returns that, raises what it raises."""
-        self._publisher.begin(comment.id)
+    def _write_claimed(self, key: Key, draft: Draft, asks_gate: bool, done: Done) -> None:
+        comment = self._begun(draft, asks_gate)
         try:
-            written = await is_written()
+            self._claims.submit(key, comment, partial(self._end_claimed, comment, done))
         except BaseException:
             self._publisher.abandon(comment.id)
             raise
-        if written:
+
+    def _end_claimed(self, comment: Comment, done: Done, outcome: Comment | Exception) -> None:
+        if outcome is comment:
             self._publisher.put(comment)
+            done(comment)
+            return
+        self._publisher.abandon(comment.id)
+        if isinstance(outcome, Exception):
+            done(outcome)
+            return
+        completing = shared(self._complete(outcome, done))
+        self._completing.add(completing)
+        completing.add_done_callback(self._completing.discard)
+
+    def _begun(self, draft: Draft, asks_gate: bool) -> Comment:
+        """The comment, with an id that has begun"""
+        if asks_gate and not self._gate.is_checked(draft.video_id):
+            raise _NotChecked
+        now_ms = wall_ms()
+        comment_id = self._ids.next(now_ms)
+        after_id = self._publisher.begin(comment_id, draft.video_id)
+        return Comment(comment_id, draft.video_id, draft.author, draft.message, now_ms, after_id)
+
+    async def _complete(self, first: Comment, done: Done) -> None:
+        """Another process has claimed the key for this comment. It may have died before it wrote the comment, or be
+        about to write it: so this process writes it, too. Viewers get it once, whichever process publishes it."""
+        outcome: Comment | Exception = first
+        try:
+            if not await self._claims.is_stored(first):
+                await self._append(first)
+        except Exception as error:
+            outcome = error
+        done(outcome)
+
+    async def _append(self, first: Comment) -> None:
+        after_id = self._publisher.begin(first.id, first.video_id)
+        first = msgspec.structs.replace(first, after_id=after_id)
+        try:
+            await self._commit.append(first)
+            is_stored = await self._claims.is_stored(first)  # an erased one is not
+        except BaseException:
+            self._publisher.abandon(first.id)
+            raise
+        if is_stored:
+            self._publisher.put(first)
         else:
-            self._publisher.abandon(comment.id)
-        return written
+            self._publisher.abandon(first.id)

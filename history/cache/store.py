@@ -25,7 +25,7 @@ from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.core.runs import END, Highs, Run, Validity
-from history.store import Store, StoreError
+from history.store import Claimed, Outcome, Store, StoreError, own_comments
 from proto.tasks import Shared
 
 _log = structlog.stdlib.get_logger()
@@ -70,6 +70,15 @@ class CachedStore:
 
     async def append(self, comments: Sequence[Comment]) -> None:
         await self._store.append(comments)
+        await self._add(comments)
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        outcomes = await self._store.append_claimed(items, now_ms, keep_ms)
+        await self._add(own_comments(items, outcomes))
+        return outcomes
+
+    async def _add(self, comments: Sequence[Comment]) -> None:
+        """To the runs that they belong to"""
         run: Run | None = None
         of_video = ""
         for comment in comments:

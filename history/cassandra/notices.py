@@ -53,6 +53,11 @@ class CassandraNotices:
     async def _since(self, cql: str, since_ms: int, now_ms: int) -> list[Row]:
         """cql: the rows of one minute from a time on."""
         since_ms = max(since_ms, now_ms - NOTICES_KEPT_MS)
-        minutes = range(since_ms // MINUTE_MS, now_ms // MINUTE_MS + 2)  # one more: a clock may be ahead of ours
+        minutes = minutes_since(since_ms, now_ms)
         found = await asyncio.gather(*(self._tables.run(cql, minute, since_ms) for minute in minutes))
         return [row for rows in found for row in rows]
+
+
+def minutes_since(since_ms: int, now_ms: int) -> range:
+    """The partitions with what was announced from then on; one more, for a clock may be ahead of ours"""
+    return range(since_ms // MINUTE_MS, now_ms // MINUTE_MS + 2)

@@ -121,15 +121,16 @@ class CassandraStore(CassandraReader):
     def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
         """Use `open`."""
         super().__init__(tables, settings)
-        videos = CassandraVideos(tables)
-        self._claims = CassandraClaims(tables)
+        videos = CassandraVideos(tables, settings)
         self._notices = CassandraNotices(tables, settings)
         self._erasing = CassandraErasing(tables, self._notices, settings)
+        self._claims = CassandraClaims(tables, self.append, self._erasing.erase)
         self.erase, self.bar_author = self._erasing.erase, self._erasing.bar_author
         self.comments_of = self._erasing.comments_of
         self.erased_since, self.late_since = self._notices.erased_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
-        self.claim_keys, self.claim_node = self._claims.claim_keys, self._claims.claim_node
+        self.videos, self.changed_videos = videos.videos, videos.changed_videos
+        self.append_claimed, self.claim_node = self._claims.append_claimed, self._claims.claim_node
         self.release_node = self._claims.release_node
         self._known_buckets = _Known(settings.cassandra_known_buckets_max)
         self._known_authors = _Known(settings.cassandra_known_authors_max)

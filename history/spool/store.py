@@ -19,21 +19,24 @@ the first one's id in a file, so that a kill in between changes nothing.
 import asyncio
 import heapq
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby, islice
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
 from history.clocks import monotonic_ms
 from history.core.model import Comment
 from history.spool.files import Spool, SpoolStatistics
-from history.store import Store, StoreUnavailable
+from history.store import Claimed, Outcome, Store, StoreUnavailable, own_comments
 from proto.tasks import shared
 
 _log = structlog.stdlib.get_logger()
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Visibility(Protocol):
@@ -103,9 +106,28 @@ class SpooledStore:
         """Raises SpoolFull, and StoreUnavailable if neither the store nor this machine's disk takes them."""
         if not comments:
             return
-        if not self.is_away and await self._store_takes(comments):
+        try:
+            await self._in_time(self._store.append, comments)
+        except StoreUnavailable:
+            await self._append_to_spool(comments)
+        else:
             self._note_stored(comments)
-            return
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        """While the store is away no key can be claimed: each comment is appended, and its own claim returned. Raises
+        as `append` does."""
+        if not items:
+            return []
+        try:
+            outcomes = await self._in_time(self._store.append_claimed, items, now_ms, keep_ms)
+        except StoreUnavailable:
+            await self._append_to_spool([comment for comment, _ in items])
+            return [claim for _, claim in items]
+        if own := own_comments(items, outcomes):
+            self._note_stored(own)
+        return outcomes
+
+    async def _append_to_spool(self, comments: Sequence[Comment]) -> None:
         try:
             await self._spool.append(comments)
         finally:
@@ -239,17 +261,20 @@ class SpooledStore:
             self._checked_ms = monotonic_ms()
         return None
 
-    async def _store_takes(self, comments: Sequence[Comment]) -> bool:
+    async def _in_time(self, write: Callable[P, Awaitable[T]], *arguments: P.args, **options: P.kwargs) -> T:
+        """What the write returns. Raises StoreUnavailable if the store is away, which it is from now on if the write
+        fails or takes too long."""
+        if self.is_away:
+            raise StoreUnavailable("the store is away")
         try:
             async with asyncio.timeout(self._settings.slow_ms / 1000):
-                await self._store.append(comments)
+                return await write(*arguments, **options)
         except TimeoutError:
             self._leave(f"a write wasn't done within {self._settings.slow_ms} ms")
+            raise StoreUnavailable("the store is slow") from None
         except StoreUnavailable as error:
             self._leave(str(error))
-        else:
-            return True
-        return False
+            raise
 
     def _note_stored(self, comments: Sequence[Comment]) -> None:
         """From now on only the store has them."""

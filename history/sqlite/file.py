@@ -72,20 +72,15 @@ class WriteFile(ReadFile):
         # Last, because whoever closes last folds the log back into the file.
         self._connection.close()
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, synced: bool = True) -> T:
-        """Runs `work` in one transaction, which is durable when this returns. Without `synced` it is durable at the
-        latest when a later one is: they share one log, and the log is kept in order. `work` must not return a cursor:
-        it would be closed in another thread, while the writer's thread uses the connection. Raises StoreUnavailable."""
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `work` in one transaction, which is durable when this returns. `work` must not return a cursor: it would
+        be closed in another thread, while the writer's thread uses the connection. Raises StoreUnavailable."""
 
         def transact(file: sqlite3.Connection) -> T:
-            if not synced:
-                file.execute("PRAGMA synchronous = NORMAL")
             # IMMEDIATE: the lock is taken, and waited for, before anything is read.
             file.execute("BEGIN IMMEDIATE")
             result = work(file)
             file.execute("COMMIT")
-            if not synced:
-                file.execute("PRAGMA synchronous = FULL")
             return result
 
         def run() -> T:

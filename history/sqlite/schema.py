@@ -91,6 +91,24 @@ STEPS = (
         ) WITHOUT ROWID
         """,
     ),
+    # 4. Claims of keys that say when they were made. Processes that remember videos ask what has changed.
+    (
+        # Those of one time are neighbours: however many videos and authors they are of, a transaction writes few pages.
+        """
+        CREATE TABLE timed_claims (
+            made_ms INTEGER NOT NULL,
+            name BLOB NOT NULL,
+            comment_id INTEGER NOT NULL,
+            created_at_ms INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            expires_at_ms INTEGER NOT NULL,
+            PRIMARY KEY (made_ms, name)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX timed_claims_by_expiry ON timed_claims (expires_at_ms)",
+        "ALTER TABLE videos ADD COLUMN changed_at_ms INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX videos_by_change ON videos (changed_at_ms)",
+    ),
 )
 VERSION = len(STEPS)
 

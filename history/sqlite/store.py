@@ -6,7 +6,7 @@ Each commit is fsynced to the write-ahead log (sqlite/file.py). In the table's t
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -17,11 +17,10 @@ from history.sqlite.claims import SqliteClaims
 from history.sqlite.erasing import SqliteErasing
 from history.sqlite.file import ReadFile, WriteFile
 from history.sqlite.notices import SqliteNotices
+from history.sqlite.pieces import pieces, statements
 from history.sqlite.sweeping import sweep
 from history.sqlite.videos import SqliteVideos
 from history.store import StoreUnavailable
-
-Row = tuple[str, int, str, str, str, int]
 
 # What is erased stays away, whenever it comes: two looks into small trees, beside the row's own.
 INSERT = """
@@ -34,10 +33,7 @@ WHERE NOT EXISTS (SELECT 1 FROM erased WHERE erased.video_id = new.column1 AND e
   )
 ON CONFLICT (video_id, id) DO NOTHING
 """
-ROWS_AT_ONCE = (256, 64, 16, 4, 1)
-"""Rows of one statement. Python releases its lock around each statement, and has to get it back from a busy event
-loop: with a statement for each row that took longer than SQLite, and twice the CPU."""
-INSERTS = {rows: INSERT.format(rows=", ".join(["(?, ?, ?, ?, ?, ?)"] * rows)) for rows in ROWS_AT_ONCE}
+INSERTS = statements(INSERT, "(?, ?, ?, ?, ?, ?)")
 
 COLUMNS = "SELECT id, author_id, author_name, message, created_at_ms FROM comments"
 OLDER = f"{COLUMNS} WHERE video_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"
@@ -89,12 +85,14 @@ class SqliteStore(SqliteReader):
 
     def __init__(self, file: WriteFile, settings: StoreSettings) -> None:
         super().__init__(file, settings)
-        erasing, videos, claims = SqliteErasing(file, settings), SqliteVideos(file), SqliteClaims(file)
+        erasing, videos = SqliteErasing(file, settings), SqliteVideos(file, settings)
+        claims = SqliteClaims(file, self._insert)
         self._notices = SqliteNotices(file, settings)
         self.erase, self.bar_author, self.comments_of = erasing.erase, erasing.bar_author, erasing.comments_of
         self.erased_since, self.late_since = self._notices.erased_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
-        self.claim_keys, self.claim_node = claims.claim_keys, claims.claim_node
+        self.videos, self.changed_videos = videos.videos, videos.changed_videos
+        self.append_claimed, self.claim_node = claims.append_claimed, claims.claim_node
         self.release_node = claims.release_node
 
     @classmethod
@@ -109,24 +107,15 @@ class SqliteStore(SqliteReader):
         return store
 
     async def append(self, comments: Sequence[Comment]) -> None:
-        rows = [(c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms) for c in comments]
-
-        def work(connection: sqlite3.Connection) -> None:
-            for some in _pieces(rows):
-                connection.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
-            self._notices.announce_late(connection, comments)
-
-        if rows:
-            await self._file.write(work)
+        if comments:
+            await self._file.write(lambda connection: self._insert(connection, comments))
 
     async def sweep(self, now_ms: int) -> int:
         return await sweep(self._file, self._settings, now_ms)
 
-
-def _pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Each as long as one of INSERTS takes, the longest first"""
-    begin = 0
-    while begin < len(rows):
-        size = next(size for size in ROWS_AT_ONCE if size <= len(rows) - begin)
-        yield rows[begin : begin + size]
-        begin += size
+    def _insert(self, connection: sqlite3.Connection, comments: Sequence[Comment]) -> None:
+        """Within a transaction"""
+        rows = [(c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms) for c in comments]
+        for some in pieces(rows):
+            connection.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
+        self._notices.announce_late(connection, comments)

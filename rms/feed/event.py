@@ -4,6 +4,7 @@ Rule: no clock, no socket. The data is made once, where the event was accepted; 
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,14 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """Between this id and its own the service has published nothing in this video"""
     hidden_from_id: int | None = None
     """From this id on the service's events may not be readable from history yet; 0: all are. None: not known"""
+
+
+class Promise(NamedTuple):
+    """A comment_service says that history has all of its events from one id up to another, both included."""
+
+    service: int
+    from_id: int
+    up_to_id: int
 
 
 def read_from(events: Iterable[Event], from_id: int) -> list[Event]:

@@ -15,9 +15,9 @@ from typing import Generic, NamedTuple
 
 from history.core.ids import first_id_at, time_of
 from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
-from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
+from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.gaps import Gaps
-from rms.feed.position import FLOOR_STEP_MS, KEPT_MS, LATE_MS, Had, Position, parse_position
+from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
 from rms.feed.seen_ids import SeenIds
 from rms.feed.sse import blank_frame, frame, frame_data, frame_position, position_frame
 from rms.feed.withdrawn import Withdrawn
@@ -105,7 +105,7 @@ class Feed:
         # Nobody knows whether what was given an id a moment ago was readable already.
         base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
         # Who comes here has, or doesn't wait for, what is older than the seed: every position says so from the first.
-        seed_ms = min(time_of(self.complete_from) + FLOOR_STEP_MS, now_ms - LATE_MS)
+        seed_ms = min(time_of(self.complete_from), now_ms - LATE_MS)
         self._had = Had(max(now_ms - KEPT_MS, seed_ms), base)
         self._base_text = self._had.text()  # the position at the log's beginning
         self._live: dict[int, int] = {}  # by service: the highest id that was published here
@@ -172,6 +172,8 @@ class Feed:
             return True
         if event.kind in ABOUT_A_COMMENT:
             known = self._changes.get(event.target_id, (0, ""))
+            if event.kind == RESTORED and self._withdrawn.holds(event.target_id, event.data):
+                return False  # its author was purged meanwhile
             if known[0] > event.id or (known[1] == ERASED and event.kind != ERASED):
                 return False  # what came later holds: nothing comes after an erasure, either
             self._changes[event.target_id] = event.id, event.kind
@@ -255,6 +257,15 @@ class Feed:
 
     # What was read from history
 
+    def reach_back(self, from_id: int, events: Sequence[Event], now_ms: int) -> None:
+        """A viewer has come for whom history was read from this id on, which is older than this feed. From now on what
+        comes late from there is new to somebody; what was read there is not, for the viewer gets what it lacks."""
+        for event in events:
+            if from_id <= event.id < self.complete_from:
+                self._seen.add(event.id, now_ms, 0)
+                self._count(event)
+        self.complete_from = min(self.complete_from, from_id)
+
     def read_begins(self, now_ms: int) -> dict[int, int]:
         """To be called before a read from history. For each service whose chain has a hole: up to which id such a read
         finds all of its events. What a service has published was durable before, with all of its earlier events."""
@@ -270,12 +281,11 @@ class Feed:
             if from_id <= high:
                 self._had.claim(service, from_id, high)
 
-    def promised(self, service: int, from_id: int, up_to_id: int) -> None:
-        """Everything that history has from `from_id` on is appended, and the service has said that history has all of
-        its events from that id up to another."""
-        self._hidden.pop(service, None)
-        if from_id <= up_to_id:
-            self._had.claim(service, from_id, up_to_id)
+    def promised(self, promise: Promise) -> None:
+        """Everything that history has from the promise's first id on is appended, read after the promise was made."""
+        self._hidden.pop(promise.service, None)
+        if promise.from_id <= promise.up_to_id:
+            self._had.claim(*promise)
 
     def sure_until(self, sure_ms: int | None) -> None:
         """This node may have missed events younger than this, of any service; None: it hasn't."""

@@ -12,8 +12,8 @@ another's means nothing then, and no two clocks are compared.
     sure until  normally the viewer has everything that is older than LATE_MS; if the node that sent the position may
                 have missed more, it says until when it is sure
 
-As text, everything is a group of six base64url characters: the floor, then a top of each service, then after `~` the
-islands' two ends each, then after `!` the time. One service gives 12 characters, each further one 6.
+As text, everything is in base64url: eight characters of floor, then six for a top of each service, then after `~` six
+for each end of an island, then after `!` six for the time. One service gives 14 characters, each further one 6.
 
 Rule: no clock, no socket; ids carry all the time there is.
 """
@@ -23,7 +23,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history.core.ids import InvalidId, first_id_at, parse_id, time_of
+from history.core.ids import ID_MAX, InvalidId, first_id_at, parse_id, time_of
 
 LATE_MS = 10_000
 """How much later than others' an event can become readable without anybody saying so: clocks apart, writes under way"""
@@ -31,11 +31,11 @@ LATE_MS = 10_000
 KEPT_MS = 600_000
 """How long a service that is silent keeps its top; whoever is later than this is announced as a gap"""
 
-FLOOR_STEP_MS = 1 << 12
-"""A floor is a multiple of this. Floors move seldom, so that the text of a position compresses well."""
+SURE_STEP_MS = 1 << 12
+"""The time until which a node is sure is written as a multiple of this."""
 
 REACH_MS = 1 << 20
-"""How far above the floor an id can be written: 17 minutes"""
+"""How far above the floor an id can be written: 17 minutes. Floors move seldom, so that positions compress well."""
 
 TOPS_MAX = 256
 """In one position: 1.5 KB, which any proxy takes in a header"""
@@ -43,9 +43,9 @@ TOPS_MAX = 256
 ISLANDS_MAX = 16
 """In one position. What is beyond them is not claimed, so a viewer that changes nodes then gets it twice."""
 
-TEXT_BYTES_MAX = 6 * (1 + TOPS_MAX + 2 * ISLANDS_MAX + 1) + 2
+TEXT_BYTES_MAX = 8 + 6 * (TOPS_MAX + 2 * ISLANDS_MAX + 1) + 2
 
-_TEXT = re.compile(r"((?:[\w-]{6})+)(?:~((?:[\w-]{12})+))?(?:!([\w-]{6}))?", re.ASCII)
+_TEXT = re.compile(r"([\w-]{8})((?:[\w-]{6})*)(?:~((?:[\w-]{12})+))?(?:!([\w-]{6}))?", re.ASCII)
 _BARE_ID = re.compile(r"([0-7][0-9a-f]{15})(?:\.[0-9]{1,7}\.[0-9a-f]{12})?")
 
 _CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -131,16 +131,17 @@ def parse_position(text: str) -> Position:
             event_id = parse_id(bare[1])
         except InvalidId as invalid:
             raise InvalidPosition(text) from invalid
-        return Position(first_id_at(_stepped(time_of(event_id) - LATE_MS)), (event_id,))
+        return Position(first_id_at(time_of(event_id) - LATE_MS), (event_id,))
     match = _TEXT.fullmatch(text) if len(text) <= TEXT_BYTES_MAX else None
     if match is None:
         raise InvalidPosition(text)
-    groups = _numbers(match[1])
-    floor_ms = groups[0] * FLOOR_STEP_MS
-    tops = tuple(_id(floor_ms, number) for number in groups[1:])
-    ends = [_id(floor_ms, number) for number in _numbers(match[2] or "")]
+    floor_ms = int.from_bytes(urlsafe_b64decode(match[1]), "big")
+    tops = tuple(_id(floor_ms, number) for number in _numbers(match[2]))
+    ends = [_id(floor_ms, number) for number in _numbers(match[3] or "")]
     islands = tuple(zip(ends[::2], ends[1::2], strict=True))
-    sure_ms = _numbers(match[3])[0] * FLOOR_STEP_MS if match[3] else None
+    sure_ms = _numbers(match[4])[0] * SURE_STEP_MS if match[4] else None
+    if floor_ms + REACH_MS > time_of(ID_MAX):
+        raise InvalidPosition(text)
     if len({service_of(top) for top in tops}) < len(tops) or any(
         low > high or service_of(low) != service_of(high) for low, high in islands
     ):
@@ -159,13 +160,13 @@ class Had:
 
     def __init__(self, floor_ms: int, base: int = 0) -> None:
         """base: everything below this id was had, or no viewer waits for it."""
-        self._floor_ms = _stepped(floor_ms)
+        self._floor_ms = max(0, floor_ms)
         self._base = base
         self._tops: dict[int, int] = {}  # of each service that has one: also below the floor
         self._islands: dict[int, list[tuple[int, int]]] = {}  # ascending
         self._services: list[int] = []  # those whose tops are written, ascending
         self._codes: list[bytes] = []  # their tops as text
-        self._head = _six(self._floor_ms // FLOOR_STEP_MS)
+        self._head = _eight(self._floor_ms)
         self._text: bytes | None = None
         self.high: int | None = None
         """the highest id; None before the first one"""
@@ -261,7 +262,7 @@ class Had:
             floor_ms = min(floor_ms, self.sure_ms)
         for service in self._islands:
             floor_ms = min(floor_ms, time_of(self._top(service)))
-        floor_ms = _stepped(max(floor_ms, newest_ms - REACH_MS + 2 * margin_ms))  # a hole holds it, but not for ever
+        floor_ms = max(floor_ms, newest_ms - REACH_MS + 2 * margin_ms)  # a hole holds it, but not for ever
         if floor_ms >= self._floor_ms + margin_ms:
             self._raise_floor(floor_ms)
 
@@ -274,7 +275,7 @@ class Had:
                 parts.append(b"~")
                 parts += [_code(self._floor_ms, end) for island in islands for end in island]
             if self.sure_ms is not None:
-                parts += [b"!", _six(max(0, self.sure_ms) // FLOOR_STEP_MS)]
+                parts += [b"!", _six(max(0, self.sure_ms) // SURE_STEP_MS)]
             self._text = b"".join(parts)
         return self._text
 
@@ -306,11 +307,11 @@ class Had:
         self._codes.insert(at, code)
         if len(self._services) > TOPS_MAX:
             tops = sorted(self._tops[each] for each in self._services)
-            self._raise_floor(_stepped(time_of(tops[len(tops) // 4]) + FLOOR_STEP_MS))
+            self._raise_floor(time_of(tops[len(tops) // 4]) + 1)
 
     def _raise_floor(self, floor_ms: int) -> None:
         self._floor_ms = floor_ms
-        self._head = _six(floor_ms // FLOOR_STEP_MS)
+        self._head = _eight(floor_ms)
         self._tops = {service: top for service, top in self._tops.items() if top >= self.floor}
         self._islands = {service: some for service, some in self._islands.items() if some[-1][1] >= self.floor}
         self._services = sorted(self._tops)
@@ -353,8 +354,9 @@ def _joined(islands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _stepped(ms: int) -> int:
-    return max(0, ms) // FLOOR_STEP_MS * FLOOR_STEP_MS
+def _eight(number: int) -> bytes:
+    """48 bits as eight characters"""
+    return _six(number >> 12) + _PAIRS[number & 4095]
 
 
 def _six(number: int) -> bytes:

@@ -44,6 +44,8 @@ class Resuming:
         `resume_events_max` + 1 of them. What even then can't be filled is announced in an `event: gap`, and the viewer
         goes on like a new one."""
         feed = self._feed
+        if history is not None and len(history) <= feed.limits.resume_events_max:
+            feed.reach_back(_from_id(position), history, now_ms)
         for event in history or ():
             if not feed.may_have_forgotten(event.id, now_ms):
                 feed.append(event, now_ms)  # if it is new, all viewers lack it

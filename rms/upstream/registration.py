@@ -12,7 +12,7 @@ import structlog
 from history.core.ids import first_id_at, time_of
 from proto import dispatch_pb2
 from rms.clocks import wall_ms
-from rms.feed.event import Event
+from rms.feed.event import Event, Promise
 from rms.upstream.decoding import events_of
 
 log = structlog.stdlib.get_logger()
@@ -29,7 +29,9 @@ class Served(Protocol):
     """events that came for videos not served here"""
 
     def deliver(self, video_id: str, events: Sequence[Event]) -> None: ...
-    def catch_up(self, from_id: int, live_waits: bool) -> None: ...
+    def catch_up(
+        self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
+    ) -> None: ...
     def serving(self) -> dict[str, int]: ...
     def changed_viewers(self) -> tuple[dict[str, int], int]: ...
     def set_totals(self, viewers: Mapping[str, int]) -> None: ...
@@ -144,7 +146,9 @@ class Registration:
                 self._draining.cancel()
         elif kind == "catch_up":
             # Acknowledged at once: from here on it is this node that owes these events to its viewers.
-            self._catch_up(message.catch_up.from_id)
+            order = message.catch_up
+            promise = Promise(order.service, order.from_id, order.up_to_id) if order.up_to_id else None
+            self._catch_up(order.from_id, order.video_ids, promise)
             self._acknowledge(message.catch_up.number, within_ms=0)
         return 0
 
@@ -185,9 +189,10 @@ class Registration:
             self._catch_up(self.unrouted_from_id)
             self.unrouted_from_id = None
 
-    def _catch_up(self, from_id: int) -> None:
+    def _catch_up(self, from_id: int, video_ids: Sequence[str] = (), promise: Promise | None = None) -> None:
+        """video_ids: only in these; empty: in all that are served here"""
         log.info("catching up", dispatcher=self._address, from_ms_ago=wall_ms() - time_of(from_id))
-        self._served.catch_up(from_id, live_waits=True)
+        self._served.catch_up(from_id, True, video_ids, promise)
 
     # What this node says
 

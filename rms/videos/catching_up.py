@@ -12,21 +12,21 @@ from collections import deque
 import structlog
 
 from history.core.ids import first_id_at
-from history.core.model import Comment
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
+from rms.feed.event import Event
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo, State
 
 log = structlog.stdlib.get_logger()
 
 CATCH_UP_PAGE = 500
-"""comments in one read"""
+"""events in one read"""
 
 APPENDED_AT_ONCE = 25
-"""comments, until the event loop goes on: 16 workers may each do as much in one of its rounds, together in some ms"""
+"""events, until the event loop goes on: 16 workers may each do as much in one of its rounds, together in some ms"""
 
 FLUSHED_AT_ONCE = 500
 """videos whose hold ends, until the event loop goes on"""
@@ -143,6 +143,7 @@ class CatchingUp:
 
     async def _read_missed(self, video: ServedVideo) -> None:
         assert video.missed_from is not None
+        promises, video.promises = video.promises, []  # made before this read begins
         # Comments from before the feed began are new to none of its viewers.
         from_id = max(video.missed_from, video.feed.complete_from)
         video.missed_from = None
@@ -152,6 +153,10 @@ class CatchingUp:
         finally:
             if rest_from is not None:
                 video.miss(rest_from)  # beside what has been missed meanwhile
+                video.promises += promises
+        if rest_from is None:
+            for promise in promises:
+                video.feed.promised(promise)
 
     async def _read_page(self, video: ServedVideo, from_id: int) -> int | None:
         """Returns the id from which on there is more to read; None: there isn't."""
@@ -179,8 +184,8 @@ def _needs(video: ServedVideo) -> bool:
     return video.is_behind and video.state is not State.DROPPED
 
 
-async def _append(video: ServedVideo, comments: list[Comment]) -> None:
-    for number, comment in enumerate(comments, 1):
-        video.append(comment)
+async def _append(video: ServedVideo, events: list[Event]) -> None:
+    for number, event in enumerate(events, 1):
+        video.append(event)
         if number % APPENDED_AT_ONCE == 0:
             await asyncio.sleep(0)

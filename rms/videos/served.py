@@ -20,7 +20,7 @@ from proto.tasks import Supervisor, shared
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.editions import Form
-from rms.feed.event import Event
+from rms.feed.event import Event, Promise
 from rms.feed.feed import Feed
 from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
@@ -69,7 +69,9 @@ class ServedVideos:
         self._viewers = 0  # all of these together
         self._unreported: set[str] = set()  # videos whose viewers may have changed since then
         self._touched: set[str] = set()  # videos whose viewers, or totals, may have changed since `take_touched`
-        self._missing: deque[tuple[Iterator[ServedVideo], int, bool]] = deque()  # catch-ups that have not begun in all
+        self._missing: deque[tuple[Iterator[ServedVideo], int, bool, Promise | None]] = (
+            deque()
+        )  # catch-ups that have not begun in all
         self.useless = 0
         """events that came for videos not served here"""
         self.too_old = 0
@@ -166,12 +168,18 @@ class ServedVideos:
         if video.is_behind and video.state is not OPENING:
             self.catching_up.start(video)
 
-    def catch_up(self, from_id: int, live_waits: bool) -> None:
-        """Comments from this id on may have been missed, in any video: reads them, however long the store is away.
+    def catch_up(
+        self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
+    ) -> None:
+        """Events from this id on may have been missed, in these videos or in any: reads them, however long the store is
+        away.
 
-        live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`.
+        live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`. promise: what
+        history has, by the word of the service that asks for this.
         """
-        self._missing.append((iter(list(self._videos.values())), from_id, live_waits))
+        found = [video for video_id in video_ids if (video := self._videos.get(video_id))]
+        videos = found if video_ids else list(self._videos.values())
+        self._missing.append((iter(videos), from_id, live_waits, promise))
         if len(self._missing) == 1:
             self._begin_catch_ups()
 
@@ -179,12 +187,14 @@ class ServedVideos:
         """So many at once; the others' live comments may come before the missed ones, which harms nobody."""
         left = CATCH_UPS_AT_ONCE
         while self._missing:
-            videos, from_id, live_waits = self._missing[0]
+            videos, from_id, live_waits, promise = self._missing[0]
             for video in itertools.islice(videos, left):
                 left -= 1
                 if video.state is DROPPED:
                     continue
                 video.miss(from_id)
+                if promise is not None:
+                    video.promises.append(promise)
                 if live_waits:
                     self.catching_up.hold_live(video)
                 self.catching_up.start(video)
@@ -220,7 +230,7 @@ class ServedVideos:
         """Takes the viewers of these videos on all nodes together, as a dispatcher has reported them."""
         for video_id, total in viewers.items():
             video = self._videos.get(video_id)
-            if video is not None:
+            if video is not None and video.total_viewers != total:
                 video.total_viewers = total
                 self._touched.add(video_id)
 

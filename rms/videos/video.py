@@ -9,7 +9,7 @@ import structlog
 
 from rms.clocks import monotonic_ms, wall_ms
 from rms.feed.editions import Edition, FilteredEdition, Form, PlainEdition
-from rms.feed.event import Event
+from rms.feed.event import Event, Promise
 from rms.feed.feed import Feed
 from rms.feed.gzip_edition import GzipEdition
 from rms.feed.position import Position
@@ -38,7 +38,7 @@ class ServedVideo:
 
     __slots__ = (
         *("_buffer", "_on_behind", "_overflow_id", "_sweeper", "announced_ms", "announced_viewers", "audiences"),
-        *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "resuming", "state"),
+        *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "resuming", "state"),
         *("total_viewers", "video_id"),
     )
 
@@ -52,6 +52,7 @@ class ServedVideo:
         self.state = State.OPENING
         self.audiences: dict[Form, Audience] = {}
         self.lacks_past = False  # its last comments could not be read when it opened
+        self.promises: list[Promise] = []  # by services, to be told to the feed once nothing is missed
         self.missed_from: int | None = None  # events from this id on may be missing, and are still to be read
         self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, entering again
         self.empty_since_ms: int | None = None  # monotonic; None: at the last look somebody was here

@@ -1,16 +1,16 @@
 /* asker: asks one HTTP/1.1 server as fast as it answers, over keep-alive connections, and costs little CPU itself.
  *
- *   asker PORT CONNECTIONS WARM_MS MS REQUEST
+ *   asker PORT CONNECTIONS WARM_MS MS REQUEST TURNS
  *
- * REQUEST is sent as it is; sixteen '#' in it become the number of the request, so that no two are alike. A
- * connection's next request goes when its answer is whole (Content-Length says so). Prints {"warm": true} after WARM_MS,
+ * REQUEST is sent as it is; twelve '#' in it become the number of the request, so that no two are alike, and six '@'
+ * that number modulo TURNS. A connection's next request goes when its answer is whole (Content-Length says so). Prints {"warm": true} after WARM_MS,
  * when counting begins, and after MS more one line of JSON: requests answered, how many of them not with 200 or 304 or by
  * the connection's end, the seconds counted, this process's own CPU seconds in them, and latencies. */
 #include "common.h"
 
 #include <sys/epoll.h>
 
-enum { HEAD_BYTES_MAX = 4096, READ_BYTES = 1 << 18, EVENTS = 256, NUMBER_DIGITS = 16 };
+enum { HEAD_BYTES_MAX = 4096, READ_BYTES = 1 << 18, EVENTS = 256, NUMBER_DIGITS = 12, TURN_DIGITS = 6 };
 
 struct connection {
   int fd;
@@ -20,7 +20,8 @@ struct connection {
   char head[HEAD_BYTES_MAX];
 };
 
-static char *request, *number_at;
+static char *request, *number_at, *turn_at;
+static uint64_t turns;
 static size_t request_bytes;
 static uint64_t asked;
 
@@ -40,12 +41,13 @@ static void count(uint64_t latency_ns, bool is_right) {
   failed += !is_right;
 }
 
+static void write_digits(char *at, int count, uint64_t number) {
+  for (; at && count; number /= 10) at[--count] = (char)('0' + number % 10);
+}
+
 static void ask(struct connection *connection) {
-  if (number_at) {
-    char digits[NUMBER_DIGITS + 1];
-    snprintf(digits, sizeof digits, "%016llu", (unsigned long long)asked);
-    memcpy(number_at, digits, NUMBER_DIGITS);
-  }
+  write_digits(number_at, NUMBER_DIGITS, asked);
+  write_digits(turn_at, TURN_DIGITS, asked % turns);
   asked++;
   connection->sent_ns = now_ns();
   connection->head_bytes = 0;
@@ -125,13 +127,14 @@ static double share_ms(double share) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 6) {
-    fprintf(stderr, "usage: asker PORT CONNECTIONS WARM_MS MS REQUEST\n");
+  if (argc != 7 || !(turns = strtoul(argv[6], NULL, 10))) {
+    fprintf(stderr, "usage: asker PORT CONNECTIONS WARM_MS MS REQUEST TURNS\n");
     return 2;
   }
   request = argv[5];
   request_bytes = strlen(request);
-  number_at = strstr(request, "################");
+  number_at = strstr(request, "############");
+  turn_at = strstr(request, "@@@@@@");
   size_t open = strtoul(argv[2], NULL, 10);
   struct connection *connections = calloc(open, sizeof *connections);
   int epoll = epoll_create1(0);

@@ -13,8 +13,8 @@ from scripts.benches.building import build
 from scripts.benches.config import HistorySettings
 from scripts.benches.running import BenchFailed, Child
 
-NUMBER = "#" * 16
-"""In a request it becomes the number of the request, with leading zeros."""
+NUMBER, TURN = "#" * 12, "@" * 6
+"""In a request they become the number of the request, and that number modulo `turns`, with leading zeros."""
 
 
 class _Answered(msgspec.Struct, frozen=True):
@@ -47,13 +47,13 @@ def get(path: str) -> str:
     return f"GET {path} HTTP/1.1\r\nhost: bench\r\naccept: application/json\r\n\r\n"
 
 
-async def ask(port: int, request: str, watched: Mapping[str, int], settings: HistorySettings) -> Asked:
+async def ask(port: int, request: str, watched: Mapping[str, int], settings: HistorySettings, turns: int = 1) -> Asked:
     """Takes settings.seconds, and before them those in which the server warms up and nothing counts.
 
     watched: names and pids of processes on this machine. Raises BenchFailed if a request fails.
     """
     times = (str(int(settings.warm_s * 1000)), str(int(settings.seconds * 1000)))
-    command = (str(build("asker")), str(port), str(settings.connections), *times, request)
+    command = (str(build("asker")), str(port), str(settings.connections), *times, request, str(turns))
     async with Child("asker", command) as asker:
         await asker.answer(dict[str, bool], settings.warm_s + settings.spare_s)  # it is warm
         before = {name: procfs.cpu_s(pid) for name, pid in watched.items()}

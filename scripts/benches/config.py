@@ -75,6 +75,7 @@ class HistorySettings:
     warm_s: float = 1.5  # before it: Cassandra's JIT and the first flush
     spare_s: float = 10.0  # for the connections of a load, and the sorting of its latencies
     jit_s: float = 30.0  # of grouped writes, posts and keyed posts each: a JVM that has just started is busy compiling
+    videos: int = 3_000  # on which is posted in turn
     singles: int = 20_000  # single inserts of one run: some seconds
     singles_concurrency: int = 200  # more gain nothing from one process of the driver
     authors: int = 5_000  # who wait at once for the write path; each has one comment under way
@@ -137,7 +138,7 @@ DISPATCHER = DispatcherSettings()
 DISPATCHER_QUICK = DispatcherSettings(seconds=0.5, nodes=20, videos=10_000, share=0.01)
 HISTORY = HistorySettings()
 HISTORY_QUICK = HistorySettings(
-    connections=20, seconds=0.5, warm_s=0.2, jit_s=0.5, singles=500, authors=100, depth=2_000, depth_pages=5
+    connections=20, seconds=0.5, warm_s=0.2, jit_s=0.5, videos=30, singles=500, authors=100, depth=2_000, depth_pages=5
 )
 SMALL = SmallSettings()
 SMALL_QUICK = SmallSettings(videos=30, calm_rate=60, high_rate=100, seconds=1, opened=30, past=10, quiet_s=0.1)

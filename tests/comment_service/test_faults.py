@@ -37,6 +37,7 @@ FAULTS: dict[str, tuple[Callable[[Service], object], str]] = {
     "drain spool": (lambda service: service.spooled, "drain"),
     "follow dispatchers": (lambda service: service.replicas, "follow"),
     "keep copies true": (lambda service: service._upkeep._erased, "ask"),
+    "follow videos": (lambda service: service._gate, "_read_news"),
     "sweep": (lambda _: service_module, "sweep_for_ever"),
     "publish": (lambda service: service.replicas, "stub"),
     "save watermark": (lambda service: service._watermark, "write"),
@@ -47,7 +48,7 @@ FAULTS: dict[str, tuple[Callable[[Service], object], str]] = {
 async def test_a_fault_is_logged_and_the_work_goes_on(
     name: str, tmp_path: Path, dispatcher: FakeDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = await build(config(tmp_path, dispatcher.address, forget_ms=1, stop_backlog_ms=20_000))
+    service = await build(config(tmp_path, dispatcher.address, forget_ms=1, video_news_ms=1, stop_backlog_ms=20_000))
     where, call = FAULTS[name]
     broken = FailsOnce(getattr(where(service), call))
     monkeypatch.setattr(where(service), call, broken)

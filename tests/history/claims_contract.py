@@ -2,67 +2,129 @@
 
 import asyncio
 import random
+import uuid
+from collections.abc import Sequence
 from itertools import count
 
 import pytest
 
 from history.clocks import wall_ms
-from history.core.ids import NODES
+from history.core.ids import NODES, first_id_at
+from history.core.model import Author, Comment
 from history.core.video import Video
 from history.opening import open_store
-from history.store import Claim, History
+from history.store import Claim, Claimed, History, Outcome, Store
 from tests.waiting import eventually
 
 DAY_MS = 86_400_000
+KEYS = ("key", "019acd12-3456-7abc-8def-0123456789ab")
+"""One of each kind: any text, and one that says when it was made"""
 
 
-def a_claim(video_id: str, comment_id: int, key: str = "key") -> Claim:
-    return Claim("author", video_id, key, comment_id, 1_760_000_000_000, b"\0digest")
+def a_claim(video_id: str, number: int, key: str = "key") -> Claim:
+    """number: of the comment's id, now"""
+    return Claim("author", video_id, key, first_id_at(wall_ms()) + number, 1_760_000_000_000, b"\0digest")
+
+
+def claimed(claim: Claim) -> Claimed:
+    author = Author(claim.author_id, "Ann")
+    return Comment(claim.comment_id, claim.video_id, author, "hi", claim.created_at_ms), claim
+
+
+async def append_claimed(store: Store, claims: Sequence[Claim], keep_ms: int = DAY_MS) -> Sequence[Outcome]:
+    return await store.append_claimed([claimed(each) for each in claims], wall_ms(), keep_ms)
+
+
+async def stored_ids(store: Store, video_id: str) -> list[int]:
+    return [each.id for each in await store.newer(video_id, 0, 1_000)]
 
 
 @pytest.mark.asyncio(loop_scope="module")
 class ClaimsContract:
-    async def test_the_first_claim_of_a_key_stands(self, store: History, url: str, video: str) -> None:
+    @pytest.mark.parametrize("key", KEYS)
+    async def test_the_first_claim_of_a_key_stands(self, store: History, url: str, video: str, key: str) -> None:
         other = await open_store(url)
-        claims = [a_claim(video, 100 + n) for n in range(6)]
+        claims = [a_claim(video, n, key) for n in range(6)]
         firsts = await asyncio.gather(
-            *((store, other)[n % 2].claim_keys([claim], wall_ms(), DAY_MS) for n, claim in enumerate(claims))
+            *(append_claimed((store, other)[n % 2], [claim]) for n, claim in enumerate(claims))
         )
         assert len({first for (first,) in firsts}) == 1
         ((first,), *_) = firsts
         assert first in claims
-        assert await store.claim_keys([a_claim(video, 999)], wall_ms(), DAY_MS) == [first]
-        for another in (a_claim(video, 999, "key 2"), a_claim(f"{video}-2", 999)):
-            assert await store.claim_keys([another], wall_ms(), DAY_MS) == [another]
+        assert isinstance(first, Claim)
+        assert await append_claimed(store, [a_claim(video, 9, key)]) == [first]
+        assert await stored_ids(store, video) in ([], [first.comment_id])  # if it isn't, its own claimant has died
+        for another in (a_claim(video, 20, f"{key} 2"), a_claim(f"{video}-2", 21, key)):
+            assert await append_claimed(store, [another]) == [another]
+            assert another.comment_id in await stored_ids(store, another.video_id)
         await other.close()
 
-    async def test_many_keys_are_claimed_at_once(self, store: History, url: str, video: str) -> None:
+    @pytest.mark.parametrize("key", KEYS)
+    async def test_a_claim_that_holds_is_durable_with_its_comment(
+        self, store: History, url: str, video: str, key: str
+    ) -> None:
+        claim = a_claim(video, 1, key)
+        assert await append_claimed(store, [claim]) == [claim]
         other = await open_store(url)
-        some = [a_claim(video, 1_000 + n, f"key {n}") for n in range(0, 200, 2)]
-        assert await store.claim_keys(some, wall_ms(), DAY_MS) == some
-        more = [a_claim(video, 2_000 + n, f"key {n}") for n in range(100)]
-        expected = [some[n // 2] if n % 2 == 0 else more[n] for n in range(100)]
-        assert await other.claim_keys(more, wall_ms(), DAY_MS) == expected
-        assert await store.claim_keys(more, wall_ms(), DAY_MS) == expected
+        assert await other.newer(video, 0, 10) == [claimed(claim)[0]]
+        assert await append_claimed(other, [a_claim(video, 2, key)]) == [claim]
+        assert await append_claimed(other, [claim]) == [claim]  # safe to repeat
+        assert await stored_ids(store, video) == [claim.comment_id]
         await other.close()
+
+    async def test_nothing_may_be_claimed(self, store: History) -> None:
+        assert await store.append_claimed([], wall_ms(), DAY_MS) == []
+
+    @pytest.mark.parametrize("timed", [False, True])
+    async def test_many_keys_are_claimed_at_once(self, store: History, url: str, video: str, timed: bool) -> None:
+        keys = [str(uuid.uuid4()) for _ in range(100)]
+        if timed:
+            keys = [f"019acd123456{7:x}{key[15:18]}{key[19:23]}{key[24:]}" for key in keys]
+        other = await open_store(url)
+        some = [a_claim(video, n, keys[n]) for n in range(0, 100, 2)]
+        assert await append_claimed(store, some) == some
+        more = [a_claim(video, 100 + n, keys[n]) for n in range(100)]
+        expected = [some[n // 2] if n % 2 == 0 else more[n] for n in range(100)]
+        assert await append_claimed(other, more) == expected
+        assert await append_claimed(store, more) == expected
+        assert set(await stored_ids(store, video)) == {each.comment_id for each in expected}
+        await other.close()
+
+    async def test_keys_of_many_videos_are_claimed_at_once(self, store: History, video: str) -> None:
+        claims = [a_claim(f"{video}-{n % 40}", n, KEYS[1].replace("abc", f"{n:03x}")) for n in range(90)]
+        assert await append_claimed(store, claims) == claims
+        for n in range(40):
+            of_video = [each.comment_id for each in claims[n::40]]
+            assert await stored_ids(store, f"{video}-{n}") == of_video
 
     async def test_processes_that_claim_many_keys_agree(self, store: History, url: str, video: str) -> None:
         other = await open_store(url)
-        claims = [[a_claim(video, 1_000 * who + n, f"key {n}") for n in range(40)] for who in range(4)]
+        keys = [f"key {n}" if n % 2 else KEYS[1].replace("abc", f"{n:03x}") for n in range(40)]
+        claims = [[a_claim(video, 100 * who + n, keys[n]) for n in range(40)] for who in range(4)]
         firsts = await asyncio.gather(
-            *((store, other)[who % 2].claim_keys(some, wall_ms(), DAY_MS) for who, some in enumerate(claims))
+            *(append_claimed((store, other)[who % 2], some) for who, some in enumerate(claims))
         )
         assert all(each == firsts[0] for each in firsts)
         assert all(first in wanted for first, wanted in zip(firsts[0], zip(*claims, strict=True), strict=True))
+        # Whoever has the standing claim has appended, or will be completed: nobody else's comment is there.
+        assert set(await stored_ids(store, video)) <= {each.comment_id for each in firsts[0] if isinstance(each, Claim)}
         await other.close()
 
+    async def test_an_erased_comment_keeps_its_key(self, store: History, video: str) -> None:
+        for number, key in enumerate(KEYS):
+            claim = a_claim(video, number, key)
+            await append_claimed(store, [claim])
+            await store.erase(video, [claim.comment_id])
+            assert await append_claimed(store, [a_claim(video, 100 + number, key)]) == [claim]
+        assert await store.newer(video, 0, 10) == []
+
     async def test_a_claim_ends(self, store: History, video: str) -> None:
-        await store.claim_keys([a_claim(video, 1)], wall_ms(), 1_000)
+        await append_claimed(store, [a_claim(video, 1)], 1_000)
         ids = count(2)
 
         async def ended() -> bool:
             wanted = a_claim(video, next(ids))
-            return await store.claim_keys([wanted], wall_ms(), 1_000) == [wanted]
+            return await append_claimed(store, [wanted], 1_000) == [wanted]
 
         await eventually(ended)
 
@@ -92,8 +154,8 @@ class ClaimsContract:
 
     async def test_sweeping_takes_nothing_that_lives(self, store: History, video: str) -> None:
         claim = a_claim(video, 1)
-        await store.claim_keys([claim], wall_ms(), DAY_MS)
+        await append_claimed(store, [claim])
         await store.add_video(Video(video, "title", None, 1))
         await store.sweep(wall_ms())
-        assert await store.claim_keys([a_claim(video, 2)], wall_ms(), DAY_MS) == [claim]
+        assert await append_claimed(store, [a_claim(video, 2)]) == [claim]
         assert await store.video(video) is not None

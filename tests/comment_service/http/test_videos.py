@@ -6,6 +6,7 @@ import pytest
 
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.http.test_app import assert_error, post
+from tests.waiting import eventually
 
 
 async def call(running: RunningService, method: str, path: str, **request: Any) -> dict[str, Any]:
@@ -51,11 +52,17 @@ async def test_unknown_videos_if_the_operator_wishes(start_service: StartService
 
 async def test_an_end_reaches_the_other_process(start_service: StartService) -> None:
     first = await start_service()
-    second = await start_service(node=1, video_stale_ms=1)
+    second = await start_service(node=1, video_news_ms=10)
     await call(first, "POST", "/videos", json={"id": "demo", "title": "A talk", "state": "live"})
     await post(second)
     await call(first, "POST", "/videos/demo/end")
     body = {"videoId": "demo", "message": "too late"}
+
+    async def ended() -> bool:
+        async with second.http.post("/comment/create", json=body) as answer:
+            return answer.status == 409
+
+    await eventually(ended)
     await assert_error(second, "POST", "/comment/create", 409, "video_ended", json=body)
 
 

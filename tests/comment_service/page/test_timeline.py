@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Page
 
 from history.core.ids import first_id_at, format_id, time_of
+from history.core.keys import time_of_key
 from tests.comment_service.page.modules import call
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -103,4 +104,6 @@ async def test_times_are_those_of_the_service(modules: Page) -> None:
 async def test_keys_are_never_the_same(modules: Page) -> None:
     keys = await call(modules, "ids.js", "return Array.from({length: 500}, it.randomKey);")
     assert len(set(keys)) == 500
-    assert all(len(key) == 32 and int(key, 16) >= 0 for key in keys)
+    assert all(len(key) == 32 and time_of_key(key) is not None for key in keys)
+    keys = await call(modules, "ids.js", "return given.map(it.randomKey);", TIMES_MS)
+    assert [time_of_key(key) for key in keys] == TIMES_MS

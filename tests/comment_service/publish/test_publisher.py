@@ -40,7 +40,7 @@ class Running:
 
     def put(self, *ids: int) -> None:
         for comment_id in ids:
-            self.publisher.begin(comment_id)
+            self.publisher.begin(comment_id, "demo")
             self.publisher.put(comment(comment_id))
 
     async def wait_published(self) -> None:
@@ -183,7 +183,7 @@ async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -
     running = start(dispatcher.address)
     dispatcher.responds = False
     running.put(5)
-    running.publisher.begin(9)
+    running.publisher.begin(9, "demo")
     await eventually(lambda: running.watermark.read() == Saved(5, clean=False))
     dispatcher.responds = True
     dispatcher.cut()

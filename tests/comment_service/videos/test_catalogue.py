@@ -24,7 +24,7 @@ async def history(tmp_path: Path) -> AsyncIterator[History]:
 
 
 def catalogue(history: History) -> tuple[Catalogue, VideoGate]:
-    gate = VideoGate(history.video, GateSettings("refuse", "refuse", 60_000, 60_000, 5_000, 10))
+    gate = VideoGate(lambda: history, GateSettings("refuse", "refuse", 60_000, 30_000, 5_000, 10))
     return Catalogue(lambda: history, gate), gate
 
 

@@ -1,122 +1,119 @@
 """IdempotentWrites: one write for one key, whatever goes wrong beside it"""
 
-import asyncio
-
 import pytest
-from structlog.testing import capture_logs
 
 from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
-from comment_service.write.idempotency import IdempotentWrites, Key
+from comment_service.write.idempotency import Done, IdempotentWrites, Key
 from history.core.model import Comment
 from history.store import StoreUnavailable
 from tests.comment_service.parts import ANN, comment
-from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
 KEY = Key(ANN.id, "demo", "k")
 
 
-class Writes:
-    """Counts them; each waits until the test sets `go`."""
+class Caller:
+    """Asks for writes, and keeps what it heard. A write is under way until the test ends it."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self) -> None:
+        self.writes = IdempotentWrites(entries_max=3, keep_ms=1000)
+        self.under_way: list[Done] = []
         self.count = 0
-        self.go = asyncio.Event()
-        self.error = error
+        self.heard: list[Comment | Exception] = []
 
-    async def __call__(self) -> Comment:
+    def ask(self, key: Key = KEY, draft: Draft = DRAFT, now_ms: int = 0) -> None:
+        self.writes.once(key, draft, self._write, self.heard.append, now_ms)
+
+    def _write(self, done: Done) -> None:
         self.count += 1
-        written = comment(self.count)
-        await self.go.wait()
-        if self.error is not None:
-            raise self.error
-        return written
+        self.under_way.append(done)
+
+    def end(self, outcome: Exception | None = None) -> None:
+        self.under_way.pop(0)(outcome or comment(self.count))
+
+    def write(self, key: Key = KEY, now_ms: int = 0) -> None:
+        """A whole write, or none if the key is known"""
+        self.ask(key, now_ms=now_ms)
+        if self.under_way:
+            self.end()
 
 
 @pytest.fixture
-def writes() -> IdempotentWrites:
-    return IdempotentWrites(entries_max=3, keep_ms=1000)
+def caller() -> Caller:
+    return Caller()
 
 
-async def test_retries_get_the_first_comment(writes: IdempotentWrites) -> None:
-    write = Writes()
-    write.go.set()
-    comments = [await writes.once(KEY, DRAFT, write, now_ms) for now_ms in (0, 1, 999)]
-    assert comments == [comment(1)] * 3
-    assert write.count == 1
+def test_retries_get_the_first_comment(caller: Caller) -> None:
+    for now_ms in (0, 1, 999):
+        caller.write(now_ms=now_ms)
+    assert caller.heard == [comment(1)] * 3
+    assert caller.count == 1
 
 
-async def test_simultaneous_ones_share_a_write(writes: IdempotentWrites) -> None:
-    write = Writes()
-    both = asyncio.gather(*(writes.once(KEY, DRAFT, write, 0) for _ in range(5)))
-    await asyncio.sleep(0)
-    write.go.set()
-    assert await both == [comment(1)] * 5
-    assert write.count == 1
+def test_simultaneous_ones_share_a_write(caller: Caller) -> None:
+    for _ in range(5):
+        caller.ask()
+    assert caller.heard == []
+    caller.end()
+    assert caller.heard == [comment(1)] * 5
+    assert caller.count == 1
 
 
-async def test_another_draft_under_the_same_key_is_refused(writes: IdempotentWrites) -> None:
-    write = Writes()
-    write.go.set()
-    await writes.once(KEY, DRAFT, write, 0)
+@pytest.mark.parametrize("is_written", [False, True])
+def test_another_draft_under_the_same_key_is_refused(caller: Caller, is_written: bool) -> None:
+    caller.ask()
+    if is_written:
+        caller.end()
     with pytest.raises(IdempotencyKeyReused):
-        await writes.once(KEY, Draft("demo", ANN, "something else"), write, 0)
+        caller.ask(draft=Draft("demo", ANN, "something else"))
+    assert len(caller.heard) == is_written
 
 
-async def test_keys_of_others_do_not_collide(writes: IdempotentWrites) -> None:
-    write = Writes()
-    write.go.set()
+def test_keys_of_others_do_not_collide(caller: Caller) -> None:
     for key in (KEY, KEY._replace(author_id="other"), KEY._replace(video_id="other")):
-        await writes.once(key, DRAFT, write, 0)
-    assert write.count == 3
+        caller.write(key)
+    assert caller.count == 3
 
 
-async def test_a_failed_write_is_tried_again(writes: IdempotentWrites) -> None:
-    failing = Writes(StoreUnavailable("away"))
-    failing.go.set()
+def test_a_failed_write_is_tried_again(caller: Caller) -> None:
+    caller.ask()
+    caller.ask()
+    error = StoreUnavailable("away")
+    caller.end(error)
+    assert caller.heard == [error] * 2
+    assert len(caller.writes) == 0
+    caller.write()
+    assert caller.heard[2:] == [comment(2)]
+
+
+def test_a_write_that_does_not_begin_leaves_nothing(caller: Caller) -> None:
+    def refuse(_: Done) -> None:
+        raise StoreUnavailable("full")
+
     with pytest.raises(StoreUnavailable):
-        await writes.once(KEY, DRAFT, failing, 0)
-    write = Writes()
-    write.go.set()
-    assert await writes.once(KEY, DRAFT, write, 0) == comment(1)
+        caller.writes.once(KEY, DRAFT, refuse, caller.heard.append, 0)
+    assert len(caller.writes) == 0
+    assert caller.heard == []
 
 
-async def test_a_caller_who_gives_up_does_not_stop_the_write(writes: IdempotentWrites) -> None:
-    write = Writes()
-    caller = asyncio.create_task(writes.once(KEY, DRAFT, write, 0))
-    await asyncio.sleep(0)
-    caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await caller
-    write.go.set()
-    assert await writes.once(KEY, DRAFT, write, 0) == comment(1)
-    assert write.count == 1
-
-
-async def test_old_and_too_many_are_dropped(writes: IdempotentWrites) -> None:
-    write = Writes()
-    write.go.set()
+def test_old_and_too_many_are_dropped(caller: Caller) -> None:
     for number in range(5):
-        await writes.once(KEY._replace(key=str(number)), DRAFT, write, 0)
-    assert len(writes) == 3
-    await writes.once(KEY._replace(key="4"), DRAFT, write, 999)
-    assert write.count == 5
-    await writes.once(KEY._replace(key="4"), DRAFT, write, 1000)
-    assert write.count == 6
-    assert len(writes) == 1
+        caller.write(KEY._replace(key=str(number)))
+    assert len(caller.writes) == 3
+    caller.write(KEY._replace(key="4"), now_ms=999)
+    assert caller.count == 5
+    caller.write(KEY._replace(key="4"), now_ms=1000)
+    assert caller.count == 6
+    assert len(caller.writes) == 1
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("away"), IdempotencyKeyReused(), ZeroDivisionError("a fault")])
-async def test_a_write_that_fails_behind_a_caller_who_has_gone_is_logged_if_it_is_a_fault(
-    writes: IdempotentWrites, error: Exception
-) -> None:
-    write = Writes(error)
-    caller = asyncio.create_task(writes.once(KEY, DRAFT, write, 0))
-    await asyncio.sleep(0)
-    caller.cancel()
-    with capture_logs() as lines:
-        write.go.set()
-        await eventually(lambda: len(writes) == 0)
-    expected = ["ZeroDivisionError('a fault')"] if isinstance(error, ZeroDivisionError) else []
-    assert [line["reason"] for line in lines] == expected
+def test_a_write_that_was_dropped_meanwhile_ends_for_its_own_callers_only(caller: Caller) -> None:
+    caller.ask()
+    caller.ask(now_ms=1000)  # the first one is too old, and not over
+    assert caller.count == 2
+    caller.end(StoreUnavailable("away"))
+    assert len(caller.heard) == 1
+    assert len(caller.writes) == 1  # the second one
+    caller.end()
+    assert caller.heard[1:] == [comment(2)]

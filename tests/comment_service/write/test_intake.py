@@ -6,18 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from comment_service.core.admission import Draft
+from comment_service.core.errors import VideoEnded
 from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.publish.encoding import publishable
 from comment_service.videos.gate import GateSettings, VideoGate
 from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
-from comment_service.write.key_claims import Claiming, ClaimSettings, KeyClaims
+from comment_service.write.key_claims import Claiming, KeyClaims
 from history.core.ids import IdSource
 from history.core.model import Comment
 from history.core.video import Video
 from history.group_commit import GroupCommit
-from history.store import History, StoreUnavailable
+from history.store import Claimed, Outcome, StoreUnavailable, Videos
 from tests.comment_service.parts import ANN, Published
+from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
 
@@ -36,6 +38,23 @@ class Store:
             raise self.error
         self.stored += comments
 
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        """As while the store is away: test_key_claims.py has what happens when somebody else has the claim."""
+        await self.append([comment for comment, _ in items])
+        return [claim for _, claim in items]
+
+    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+        raise NotImplementedError
+
+    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+        raise NotImplementedError
+
+    async def check(self) -> None:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
 
 def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
     return GroupCommit(write, batch_max=10, pending_max=10)
@@ -46,30 +65,20 @@ class Parts:
         self.store = Store()
         self.outbox = Outbox(0, OutboxLimits(10, 1, 100, 1_000))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
+        self.claims = KeyClaims(self.store, 60_000, group, lambda count, ms: None)
+        # The outbox has the publisher's three methods; a stream is not needed here.
         self.intake = Intake(
             IdSource(5),
             self.commit,
             Published(self.outbox),
             IdempotentWrites(entries_max=9, keep_ms=60_000),
-            KeyClaims(history_away, Away(), ClaimSettings(keep_ms=60_000, timeout_ms=1_000, rest_ms=0), group),
-            gate or VideoGate(no_video, GateSettings("accept", "accept", 1_000, 5_000, 250, 10)),
+            self.claims,
+            gate or VideoGate(no_history, GateSettings("accept", "accept", 1_000, 30_000, 250, 10)),
         )
 
 
-class Away:
-    is_away = True
-
-    def gone(self, error: StoreUnavailable) -> None:
-        """It is known."""
-
-
-def history_away() -> History:
-    """No Idempotency-Key can be claimed; test_key_claims.py has what happens when it can."""
+def no_history() -> Videos:
     raise StoreUnavailable("away")
-
-
-async def no_video(_: str) -> Video | None:
-    return None
 
 
 async def test_a_comment_is_acknowledged_once_it_is_durable_and_then_published() -> None:
@@ -109,41 +118,63 @@ async def test_a_retry_is_not_written_again() -> None:
     assert parts.outbox.backlog == 2
 
 
-async def test_a_caller_that_does_not_wait_gets_the_same() -> None:
+@pytest.mark.parametrize("with_key", [False, True])
+async def test_a_caller_that_does_not_wait_gets_the_same(with_key: bool) -> None:
     parts = Parts()
     outcomes: asyncio.Queue[Comment | Exception] = asyncio.Queue()
-    assert parts.intake.begin(DRAFT, outcomes.put_nowait)
+    keys = iter("abc" if with_key else [None] * 3)
+    tasks = asyncio.all_tasks()
+    assert parts.intake.begin(DRAFT, next(keys), outcomes.put_nowait)
+    assert len(asyncio.all_tasks() - tasks) == 1  # the write of them all
     assert not parts.outbox.is_empty
     parts.store.go.set()
     assert parts.store.stored == [await outcomes.get()]
     assert parts.outbox.backlog == 1
     parts.store.error = StoreUnavailable("away")
-    assert parts.intake.begin(DRAFT, outcomes.put_nowait)
+    assert parts.intake.begin(DRAFT, next(keys), outcomes.put_nowait)
     assert isinstance(await outcomes.get(), StoreUnavailable)
     assert parts.outbox.backlog == 1
     await parts.commit.close()
+    await parts.claims.close()
     with pytest.raises(StoreUnavailable):
-        parts.intake.begin(DRAFT, outcomes.put_nowait)
+        parts.intake.begin(DRAFT, next(keys), outcomes.put_nowait)
     assert outcomes.empty()
     assert parts.outbox.low_id() == parts.store.stored[0].id  # nothing else is open
 
 
-async def test_a_video_that_nobody_has_looked_at_is_left_to_those_who_wait() -> None:
-    parts = Parts(VideoGate(no_video, GateSettings("refuse", "accept", 1_000, 5_000, 250, 10)))
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_a_video_that_nobody_has_looked_at_is_left_to_those_who_wait(key: str | None) -> None:
+    parts = Parts(VideoGate(no_history, GateSettings("refuse", "accept", 1_000, 30_000, 250, 10)))
     parts.store.go.set()
-    assert not parts.intake.begin(DRAFT, lambda _: None)
+    assert not parts.intake.begin(DRAFT, key, lambda _: None)
     assert parts.outbox.is_empty
     await parts.intake.accept(DRAFT, None)
-    assert parts.intake.begin(DRAFT, lambda _: None)
+    assert parts.intake.begin(DRAFT, key, lambda _: None)
     await parts.commit.close()
+    await parts.claims.close()
     assert len(parts.store.stored) == 2
 
 
-async def test_an_author_who_has_gone_leaves_nothing_open() -> None:
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_what_an_author_who_has_gone_said_is_published_if_it_is_stored(key: str | None) -> None:
     parts = Parts()
-    accepting = asyncio.create_task(parts.intake.accept(DRAFT, None))
+    accepting = asyncio.create_task(parts.intake.accept(DRAFT, key))
     await asyncio.sleep(0)
     accepting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await accepting
-    assert parts.outbox.is_empty
+    parts.store.go.set()
+    await eventually(lambda: parts.outbox.backlog == 1)
+    assert len(parts.store.stored) == 1
+
+
+async def test_a_retry_gets_its_comment_also_when_its_video_has_ended() -> None:
+    gate = VideoGate(no_history, GateSettings("refuse", "accept", 1_000, 30_000, 250, 10))
+    gate.learn(Video("demo", "A talk", None, 1, 2))
+    parts = Parts(gate)
+    parts.store.go.set()
+    first = await parts.intake.accept(DRAFT, "key")
+    gate.learn(Video("demo", "A talk", None, 1, 2, 3))
+    assert await parts.intake.accept(DRAFT, "key") == first
+    with pytest.raises(VideoEnded):
+        await parts.intake.accept(DRAFT, "another")

@@ -14,27 +14,15 @@ from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.videos.gate import GateSettings, VideoGate
 from comment_service.write.idempotency import IdempotentWrites, Key
 from comment_service.write.intake import Intake
-from comment_service.write.key_claims import Claiming, ClaimSettings, KeyClaims
+from comment_service.write.key_claims import Claiming, KeyClaims
 from history.core.ids import IdSource, first_id_at
-from history.core.video import Video
+from history.core.model import Comment
 from history.group_commit import GroupCommit
 from history.opening import open_store
-from history.store import Claim, History, StoreOverloaded, StoreUnavailable
+from history.store import Claimed, History, Outcome, StoreOverloaded, StoreUnavailable
 from tests.comment_service.parts import ANN, Published, comment
 
 DRAFT = Draft("demo", ANN, "hi")
-SETTINGS = ClaimSettings(keep_ms=60_000, timeout_ms=5_000, rest_ms=60_000)
-
-
-class Availability:
-    """Counts how often the store was found to be away"""
-
-    def __init__(self, is_away: bool = False) -> None:
-        self.is_away = is_away
-        self.reasons: list[str] = []
-
-    def gone(self, error: StoreUnavailable) -> None:
-        self.reasons.append(str(error))
 
 
 def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
@@ -47,13 +35,14 @@ class Process:
     def __init__(self, node: int, history: History) -> None:
         self.outbox = Outbox(0, OutboxLimits(10, 1, 100, 1_000))
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
-        self.claims = KeyClaims(lambda: history, Availability(), SETTINGS, group)
-        gate = VideoGate(self._no_video, GateSettings("accept", "accept", 1, 1, 1, 1))
+        self.durable = 0
+        self.claims = KeyClaims(history, 60_000, group, self._count)
+        gate = VideoGate(lambda: history, GateSettings("accept", "accept", 1_000, 30_000, 250, 1))
         idempotent = IdempotentWrites(entries_max=9, keep_ms=60_000)
         self.intake = Intake(IdSource(node), self.commit, Published(self.outbox), idempotent, self.claims, gate)
 
-    async def _no_video(self, _: str) -> Video | None:
-        return None
+    def _count(self, count: int, ms: float) -> None:
+        self.durable += count
 
 
 @pytest.fixture
@@ -69,6 +58,7 @@ async def test_two_processes_that_get_it_at_once_make_one_comment(history: Histo
     assert len(set(comments)) == 1
     assert await history.newer("demo", 0, 10) == [comments[0]]
     assert sum(process.outbox.backlog for process in processes) >= 1
+    assert sum(process.durable for process in processes) == 1
 
 
 async def test_after_a_restart_the_first_comment_comes_again(history: History) -> None:
@@ -79,6 +69,8 @@ async def test_after_a_restart_the_first_comment_comes_again(history: History) -
     with pytest.raises(IdempotencyKeyReused):
         await restarted.intake.accept(Draft("demo", ANN, "something else"), "key")
     assert restarted.outbox.is_empty
+    with pytest.raises(IdempotencyKeyReused):  # also by the store, not only from memory
+        await Process(1, history).intake.accept(Draft("demo", ANN, "something else"), "key")
     assert await history.newer("demo", 0, 10) == [first]
 
 
@@ -86,7 +78,7 @@ async def test_what_a_dead_process_had_claimed_is_completed(history: History) ->
     """Killed between the claim and the comment"""
     now_ms = time.time_ns() // 1_000_000
     claimed = msgspec.structs.replace(comment(first_id_at(now_ms)), created_at_ms=now_ms)
-    await Process(0, history).claims.first(Key(ANN.id, "demo", "key"), claimed)
+    await claim_and_die(history, claimed)
     survivor = Process(1, history)
     await survivor.intake.accept(DRAFT, None)
     assert await survivor.intake.accept(DRAFT, "key") == claimed
@@ -95,6 +87,14 @@ async def test_what_a_dead_process_had_claimed_is_completed(history: History) ->
     assert batch is not None
     assert claimed.id in [each.id for each in batch.comments]
     assert survivor.outbox.low_id() == claimed.id  # a kill now is covered
+
+
+async def claim_and_die(history: History, comment: Comment) -> None:
+    """In SQLite nobody dies between the claim and the comment, so the comment is taken away again."""
+    heard: asyncio.Queue[Comment | Exception] = asyncio.Queue()
+    Process(0, history).claims.submit(Key(ANN.id, "demo", "key"), comment, heard.put_nowait)
+    assert await heard.get() == comment
+    await history._file.write(lambda file: file.execute("DELETE FROM comments").rowcount)  # type: ignore[attr-defined]
 
 
 async def test_an_erased_comment_is_not_made_again(history: History) -> None:
@@ -113,95 +113,53 @@ async def test_requests_without_a_key_ask_nothing(history: History) -> None:
     assert await history._file.query("SELECT * FROM idempotency_keys", ()) == []  # type: ignore[attr-defined]
 
 
-async def test_while_the_store_is_away_nobody_waits_twice() -> None:
-    calls = 0
-
-    def away() -> History:
-        nonlocal calls
-        calls += 1
-        raise StoreUnavailable("away")
-
-    store = Availability()
-    claims = KeyClaims(away, store, SETTINGS, group)
-    for n in range(5):
-        assert await claims.first(Key("a", "demo", "key"), comment(n)) == comment(n)
-    assert calls == 1
-    assert store.reasons == ["away"]
-    known = KeyClaims(away, Availability(is_away=True), SETTINGS, group)
-    assert await known.first(Key("a", "demo", "key"), comment(9)) == comment(9)
-    assert calls == 1
-
-
 async def test_claims_that_come_during_one_go_together(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    claim_keys = history.claim_keys
+    append_claimed = history.append_claimed
 
-    async def counted(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
-        sizes.append(len(claims))
-        return await claim_keys(claims, now_ms, keep_ms)
+    async def counted(items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        sizes.append(len(items))
+        return await append_claimed(items, now_ms, keep_ms)
 
-    monkeypatch.setattr(history, "claim_keys", counted)
+    monkeypatch.setattr(history, "append_claimed", counted)
     process = Process(0, history)
     said = await asyncio.gather(*(process.intake.accept(DRAFT, f"key {n}") for n in range(9)))
     assert sum(sizes) == 9
     assert len(sizes) <= 2
     assert len({each.id for each in said}) == 9
+    assert process.claims.statistics().items == process.durable == 9
 
 
-async def test_more_claims_than_may_wait_are_refused_and_the_store_is_not_blamed(
-    history: History, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_more_claims_than_may_wait_are_refused(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     go = asyncio.Event()
-    claim_keys = history.claim_keys
+    append_claimed = history.append_claimed
 
-    async def late(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
+    async def late(items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
         await go.wait()
-        return await claim_keys(claims, now_ms, keep_ms)
+        return await append_claimed(items, now_ms, keep_ms)
 
-    monkeypatch.setattr(history, "claim_keys", late)
-    store = Availability()
-    claims = KeyClaims(lambda: history, store, SETTINGS, group)
-    waiting = [asyncio.create_task(claims.first(Key("a", "demo", str(n)), comment(n))) for n in range(11)]
+    monkeypatch.setattr(history, "append_claimed", late)
+    process = Process(0, history)
+    waiting = [asyncio.create_task(process.intake.accept(DRAFT, str(n))) for n in range(11)]
     done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     with pytest.raises(StoreOverloaded):
         done.pop().result()
     go.set()
     assert len(await asyncio.gather(*rest)) == 10
-    assert store.reasons == []
+    assert process.outbox.backlog == 10
 
 
-async def test_waiting_long_for_a_store_that_answers_is_no_outage(
+async def test_what_the_store_cannot_say_of_one_key_is_its_own_authors_error(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each group of ten is done within the time-out, the last one's authors wait for four times as long."""
-    claim_keys = history.claim_keys
+    append_claimed = history.append_claimed
 
-    async def slow(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
-        await asyncio.sleep(0.25)  # what is tested is a wait
-        return await claim_keys(claims, now_ms, keep_ms)
+    async def unsure(items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        firsts = await append_claimed([item for item in items if item[1].key != "bad"], now_ms, keep_ms)
+        others = iter(firsts)
+        return [StoreUnavailable("no LWT") if claim.key == "bad" else next(others) for _, claim in items]
 
-    monkeypatch.setattr(history, "claim_keys", slow)
-
-    def one_by_one(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit[Claiming]:
-        return GroupCommit(write, batch_max=10, pending_max=100)
-
-    store = Availability()
-    claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 500, 60_000), one_by_one)
-    await asyncio.gather(*(claims.first(Key("a", "demo", str(n)), comment(n)) for n in range(40)))
-    assert store.reasons == []
-    assert len(await history._file.query("SELECT * FROM idempotency_keys", ())) == 40  # type: ignore[attr-defined]
-
-
-async def test_what_the_store_cannot_say_of_one_key_is_no_outage(
-    history: History, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claim_keys = history.claim_keys
-
-    async def unsure(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> Sequence[Claim | StoreUnavailable]:
-        firsts = await claim_keys(claims, now_ms, keep_ms)
-        return [StoreUnavailable("no LWT") if claim.key == "bad" else claim for claim in claims if claim in firsts]
-
-    monkeypatch.setattr(history, "claim_keys", unsure)
+    monkeypatch.setattr(history, "append_claimed", unsure)
     process = Process(0, history)
     good, bad = await asyncio.gather(
         process.intake.accept(DRAFT, "good"), process.intake.accept(DRAFT, "bad"), return_exceptions=True
@@ -211,21 +169,21 @@ async def test_what_the_store_cannot_say_of_one_key_is_no_outage(
     assert process.outbox.backlog == 1
 
 
-async def test_closing_is_no_outage(history: History) -> None:
-    store = Availability()
-    claims = KeyClaims(lambda: history, store, SETTINGS, group)
-    await claims.close()
-    assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
-    assert store.reasons == []
+async def test_what_can_not_be_completed_is_an_error_and_tried_again(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    claimed = msgspec.structs.replace(comment(first_id_at(now_ms)), created_at_ms=now_ms)
+    await claim_and_die(history, claimed)
 
+    async def away(comments: Sequence[Comment]) -> None:
+        raise StoreUnavailable("cut off by the test")
 
-async def test_a_slow_claim_is_not_waited_for(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def hang(claims: Sequence[Claim], now_ms: int, keep_ms: int) -> list[Claim]:
-        await asyncio.Event().wait()
-        return list(claims)
-
-    monkeypatch.setattr(history, "claim_keys", hang)
-    store = Availability()
-    claims = KeyClaims(lambda: history, store, ClaimSettings(60_000, 10, 0), group)
-    assert await claims.first(Key("a", "demo", "key"), comment(1)) == comment(1)
-    assert store.reasons == ["no claim within 10 ms"]
+    survivor = Process(1, history)
+    with monkeypatch.context() as cut:
+        cut.setattr(survivor.commit, "_append", away)
+        with pytest.raises(StoreUnavailable):
+            await survivor.intake.accept(DRAFT, "key")
+    assert survivor.outbox.is_empty
+    assert await survivor.intake.accept(DRAFT, "key") == claimed
+    assert survivor.outbox.backlog == 1

@@ -16,7 +16,7 @@ from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import Comment
 from history.opening import open_store
-from history.store import Store, StoreUnavailable
+from history.store import Claim, Claimed, Outcome, Store, StoreUnavailable
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
 from tests.waiting import eventually
@@ -38,6 +38,9 @@ class CountedStore:
 
     async def append(self, comments: Sequence[Comment]) -> None:
         await self._store.append(comments)
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        return await self._store.append_claimed(items, now_ms, keep_ms)
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         self.reads += 1
@@ -129,6 +132,20 @@ async def test_the_tip_is_kept_current_by_what_is_appended_here(parts: Parts) ->
     late = a_comment(first_id_at(now_ms - 60_000))
     await parts.store.append([late])
     assert await parts.store.older("video", None, 30) == [*recent[::-1], late]
+    assert parts.inner.reads == 1
+
+
+async def test_what_is_claimed_here_is_in_the_tip_if_its_claim_holds(parts: Parts) -> None:
+    now_ms = wall_ms()
+    said = [a_comment(first_id_at(now_ms) + n) for n in range(3)]
+    await parts.store.append(said[:1])
+    assert await parts.store.older("video", None, 9) == said[:1]
+    for comment in said[1:]:
+        claim = Claim("ann", "video", "key", comment.id, comment.created_at_ms, b"digest")
+        (first,) = await parts.store.append_claimed([(comment, claim)], now_ms, 60_000)
+        assert isinstance(first, Claim)
+        assert first.comment_id == said[1].id
+    assert await parts.store.older("video", None, 9) == said[1::-1]
     assert parts.inner.reads == 1
 
 

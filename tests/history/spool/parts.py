@@ -8,7 +8,7 @@ from pathlib import Path
 from history.core.model import Comment
 from history.spool.files import Spool
 from history.spool.store import SpooledStore, SpoolSettings
-from history.store import Store, StoreUnavailable
+from history.store import Claimed, Outcome, Store, StoreUnavailable
 from tests.waiting import eventually
 
 SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
@@ -48,6 +48,13 @@ class FaultyStore:
         if self.refuses:
             raise StoreUnavailable("writes are refused by the test")
         await self._store.append(comments)
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        self.appends += 1
+        await self._fault()
+        if self.refuses:
+            raise StoreUnavailable("writes are refused by the test")
+        return await self._store.append_claimed(items, now_ms, keep_ms)
 
     async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
         await self._fault()

@@ -10,21 +10,13 @@ from history.sqlite.file import WriteFile
 from history.store import StoreUnavailable
 
 
-async def synchronous(file: WriteFile) -> int:
-    return await file.write(lambda open_file: int(open_file.execute("PRAGMA synchronous").fetchone()[0]))
-
-
-async def test_only_what_may_wait_is_not_fsynced(tmp_path: Path) -> None:
+async def test_each_write_is_fsynced(tmp_path: Path) -> None:
     file = WriteFile(tmp_path / "file", StoreSettings())
-    assert await synchronous(file) == 2  # FULL
-    inside = await file.write(lambda open_file: open_file.execute("PRAGMA synchronous").fetchone(), synced=False)
-    assert inside == (1,)  # NORMAL
-    assert await synchronous(file) == 2
+    assert await file.write(lambda open_file: open_file.execute("PRAGMA synchronous").fetchone()) == (2,)  # FULL
     await file.close()
 
 
-@pytest.mark.parametrize("synced", [True, False])
-async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, synced: bool) -> None:
+async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
     file = WriteFile(tmp_path / "file", StoreSettings())
 
     def half(open_file: sqlite3.Connection) -> None:
@@ -32,9 +24,8 @@ async def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, synced: bool
         raise sqlite3.OperationalError("broken by the test")
 
     with pytest.raises(StoreUnavailable, match="broken by the test"):
-        await file.write(half, synced=synced)
+        await file.write(half)
     assert await file.query("SELECT * FROM nodes", ()) == []
-    assert await synchronous(file) == 2
     await file.close()
 
 

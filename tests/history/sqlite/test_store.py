@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from history.config import NOTICES_KEPT_MS, StoreSettings
 from history.core.ids import parse_id
 from history.opening import open_reader, open_store
 from history.sqlite.store import NEWER, OLDER, SqliteStore
-from history.store import Claim, History, StoreUnavailable
-from tests.history.claims_contract import ClaimsContract
+from history.store import Claim, History, Outcome, StoreUnavailable
+from tests.history.claims_contract import ClaimsContract, claimed
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, video
 from tests.history.erasing_contract import ErasingContract
@@ -183,20 +183,27 @@ async def test_notices_are_swept_after_an_hour(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_expired_claims_are_no_claims_and_are_swept_in_slices(tmp_path: Path) -> None:
+async def _claim(store: History, claims: Sequence[Claim], now_ms: int) -> Sequence[Outcome]:
+    """Keeps them for a second."""
+    return await store.append_claimed([claimed(each) for each in claims], now_ms, 1_000)
+
+
+@pytest.mark.parametrize("form", ["{}", "019acd12-3456-7abc-8def-{:012}"])
+async def test_expired_claims_are_no_claims_and_are_swept_in_slices(tmp_path: Path, form: str) -> None:
     store = await open_store(f"sqlite:{tmp_path}/comments.db")
-    old = [Claim("ann", "demo", str(n), n, 1, b"d") for n in range(1_500)]
-    assert await store.claim_keys(old, 0, 1_000) == old
-    new = [Claim("ann", "demo", str(n), 10_000 + n, 1, b"e") for n in range(10)]
-    assert await store.claim_keys(new, 999, 1_000) == old[:10]
-    assert await store.claim_keys(new, 1_000, 1_000) == new
+    old = [Claim("ann", "demo", form.format(n), n, 1, b"d") for n in range(1_500)]
+    assert await _claim(store, old, 0) == old
+    new = [Claim("ann", "demo", form.format(n), 10_000 + n, 1, b"e") for n in range(10)]
+    assert await _claim(store, new, 999) == old[:10]
+    assert await _claim(store, new, 1_000) == new
     assert await store.sweep(1_000) == 1_490
-    assert await store.claim_keys(new, 1_001, 1_000) == new
+    assert await _claim(store, new, 1_001) == new
     await store.close()
 
 
 async def test_a_key_twice_in_one_call_is_one(tmp_path: Path) -> None:
     store = await open_store(f"sqlite:{tmp_path}/comments.db")
     twice = [Claim("ann", "demo", "key", n, 1, b"d") for n in (7, 8)]
-    assert await store.claim_keys(twice, 0, 1_000) == [twice[0]] * 2
+    assert await _claim(store, twice, 0) == [twice[0]] * 2
+    assert [each.id for each in await store.newer("demo", 0, 10)] == [7]
     await store.close()

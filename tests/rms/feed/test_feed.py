@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from history.core.ids import format_id
 from history.core.model import Comment
 from rms.feed.byte_log import FeedOffset
-from rms.feed.event import AUTHOR_PURGED, HIDDEN, RESTORED, Event
+from rms.feed.event import AUTHOR_PURGED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import Position
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
@@ -235,7 +235,7 @@ def test_what_lies_in_a_spool_is_not_claimed_though_history_was_read() -> None:
     feed.read_ended(comment(2).id, up_to)
     assert feed.position.claims().cover(comment(2).id)
     assert not feed.position.claims().cover(comment(3).id)
-    feed.promised(0, comment(3).id, comment(9).id)
+    feed.promised(Promise(0, comment(3).id, comment(9).id))
     assert feed.position.holes == []
     assert feed.position.claims().cover(comment(3).id)
 

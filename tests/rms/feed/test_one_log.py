@@ -18,7 +18,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from history.core.ids import IdSource, first_id_at, format_id, parse_id, time_of
 from rms.feed.byte_log import EditionOffset
 from rms.feed.editions import Edition, FilteredEdition, Form, PlainEdition
-from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
+from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.feed import Feed, FeedLimits
 from rms.feed.gzip_edition import GzipEdition
 from rms.feed.position import parse_position
@@ -315,7 +315,7 @@ class OneLog(RuleBasedStateMachine):
         service.spooled.clear()
         for node in self.nodes:
             node.catch_up(from_id, self.now_ms)
-            node.feed.promised(service.number, from_id, up_to_id)
+            node.feed.promised(Promise(service.number, from_id, up_to_id))
 
     # Nodes
 

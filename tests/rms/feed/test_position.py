@@ -96,18 +96,18 @@ def test_lateness_between_services_means_nothing() -> None:
     assert not claims.cover(an_id(2_000, 3))
 
 
-def test_one_service_takes_12_characters_and_100_take_606() -> None:
+def test_one_service_takes_14_characters_and_100_take_608() -> None:
     had = new_had()
     for service in range(100):
         had.add(an_id(service, service), an_id(-5, service))
-        assert len(had.text()) == 6 * (service + 2)
+        assert len(had.text()) == 8 + 6 * (service + 1)
 
 
 def test_however_many_services_there_are_the_text_is_bounded() -> None:
     had = new_had()
     for service in range(1_024):
         had.add(an_id(service * 100, service), an_id(-5, service))
-    assert len(had.text()) <= 6 * (1 + TOPS_MAX)
+    assert len(had.text()) <= 8 + 6 * TOPS_MAX
     assert had.position().claims().cover(an_id(102_300, 1_023))
 
 
@@ -157,7 +157,10 @@ def test_a_bare_id_and_a_position_of_the_last_release_are_taken_for_that_event()
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "AAAAA", "AAAAAA~AAAAAA", "AAAAAA!AAAAA", "AAAAAAé", "8" * 16, "AAAAAA" + "BAAAAA" * 2, "A" * 6 * 600],
+    [
+        *("", "x", "AAAAAAA", "AAAAAAAA~AAAAAA", "AAAAAAAA!AAAAA", "AAAAAAAAé", "8" * 16, "________"),
+        *("AAAAAAAA" + "BAAAAA" * 2, "AAAAAAAA" + "A" * 6 * 600),
+    ],
 )
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(InvalidPosition):

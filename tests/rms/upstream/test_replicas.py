@@ -1,5 +1,6 @@
 """rms/upstream/replicas.py: all replicas are told, and none is waited for that isn't there"""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from proto.replicas import ReplicaAddresses
 from rms.clocks import wall_ms
 from rms.upstream.link import Link
 from rms.upstream.registration import Registration
+from rms.upstream.replicas import ACK_WAITS
 from rms.videos.served import ServedVideos
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import fake_dispatcher
@@ -221,3 +223,31 @@ async def test_a_link_whose_writer_fails_is_made_again(start_node: StartNode, mo
     assert begun_again(lines) == {(f"link to {node.dispatcher.address}", "ValueError('says the test')")}
     await node.node.served.enter("v")
     assert node.dispatcher.interest == {"v": True}
+
+
+class CountsWaits:
+    """asyncio, and how often it waited for acknowledgements"""
+
+    waits = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    async def wait(self, *args: Any, **options: Any) -> Any:
+        self.waits += 1
+        return await asyncio.wait(*args, **options)
+
+
+@pytest.mark.parametrize(("away_ms", "waits"), [(0, ACK_WAITS), (10_000, 1)])
+async def test_a_replica_that_talks_has_longer_to_acknowledge_than_a_silent_one(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch, away_ms: int, waits: int
+) -> None:
+    node = await start_node(interest_ack_ms=20)
+    node.dispatcher.acknowledges_interest = False
+    counts = CountsWaits()
+    with monkeypatch.context() as patch:
+        patch.setattr("rms.upstream.replicas.asyncio", counts)
+        patch.setattr("rms.upstream.link.Link.away_ms", property(lambda link: away_ms))
+        await node.node.upstream.join("v")
+    assert counts.waits == waits
+    await eventually(lambda: len(node.dispatcher.hellos) == 2)

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from scripts.benches.asking import NUMBER, Asked, ask, get, post
+from scripts.benches.asking import NUMBER, TURN, Asked, ask, get, post
 from scripts.benches.config import HistorySettings
 from scripts.benches.running import BenchFailed
 
@@ -49,9 +49,11 @@ def port() -> Iterator[int]:
         serving.join()
 
 
-async def load(port: int, request: str, *, connections: int = 2, seconds: float = 0.2, warm_s: float = 0.05) -> Asked:
+async def load(
+    port: int, request: str, *, connections: int = 2, seconds: float = 0.2, warm_s: float = 0.05, turns: int = 1
+) -> Asked:
     settings = HistorySettings(connections=connections, seconds=seconds, warm_s=warm_s)
-    return await ask(port, request, {"us": os.getpid()}, settings)
+    return await ask(port, request, {"us": os.getpid()}, settings, turns)
 
 
 @pytest.mark.parametrize("request_text", [get("/right"), post("/any", "{}"), get("/large")])
@@ -72,8 +74,8 @@ async def test_what_is_refused_is_no_figure(port: int, request_text: str) -> Non
 
 async def test_each_request_has_its_number(port: int) -> None:
     seen.clear()
-    await load(port, get(f"/right?{NUMBER}"), connections=1, warm_s=0)
-    assert seen[:3] == [f"/right?{n:016}" for n in range(3)]
+    await load(port, get(f"/right?{NUMBER}-{TURN}"), connections=1, warm_s=0, turns=2)
+    assert seen[:3] == [f"/right?{n:012}-{n % 2:06}" for n in range(3)]
 
 
 async def test_nobody_listens() -> None:

@@ -21,6 +21,7 @@ class FakeServed:
         self.useless = 0
         self.came: list[tuple[str, list[int]]] = []
         self.read_from: list[int] = []
+        self.promised: list[tuple[tuple[str, ...], Promise | None]] = []
         self.told: list[dict[str, int]] = []
 
     def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
@@ -31,6 +32,7 @@ class FakeServed:
     ) -> None:
         assert live_waits, "what comes now is behind what this replica had before"
         self.read_from.append(from_id)
+        self.promised.append((tuple(video_ids), promise))
 
     def serving(self) -> dict[str, int]:
         return {"served": 3}
@@ -153,6 +155,15 @@ async def test_a_beat_takes_an_acknowledgement_along_and_harms_no_other_link(ser
     node.beat(beat)
     assert [each.beat.delivered for each in await said(node)] == [0]  # once is enough
     node.end()
+
+
+async def test_a_catch_up_passes_its_videos_and_its_promise_on(served: FakeServed) -> None:
+    node = registration(served)
+    node.welcome(welcome())
+    node.take(Down(catch_up=dispatch_pb2.CatchUp(number=1, from_id=9)))
+    order = dispatch_pb2.CatchUp(number=2, from_id=9, up_to_id=12, service=3, video_ids=["v", "w"])
+    node.take(Down(catch_up=order))
+    assert served.promised == [((), None), (("v", "w"), Promise(3, 9, 12))]
 
 
 async def test_viewers_on_all_nodes_may_come_with_a_delivery(served: FakeServed) -> None:

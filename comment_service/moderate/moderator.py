@@ -26,7 +26,7 @@ from history.store import History, StoreUnavailable
 class ChangePublisher(Protocol):
     """What moderating needs of a Publisher: `begin`, then either `put` or `abandon`, and whether it has arrived"""
 
-    def begin(self, event_id: int, video_id: str) -> None: ...
+    def begin(self, event_id: int, video_id: str) -> int: ...
 
     def abandon(self, event_id: int) -> None: ...
 
@@ -69,9 +69,9 @@ class Changing:
 
     def new(self, kind: str, video_id: str, **fields: int | str | bytes) -> Change:
         """A change with an id, which is begun. `apply` or `publisher.abandon` has to follow."""
-        change = Change(self._ids.next(wall_ms()), video_id, kind, **fields)  # type: ignore[arg-type]
-        self._publisher.begin(change.id, video_id)
-        return change
+        change_id = self._ids.next(wall_ms())
+        after_id = self._publisher.begin(change_id, video_id)
+        return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
 
     async def apply(self, change: Change) -> None:
         """Returns when it is durable and in this node's copies. Raises StoreUnavailable; then its id is abandoned."""

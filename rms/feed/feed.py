@@ -106,7 +106,8 @@ class Feed:
         base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
         # Who comes here has, or doesn't wait for, what is older than the seed: every position says so from the first.
         seed_ms = min(time_of(self.complete_from), now_ms - LATE_MS)
-        self._had = Had(max(now_ms - KEPT_MS, seed_ms), base)
+        newest_ms = min(now_ms, time_of(seed[-1].id)) if seed else now_ms  # this node's clock alone must not say
+        self._had = Had(max(newest_ms - KEPT_MS, seed_ms), base)
         self._base_text = self._had.text()  # the position at the log's beginning
         self._live: dict[int, int] = {}  # by service: the highest id that was published here
         self._hidden: dict[int, int] = {}  # services that have events in their spools, from which id on

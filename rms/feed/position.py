@@ -193,9 +193,13 @@ class Had:
 
         Returns the id from which on events of the service are missing below, if that is new.
         """
-        service = event_id >> 6 & 1023
+        service, at_ms = event_id >> 6 & 1023, event_id >> 16
+        if self.high is None and at_ms < self._floor_ms:
+            self._raise_floor(at_ms - KEPT_MS)  # lowers it: the clock that it was made from is ahead
         if self.high is None or event_id > self.high:
             self.high = event_id
+            if at_ms - self._floor_ms >= REACH_MS:
+                self.advance(at_ms)  # after a long silence
         top = self._tops.get(service)
         if top is not None and after_id == top and service not in self._islands:
             self._set_top(service, event_id)

@@ -36,7 +36,7 @@ async def append_claimed(store: Store, claims: Sequence[Claim], keep_ms: int = D
 
 
 async def stored_ids(store: Store, video_id: str) -> list[int]:
-    return [each.id for each in await store.newer(video_id, 0, 1_000)]
+    return [each.id for each in (await store.newer(video_id, 0, 1_000)).comments]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -66,7 +66,7 @@ class ClaimsContract:
         claim = a_claim(video, 1, key)
         assert await append_claimed(store, [claim]) == [claim]
         other = await open_store(url)
-        assert await other.newer(video, 0, 10) == [claimed(claim)[0]]
+        assert (await other.newer(video, 0, 10)).comments == [claimed(claim)[0]]
         assert await append_claimed(other, [a_claim(video, 2, key)]) == [claim]
         assert await append_claimed(other, [claim]) == [claim]  # safe to repeat
         assert await stored_ids(store, video) == [claim.comment_id]
@@ -116,7 +116,7 @@ class ClaimsContract:
             await append_claimed(store, [claim])
             await store.erase(video, [claim.comment_id])
             assert await append_claimed(store, [a_claim(video, 100 + number, key)]) == [claim]
-        assert await store.newer(video, 0, 10) == []
+        assert (await store.newer(video, 0, 10)).comments == []
 
     async def test_a_claim_ends(self, store: History, video: str) -> None:
         await append_claimed(store, [a_claim(video, 1)], 1_000)

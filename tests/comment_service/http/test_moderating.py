@@ -42,10 +42,9 @@ async def order(running: RunningService, path: str) -> Any:
 
 def erased_to_viewers(dispatcher: FakeDispatcher) -> set[tuple[str, str]]:
     return {
-        (each.video_id, format_id(each.erased_id))
-        for request in dispatcher.requests
-        for each in request.comments
-        if each.erased_id
+        (video_id, format_id(event.erased.comment_id))
+        for video_id, event in dispatcher.events
+        if event.HasField("erased")
     }
 
 
@@ -65,9 +64,9 @@ async def test_one_comment(start_service: StartService, dispatcher: FakeDispatch
     assert await delete(running, f"/comments/demo/{gone}") == 1
     assert erased_to_viewers(dispatcher) == {("demo", gone)}  # 200: they have it
     assert await ids_of(running, "demo") == [kept]
-    words = [each for request in dispatcher.requests for each in request.comments if each.erased_id]
+    words = [event for _, event in dispatcher.events if event.HasField("erased")]
     assert words[0].id > int(kept, 16)
-    assert (words[0].message, words[0].author.name) == ("", "")
+    assert (words[0].name, words[0].data) == ("deleted", b'{"id":"%b"}' % gone.encode())
     assert await delete(running, f"/comments/demo/{gone}") == 1  # safe to repeat
     assert await ids_of(running, "demo") == [kept]
 

@@ -17,8 +17,9 @@ class RecordedPublisher:
     put_: list[Change] = field(default_factory=list)
     answers: bool = True
 
-    def begin(self, event_id: int, video_id: str) -> None:
+    def begin(self, event_id: int, video_id: str) -> int:
         self.begun.append(event_id)
+        return 0
 
     def abandon(self, event_id: int) -> None:
         self.abandoned.append(event_id)

@@ -14,7 +14,7 @@ from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, KeyClaims
 from history.core.ids import IdSource
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 from history.core.video import Video
 from history.group_commit import GroupCommit
 from history.store import Claimed, Outcome, StoreUnavailable, Videos
@@ -43,10 +43,10 @@ class Store:
         await self.append([comment for comment, _ in items])
         return [claim for _, claim in items]
 
-    async def older(self, video_id: str, before: int | None, limit: int) -> list[Comment]:
+    async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         raise NotImplementedError
 
-    async def newer(self, video_id: str, after: int, limit: int) -> list[Comment]:
+    async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         raise NotImplementedError
 
     async def check(self) -> None:

@@ -141,13 +141,13 @@ async def test_what_is_claimed_here_is_in_the_tip_if_its_claim_holds(parts: Part
     now_ms = wall_ms()
     said = [a_comment(first_id_at(now_ms) + n) for n in range(3)]
     await parts.store.append(said[:1])
-    assert await parts.store.older("video", None, 9) == said[:1]
+    assert (await parts.store.older("video", None, 9)).comments == said[:1]
     for comment in said[1:]:
         claim = Claim("ann", "video", "key", comment.id, comment.created_at_ms, b"digest")
         (first,) = await parts.store.append_claimed([(comment, claim)], now_ms, 60_000)
         assert isinstance(first, Claim)
         assert first.comment_id == said[1].id
-    assert await parts.store.older("video", None, 9) == said[1::-1]
+    assert (await parts.store.older("video", None, 9)).comments == said[1::-1]
     assert parts.inner.reads == 1
 
 

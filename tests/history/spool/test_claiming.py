@@ -34,7 +34,7 @@ async def test_keys_are_claimed_in_a_store_that_answers(parts: Parts) -> None:
     assert await claim(parts, first) == [first[1]]
     assert await claim(parts, second, other) == [first[1], other[1]]
     assert parts.spool.is_empty
-    assert await parts.store.newer("video", 0, 9) == [first[0], other[0]]
+    assert (await parts.store.newer("video", 0, 9)).comments == [first[0], other[0]]
 
 
 async def test_a_page_of_the_spool_lacks_nothing_that_was_claimed(parts: Parts) -> None:
@@ -60,7 +60,7 @@ async def test_while_it_is_away_each_keyed_comment_is_accepted_and_nobody_waits_
         assert parts.inner.appends <= appends + 2  # ours, and the drain's probe
     setattr(parts.inner, how, False)
     await asyncio.wait_for(parts.store.wait_drained(), 10)
-    assert await parts.inner.newer("video", 0, 9) == [a_comment(1), items[0][0], items[1][0]]
+    assert (await parts.inner.newer("video", 0, 9)).comments == [a_comment(1), items[0][0], items[1][0]]
 
 
 async def test_what_the_store_cannot_say_of_one_key_is_no_outage(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:

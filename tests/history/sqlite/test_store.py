@@ -205,5 +205,5 @@ async def test_a_key_twice_in_one_call_is_one(tmp_path: Path) -> None:
     store = await open_store(f"sqlite:{tmp_path}/comments.db")
     twice = [Claim("ann", "demo", "key", n, 1, b"d") for n in (7, 8)]
     assert await _claim(store, twice, 0) == [twice[0]] * 2
-    assert [each.id for each in await store.newer("demo", 0, 10)] == [7]
+    assert [each.id for each in (await store.newer("demo", 0, 10)).comments] == [7]
     await store.close()

@@ -226,6 +226,25 @@ def test_a_hole_in_a_service_s_chain_is_reported_once_and_closed_by_reading() ->
     assert feed.position.claims().cover(comment(6).id)
 
 
+def test_a_clock_that_is_ahead_claims_nothing_that_was_not_had() -> None:
+    """The node's clock is an hour ahead of the ids."""
+    talk = [comment(n, T0 + n) for n in range(4)]
+    for seed in ([], talk[:1]):
+        feed = Feed(LIMITS, chained(seed), 0, T0 + 3_600_000)
+        for each in chained(talk)[len(seed) : 2]:
+            feed.append(each, T0 + 3_600_000)
+        claims = feed.position.claims()
+        assert [claims.cover(c.id) for c in talk] == [True, True, False, False]
+
+
+def test_after_hours_of_silence_positions_are_exact_again() -> None:
+    feed = new_feed([comment(1)])
+    later = comment(2, T0 + 7_200_000)
+    feed.append(event(later, comment(1).id), T0 + 7_200_000)
+    claims = feed.position.claims()
+    assert (claims.cover(later.id), claims.cover(later.id + 1)) == (True, False)
+
+
 def test_what_lies_in_a_spool_is_not_claimed_though_history_was_read() -> None:
     feed = new_feed([comment(1)])
     hidden = Event(comment(5).id, b"{}", after_id=comment(4).id, hidden_from_id=comment(3).id)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rms.feed.sse import comment_data
+from history.core.stream_data import comment_data
 from rms.feed.withdrawn import PURGES_MAX, Withdrawn
 from tests.rms.parts import comment
 

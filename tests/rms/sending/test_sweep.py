@@ -222,7 +222,7 @@ async def test_the_loop_breathes_when_a_slices_time_is_over() -> None:
 async def test_a_small_audience_waits_for_a_turn_of_a_large_one_and_not_for_its_round() -> None:
     hall = Hall(slice_ms=0.001)  # one turn in each slice
     try:
-        small, hot = Audience("small", Bytes(), hall.behind.append, 1), hall.audience
+        small, hot = Audience("small", Form(), Bytes(), hall.behind.append, 1), hall.audience
         hall.audience = small
         end = hall.viewer()
         hall.audience = hot
@@ -250,7 +250,7 @@ async def test_a_small_audience_waits_for_a_turn_of_a_large_one_and_not_for_its_
 async def test_every_audience_has_its_turn(hall: Hall) -> None:
     audiences, ends = [], []
     for number in range(20):
-        hall.audience = Audience(f"v{number}", Bytes(), hall.behind.append, 1)
+        hall.audience = Audience(f"v{number}", Form(), Bytes(), hall.behind.append, 1)
         audiences.append(hall.audience)
         ends.append([hall.viewer() for _ in range(1 + number % 3)])
     for audience in audiences:

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from rms.config import RmsSettings
+from rms.feed.editions import Form
 from rms.feed.feed import Feed
 from rms.feed.sse import HEARTBEAT
 from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
 from rms.videos.housekeeping import ROUND_MS, Housekeeper
-from rms.videos.request import Form
 from rms.videos.served import ServedVideos
 from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode

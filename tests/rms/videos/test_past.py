@@ -9,11 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from history.core.model import Event
+from history.core.stream_data import comment_data
 from history.opening import open_reader, open_store
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.config import RmsSettings
-from rms.feed.sse import comment_data
 from rms.videos.past import SEED_AGE_MS, Past
 from tests.rms.parts import T0, comment
 from tests.waiting import eventually

@@ -158,6 +158,7 @@ class Feed:
             self._count(event)
             return False
         self._seen.add(event.id, now_ms, old_below)
+        self._had.advance(now_ms)
         if not self._take(event, now_ms):
             return False
         self.trim(now_ms)
@@ -311,7 +312,6 @@ class Feed:
             self.held_from = max(self.held_from, max(self._ids[:drop]) + 1)
             self._others -= drop - self._kinds[:drop].count(VISIBLE)
             del self._ids[:drop], self._at_ms[:drop], self._kinds[:drop]
-        self._had.advance(now_ms)
 
     def join(self, backfill: int) -> Attach[FeedOffset]:
         """Where a new viewer enters: it gets the last `backfill` comments, then what comes. Gaps and changes from

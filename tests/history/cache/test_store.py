@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from structlog.testing import capture_logs
 
 from history.cache.store import CachedStore, CacheSettings
 from history.clocks import monotonic_s, wall_ms
@@ -17,7 +16,7 @@ from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import Comment, Comments
 from history.opening import open_store
-from history.store import Claim, Claimed, Outcome, Store, StoreUnavailable
+from history.store import Claim, Claimed, Outcome, Store
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, scroll_back, video
 from tests.history.moderating_contract import said_by
@@ -378,35 +377,3 @@ async def test_what_it_counts_is_what_it_takes(parts: Parts) -> None:
     facts = parts.store.statistics()
     assert facts.bytes < facts.bytes_max  # nothing had to go
     assert taken <= facts.bytes - counted
-
-
-async def test_a_failed_read_is_everybodys_and_the_next_tries_again(parts: Parts) -> None:
-    parts.inner.error = StoreUnavailable("cut off by the test")
-    errors = await asyncio.gather(*(parts.store.older("video", None, 9) for _ in range(9)), return_exceptions=True)
-    assert all(isinstance(error, StoreUnavailable) for error in errors)
-    parts.inner.error = None
-    assert (await parts.store.older("video", None, 9)).comments == []
-    assert parts.inner.reads == 2
-
-
-async def test_a_read_that_fails_unexpectedly_is_its_callers_and_the_next_tries_again(parts: Parts) -> None:
-    parts.inner.error = ZeroDivisionError("a bug")
-    with capture_logs() as lines:
-        errors = await asyncio.gather(*(parts.store.older("video", None, 9) for _ in range(9)), return_exceptions=True)
-    assert errors == [parts.inner.error] * 9
-    assert lines == []
-    parts.inner.error = None
-    assert (await parts.store.older("video", None, 9)).comments == []
-
-
-async def test_a_failed_read_whose_caller_has_gone_is_logged(parts: Parts) -> None:
-    parts.inner.go.clear()
-    reading = asyncio.create_task(parts.store.older("video", None, 9))
-    await eventually(lambda: parts.inner.reads == 1)
-    reading.cancel()
-    parts.inner.error = ZeroDivisionError("a bug")
-    with capture_logs() as lines:
-        parts.inner.go.set()
-        await eventually(lambda: len(lines) == 1)
-    assert (lines[0]["event"], lines[0]["task"]) == ("task failed", "cache read")
-    assert lines[0]["reason"] == "ZeroDivisionError('a bug')"

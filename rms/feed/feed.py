@@ -9,7 +9,7 @@ rms/feed/resuming.py finds where a viewer goes on that was here, or at another n
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple
 
@@ -27,6 +27,8 @@ ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
 
 CHANGES_MAX = 10_000
 """comments for which a feed remembers what changed last, to tell what comes late: more than are changed in a minute"""
+
+NOTHING_HIDDEN: Mapping[int, int] = {}
 
 CLOSED_MS = 60_000
 """After this a hole below what history has counts as closed, though its service has published nothing since"""
@@ -85,9 +87,17 @@ class Feed:
         *("complete_from", "gaps", "held_from", "limits", "log", "missing_from", "rewritten"),
     )
 
-    def __init__(self, limits: FeedLimits, seed: Sequence[Event], complete_from: int | None, now_ms: int) -> None:
+    def __init__(
+        self,
+        limits: FeedLimits,
+        seed: Sequence[Event],
+        complete_from: int | None,
+        now_ms: int,
+        hidden: Mapping[int, int] = NOTHING_HIDDEN,
+    ) -> None:
         """seed: the video's last events from history, oldest first (see `read_from`); all that there are from id
-        `complete_from` on. None: history can't be read, and its last events are appended later."""
+        `complete_from` on. None: history can't be read, and its last events are appended later. hidden: services whose
+        events from an id on may not have been readable."""
         self.limits = limits
         self.log: ByteLog[FeedOffset] = ByteLog()
         self.gaps = Gaps()
@@ -106,11 +116,14 @@ class Feed:
         base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
         # Who comes here has, or doesn't wait for, what is older than the seed: every position says so from the first.
         seed_ms = min(time_of(self.complete_from), now_ms - LATE_MS)
+        if hidden:
+            lowest = min(hidden.values())
+            base, seed_ms = min(base, lowest), min(seed_ms, time_of(lowest))
         newest_ms = min(now_ms, time_of(seed[-1].id)) if seed else now_ms  # this node's clock alone must not say
         self._had = Had(max(newest_ms - KEPT_MS, seed_ms), base)
         self._base_text = self._had.text()  # the position at the log's beginning
         self._live: dict[int, int] = {}  # by service: the highest id that was published here
-        self._hidden: dict[int, int] = {}  # services that have events in their spools, from which id on
+        self._hidden = dict(hidden)  # services that have events in their spools, from which id on
         self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
         self._withdrawn = Withdrawn()
         self._changes: dict[int, tuple[int, str]] = {}  # by comment: the last event about it, and of what kind
@@ -189,7 +202,7 @@ class Feed:
 
     def _count(self, event: Event) -> None:
         """The position moves, whatever the event is."""
-        missing_from = self._had.add(event.id, event.after_id)
+        missing_from = self._had.add(event.id, event.after_id, event.hidden_from_id or 0)
         if missing_from is not None:
             self.missing_from = missing_from if self.missing_from is None else min(missing_from, self.missing_from)
         if event.hidden_from_id is not None:

@@ -188,8 +188,9 @@ class Had:
     def floor(self) -> int:
         return first_id_at(self._floor_ms)
 
-    def add(self, event_id: int, after_id: int) -> int | None:
-        """The event is had. after_id: its service has published nothing in between.
+    def add(self, event_id: int, after_id: int, hidden_from_id: int = 0) -> int | None:
+        """The event is had. after_id: its service has published nothing in between. hidden_from_id: not 0: from there
+        on the service's events may not be readable, so nobody knows whether they were had.
 
         Returns the id from which on events of the service are missing below, if that is new.
         """
@@ -204,11 +205,13 @@ class Had:
         if top is not None and after_id == top and service not in self._islands:
             self._set_top(service, event_id)
             return None
-        return self.claim(service, min(after_id + 1, event_id), event_id)
+        base = min(self._base, hidden_from_id) if hidden_from_id else self._base
+        return self.claim(service, min(after_id + 1, event_id), event_id, base)
 
-    def claim(self, service: int, low: int, high: int) -> int | None:
-        """All events of the service from one id to another, both included, are had. Returns where the hole below
-        begins, if there is one now that wasn't there before."""
+    def claim(self, service: int, low: int, high: int, base: int | None = None) -> int | None:
+        """All events of the service from one id to another, both included, are had. base: and all below this id; None:
+        below the feed's own. Returns where the hole below begins, if there is one now that wasn't there before."""
+        base = self._base if base is None else base
         low, high = _first_of(service, low), _last_of(service, high)
         if low > high:
             return None
@@ -216,12 +219,12 @@ class Had:
         known = len(islands)
         if high > top:
             islands = _joined([*islands, (low, high)])
-            while islands and islands[0][0] <= max(_first_of(service, top + 1), self._base):
+            while islands and islands[0][0] <= max(_first_of(service, top + 1), base):
                 top = max(top, islands.pop(0)[1])
                 self._set_top(service, top)
         if islands:
-            if service not in self._tops and self._base > self.floor:
-                top = _last_of(service, self._base - 1)
+            if service not in self._tops and base > self.floor:
+                top = _last_of(service, base - 1)
                 self._set_top(service, top)
             self._islands[service] = islands
             self._text = None

@@ -65,11 +65,11 @@ class Store:
     def since(self, from_id: int, limit: int) -> list[Event]:
         return [self.read(self.rows[each]) for each in sorted(self.rows) if each >= from_id][:limit]
 
-    def seed(self, now_ms: int) -> tuple[list[Event], int]:
+    def seed(self, now_ms: int, hidden_from: int) -> tuple[list[Event], int]:
         found: list[Event] = []
         comments = 0
         for each in sorted(self.rows, reverse=True):
-            if comments >= SEED and time_of(found[-1].id) < now_ms - 30_000:
+            if comments >= SEED and time_of(found[-1].id) < now_ms - 30_000 and found[-1].id <= hidden_from:
                 return found[::-1], found[-1].id
             found.append(self.read(self.rows[each]))
             comments += found[-1].kind == COMMENT and bool(found[-1].data)
@@ -81,8 +81,9 @@ class Node:
         self.store = store
         self.queues: dict[int, list[Event]] = {service.number: [] for service in services}
         self.cut_off: dict[int, int | None] = {}  # from which services, and the smallest id that was missed
-        seed, complete_from = store.seed(now_ms)
-        self.feed = Feed(LIMITS, seed, complete_from, now_ms)
+        hidden = {service.number: service.spooled[0].id for service in services if service.spooled}
+        seed, complete_from = store.seed(now_ms, min(hidden.values(), default=1 << 63))
+        self.feed = Feed(LIMITS, seed, complete_from, now_ms, hidden)
         self.resuming = Resuming(self.feed)
         self.editions: dict[Form, Edition] = {}
         self.changes: dict[int, dict[int, str]] = {}

@@ -28,6 +28,9 @@ ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
 CHANGES_MAX = 10_000
 """comments for which a feed remembers what changed last, to tell what comes late: more than are changed in a minute"""
 
+LATE_IDS_MAX = 1_000
+"""late events that a feed remembers: each costs a look for each position from which viewers come"""
+
 NOTHING_HIDDEN: Mapping[int, int] = {}
 
 CLOSED_MS = 60_000
@@ -78,6 +81,7 @@ class Feed:
             "_hidden",
             "_ids",
             "_joined",
+            "_late",
             "_live",
             "_kinds",
             "_others",
@@ -122,6 +126,7 @@ class Feed:
         newest_ms = min(now_ms, time_of(seed[-1].id)) if seed else now_ms  # this node's clock alone must not say
         self._had = Had(max(newest_ms - KEPT_MS, seed_ms), base)
         self._base_text = self._had.text()  # the position at the log's beginning
+        self._late: list[int] = []  # the events that came later than LATE_MS after others, the last ones
         self._live: dict[int, int] = {}  # by service: the highest id that was published here
         self._hidden = dict(hidden)  # services that have events in their spools, from which id on
         self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
@@ -172,6 +177,8 @@ class Feed:
             return False
         self._seen.add(event.id, now_ms, old_below)
         self._had.advance(now_ms)
+        if self._had.high is not None and event.id < first_id_at(time_of(self._had.high) - LATE_MS):
+            self._late = [each for each in self._late[1 - LATE_IDS_MAX :] if each >= old_below] + [event.id]
         if not self._take(event, now_ms):
             return False
         self.trim(now_ms)
@@ -264,6 +271,10 @@ class Feed:
         gap = self.gaps.add(from_id, to_id, self._had.high, self.log.end)
         self._append(0, gap.frame(self._had.text()), now_ms, GAP)
         self.trim(now_ms)
+
+    def late_ids(self) -> Sequence[int]:
+        """The last events that came later than LATE_MS after others: that they are old doesn't mean that a viewer has them"""
+        return self._late
 
     def dropped_from(self, from_id: int) -> Iterator[int]:
         """The events from this id on that were here, and that the log holds no longer"""

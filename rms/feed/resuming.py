@@ -45,7 +45,7 @@ class Resuming:
         goes on like a new one."""
         feed = self._feed
         if history is not None and len(history) <= feed.limits.resume_events_max:
-            feed.reach_back(_from_id(position), history, now_ms)
+            feed.reach_back(self._from_id(position), history, now_ms)
         for event in history or ():
             if not feed.may_have_forgotten(event.id, now_ms):
                 feed.append(event, now_ms)  # if it is new, all viewers lack it
@@ -89,8 +89,9 @@ class Resuming:
     ) -> Attach[FeedOffset] | NeedsHistory:
         feed = self._feed
         is_ahead = not feed.had.covers(position, feed.complete_from)
-        if history is None and (is_ahead or position.sure_from < feed.held_from):
-            return NeedsHistory(_from_id(position))
+        from_id = self._from_id(position)
+        if history is None and (is_ahead or from_id < feed.held_from):
+            return NeedsHistory(from_id)
         if history is not None and len(history) > feed.limits.resume_events_max:
             return self.gap(position, backfill, "too_far_behind")
         claims = position.claims()
@@ -100,7 +101,7 @@ class Resuming:
         cut = len(feed) if is_ahead else self._cut(claims)
         before: list[Event] = []
         if history is not None:
-            known, from_id = {event.id for event in history}, _from_id(position)
+            known = {event.id for event in history}
             if any(each not in known and not claims.cover(each) for each in feed.dropped_from(from_id)):
                 return self.gap(position, backfill, "too_far_behind")  # it lies in a spool, where history can't read it
             held = set(feed.ids)
@@ -113,6 +114,14 @@ class Resuming:
                 frames.append(position_frame(had.text()))
             return self._with_gaps(position, Attach(b"".join(frames), feed.log.end, position))
         return self._with_gaps(position, Attach(b"".join(frames), feed.log.start_of(cut)))
+
+    def _from_id(self, position: Position) -> int:
+        """From where on the viewer may lack something, also of what came late and isn't in the log any more"""
+        late = self._feed.late_ids()
+        if late:
+            cover, held = position.claims().cover, self._feed.ids
+            late = [event_id for event_id in late if not cover(event_id) and event_id not in held]
+        return min(position.sure_from, position.high, *late)
 
     def _cut(self, claims: Claims) -> int:
         """The index behind the last entry that the viewer has: from there on it lacks everything."""
@@ -147,8 +156,3 @@ class Resuming:
         if position is None:
             return attach
         return attach._replace(private=self._feed.gaps.unread(position, attach.offset) + attach.private)
-
-
-def _from_id(position: Position) -> int:
-    """From where on history may have what a viewer lacks"""
-    return min(position.sure_from, position.high)

@@ -279,5 +279,5 @@ class OneLog(RuleBasedStateMachine):
 
 TestOneLog = OneLog.TestCase
 TestOneLog.settings = settings(
-    max_examples=800, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -90,7 +90,7 @@ class Service:
             watermark, ids, now_ms=wall_ms(), lookback_ms=config.lookback_s * 1000, limits=config.outbox_limits()
         )
         self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
-        self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings())
+        self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
         self.lazy_store = LazyStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
         self.spooled = SpooledStore(self.lazy_store, spool, self.publisher, config.spool_settings())
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=lambda: not self.spooled.is_away)

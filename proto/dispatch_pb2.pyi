@@ -30,6 +30,7 @@ class PublishRequest(_message.Message):
     SEQ_FIELD_NUMBER: _builtins.int
     VIDEOS_FIELD_NUMBER: _builtins.int
     CATCH_UP_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """the caller's number for this batch, unique within the stream"""
     @_builtins.property
@@ -38,20 +39,52 @@ class PublishRequest(_message.Message):
     def catch_up(self) -> Global___CatchUpOrder:
         """gets a response as a batch does"""
 
+    @_builtins.property
+    def unreadable(self) -> Global___Unreadable:
+        """absent: history has all that the caller has published"""
+
     def __init__(
         self,
         *,
         seq: _builtins.int = ...,
         videos: _abc.Iterable[Global___VideoBatch] | None = ...,
         catch_up: Global___CatchUpOrder | None = ...,
+        unreadable: Global___Unreadable | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "unreadable", b"unreadable"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "seq", b"seq", "videos", b"videos"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up", b"catch_up", "seq", b"seq", "unreadable", b"unreadable", "videos", b"videos"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishRequest: _TypeAlias = PublishRequest  # noqa: Y015
+
+@_typing.final
+class Unreadable(_message.Message):
+    """Some events of a comment_service, from this id on, are published and can't be read from history yet: they lie in its
+    spool. A node that opens a video must not take history for whole from there on.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    FROM_ID_FIELD_NUMBER: _builtins.int
+    service: _builtins.int
+    """its number, as in the ids of its events"""
+    from_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        service: _builtins.int = ...,
+        from_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_id", b"from_id", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Unreadable: _TypeAlias = Unreadable  # noqa: Y015
 
 @_typing.final
 class VideoBatch(_message.Message):
@@ -437,11 +470,16 @@ class Welcome(_message.Message):
     LEASE_MS_FIELD_NUMBER: _builtins.int
     BEAT_MS_FIELD_NUMBER: _builtins.int
     CATCH_UP_FROM_ID_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     lease_ms: _builtins.int
     beat_ms: _builtins.int
     catch_up_from_id: _builtins.int
     """The node may have missed events from this id on: it reads them from history. 0: it has missed nothing."""
+    @_builtins.property
+    def unreadable(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unreadable]:
+        """as far as this replica knows"""
+
     def __init__(
         self,
         *,
@@ -449,10 +487,11 @@ class Welcome(_message.Message):
         lease_ms: _builtins.int = ...,
         beat_ms: _builtins.int = ...,
         catch_up_from_id: _builtins.int = ...,
+        unreadable: _abc.Iterable[Global___Unreadable] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ms", b"beat_ms", "catch_up_from_id", b"catch_up_from_id", "lease_ms", b"lease_ms", "replica_id", b"replica_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat_ms", b"beat_ms", "catch_up_from_id", b"catch_up_from_id", "lease_ms", b"lease_ms", "replica_id", b"replica_id", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -517,15 +556,21 @@ class InterestAck(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NUMBER_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
+    @_builtins.property
+    def unreadable(self) -> _containers.RepeatedCompositeFieldContainer[Global___Unreadable]:
+        """as far as this replica knows"""
+
     def __init__(
         self,
         *,
         number: _builtins.int = ...,
+        unreadable: _abc.Iterable[Global___Unreadable] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

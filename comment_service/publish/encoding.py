@@ -11,7 +11,7 @@ from comment_service.core.outbox import Batch, Publishable
 from history.core.model import Change, Comment
 from history.core.stream_data import name_and_data
 from proto import event_pb2
-from proto.dispatch_pb2 import CatchUpOrder, PublishRequest, VideoBatch
+from proto.dispatch_pb2 import CatchUpOrder, PublishRequest, Unreadable, VideoBatch
 
 _FIXED_64, _LENGTH_DELIMITED = 1, 2
 _ID_TAG = event_pb2.Event.ID_FIELD_NUMBER << 3 | _FIXED_64
@@ -56,16 +56,17 @@ def request(batch: Batch) -> PublishRequest:
             videos[event.video_id] = [event]
         else:
             known.append(event)
-    from_id, hidden = batch.catch_up_from_id, b""
+    hidden, unreadable, order = b"", None, None
     if batch.hidden_from_id is not None:
         hidden = event_pb2.Event(hidden_from_id=batch.hidden_from_id).SerializeToString()
+        unreadable = Unreadable(service=batch.service, from_id=batch.hidden_from_id)
+    if (from_id := batch.catch_up_from_id) is not None:  # 0 is no id on the wire
+        order = CatchUpOrder(from_id=max(1, from_id), up_to_id=batch.catch_up_to_id, service=batch.service)
     return PublishRequest(
         seq=batch.seq,
         videos=[_video_batch(video_id, events, hidden) for video_id, events in videos.items()],
-        # 0 is no id on the wire.
-        catch_up=None
-        if from_id is None
-        else CatchUpOrder(from_id=max(1, from_id), up_to_id=batch.catch_up_to_id, service=batch.service),
+        catch_up=order,
+        unreadable=unreadable,
     )
 
 

@@ -12,7 +12,7 @@ between replicas, only between rounds in which all of them failed.
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +78,16 @@ class StreamEnded(Exception):
 class Publisher:
     """Belongs to one event loop. `begin`, `abandon` and `put` never wait and never raise."""
 
-    def __init__(self, replicas: Replicas, outbox: Outbox, watermark: Watermark, settings: PublishSettings) -> None:
+    def __init__(
+        self,
+        replicas: Replicas,
+        outbox: Outbox,
+        watermark: Watermark,
+        settings: PublishSettings,
+        on_newest: Callable[[int], None],
+    ) -> None:
+        """on_newest: gets the largest id of any comment_service that a replica knows, with each of its responses."""
+        self._on_newest = on_newest
         self._replicas = replicas
         self._outbox = outbox
         self._watermark = watermark
@@ -239,6 +248,7 @@ class Publisher:
             self._answered_on_stream = True
             for seq in (response.seq, *response.seqs):
                 self._outbox.answered(seq)
+            self._on_newest(response.newest_id)
             self._work.set()
             self._emptied.set()
             self._tell_waiters()

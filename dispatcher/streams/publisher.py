@@ -46,6 +46,8 @@ class Publisher:
 
     def __init__(self, peer: str, unanswered_max: int, now_ms: Callable[[], int]) -> None:
         self.ended: asyncio.Future[DispatcherError | None] = asyncio.get_running_loop().create_future()
+        self.hides_as: int | None = None
+        """The service's number, if its last batch said that some of its events can't be read from history"""
         self._unanswered_max = unanswered_max
         self._unanswered = 0
         self._peer = peer

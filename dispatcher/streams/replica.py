@@ -17,6 +17,7 @@ from dispatcher.core.life import State
 from dispatcher.core.newest import Newest
 from dispatcher.core.node import Hello
 from dispatcher.core.registry import Registry
+from dispatcher.core.unreadable import UnreadableEvents
 from dispatcher.streams import wire
 from dispatcher.streams.journal import Journal
 from dispatcher.streams.link import AckLatency, Link
@@ -52,6 +53,7 @@ class Replica:
         self.registry = Registry(config.registry_limits(), now_ms())
         self.journal = Journal(config.lines_per_s_max, now_ms)
         self.newest = Newest(config.ahead_ms_max)
+        self._unreadable = UnreadableEvents(config.recent_s * 1000, config.publishers_max)
         self.watchers = Watchers(config.watchers_max, config.watcher_events_max)
         self.counts = Counts()
         self.latency = AckLatency()
@@ -83,6 +85,7 @@ class Replica:
                     lease_ms=self.config.lease_ms,
                     beat_ms=self.config.beat_ms,
                     catch_up_from_id=catch_up_from_id or 0,
+                    unreadable=self._unreadable_now(),
                 )
             )
         )
@@ -109,7 +112,7 @@ class Replica:
             self.registry.interest(link.session, joined, message.interest.left, now_ms)
             if link.unread >= self.config.unread_acks_max:
                 raise LimitReached(f"{link.unread} acknowledgements of interests aren't read")
-            ack = wire_types.InterestAck(number=message.interest.number)
+            ack = wire_types.InterestAck(number=message.interest.number, unreadable=self._unreadable_now())
             link.send_nowait(wire_types.DispatcherMessage(interest_ack=ack))
         else:
             raise InvalidRequest(f"a node's stream carries beats, interests and deliveries, not {kind}")
@@ -189,6 +192,7 @@ class Replica:
         checks.check_batch(request, self.config)
         order = request.catch_up if request.HasField("catch_up") else None
         smallest_id = self._note_ids(request.videos, order)
+        self._note_unreadable(publisher, request)
         batch = publisher.batch(request.seq, smallest_id)
         self.counts.batches += 1
         overflowed: set[int] = set()
@@ -212,6 +216,21 @@ class Replica:
         if smallest_id is not None:
             self.registry.published(smallest_id, self.now_ms())
         return smallest_id
+
+    def _note_unreadable(self, publisher: Publisher, request: wire_types.PublishRequest) -> None:
+        if request.HasField("unreadable"):
+            publisher.hides_as = request.unreadable.service
+            self._unreadable.note(request.unreadable.service, request.unreadable.from_id, self.now_ms())
+            return
+        if publisher.hides_as is not None:
+            self._unreadable.clear(publisher.hides_as)
+            publisher.hides_as = None
+        if request.catch_up.up_to_id:
+            self._unreadable.clear(request.catch_up.service)
+
+    def _unreadable_now(self) -> list[wire_types.Unreadable]:
+        known = self._unreadable.all(self.now_ms())
+        return [wire_types.Unreadable(service=service, from_id=from_id) for service, from_id in known]
 
     def _by_route(self, videos: Collection[VideoBatch]) -> list[tuple[tuple[int, ...], Part]]:
         """For each route that isn't empty, all that goes there: made once, however many nodes the route has.

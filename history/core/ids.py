@@ -66,6 +66,13 @@ class IdSource:
         self._ms = 0
         self._sequence = -1
 
+    def observe(self, event_id: int) -> None:
+        """Ids from now on are larger than this one, which another process gave: a hybrid logical clock (Kulkarni et
+        al., 2014)."""
+        ms = time_of(event_id)
+        if ms > self._ms:
+            self._ms, self._sequence = ms, (1 << SEQUENCE_BITS) - 1
+
     def next(self, now_ms: int) -> int:
         """A larger id than all before, of the millisecond now_ms or a later one"""
         if now_ms > self._ms:

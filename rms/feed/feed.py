@@ -273,7 +273,7 @@ class Feed:
         self.trim(now_ms)
 
     def late_ids(self) -> Sequence[int]:
-        """The last events that came later than LATE_MS after others. They are old, and yet a viewer may not have them."""
+        """The last events that came later than LATE_MS after others: old ones that a viewer may not have"""
         return self._late
 
     def dropped_from(self, from_id: int) -> Iterator[int]:

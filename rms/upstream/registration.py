@@ -32,6 +32,7 @@ class Served(Protocol):
     def catch_up(
         self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
     ) -> None: ...
+    def note_unreadable(self, from_ids: Mapping[int, int]) -> None: ...
     def serving(self) -> dict[str, int]: ...
     def changed_viewers(self) -> tuple[dict[str, int], int]: ...
     def set_totals(self, viewers: Mapping[str, int]) -> None: ...
@@ -118,6 +119,7 @@ class Registration:
     def welcome(self, welcome: dispatch_pb2.Welcome) -> None:
         self.lease_ms, self.beat_ms = welcome.lease_ms, welcome.beat_ms
         log.info("dispatcher connected", dispatcher=self._address, replica=welcome.replica_id)
+        self._take_unreadable(welcome.unreadable)
         if welcome.catch_up_from_id:
             self._catch_up(welcome.catch_up_from_id)
         if not self._interest:
@@ -136,6 +138,7 @@ class Registration:
             self._acknowledge(message.deliver.number, message.deliver.ack_within_ms)
             return came
         if kind == "interest_ack":
+            self._take_unreadable(message.interest_ack.unreadable)
             self._interest_acknowledged(message.interest_ack.number)
         elif kind == "beat_ack":
             self._take_viewers(message.beat_ack.videos)
@@ -151,6 +154,10 @@ class Registration:
             self._catch_up(order.from_id, order.video_ids, promise)
             self._acknowledge(message.catch_up.number, within_ms=0)
         return 0
+
+    def _take_unreadable(self, unreadable: Iterable[dispatch_pb2.Unreadable]) -> None:
+        """Before what they are about: a video that opens now"""
+        self._served.note_unreadable({each.service: each.from_id for each in unreadable})
 
     def _take_viewers(self, videos: Iterable[dispatch_pb2.VideoViewers]) -> None:
         """On all nodes together; only where it has changed"""

@@ -10,7 +10,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
 from history.core import model
-from history.core.ids import time_of
+from history.core.ids import ID_MAX, time_of
 from history.core.stream_data import name_and_data
 from history.opening import open_reader
 from history.store import Log, StoreUnavailable
@@ -56,11 +56,13 @@ class Past:
         if self._reader is not None:
             await self._reader.close()
 
-    async def seed(self, video_id: str, at_least: int, now_ms: int) -> tuple[list[Event], int]:
+    async def seed(
+        self, video_id: str, at_least: int, now_ms: int, back_to_id: int = ID_MAX
+    ) -> tuple[list[Event], int]:
         """The video's last events, oldest first, and the id from which on they are all there are.
 
-        At least `at_least` comments that can be seen, and all events that are younger than SEED_AGE_MS, but no more
-        than `seed_events_max`. Raises StoreUnavailable.
+        At least `at_least` comments that can be seen, all events that are younger than SEED_AGE_MS, and all from
+        `back_to_id` on, but no more than `seed_events_max`. Raises StoreUnavailable.
         """
         newest_first: list[model.Event] = []
         limit, before, comments = max(1, at_least), None, 0
@@ -71,7 +73,7 @@ class Past:
                 return _events(newest_first[::-1], 0), 0
             before = page[-1].id
             comments += sum(isinstance(event, model.Comment) for event in page)
-            has_enough = comments >= at_least and time_of(before) < now_ms - SEED_AGE_MS
+            has_enough = comments >= at_least and time_of(before) < now_ms - SEED_AGE_MS and before <= back_to_id
             if has_enough or len(newest_first) >= self._settings.seed_events_max:
                 return _events(newest_first[::-1], before), before
             limit = min(500, self._settings.seed_events_max - len(newest_first))

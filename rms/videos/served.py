@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from history.core.ids import ID_MAX
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor, shared
 from rms.clocks import wall_ms
@@ -22,6 +23,7 @@ from rms.config import RmsSettings
 from rms.feed.editions import Form
 from rms.feed.event import Event, Promise
 from rms.feed.feed import Feed
+from rms.feed.position import service_of
 from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
 from rms.videos.catching_up import CatchingUp
@@ -72,6 +74,7 @@ class ServedVideos:
         self._missing: deque[tuple[Iterator[ServedVideo], int, bool, Promise | None]] = (
             deque()
         )  # catch-ups that have not begun in all
+        self._unreadable: dict[int, int] = {}  # by service: from which id on history may lack what it has published
         self.useless = 0
         """events that came for videos not served here"""
         self.too_old = 0
@@ -120,15 +123,17 @@ class ServedVideos:
     async def _open(self, video: ServedVideo) -> None:
         try:
             await self._interest.join(video.video_id)
-            now_ms = wall_ms()
+            now_ms, hidden = wall_ms(), dict(self._unreadable)
             try:
-                seed, complete_from = await self._past.seed(video.video_id, self._settings.backfill, now_ms)
+                seed, complete_from = await self._past.seed(
+                    video.video_id, self._settings.backfill, now_ms, min(hidden.values(), default=ID_MAX)
+                )
             except StoreUnavailable as away:
                 # People go on talking: the live comments come, and the past follows when it can be read.
                 log.warning("feed opened without its past", video=video.video_id, reason=str(away))
                 seed, complete_from = [], None
                 video.lacks_past = True
-            video.open(Feed(self._feed_limits, seed, complete_from, now_ms))
+            video.open(Feed(self._feed_limits, seed, complete_from, now_ms, hidden))
         except BaseException as error:
             if isinstance(error, Exception):
                 log.exception("video not opened", video=video.video_id, reason=repr(error))
@@ -162,11 +167,20 @@ class ServedVideos:
                     video.buffer(event, self._settings.opening_comments_max)
             except Exception as error:
                 video.miss_failed(event, error)
+        last = events[-1]  # a wire message has one at least
+        if last.hidden_from_id:
+            self._unreadable[service_of(last.id)] = last.hidden_from_id
+        elif self._unreadable:
+            self._unreadable.pop(service_of(last.id), None)
         if too_old:  # they are in history, as all is that is published
             self.too_old += len(too_old)
             video.announce_gap(min(too_old), max(too_old) + 1)
         if video.is_behind and video.state is not OPENING:
             self.catching_up.start(video)
+
+    def note_unreadable(self, from_ids: Mapping[int, int]) -> None:
+        """These services have published events that history doesn't have yet, from these ids on."""
+        self._unreadable.update(from_ids)
 
     def catch_up(
         self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
@@ -177,6 +191,8 @@ class ServedVideos:
         live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`. promise: what
         history has, by the word of the service that asks for this.
         """
+        if promise is not None:
+            self._unreadable.pop(promise.service, None)
         found = [video for video_id in video_ids if (video := self._videos.get(video_id))]
         videos = found if video_ids else list(self._videos.values())
         self._missing.append((iter(videos), from_id, live_waits, promise))

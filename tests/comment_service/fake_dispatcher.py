@@ -24,6 +24,8 @@ class FakeDispatcher(DispatcherServicer):
         self.address = ""
         self.requests: list[PublishRequest] = []
         self.streams = 0
+        self.newest_id = 0
+        """Of all services, as it tells with each response"""
         self.responds = True
         """Whether a batch is answered. What was withheld stays without an answer."""
         self.refuses: grpc.StatusCode | None = None
@@ -72,7 +74,7 @@ class FakeDispatcher(DispatcherServicer):
                 if self.refuses is not None:
                     await context.abort(self.refuses, "refused by the test")
                 if self.responds:
-                    yield PublishResponse(seq=request.seq)
+                    yield PublishResponse(seq=request.seq, newest_id=self.newest_id)
         finally:
             cut.cancel()
 

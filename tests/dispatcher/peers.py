@@ -25,6 +25,7 @@ from proto.dispatch_pb2 import (
     NodeMessage,
     PublishRequest,
     PublishResponse,
+    Unreadable,
     VideoBatch,
     VideoViewers,
     Welcome,
@@ -115,6 +116,7 @@ class NodePeer(_Peer):
         self.incarnation = incarnation
         self.call = self.stub.Connect()
         self._interests = 0
+        self.unreadable: list[Unreadable] = []
 
     async def hello(self, videos: Mapping[str, int] | None = None, capacity: int = 1000, silent_ms: int = 0) -> Welcome:
         await self.say(
@@ -134,7 +136,9 @@ class NodePeer(_Peer):
         """Returns when the interest is acknowledged."""
         self._interests += 1
         await self.say(interest=Interest(number=self._interests, joined=video_ids, left=left))
-        assert (await self.hears("interest_ack")).interest_ack.number == self._interests
+        ack = (await self.hears("interest_ack")).interest_ack
+        assert ack.number == self._interests
+        self.unreadable = list(ack.unreadable)
 
     async def beats(
         self, viewers: int = 0, videos: Mapping[str, int] | None = None, draining: bool = False

@@ -8,9 +8,9 @@ import pytest
 
 from dispatcher.clocks import wall_ms
 from history.core.ids import first_id_at
-from proto.dispatch_pb2 import CatchUp, TopologyRequest
+from proto.dispatch_pb2 import CatchUp, PublishRequest, TopologyRequest, Unreadable
 from proto.event_pb2 import Event, Hidden, VideoEvents
-from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, comment
+from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, batches, comment
 from tests.waiting import eventually
 
 
@@ -206,6 +206,25 @@ async def test_a_catch_up_of_some_videos_goes_only_to_nodes_that_serve_one_of_th
             await node.acknowledges(1)
         assert await publisher.is_answered() == 7
         assert await none.beats() == {"d": 1}  # it has heard of nothing else
+
+
+async def test_a_node_learns_what_history_lacks_before_it_opens_a_video() -> None:
+    def say(seq: int, from_id: int | None = None) -> PublishRequest:
+        unreadable = None if from_id is None else Unreadable(service=3, from_id=from_id)
+        return PublishRequest(seq=seq, videos=batches(comment(seq)), unreadable=unreadable)
+
+    async with RunningReplica() as server, PublisherPeer(server.listen) as service, NodePeer(server.listen) as early:
+        assert list((await early.hello()).unreadable) == []
+        await service.sends(say(1, from_id=40))
+        assert await service.is_answered() == 1
+        await early.joins("a")
+        assert list(early.unreadable) == [Unreadable(service=3, from_id=40)]
+        async with NodePeer(server.listen, "rms-2") as late:
+            assert list((await late.hello()).unreadable) == [Unreadable(service=3, from_id=40)]
+        await service.sends(say(2))
+        assert await service.is_answered() == 2
+        await early.joins("b")
+        assert list(early.unreadable) == []
 
 
 async def test_each_response_tells_the_largest_id_and_the_time() -> None:

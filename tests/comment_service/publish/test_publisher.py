@@ -33,10 +33,12 @@ SETTINGS = PublishSettings(
 
 
 class Running:
-    def __init__(self, publisher: Publisher, outbox: Outbox, watermark: Watermark) -> None:
-        self.publisher = publisher
+    publisher: Publisher
+
+    def __init__(self, outbox: Outbox, watermark: Watermark) -> None:
         self.outbox = outbox
         self.watermark = watermark
+        self.newest: list[int] = []
 
     def put(self, *ids: int) -> None:
         for comment_id in ids:
@@ -61,12 +63,22 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             stack.push_async_callback(replicas.close)
             outbox = Outbox(0, OutboxLimits(batch, 64, comments, 1_000))
             watermark = Watermark(tmp_path, 0)
-            publisher = Publisher(replicas, outbox, watermark, replace(SETTINGS, **settings))
-            publisher.start(tasks)
-            stack.push_async_callback(publisher.close, timeout_ms=0)
-            return Running(publisher, outbox, watermark)
+            running = Running(outbox, watermark)
+            changed = replace(SETTINGS, **settings)
+            running.publisher = Publisher(replicas, outbox, watermark, changed, on_newest=running.newest.append)
+            running.publisher.start(tasks)
+            stack.push_async_callback(running.publisher.close, timeout_ms=0)
+            return running
 
         yield start_publisher
+
+
+async def test_the_newest_id_of_all_services_comes_with_each_response(start: Start, dispatcher: FakeDispatcher) -> None:
+    dispatcher.newest_id = 77
+    running = start(dispatcher.address)
+    running.put(5)
+    await running.wait_published()
+    assert running.newest == [77]
 
 
 async def test_what_is_put_is_published(start: Start, dispatcher: FakeDispatcher) -> None:

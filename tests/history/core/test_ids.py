@@ -47,6 +47,17 @@ def test_nodes_never_give_the_same_id(clock: list[int], nodes: list[int]) -> Non
     assert len(set(given_ids)) == len(given_ids)
 
 
+@given(clocks, st.integers(0, 1 << 46))
+def test_after_another_process_s_id_all_are_larger(clock: list[int], other_ms: int) -> None:
+    source, other = IdSource(3), IdSource(9).next(other_ms)
+    for now_ms in clock:
+        source.next(now_ms)
+    source.observe(other)
+    given_ids = [source.next(now_ms) for now_ms in clock]
+    assert all(other < each for each in given_ids)
+    assert given_ids == sorted(set(given_ids))
+
+
 def test_a_burst_runs_ahead_of_the_clock_by_a_millisecond_for_each_64() -> None:
     source = IdSource(3)
     given_ids = [source.next(1000) for _ in range(64 * 3 + 1)]

@@ -27,6 +27,9 @@ class FakeServed:
     def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
         self.came.append((video_id, [event.id for event in events]))
 
+    def note_unreadable(self, from_ids: Mapping[int, int]) -> None:
+        self.unreadable = dict(from_ids)
+
     def catch_up(
         self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
     ) -> None:

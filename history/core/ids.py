@@ -70,7 +70,7 @@ class IdSource:
         """Ids from now on are larger than this one, which another process gave: a hybrid logical clock (Kulkarni et
         al., 2014)."""
         ms = time_of(event_id)
-        if ms > self._ms:
+        if ms >= self._ms:
             self._ms, self._sequence = ms, (1 << SEQUENCE_BITS) - 1
 
     def next(self, now_ms: int) -> int:

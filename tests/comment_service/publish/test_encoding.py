@@ -60,8 +60,9 @@ def test_a_comment_is_what_viewers_get(comment: Comment) -> None:
 )
 def test_every_kind_of_change(change: Change, event: Event) -> None:
     encoded = read(publishable(change))
-    if encoded.name == "deleted":
-        assert json.loads(encoded.data) == {"id": "0000000000000007"}
+    if encoded.name in ("deleted", "author_purged"):
+        about = {"id": "0000000000000007"}, {"authorId": "ann", "upTo": "0000000000000008"}
+        assert json.loads(encoded.data) == about[encoded.name == "author_purged"]
         event.data = encoded.data
     event.id = 9
     assert encoded == event

@@ -83,6 +83,7 @@ class FakeDispatcher(DispatcherServicer):
                         down.put_nowait(dispatch_pb2.DispatcherMessage(interest_ack=interest_ack))
                 case "beat":
                     self.beats.append(message.beat)
+                    self.delivered = max(self.delivered, message.beat.delivered)
                     if self.answers_beats:
                         totals = [dispatch_pb2.VideoViewers(video_id=v, viewers=n) for v, n in self.totals.items()]
                         ack = dispatch_pb2.BeatAck(videos=totals)
@@ -108,8 +109,10 @@ class FakeDispatcher(DispatcherServicer):
         """Each with its video. Returns the delivery's number."""
         assert self._down is not None
         self._number += 1
-        videos = [event_pb2.VideoEvents(video_id=video_id, events=[event]) for video_id, event in events]
-        deliver = dispatch_pb2.Deliver(number=self._number, videos=videos)
+        videos: dict[str, event_pb2.VideoEvents] = {}
+        for video_id, event in events:
+            videos.setdefault(video_id, event_pb2.VideoEvents(video_id=video_id)).events.append(event)
+        deliver = dispatch_pb2.Deliver(number=self._number, videos=videos.values())
         self._down.put_nowait(dispatch_pb2.DispatcherMessage(deliver=deliver))
         return self._number
 

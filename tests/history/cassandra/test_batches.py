@@ -14,12 +14,20 @@ from history.cassandra.tables import bucket_of
 from history.core.ids import ID_MAX
 from history.core.model import Author, Comment
 
-NAMES = ("video_id", "bucket", "id", "author_id", "author_name", "message", "created_at_ms", "[timestamp]", "[ttl]")
-TYPES = (UTF8Type, Int32Type, LongType, UTF8Type, UTF8Type, UTF8Type, LongType, LongType, Int32Type)
+COLUMNS = {
+    "video_id": UTF8Type,
+    "bucket": Int32Type,
+    "id": LongType,
+    "author_id": UTF8Type,
+    "author_name": UTF8Type,
+    "message": UTF8Type,
+    "created_at_ms": LongType,
+    "after_id": LongType,
+    "[timestamp]": LongType,
+    "[ttl]": Int32Type,
+}
 INSERT = PreparedStatement(
-    column_metadata=[
-        ColumnMetadata("keyspace", "comments", name, type_) for name, type_ in zip(NAMES, TYPES, strict=True)
-    ],
+    column_metadata=[ColumnMetadata("keyspace", "comments", name, type_) for name, type_ in COLUMNS.items()],
     query_id=b"the insert's id!",
     routing_key_indexes=[0, 1],
     query="INSERT",
@@ -31,7 +39,13 @@ INSERT = PreparedStatement(
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 comments = st.builds(
-    Comment, st.integers(0, ID_MAX), st.just("video"), st.builds(Author, texts, texts), texts, st.integers(0, 1 << 60)
+    Comment,
+    st.integers(0, ID_MAX),
+    st.just("video"),
+    st.builds(Author, texts, texts),
+    texts,
+    st.integers(0, 1 << 60),
+    st.integers(0, ID_MAX),
 )
 
 
@@ -55,6 +69,7 @@ def test_it_is_what_the_driver_would_send(said: list[Comment], ttl_s: int) -> No
             author.name,
             each.message,
             each.created_at_ms,
+            each.after_id,
             written_us(each.id),
             ttl_s,
         )

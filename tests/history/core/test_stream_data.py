@@ -32,7 +32,8 @@ def test_what_takes_a_comment_away_is_a_deletion_to_clients(kind: str) -> None:
 
 def test_other_changes_carry_their_data() -> None:
     assert name_and_data(Change(9, "v", "poll", data=b'{"a":"\xe2\x80\xa8"}')) == ("poll", b'{"a":"\\u2028"}')
-    assert name_and_data(Change(9, "v", "author_purged", author_id="ann")) == ("author_purged", b"")
+    purged = Change(9, "v", "author_purged", author_id="ann", up_to_id=8)
+    assert name_and_data(purged) == ("author_purged", b'{"authorId":"ann","upTo":"0000000000000008"}')
 
 
 def test_a_comment_is_unnamed_and_one_that_is_gone_is_nothing() -> None:

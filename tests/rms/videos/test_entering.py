@@ -80,7 +80,7 @@ async def test_who_is_always_too_slow_is_closed_with_a_reason(start_node: StartN
 async def test_a_fallen_viewer_waits_for_no_catch_up_and_no_longer_than_a_heartbeat(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = await start_node(catch_up_reads=1, heartbeat_ms=50, backfill=1, seed_comments_max=1)
+    node = await start_node(catch_up_reads=1, heartbeat_ms=50, backfill=1, seed_events_max=1)
     before, now = comment(1 << 6, wall_ms() - 5_000), comment(1, wall_ms())  # of two services
     await node.store.append([before, now])
     served, reading = node.node.served, asyncio.Event()

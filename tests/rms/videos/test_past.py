@@ -56,7 +56,7 @@ async def test_before_it_is_open_the_history_is_unavailable(tasks: Supervisor, t
 async def test_a_seed_has_the_last_comments(
     tasks: Supervisor, tmp_path: Path, count: int, step_ms: int, seeded: int, complete: bool
 ) -> None:
-    config = settings(tmp_path, seed_comments_max=1_000)
+    config = settings(tmp_path, seed_events_max=1_000)
     store = await open_store(config.store)
     talk = [comment(0, T0 + n * step_ms) for n in range(count)]
     await store.append(talk)
@@ -122,7 +122,7 @@ async def test_behind_a_store_that_hangs_all_give_up_together(
         await asyncio.Event().wait()
         return []
 
-    monkeypatch.setattr(past._reader, "newer", never)
+    monkeypatch.setattr(past._reader, "events", never)
     outcomes = await asyncio.gather(*(past.since("v", n, 10) for n in range(20)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
     assert past.reads == 1, "the others had no turn"

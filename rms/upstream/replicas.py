@@ -123,6 +123,8 @@ class Upstream:
         """Reports to all replicas what has changed, and that this node is alive. An error at one link is logged, and
         keeps no beat from the others."""
         connected = [link for link in self._links if link.connected]
+        away_ms = self._away_ms()
+        self._served.sure_until(None if away_ms is None else wall_ms() - away_ms - CLOCKS_APART_MS)
         if not connected:
             return
         changed, viewers = self._served.changed_viewers()
@@ -137,23 +139,29 @@ class Upstream:
                 link.beat(beat)
             except Exception as error:
                 log.exception("beat failed", dispatcher=link.address, reason=repr(error))
-        self._read_what_goes_elsewhere()
+        self._read_what_goes_by(away_ms)
 
-    def _read_what_goes_elsewhere(self) -> None:
+    def _away_ms(self) -> int | None:
+        """How long a replica can't be reached through which comments may go; of several the longest. None: there is
+        none."""
+        return max(
+            (
+                link.away_ms
+                for link in self._links
+                if not link.connected and (link.silent_ms is not None or link.away_ms > FIRST_READ_MS)
+            ),
+            default=None,
+        )
+
+    def _read_what_goes_by(self, away_ms: int | None) -> None:
         """A replica that this node can't reach may be alive, and comments go through it to others only. While another
         one is connected, history is read for them; ever more rarely, since a replica that is dead publishes nothing."""
-        away_ms = [
-            link.away_ms
-            for link in self._links
-            if not link.connected and (link.silent_ms is not None or link.away_ms > FIRST_READ_MS)
-        ]
-        if not away_ms:
+        if away_ms is None:
             self._read_ms = None
-        if not away_ms or not self.connected:
             return
         now_ms = monotonic_ms()
-        since_ms = max(away_ms) if self._read_ms is None else now_ms - self._read_ms
-        every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, max(away_ms) // 2))
+        since_ms = away_ms if self._read_ms is None else now_ms - self._read_ms
+        every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, away_ms // 2))
         if self._read_ms is None or since_ms >= every_ms:
             self._read_ms = now_ms
             self._read_since(since_ms)

@@ -107,6 +107,7 @@ class CatchingUp:
                     self._away = 0
                     self._failures.pop(video, None)
                     self._under_way.discard(video)  # at once: what is missed from now on must be queued anew
+                    video.say_how_sure()
         finally:
             self._workers -= 1
 

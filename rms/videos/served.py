@@ -23,7 +23,7 @@ from rms.config import RmsSettings
 from rms.feed.editions import Form
 from rms.feed.event import Event, Promise
 from rms.feed.feed import Feed
-from rms.feed.position import service_of
+from rms.feed.position import LATE_MS, service_of
 from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
 from rms.videos.catching_up import CatchingUp
@@ -74,6 +74,7 @@ class ServedVideos:
         self._missing: deque[tuple[Iterator[ServedVideo], int, bool, Promise | None]] = (
             deque()
         )  # catch-ups that have not begun in all
+        self._sure_ms: int | None = None  # see `sure_until`
         self._unreadable: dict[int, int] = {}  # by service: from which id on history may lack what it has published
         self.useless = 0
         """events that came for videos not served here"""
@@ -105,6 +106,7 @@ class ServedVideos:
             if len(self._videos) >= self._settings.videos_max:
                 raise TooManyVideos
             video = self._videos[video_id] = ServedVideo(video_id, self._sweeper, self.entering.fallen)
+            video.sure_ms = None if self._sure_ms is None else wall_ms() - LATE_MS
             video.opened = shared(self._open(video))
         video.holds += 1
         self._sweeper.changed.add(video_id)
@@ -182,14 +184,24 @@ class ServedVideos:
         """These services have published events that history doesn't have yet, from these ids on."""
         self._unreadable.update(from_ids)
 
+    def sure_until(self, sure_ms: int | None) -> None:
+        """From now on events may go by this node; it has those from before this time (wall clock). None: nothing goes
+        by it any more. Positions say so until the videos have caught up."""
+        if (self._sure_ms is None) == (sure_ms is None) or (sure_ms is None and self._missing):
+            return  # as before; or catch-ups haven't begun in all videos
+        self._sure_ms = sure_ms
+        for video in self._videos.values():
+            video.set_sure(sure_ms)
+
     def catch_up(
         self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None
     ) -> None:
         """Events from this id on may have been missed, in these videos or in any: reads them, however long the store is
         away.
 
-        live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`. promise: what
-        history has, by the word of the service that asks for this.
+        live_waits: what comes meanwhile goes behind them, but waits no longer than `catch_up_hold_ms`. False: they are
+        all that went by this node since the last such call, or since `sure_until`. promise: what history has, by the
+        word of the service that asks for this.
         """
         if promise is not None:
             self._unreadable.pop(promise.service, None)
@@ -209,6 +221,8 @@ class ServedVideos:
                 if video.state is DROPPED:
                     continue
                 video.miss(from_id)
+                if not live_waits and video.sure_ms is not None:
+                    video.sure_ms = wall_ms() - LATE_MS  # once all of this is read
                 if promise is not None:
                     video.promises.append(promise)
                 if live_waits:

@@ -39,7 +39,7 @@ class ServedVideo:
     __slots__ = (
         *("_buffer", "_on_behind", "_overflow_id", "_sweeper", "announced_ms", "announced_viewers", "audiences"),
         *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "resuming", "state"),
-        *("total_viewers", "video_id"),
+        *("sure_ms", "total_viewers", "video_id"),
     )
 
     feed: Feed
@@ -54,6 +54,8 @@ class ServedVideo:
         self.lacks_past = False  # its last comments could not be read when it opened
         self.promises: list[Promise] = []  # by services, to be told to the feed once nothing is missed
         self.missed_from: int | None = None  # events from this id on may be missing, and are still to be read
+        self.sure_ms: int | None = None
+        """While events may go by this node: those from before this time (wall clock) are here, once it isn't behind"""
         self.holds = 0  # viewers that are neither in an audience nor gone: joining, streamed, entering again
         self.empty_since_ms: int | None = None  # monotonic; None: at the last look somebody was here
         self.total_viewers = 0  # on all nodes, as reported by a dispatcher
@@ -70,6 +72,7 @@ class ServedVideo:
         """From here on events go into the feed, the buffered ones first. Those that are too old are dropped: they were
         in history when the feed's past was read."""
         self.feed, self.resuming, self.state = feed, Resuming(feed), State.LIVE
+        feed.sure_until(self.sure_ms)
         self._buffer = [event for event in self._buffer if not self.is_too_old(event)]
         self.flush()
 
@@ -138,6 +141,22 @@ class ServedVideo:
     def is_behind(self) -> bool:
         """True while something is still to be read from history."""
         return self.lacks_past or self.missed_from is not None
+
+    def set_sure(self, sure_ms: int | None) -> None:
+        """See ServedVideos.sure_until."""
+        self.sure_ms = sure_ms
+        if self.state is State.OPENING:
+            return
+        known_ms = self.feed.had.sure_ms
+        if sure_ms is not None:
+            self.feed.sure_until(sure_ms if known_ms is None else min(sure_ms, known_ms))
+        else:
+            self.say_how_sure()
+
+    def say_how_sure(self) -> None:
+        """To be called when nothing is to be read any more."""
+        if not self.is_behind:
+            self.feed.sure_until(self.sure_ms)
 
     def miss(self, from_id: int) -> None:
         """Events from this id on may be missing, beside what is known to be."""

@@ -27,6 +27,9 @@ class FakeServed:
     def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
         self.came.append((video_id, [event.id for event in events]))
 
+    def sure_until(self, sure_ms: int | None) -> None:
+        self.sure_ms = sure_ms
+
     def note_unreadable(self, from_ids: Mapping[int, int]) -> None:
         self.unreadable = dict(from_ids)
 

@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
 
 import proto.replicas
+from history.store import StoreUnavailable
 from proto import dispatch_pb2
 from proto.replicas import ReplicaAddresses
 from rms.clocks import wall_ms
+from rms.feed.position import LATE_MS, SURE_STEP_MS, parse_position
 from rms.upstream.link import Link
 from rms.upstream.registration import Registration
 from rms.upstream.replicas import ACK_WAITS
@@ -19,7 +22,7 @@ from rms.videos.served import ServedVideos
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, ids
+from tests.rms.parts import comment, events, ids
 from tests.waiting import eventually
 
 
@@ -251,3 +254,49 @@ async def test_a_replica_that_talks_has_longer_to_acknowledge_than_a_silent_one(
         await node.node.upstream.join("v")
     assert counts.waits == waits
     await eventually(lambda: len(node.dispatcher.hellos) == 2)
+
+
+async def test_while_a_replica_is_away_positions_say_until_when_this_node_is_sure(start_node: StartNode) -> None:
+    """What went by it must be looked for wherever its viewers go; what is read from history need not."""
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False, partial_read_ms_max=100)
+        await eventually(lambda: one.connected and two.connected)
+        async with viewer(node.port, "/comments/v") as raw:
+            (video,) = node.node.served.videos
+            two.refuses = True
+            two.cut()
+            await eventually(lambda: video.feed.had.sure_ms is not None)
+            first_ms = video.feed.had.sure_ms
+            assert first_ms is not None
+            assert first_ms <= wall_ms() - LATE_MS
+            one.deliver([comment(1, wall_ms())])
+            position = parse_position(next(e["id"] for e in events(await raw.read_until(1)) if "data" in e))
+            assert position.sure_ms is not None
+            assert first_ms - SURE_STEP_MS < position.sure_ms <= first_ms
+            async with viewer(node.port, "/comments/w"):
+                later = next(each for each in node.node.served.videos if each.video_id == "w")
+                assert later.feed.had.sure_ms is not None, "what opens now misses something, too"
+            await eventually(lambda: (video.feed.had.sure_ms or 0) > first_ms)  # as history is read now and then
+            two.refuses = False
+            await eventually(lambda: video.feed.had.sure_ms is None)
+
+
+async def test_who_has_missed_something_is_sure_again_once_it_has_read_it(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fake_dispatcher() as one:
+        node = await start_node(dispatchers=one.address, wait=False)
+        await eventually(lambda: one.connected)
+        async with viewer(node.port, "/comments/v"):
+            (video,) = node.node.served.videos
+            away = StoreUnavailable("stopped by the test")
+            with monkeypatch.context() as store:
+                store.setattr(node.node.past, "since", AsyncMock(side_effect=away))
+                missed = comment(1, wall_ms() - 30_000)
+                one.catch_up_from_id = missed.id
+                one.cut()
+                await eventually(lambda: video.feed.had.sure_ms == missed.created_at_ms)
+                beats = len(one.beats)
+                await eventually(lambda: len(one.beats) > beats + 2)
+                assert video.feed.had.sure_ms == missed.created_at_ms, "the store is away"
+            await eventually(lambda: video.feed.had.sure_ms is None)

@@ -6,6 +6,7 @@ from playwright.async_api import expect
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import EMPTY, expect_messages, expect_state, open_live, post
 from tests.comment_service.page.stand_in import StandIn
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -41,6 +42,7 @@ async def test_another_video_shows_its_comments_and_back_returns(stand_in: Stand
     await expect_messages(page, ["about the game"])
     await expect(page).to_have_url(f"{stand_in.url}/?video=game%3A1")
     await post(page, "goal")
+    await eventually(lambda: bool(stand_in.posts))
     assert stand_in.posts[-1][1]["liveVideoId"] == "game:1"
     await page.go_back()
     await expect_messages(page, ["about the demo"])

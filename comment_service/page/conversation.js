@@ -87,6 +87,7 @@ export class Conversation {
 
   /** It comes back to its place, unless that lies before what has been loaded: then its page brings it. */
   #restored(comment) {
+    this.#timeline.restore(comment.id);
     const oldestId = this.#timeline.oldestId();
     if (this.#complete || (oldestId !== undefined && comment.id > oldestId)) this.#timeline.add(comment);
   }

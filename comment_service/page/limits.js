@@ -34,6 +34,9 @@ export const NEAR_PX = 800;
 export const HELD_MAX = 20_000;
 export const HELD_DROP = 2_000;
 
+/** Removed comments, and authors, that are remembered: more than are removed while a page of history is on its way. */
+export const WITHDRAWN_MAX = 1_000;
+
 /** When scrolling down, the reader counts as being at the bottom up to this distance: a finger is not exact. */
 export const BOTTOM_PX = 24;
 

@@ -2,7 +2,7 @@
  * Holds a part of the conversation in memory: comments and notices, each once, in the order of their ids. Touches no
  * document and no network. Bounded: over the limit, the end that is farther from the reader is dropped.
  */
-import { ARRIVAL_WINDOW_MS, BACKFILL_COMMENTS } from "./limits.js";
+import { ARRIVAL_WINDOW_MS, BACKFILL_COMMENTS, WITHDRAWN_MAX } from "./limits.js";
 import { firstIdAt, timeOf } from "./ids.js";
 
 /** Sorts a notice right behind the comment with that id, because "~" comes after every hex digit. */
@@ -12,6 +12,11 @@ export function noticeId(afterId, kind) {
 
 function isComment(entry) {
   return !entry.id.includes("~");
+}
+
+/** Forgets the oldest of a Set or a Map that has grown too large. */
+function remember(known) {
+  if (known.size > WITHDRAWN_MAX) known.delete(known.keys().next().value);
 }
 
 export class Timeline {
@@ -24,13 +29,18 @@ export class Timeline {
   #heldMax;
   #dropCount;
 
+  // A page of history may have been made before the order that removes its comment, and arrive after it.
+  #removed = new Set(); // ids
+  #purged = new Map(); // author -> the highest id
+
   constructor(heldMax, dropCount) {
     this.#heldMax = heldMax;
     this.#dropCount = dropCount;
   }
 
-  /** Returns false if the entry was there already, or is newer than the last one of a detached timeline. */
+  /** Returns false if the entry was there already, was removed, or is newer than the last one of a detached timeline. */
   add(entry) {
+    if (this.#removed.has(entry.id) || entry.id <= this.#purged.get(entry.author?.id)) return false;
     const last = this.entries.at(-1);
     if (last === undefined || entry.id > last.id) {
       if (this.detached) return false;
@@ -43,13 +53,21 @@ export class Timeline {
     return true;
   }
 
+  /** It isn't added any more, until `restore`. */
   remove(id) {
+    remember(this.#removed.add(id));
     const index = this.indexFrom(id);
     if (this.entries[index]?.id === id) this.entries.splice(index, 1);
   }
 
-  /** Removes all comments of that author up to that id. */
+  /** The entry with that id may be added again. */
+  restore(id) {
+    this.#removed.delete(id);
+  }
+
+  /** Removes all comments of that author up to that id, for ever. */
   removeAuthor(authorId, upToId) {
+    remember(this.#purged.set(authorId, upToId));
     this.entries = this.entries.filter((entry) => entry.author?.id !== authorId || entry.id > upToId);
   }
 

@@ -19,23 +19,43 @@ def id_at(ms: int) -> str:
 async def test_each_once_and_in_order_whatever_the_order_of_arrival(modules: Page) -> None:
     chance = random.Random(7)
     for _ in range(30):
-        steps = [(chance.choice("aaar"), id_at(chance.randrange(40))) for _ in range(chance.randrange(80))]
+        steps = [(chance.choice("aaarb"), id_at(chance.randrange(40))) for _ in range(chance.randrange(80))]
         held, news = await call(
             modules,
             "timeline.js",
             """const line = new it.Timeline(100, 10);
-            const news = given.map(([verb, id]) => verb === "a" ? line.add({id}) : line.remove(id));
+            const verbs = {a: (id) => line.add({id}), r: (id) => line.remove(id), b: (id) => line.restore(id)};
+            const news = given.map(([verb, id]) => verbs[verb](id));
             return [line.entries.map((entry) => entry.id), news];""",
             steps,
         )
         model: set[str] = set()
+        removed: set[str] = set()
         for (verb, comment_id), new in zip(steps, news, strict=True):
             if verb == "r":
                 model.discard(comment_id)
+                removed.add(comment_id)
+            elif verb == "b":
+                removed.discard(comment_id)
             else:
-                assert new is (comment_id not in model)
-                model.add(comment_id)
+                assert new is (comment_id not in model | removed)
+                model |= {comment_id} - removed
         assert held == sorted(model)
+
+
+async def test_a_page_from_before_a_purge_brings_nothing_back(modules: Page) -> None:
+    held = await call(
+        modules,
+        "timeline.js",
+        """const line = new it.Timeline(100, 10);
+        const page = given.map(([id, author]) => ({id, author: {id: author}}));
+        line.add(page[0]);
+        line.removeAuthor("ann", given[1][0]);
+        for (const comment of page) line.add(comment);
+        return line.entries.map((entry) => entry.id);""",
+        [(id_at(0), "ann"), (id_at(1), "ann"), (id_at(1) + "1", "bob"), (id_at(2), "ann")],
+    )
+    assert held == [id_at(1) + "1", id_at(2)]
 
 
 @pytest.mark.parametrize(("reader", "kept", "detached"), [(90, range(30, 101), False), (10, range(71), True)])

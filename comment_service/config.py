@@ -124,6 +124,13 @@ class Config(HttpSettings, DispatcherSettings):
         ge=1,
         description="writes at the same time; a second one begins only if the first is slow, or a full one waits",
     )
+    commit_gather_ms: int = Field(
+        10,
+        ge=0,
+        description="ms between the beginnings of two writes that aren't full, so that what comes close together is "
+        "written, published and delivered together: with thousands of videos each of these steps costs more than the "
+        "comment, and nobody sees 10 ms. What comes after a longer silence is written at once",
+    )
     commit_patience_ms: int = Field(
         20,
         ge=0,

@@ -138,6 +138,7 @@ class Service:
             ),
             publisher=self.publisher,
             replicas=self.replicas,
+            gate=self._gate,
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             moderating=ModeratingApi(moderator, self._purges, rights),
             limits=config.http_limits(),
@@ -233,6 +234,7 @@ class Service:
             batch_max=config.commit_batch_max,
             pending_max=config.commit_pending_max,
             writes_max=config.commit_writes_max,
+            gather_ms=config.commit_gather_ms,
             patience_ms=config.commit_patience_ms,
         )
 

@@ -133,11 +133,17 @@ class Config(TlsSettings):
         ge=1,
         description="acknowledgements of interests that a node hasn't read; beyond this its link ends. Some 2 MB",
     )
+    ack_gather_ms: int = Field(
+        10,
+        ge=0,
+        description="ms that a node's acknowledgement of a delivery may wait for those of the next ones, at least: it "
+        "costs as much as a delivery, and only those who erase something wait for one",
+    )
     acks_per_s_max: int = Field(
         2_500,
         ge=1,
-        description="acknowledgements of deliveries that all nodes together shall send in a second, as each costs as "
-        "much as a delivery: 1,300 nodes merge those of 520 ms, so each goes with a beat; 2 nodes send each at once",
+        description="acknowledgements of deliveries that all nodes together shall send in a second: 1,300 nodes merge "
+        "those of 520 ms, so each goes with a beat",
     )
     ack_ms_max: int = Field(
         10_000,

@@ -1,7 +1,8 @@
 """Group commit: whatever arrives during one write goes together with the next one.
 
 An fsync or a round trip costs the same for one comment as for hundreds. A lone comment is written at once; while a
-write is under way, what arrives is collected, so batches grow with the load. Large batches make a busy store fast. So a
+write is under way, and until some milliseconds after its beginning, what arrives is collected, so batches grow with the
+load. Large batches make a busy store fast. So a
 second write begins beside the first one only when waiting would not make the batch larger (it is full), or when the
 first one takes too long to be waited for.
 """
@@ -46,15 +47,19 @@ class GroupCommit(Generic[Item]):
         batch_max: int,
         pending_max: int,
         writes_max: int = 1,
+        gather_ms: int = 0,
         patience_ms: int = 0,
     ) -> None:
-        """batch_max: items in one write. pending_max: items waiting or being written. writes_max: at a time.
-        patience_ms: how long a write may last until another one begins beside it."""
+        """batch_max: items in one write. pending_max: items waiting or being written. writes_max: at a time. gather_ms:
+        from the beginning of a write to that of the next one, unless that is full. patience_ms: how long a write may
+        last until another one begins beside it."""
         self._append = append
         self._batch_max = batch_max
         self._pending_max = pending_max
         self._writes_max = writes_max
+        self._gather_s = gather_ms / 1000
         self._patience_s = patience_ms / 1000
+        self._next_s = 0.0  # when the next write begins at the earliest, unless it is full; by the loop's clock
         self._waiting: deque[tuple[Item, Callable[[Outcome], None]]] = deque()
         self._pending = 0
         self._writers: set[asyncio.Task[None]] = set()
@@ -115,6 +120,12 @@ class GroupCommit(Generic[Item]):
         assert writer is not None
         self._beginning.discard(writer)
         while self._waiting:
+            pause_s = self._next_s - loop.time()
+            if pause_s > 0 and len(self._waiting) < self._batch_max:
+                await asyncio.sleep(pause_s)
+                if not self._waiting:  # another writer has taken it all
+                    break
+            self._next_s = loop.time() + self._gather_s
             batch = [self._waiting.popleft() for _ in range(min(self._batch_max, len(self._waiting)))]
             patience = loop.call_later(self._patience_s, self._lose_patience, writer)
             try:

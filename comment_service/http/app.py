@@ -35,6 +35,7 @@ from comment_service.http.whole_responses import WholeResponses
 from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher
 from comment_service.publish.replicas import Replicas
+from comment_service.videos.gate import VideoGate
 from comment_service.write.intake import Intake
 from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
@@ -67,6 +68,7 @@ class Api:
     placement: Placement
     publisher: Publisher
     replicas: Replicas
+    gate: VideoGate
     videos: VideosApi
     moderating: ModeratingApi
     limits: HttpLimits
@@ -88,6 +90,7 @@ class Api:
         video_id = valid_video_id(request.path_params["video_id"])
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
+        self.gate.expect(video_id)
         # no-store: the next viewer, and the same viewer after a cut, must be placed anew.
         return RedirectResponse(f"{url}?{query}" if query else url, 307, {"cache-control": "no-store"})
 

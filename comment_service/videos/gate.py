@@ -59,6 +59,12 @@ class VideoGate:
         self._one_look = asyncio.Lock()
         self._asked_ms = wall_ms()
 
+    def expect(self, video_id: str) -> None:
+        """Somebody is about to watch the video, and may comment on it: it is looked up with the next news, together
+        with all others of that time, so that its first comment needn't wait for a look of its own."""
+        if not self._is_open and video_id not in self._known and len(self._wanted) < self._settings.videos_max:
+            self._wanted[video_id] = None
+
     async def check(self, video_id: str) -> None:
         """Raises VideoEnded, VideoUnknown. Waits, look_ms at most, only if the video isn't known."""
         if self.is_checked(video_id):
@@ -93,6 +99,7 @@ class VideoGate:
         while not self._is_open:
             await asyncio.sleep(self._settings.news_ms / 1000)
             await self._read_news()
+            await self._look()  # those that are expected
 
     async def _read_news(self) -> None:
         now_ms = wall_ms()
@@ -116,6 +123,8 @@ class VideoGate:
         """Looks up all that are wanted when the look before it is over. Never fails."""
         async with self._one_look:
             wanted, self._wanted, self._next_look = self._wanted, {}, None
+            if not wanted:
+                return  # the look before this one has taken them
             found: list[Video] = []
             try:
                 async with asyncio.timeout(self._settings.look_ms / 1000):

@@ -132,7 +132,7 @@ class Replica:
     @property
     def ack_within_ms(self) -> int:
         """How long nodes may wait with an acknowledgement, so that all of them together don't send too many"""
-        return len(self.links) * 1000 // self.config.acks_per_s_max
+        return max(self.config.ack_gather_ms, len(self.links) * 1000 // self.config.acks_per_s_max)
 
     def end(self, session: int, reason: DispatcherError | None) -> None:
         """Ends a registration and its link; idempotent. reason: goes to the node; None if it closed the stream"""

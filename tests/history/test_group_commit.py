@@ -62,6 +62,34 @@ async def test_what_arrives_during_a_write_goes_with_the_next_one() -> None:
     await asyncio.gather(*waiters)
 
 
+async def test_what_comes_close_behind_a_write_goes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, now_s, loop = GatedStore(), 1_000.0, asyncio.get_running_loop()
+    commit = GroupCommit(store.append, batch_max=4, pending_max=100, writes_max=2, gather_ms=60_000)
+    monkeypatch.setattr(loop, "time", lambda: now_s)  # timers of the loop itself end when the test says so
+    waiters = [asyncio.create_task(commit.append(a_comment(0)))]
+    await turns()
+    store.finish()
+    await turns()
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in range(1, 4)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1], "the next write isn't due, and isn't full"
+    now_s += 61
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1, 3]
+    store.finish()
+    await turns()
+    waiters.append(asyncio.create_task(commit.append(a_comment(4))))
+    await turns()
+    waiters += [asyncio.create_task(commit.append(a_comment(n))) for n in range(5, 8)]
+    await turns()
+    assert [len(batch) for batch in store.batches] == [1, 3, 4], "a full one doesn't wait"
+    store.finish()
+    now_s += 61
+    await asyncio.gather(*waiters)
+    await commit.close()
+    assert [len(batch) for batch in store.batches] == [1, 3, 4], "whoever has waited finds nothing, and writes nothing"
+
+
 async def test_one_author_after_another() -> None:
     written: list[Comment] = []
 

@@ -101,6 +101,32 @@ async def test_all_videos_of_one_moment_cost_one_look_and_those_after_it_another
     assert all(gate.is_checked(f"video-{n}") for n in range(300))
 
 
+async def test_expected_videos_are_looked_up_together_before_anybody_comments() -> None:
+    records = Records(LIVE, replace(ENDED, id="over"))
+    gate = gate_of(records)
+    for _ in range(3):
+        for video_id in ("demo", "over", "new"):
+            gate.expect(video_id)
+    async with following(gate):
+        await eventually(lambda: bool(records.looks))
+        await another_read(records)
+        assert gate.is_checked("demo")
+        assert gate.is_checked("new")
+        with pytest.raises(VideoEnded):
+            gate.is_checked("over")
+    assert [sorted(look) for look in records.looks] == [["demo", "new", "over"]]
+
+
+async def test_so_many_are_expected_as_are_remembered() -> None:
+    records = Records()
+    gate = gate_of(records)
+    for number in range(10):
+        gate.expect(str(number))
+    async with following(gate):
+        await eventually(lambda: bool(records.looks))
+    assert records.looks == [["0", "1", "2"]]
+
+
 async def test_an_ended_video_refuses() -> None:
     gate = gate_of(Records(ENDED))
     for _ in range(2):

@@ -70,10 +70,12 @@ class Authors:
         """Of the video's acknowledged comments, by id"""
         return {name: each.due_s for name, each in self.acknowledged.items() if each.video_id == video}
 
-    async def post(self, rate: float, count: int | None = None) -> None:
-        """Posts `count` comments, or until `enough`; returns when all that was begun is answered, or given up."""
-        numbers = iter(itertools.count() if count is None else range(count))
-        start_s = self.up_since_s = time.monotonic()
+    async def post(self, rate: float, count: int | None = None, first: int = 0) -> None:
+        """Posts `count` comments, or until `enough`; returns when all that was begun is answered, or given up. first:
+        the number of the first one"""
+        numbers = iter(itertools.count(first) if count is None else range(first, first + count))
+        self.up_since_s = time.monotonic()
+        start_s = self.up_since_s - first / rate
         # With fewer posts a second, fewer connections: none is idle until the service closes it.
         connections = min(self._settings.authors, int(rate) + 8)
         async with asyncio.TaskGroup() as group:

@@ -97,6 +97,7 @@ class SmallSettings:
 
     videos: int = 3_000  # that people post to in turn
     viewers_each: int = 2
+    warm_rate: float = 500.0  # comments/s, one for each video, until what one costs is measured
     calm_rate: float = 300.0  # comments/s over all videos, for what one costs: far from any limit
     high_rate: float = 1_500.0  # for latency: what one comment_service just reached before rules came from memory
     seconds: float = 10.0  # of each load: one comment a video, and five

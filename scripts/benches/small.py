@@ -110,15 +110,17 @@ async def a_network(
 
 
 async def cost(root: Path, kind: str, settings: SmallSettings) -> Measured:
-    """CPU of a comment: of each role and of all together"""
+    """CPU of a comment: of each role and of all together, in videos where somebody has spoken before"""
     videos, count = settings.videos, round(settings.calm_rate * settings.seconds)
-    async with a_store(kind) as store, a_network(root, store, videos, count, settings) as network:
+    async with a_store(kind) as store, a_network(root, store, videos, videos + count, settings) as network:
         await network.watch(videos * settings.viewers_each)
+        await network.authors.post(settings.warm_rate, videos)
+        await network.viewers.wait_for(videos, settings.drain_s)
         before = network.cpu_s()
-        await network.authors.post(settings.calm_rate, count)
-        await network.viewers.wait_for(count, settings.drain_s)
+        await network.authors.post(settings.calm_rate, count, first=videos)
+        await network.viewers.wait_for(videos + count, settings.drain_s)
         used = {role: (cpu_s - before[role]) / count * 1_000 for role, cpu_s in network.cpu_s().items()}
-        checked = await network.check(count)
+        checked = await network.check(videos + count)
     return {
         **{f"CPU a comment, {role} ms": used[role] for role in ROLES if role in used},
         "CPU a comment, all ms": sum(used.values()),

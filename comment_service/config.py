@@ -22,6 +22,7 @@ from history.cache.store import CacheSettings
 from history.config import StoreSettings
 from history.core.ids import NODES
 from history.spool.store import SpoolSettings
+from proto.clock_watch import ClockSettings
 from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address
@@ -35,7 +36,7 @@ def _node(value: object) -> int | str:
     raise ValueError(f"0 to {NODES - 1}, or auto")
 
 
-class Config(HttpSettings, DispatcherSettings):
+class Config(HttpSettings, DispatcherSettings, ClockSettings):
     """One comment_service: accepts comments, serves pages of them, and sends viewers to their RMS node."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")

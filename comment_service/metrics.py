@@ -16,6 +16,7 @@ from comment_service.publish.publisher import PublisherStatistics
 from history.cache.store import CacheStatistics
 from history.group_commit import GroupCommitStatistics
 from history.spool.store import SpooledStatistics
+from proto.clock_watch import ClockStatistics, clock_offsets
 
 DURABLE_MS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -46,6 +47,7 @@ class ServiceStatistics:
     pages: KeptPagesStatistics
     publisher: PublisherStatistics
     dispatchers_connected: int
+    clock: ClockStatistics
 
 
 class ServiceCollector(Collector):
@@ -73,6 +75,7 @@ class ServiceCollector(Collector):
             ("publish_in_flight", "comments published and not yet answered", publisher.in_flight),
             ("catching_up", "1 while nodes are asked to read history", int(publisher.catching_up)),
             ("dispatchers_connected", "dispatcher replicas connected", now.dispatchers_connected),
+            ("clock_off", "1 while this clock differs from most dispatchers'", int(now.clock.is_off)),
         ):
             yield GaugeMetricFamily(f"comment_service_{name}", words, value)
         for name, words, value in (
@@ -98,6 +101,7 @@ class ServiceCollector(Collector):
         if publisher.connected is not None:
             replica.add_metric([publisher.connected], 1)
         yield replica
+        yield clock_offsets("comment_service", now.clock)
         edges = [*(str(bound / 1000) for bound in DURABLE_MS_BOUNDS), "+Inf"]
         yield HistogramMetricFamily(
             "comment_service_durable_seconds",

@@ -121,9 +121,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         10_000, ge=1, description="comments waiting for a write, then 503: at 5,000/s they already wait 2 s"
     )
     commit_writes_max: int = Field(
-        4,
-        ge=1,
-        description="writes at the same time; a second one begins only if the first is slow, or a full one waits",
+        4, ge=1, description="writes at the same time; a second begins only if the first is slow, or a full one waits"
     )
     commit_patience_ms: int = Field(
         20,
@@ -147,9 +145,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         4_194_304, ge=65_536, description="bytes in one file of the spool, removed as a whole: drained in half a second"
     )
     store_slow_ms: int = Field(
-        700,
-        ge=10,
-        description="ms an author waits for the store before the spool takes the comment: it stays below 1 s",
+        700, ge=10, description="ms an author waits for the store, then the spool takes the comment: below 1 s"
     )
     store_check_ms: int = Field(
         200, ge=0, description="ms /health repeats what it knows of the store: its requests ask it 5 times/s at most"
@@ -193,9 +189,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         "then 202",
     )
     purge_pause_ms: int = Field(
-        50,
-        ge=0,
-        description="ms of pause after each 500 purged comments: 10,000/s at most, so live ones aren't held up",
+        50, ge=0, description="ms of pause after each 500 purged comments: 10,000/s, so live ones aren't held up"
     )
     purge_drained_ms: int = Field(
         5_000, ge=0, description="ms the purge of an author waits for this process's spool to be empty; then 503"
@@ -244,7 +238,10 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
 
     # Dispatchers
     publish_batch_max: int = Field(
-        1_000, ge=1, le=1_000, description="comments in one publish; a dispatcher refuses more than 1,000 (3 MiB)"
+        1_000, ge=1, le=1_000, description="events in one publish; a dispatcher refuses more than 1,000"
+    )
+    publish_batch_bytes_max: int = Field(
+        3 << 20, ge=4_096, le=3 << 20, description="bytes in one publish; a dispatcher refuses more than 3 MiB"
     )
     publish_in_flight_max: int = Field(
         64, ge=1, description="unanswered batches: as many as a dispatcher works on; more would only wait there"
@@ -265,7 +262,10 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         "(10 s); keepalive finds a dead replica long before",
     )
     publish_backlog_max: int = Field(
-        100_000, ge=1, description="unanswered comments, 60 MB: 100 s of 1,000/s; beyond, nodes read history instead"
+        100_000, ge=1, description="unanswered events: 100 s of 1,000/s; beyond, nodes read history instead"
+    )
+    publish_backlog_bytes_max: int = Field(
+        100_663_296, ge=4_096, description="their bytes in memory: 100,000 events of 600, or 25,000 of the longest"
     )
     publish_videos_max: int = Field(
         100_000,
@@ -378,7 +378,12 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
 
     def outbox_limits(self) -> OutboxLimits:
         return OutboxLimits(
-            self.publish_batch_max, self.publish_in_flight_max, self.publish_backlog_max, self.publish_videos_max
+            batch_events_max=self.publish_batch_max,
+            batch_bytes_max=self.publish_batch_bytes_max,
+            batches_in_flight_max=self.publish_in_flight_max,
+            events_max=self.publish_backlog_max,
+            bytes_max=self.publish_backlog_bytes_max,
+            videos_max=self.publish_videos_max,
         )
 
     def publish_settings(self) -> PublishSettings:

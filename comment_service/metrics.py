@@ -71,8 +71,9 @@ class ServiceCollector(Collector):
             ("cache_bytes_max", "bytes that may be cached", cache.bytes_max),
             ("pages_bytes", "bytes of pages kept as they were sent", now.pages.bytes),
             ("pages_bytes_max", "bytes of pages that may be kept", now.pages.bytes_max),
-            ("publish_backlog", "comments waiting to be published", publisher.backlog),
-            ("publish_in_flight", "comments published and not yet answered", publisher.in_flight),
+            ("publish_backlog", "events waiting to be published", publisher.backlog),
+            ("publish_in_flight", "events published and not yet answered", publisher.in_flight),
+            ("publish_bytes", "bytes of both in memory", publisher.bytes),
             ("catching_up", "1 while nodes are asked to read history", int(publisher.catching_up)),
             ("dispatchers_connected", "dispatcher replicas connected", now.dispatchers_connected),
             ("clock_off", "1 while this clock differs from most dispatchers'", int(now.clock.is_off)),
@@ -88,16 +89,16 @@ class ServiceCollector(Collector):
             ("cache_hits", "runs of comments that were cached", cache.hits),
             ("cache_misses", "runs of comments that had to be read", cache.misses),
             ("store_reads", "reads of the store for pages", cache.reads),
-            ("published", "comments that a dispatcher has answered", publisher.published),
-            ("resent", "comments published again", publisher.resent),
-            ("dropped", "comments left to a catch-up", publisher.dropped),
+            ("published", "events that a dispatcher has answered", publisher.published),
+            ("resent", "events published again", publisher.resent),
+            ("dropped", "events left to a catch-up", publisher.dropped),
         ):
             yield CounterMetricFamily(f"comment_service_{name}", words, value)
         refused = CounterMetricFamily("comment_service_refused", "requests refused", labels=["code"])
         for code, count in now.tally.refused.items():
             refused.add_metric([code], count)
         yield refused
-        replica = GaugeMetricFamily("comment_service_replica", "1: comments are published to it", labels=["dispatcher"])
+        replica = GaugeMetricFamily("comment_service_replica", "1: events are published to it", labels=["dispatcher"])
         if publisher.connected is not None:
             replica.add_metric([publisher.connected], 1)
         yield replica

@@ -22,6 +22,7 @@ from history.cache.store import CacheSettings
 from history.config import StoreSettings
 from history.core.ids import NODES
 from history.spool.store import SpoolSettings
+from proto.clock_watch import ClockSettings
 from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address
@@ -35,7 +36,7 @@ def _node(value: object) -> int | str:
     raise ValueError(f"0 to {NODES - 1}, or auto")
 
 
-class Config(HttpSettings, DispatcherSettings):
+class Config(HttpSettings, DispatcherSettings, ClockSettings):
     """One comment_service: accepts comments, serves pages of them, and sends viewers to their RMS node."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")
@@ -56,8 +57,7 @@ class Config(HttpSettings, DispatcherSettings):
         "left some unpublished; also for the node number's lease, and the spool",
     )
     cors_origins: str = Field(
-        "*",
-        description="origins whose pages may use the API, with commas between; *: all, which is safe without cookies",
+        "*", description="origins whose pages may use the API, with commas between; *: all, safe without cookies"
     )
     admin_token: str = Field(
         "",
@@ -73,10 +73,7 @@ class Config(HttpSettings, DispatcherSettings):
         "accept", description="comments on a video that nobody has created: accept, for a try-out, or refuse (404)"
     )
     video_news_ms: int = Field(
-        1_000,
-        ge=1,
-        description="ms between two queries for videos that others added or changed: so long after an end other "
-        "processes take comments",
+        1_000, ge=1, description="ms between two queries for what others changed: so long after an end comments come"
     )
     video_look_ms: int = Field(
         250, ge=1, description="ms an author waits for a video's state, which takes 1; then the comment is accepted"
@@ -120,16 +117,13 @@ class Config(HttpSettings, DispatcherSettings):
         10_000, ge=1, description="comments waiting for a write, then 503: at 5,000/s they already wait 2 s"
     )
     commit_writes_max: int = Field(
-        4,
-        ge=1,
-        description="writes at the same time; a second one begins only if the first is slow, or a full one waits",
+        4, ge=1, description="writes at the same time; a second begins only if the first is slow, or a full one waits"
     )
     commit_gather_ms: int = Field(
         10,
         ge=0,
-        description="ms between the beginnings of two writes that aren't full, so that what comes close together is "
-        "written, published and delivered together: with thousands of videos each of these steps costs more than the "
-        "comment, and nobody sees 10 ms. What comes after a longer silence is written at once",
+        description="ms between the beginnings of two writes that aren't full: what comes close together is written, "
+        "published and delivered together. With many videos each step costs more than a comment; nobody sees 10 ms",
     )
     commit_patience_ms: int = Field(
         20,
@@ -153,9 +147,7 @@ class Config(HttpSettings, DispatcherSettings):
         4_194_304, ge=65_536, description="bytes in one file of the spool, removed as a whole: drained in half a second"
     )
     store_slow_ms: int = Field(
-        700,
-        ge=10,
-        description="ms an author waits for the store before the spool takes the comment: it stays below 1 s",
+        700, ge=10, description="ms an author waits for the store, then the spool takes the comment: below 1 s"
     )
     store_check_ms: int = Field(
         200, ge=0, description="ms /health repeats what it knows of the store: its requests ask it 5 times/s at most"
@@ -199,9 +191,7 @@ class Config(HttpSettings, DispatcherSettings):
         "then 202",
     )
     purge_pause_ms: int = Field(
-        50,
-        ge=0,
-        description="ms of pause after each 500 purged comments: 10,000/s at most, so live ones aren't held up",
+        50, ge=0, description="ms of pause after each 500 purged comments: 10,000/s, so live ones aren't held up"
     )
     purge_drained_ms: int = Field(
         5_000, ge=0, description="ms the purge of an author waits for this process's spool to be empty; then 503"
@@ -250,7 +240,10 @@ class Config(HttpSettings, DispatcherSettings):
 
     # Dispatchers
     publish_batch_max: int = Field(
-        1_000, ge=1, le=1_000, description="comments in one publish; a dispatcher refuses more than 1,000 (3 MiB)"
+        1_000, ge=1, le=1_000, description="events in one publish; a dispatcher refuses more than 1,000"
+    )
+    publish_batch_bytes_max: int = Field(
+        3 << 20, ge=4_096, le=3 << 20, description="bytes in one publish; a dispatcher refuses more than 3 MiB"
     )
     publish_in_flight_max: int = Field(
         64, ge=1, description="unanswered batches: as many as a dispatcher works on; more would only wait there"
@@ -271,7 +264,10 @@ class Config(HttpSettings, DispatcherSettings):
         "(10 s); keepalive finds a dead replica long before",
     )
     publish_backlog_max: int = Field(
-        100_000, ge=1, description="unanswered comments, 60 MB: 100 s of 1,000/s; beyond, nodes read history instead"
+        100_000, ge=1, description="unanswered events: 100 s of 1,000/s; beyond, nodes read history instead"
+    )
+    publish_backlog_bytes_max: int = Field(
+        100_663_296, ge=4_096, description="their bytes in memory: 100,000 events of 600, or 25,000 of the longest"
     )
     publish_videos_max: int = Field(
         100_000,
@@ -384,7 +380,12 @@ class Config(HttpSettings, DispatcherSettings):
 
     def outbox_limits(self) -> OutboxLimits:
         return OutboxLimits(
-            self.publish_batch_max, self.publish_in_flight_max, self.publish_backlog_max, self.publish_videos_max
+            batch_events_max=self.publish_batch_max,
+            batch_bytes_max=self.publish_batch_bytes_max,
+            batches_in_flight_max=self.publish_in_flight_max,
+            events_max=self.publish_backlog_max,
+            bytes_max=self.publish_backlog_bytes_max,
+            videos_max=self.publish_videos_max,
         )
 
     def publish_settings(self) -> PublishSettings:

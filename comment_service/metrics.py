@@ -16,6 +16,7 @@ from comment_service.publish.publisher import PublisherStatistics
 from history.cache.store import CacheStatistics
 from history.group_commit import GroupCommitStatistics
 from history.spool.store import SpooledStatistics
+from proto.clock_watch import ClockStatistics, clock_offsets
 
 DURABLE_MS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -46,6 +47,7 @@ class ServiceStatistics:
     pages: KeptPagesStatistics
     publisher: PublisherStatistics
     dispatchers_connected: int
+    clock: ClockStatistics
 
 
 class ServiceCollector(Collector):
@@ -69,10 +71,12 @@ class ServiceCollector(Collector):
             ("cache_bytes_max", "bytes that may be cached", cache.bytes_max),
             ("pages_bytes", "bytes of pages kept as they were sent", now.pages.bytes),
             ("pages_bytes_max", "bytes of pages that may be kept", now.pages.bytes_max),
-            ("publish_backlog", "comments waiting to be published", publisher.backlog),
-            ("publish_in_flight", "comments published and not yet answered", publisher.in_flight),
+            ("publish_backlog", "events waiting to be published", publisher.backlog),
+            ("publish_in_flight", "events published and not yet answered", publisher.in_flight),
+            ("publish_bytes", "bytes of both in memory", publisher.bytes),
             ("catching_up", "1 while nodes are asked to read history", int(publisher.catching_up)),
             ("dispatchers_connected", "dispatcher replicas connected", now.dispatchers_connected),
+            ("clock_off", "1 while this clock differs from most dispatchers'", int(now.clock.is_off)),
         ):
             yield GaugeMetricFamily(f"comment_service_{name}", words, value)
         for name, words, value in (
@@ -85,19 +89,20 @@ class ServiceCollector(Collector):
             ("cache_hits", "runs of comments that were cached", cache.hits),
             ("cache_misses", "runs of comments that had to be read", cache.misses),
             ("store_reads", "reads of the store for pages", cache.reads),
-            ("published", "comments that a dispatcher has answered", publisher.published),
-            ("resent", "comments published again", publisher.resent),
-            ("dropped", "comments left to a catch-up", publisher.dropped),
+            ("published", "events that a dispatcher has answered", publisher.published),
+            ("resent", "events published again", publisher.resent),
+            ("dropped", "events left to a catch-up", publisher.dropped),
         ):
             yield CounterMetricFamily(f"comment_service_{name}", words, value)
         refused = CounterMetricFamily("comment_service_refused", "requests refused", labels=["code"])
         for code, count in now.tally.refused.items():
             refused.add_metric([code], count)
         yield refused
-        replica = GaugeMetricFamily("comment_service_replica", "1: comments are published to it", labels=["dispatcher"])
+        replica = GaugeMetricFamily("comment_service_replica", "1: events are published to it", labels=["dispatcher"])
         if publisher.connected is not None:
             replica.add_metric([publisher.connected], 1)
         yield replica
+        yield clock_offsets("comment_service", now.clock)
         edges = [*(str(bound / 1000) for bound in DURABLE_MS_BOUNDS), "+Inf"]
         yield HistogramMetricFamily(
             "comment_service_durable_seconds",

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from comment_service.clocks import monotonic_s, wall_ms
+from comment_service.clocks import monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
 from comment_service.http.app import Api, make_server
@@ -41,6 +41,7 @@ from history.opening import open_store, parse_store_url
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
+from proto.clock_watch import ClockWatch
 from proto.listening import address_of, listen
 from proto.tasks import Supervisor, first_ended, shared
 
@@ -90,6 +91,7 @@ class Service:
             watermark, ids, now_ms=wall_ms(), lookback_ms=config.lookback_s * 1000, limits=config.outbox_limits()
         )
         self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
+        self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms)
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
         self.lazy_store = LazyStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
         self.spooled = SpooledStore(self.lazy_store, spool, self.publisher, config.spool_settings())
@@ -139,6 +141,7 @@ class Service:
             publisher=self.publisher,
             replicas=self.replicas,
             gate=self._gate,
+            clock=self.clock.statistics,
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             moderating=ModeratingApi(moderator, self._purges, rights),
             limits=config.http_limits(),
@@ -154,6 +157,7 @@ class Service:
             pages=self.kept_pages.statistics(),
             publisher=self.publisher.statistics(),
             dispatchers_connected=self.replicas.connected(),
+            clock=self.clock.statistics(),
         )
 
     def stop(self) -> None:
@@ -180,6 +184,7 @@ class Service:
         keep("claim node number", self._claim_node, fatal=(NodeTaken,))
         keep("drain spool", self._drain)
         keep("follow dispatchers", self.replicas.follow)
+        keep("compare clocks", self.clock.run)
         keep("keep copies true", self._upkeep.run)
         keep("follow videos", self._gate.follow)
         keep("carry on purges", self._purges.run)

@@ -250,6 +250,7 @@ class TopologyDefaults:
     dispatchers: str = "127.0.0.1:7001,127.0.0.1:7002"  # those of scripts/run
     timeout_ms: int = 2000  # for each replica; far more than a response takes, and short enough to wait for
     videos: int = 20  # a screenful
+    clocks_apart_ms: int = 1000  # replicas' clocks that differ by more are shown; NTP holds them within some ms
     overdue_ms: int = 1000  # `explain`: two beats; a healthy node is heard and acknowledges within one
     poll_ms: int = 200  # between two looks of `drain` for the node's confirmation, and two tries of `tail` to reconnect
     every_s: float = 1.0  # `watch`: two beats, so each look shows something new

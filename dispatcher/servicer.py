@@ -37,6 +37,8 @@ from dispatcher.streams.replica import Replica
 from dispatcher.streams.writers import Writers
 from proto.dispatch_pb2 import (
     DESCRIPTOR,
+    ClockRequest,
+    ClockResponse,
     DrainRequest,
     ExplainRequest,
     Hello,
@@ -86,6 +88,7 @@ class Servicer:
                 "Connect": grpc.stream_stream_rpc_method_handler(self._guarded("Connect", self.connect)),
                 "Events": grpc.unary_stream_rpc_method_handler(self._guarded("Events", self.events)),
                 "Place": self._unary("Place", PlaceRequest, queries.place),
+                "Clock": self._unary("Clock", ClockRequest, lambda _: ClockResponse(now_ms=wall_ms())),
                 "Topology": self._unary(
                     "Topology", TopologyRequest, lambda request: queries.topology(request, wall_ms())
                 ),
@@ -173,7 +176,7 @@ class Servicer:
     async def _write_responses(self, publisher: Publisher, context: Context) -> None:
         while True:
             seqs = await publisher.done_batches()
-            response = PublishResponse(seq=seqs[0], seqs=seqs[1:], newest_id=self._replica.newest.id, now_ms=wall_ms())
+            response = PublishResponse(seq=seqs[0], seqs=seqs[1:], newest_id=self._replica.newest.id)
             await context.write(response.SerializeToString())
             publisher.written(len(seqs))
 

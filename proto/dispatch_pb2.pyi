@@ -170,15 +170,12 @@ class PublishResponse(_message.Message):
     SEQ_FIELD_NUMBER: _builtins.int
     SEQS_FIELD_NUMBER: _builtins.int
     NEWEST_ID_FIELD_NUMBER: _builtins.int
-    NOW_MS_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     newest_id: _builtins.int
     """The largest id that the replica has routed, of all callers, and that isn't ahead of its clock by more than a bound
     (`--ahead-ms-max`); 0: none yet. A comment_service that gives no smaller id from now on keeps up with the others,
     whatever its clock says.
     """
-    now_ms: _builtins.int
-    """the replica's wall clock, milliseconds since 1970, when the response was made"""
     @_builtins.property
     def seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """further batches that this response is for, beside `seq`"""
@@ -189,11 +186,10 @@ class PublishResponse(_message.Message):
         seq: _builtins.int = ...,
         seqs: _abc.Iterable[_builtins.int] | None = ...,
         newest_id: _builtins.int = ...,
-        now_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_id", b"newest_id", "now_ms", b"now_ms", "seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_id", b"newest_id", "seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -701,6 +697,41 @@ class PlaceResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlaceResponse: _TypeAlias = PlaceResponse  # noqa: Y015
+
+@_typing.final
+class ClockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockRequest: _TypeAlias = ClockRequest  # noqa: Y015
+
+@_typing.final
+class ClockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOW_MS_FIELD_NUMBER: _builtins.int
+    now_ms: _builtins.int
+    """the replica's wall clock, milliseconds since 1970, when the response was made"""
+    def __init__(
+        self,
+        *,
+        now_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["now_ms", b"now_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockResponse: _TypeAlias = ClockResponse  # noqa: Y015
 
 @_typing.final
 class TopologyRequest(_message.Message):

@@ -49,6 +49,11 @@ class DispatcherStub:
                 request_serializer=proto_dot_dispatch__pb2.PlaceRequest.SerializeToString,
                 response_deserializer=proto_dot_dispatch__pb2.PlaceResponse.FromString,
                 _registered_method=True)
+        self.Clock = channel.unary_unary(
+                '/livecomments.v1.Dispatcher/Clock',
+                request_serializer=proto_dot_dispatch__pb2.ClockRequest.SerializeToString,
+                response_deserializer=proto_dot_dispatch__pb2.ClockResponse.FromString,
+                _registered_method=True)
         self.Topology = channel.unary_unary(
                 '/livecomments.v1.Dispatcher/Topology',
                 request_serializer=proto_dot_dispatch__pb2.TopologyRequest.SerializeToString,
@@ -106,6 +111,14 @@ class DispatcherServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Clock(self, request, context):
+        """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
+        its own clock is off (proto/core/clocks_apart.py).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Topology(self, request, context):
         """What this replica knows, for operators. A consistent snapshot, which may be old when it is read.
         """
@@ -157,6 +170,11 @@ def add_DispatcherServicer_to_server(servicer, server):
                     servicer.Place,
                     request_deserializer=proto_dot_dispatch__pb2.PlaceRequest.FromString,
                     response_serializer=proto_dot_dispatch__pb2.PlaceResponse.SerializeToString,
+            ),
+            'Clock': grpc.unary_unary_rpc_method_handler(
+                    servicer.Clock,
+                    request_deserializer=proto_dot_dispatch__pb2.ClockRequest.FromString,
+                    response_serializer=proto_dot_dispatch__pb2.ClockResponse.SerializeToString,
             ),
             'Topology': grpc.unary_unary_rpc_method_handler(
                     servicer.Topology,
@@ -260,6 +278,33 @@ class Dispatcher:
             '/livecomments.v1.Dispatcher/Place',
             proto_dot_dispatch__pb2.PlaceRequest.SerializeToString,
             proto_dot_dispatch__pb2.PlaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Clock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/livecomments.v1.Dispatcher/Clock',
+            proto_dot_dispatch__pb2.ClockRequest.SerializeToString,
+            proto_dot_dispatch__pb2.ClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,10 @@ class DispatcherStub:
     """Which node takes the next viewer of a video? The same answer from every replica with the same registry state.
     UNAVAILABLE: no living node has room. The caller tells its viewer when to retry.
     """
+    Clock: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ClockRequest, _dispatch_pb2.ClockResponse]
+    """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
+    its own clock is off (proto/core/clocks_apart.py).
+    """
     Topology: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]
     """What this replica knows, for operators. A consistent snapshot, which may be old when it is read."""
     Drain: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.DrainRequest, _dispatch_pb2.DrainResponse]
@@ -95,6 +99,10 @@ class DispatcherAsyncStub(DispatcherStub):
     Place: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.PlaceRequest, _dispatch_pb2.PlaceResponse]  # type: ignore[assignment]
     """Which node takes the next viewer of a video? The same answer from every replica with the same registry state.
     UNAVAILABLE: no living node has room. The caller tells its viewer when to retry.
+    """
+    Clock: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ClockRequest, _dispatch_pb2.ClockResponse]  # type: ignore[assignment]
+    """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
+    its own clock is off (proto/core/clocks_apart.py).
     """
     Topology: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]  # type: ignore[assignment]
     """What this replica knows, for operators. A consistent snapshot, which may be old when it is read."""
@@ -151,6 +159,16 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_pb2.PlaceResponse, _abc.Awaitable[_dispatch_pb2.PlaceResponse]]:
         """Which node takes the next viewer of a video? The same answer from every replica with the same registry state.
         UNAVAILABLE: no living node has room. The caller tells its viewer when to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def Clock(
+        self,
+        request: _dispatch_pb2.ClockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_pb2.ClockResponse, _abc.Awaitable[_dispatch_pb2.ClockResponse]]:
+        """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
+        its own clock is off (proto/core/clocks_apart.py).
         """
 
     @_abc_1.abstractmethod

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 import structlog
 
 from history.opening import InvalidStoreUrl, parse_store_url
+from proto.clock_watch import ClockWatch
 from proto.listening import address_of, listen
 from proto.process import run_process
 from proto.tasks import Supervisor
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
@@ -50,6 +51,7 @@ class Node:
         self.drain = Drain(settings, self.served, self.sweeper, self.tasks)
         self.upstream = Upstream(settings, self.identity, self.served, self.drain, self.tasks)
         self.served.use(self.upstream)
+        self.clock = ClockWatch(settings, self.upstream.connected_stubs, wall_ms, monotonic_ms)
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
         self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
         self.doorway = Doorway(settings, self.viewers, self.tasks) if settings.door_socket else None
@@ -67,6 +69,7 @@ class Node:
             draining=self.drain.draining,
             sweep=self.sweeper.statistics(),
             links=self.upstream.statistics(),
+            clock=self.clock.statistics(),
         )
 
     async def run(self) -> None:
@@ -76,6 +79,7 @@ class Node:
                 self.doorway.open()
             self.past.start()
             self.upstream.start()
+            self.tasks.keep("compare clocks", self.clock.run)
             self.tasks.keep("housekeeping", lambda: self.housekeeper.run(every_s=1))
             log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self.settings.capacity)
             await self.server.serve(sockets=[self._listener])

@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from proto.clock_watch import ClockSettings
 from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address
@@ -24,7 +25,7 @@ class ViewersHttpSettings(HttpSettings):
     )
 
 
-class RmsSettings(ViewersHttpSettings, DispatcherSettings):
+class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from proto.clock_watch import ClockStatistics, clock_offsets
 from rms.sending.sweep_counts import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
 from rms.upstream.link import LinkStatistics
 
@@ -28,6 +29,7 @@ class NodeStatistics:
     draining: bool
     sweep: SweepStatistics
     links: tuple[LinkStatistics, ...]
+    clock: ClockStatistics
 
 
 def open_files() -> int:
@@ -47,6 +49,7 @@ class NodeCollector(Collector):
             ("videos", "videos served", now.videos),
             ("history_reads_at_once_max", "most reads of the store at the same time so far", now.history_reads_most),
             ("draining", "1 while the node lets no viewer in", int(now.draining)),
+            ("clock_off", "1 while this clock differs from most dispatchers'", int(now.clock.is_off)),
             ("open_files", "open file descriptors", open_files()),
             ("stalled_viewers", "viewers whose sockets are full", now.sweep.stalled),
             ("lag_bytes", "bytes that the slowest viewer is behind", now.sweep.lag_bytes_max),
@@ -75,6 +78,7 @@ class NodeCollector(Collector):
             closes.add_metric([reason], count)
         yield closes
         yield from self._links(now.links)
+        yield clock_offsets("rms", now.clock)
         yield _histogram(
             "rms_slice_seconds",
             "time for which a slice of a sweep held the event loop",

@@ -67,7 +67,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 # Pure folders decide and touch nothing that waits: `now_ms` and everything else comes in as an argument.
-PURE_FOLDERS = ("rms/feed", "dispatcher/core", "comment_service/core", "history/core")
+PURE_FOLDERS = ("proto/core", "rms/feed", "dispatcher/core", "comment_service/core", "history/core")
 PURE = {
     *("__future__", "abc", "array", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib"),
     *("heapq", "hmac", "itertools", "math", "operator", "re", "struct", "types", "typing", "unicodedata", "zlib"),
@@ -83,7 +83,7 @@ KNOWN_TO = {
     "cassandra": ("history/cassandra",),
     "sqlite3": ("history/sqlite",),
     "grpc": (
-        *("proto/channel.py", "proto/replicas.py"),
+        *("proto/channel.py", "proto/replicas.py", "proto/clock_watch.py"),
         *("dispatcher/servicer.py", "dispatcher/server.py", "dispatcher/streams", "dispatcher/cli"),
         *("rms/upstream", "rms/door", "comment_service/publish"),
     ),

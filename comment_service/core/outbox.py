@@ -7,14 +7,14 @@ The way of an id, always forwards:
       │         └── dropped, if the backlog is full ──► owed
       └──► abandon                                       was not stored; no author got a 200
 
-An owed comment is not sent any more. Instead `catch_up_from_id` is lowered to its id and sent: every node then reads
+An owed event is not sent any more. Instead `catch_up_from_id` is lowered to its id and sent: every node then reads
 its videos' history from there. So memory is bounded, and a comment whose author got a 200 still reaches the viewers.
 
 Hidden comments are published, but can't be read from history yet: they lie in this node's spool. A node that began to
 serve their video after they were published has missed them. So they are owed as soon as they can be read.
 
-`low_id()` is the watermark: each comment of this process with a smaller id is published, or no author got a 200 for it.
-It counts an id from `begin` on, *before* the comment is durable, and ids only grow. That is why a watermark that was
+`low_id()` is the watermark: each event of this process with a smaller id is published, or nobody got a 200 for it. It
+counts an id from `begin` on, *before* the event is durable, and ids only grow. That is why a watermark that was
 saved long ago still holds: whatever came later has a larger id. It may be too low, which makes a catch-up longer, but
 it is never too high.
 
@@ -29,6 +29,10 @@ import msgspec
 
 from comment_service.core.chains import Chains, service_of
 
+EVENT_BYTES = 320
+"""At most so many are around an event in a PublishRequest: its video's id twice, of 128 bytes, and tags, lengths and
+numbers. And around all events together. It is also about what an event takes in memory beside its bytes."""
+
 
 class Publishable(msgspec.Struct, frozen=True, gc=False):
     """An event of a video's log, as it is sent to the dispatchers: encoded once, however often it is sent"""
@@ -38,6 +42,11 @@ class Publishable(msgspec.Struct, frozen=True, gc=False):
     encoded: bytes
     """proto/event.proto's Event"""
 
+    @property
+    def bytes_max(self) -> int:
+        """At most so many of a PublishRequest"""
+        return len(self.encoded) + EVENT_BYTES
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -45,9 +54,9 @@ class Batch:
     ignored."""
 
     seq: int
-    comments: tuple[Publishable, ...]
+    events: tuple[Publishable, ...]
     catch_up_from_id: int | None
-    """Nodes have to read history from this id on. None: a batch of comments"""
+    """Nodes have to read history from this id on. None: a batch of events"""
     sent_ms: int
     """by the clock of `next_batch`"""
     service: int = 0
@@ -56,28 +65,36 @@ class Batch:
     """With `catch_up_from_id`: all events of this process in between can be read. 0: not known"""
     hidden_from_id: int | None = None
     """From this id on, some can't. None: all can"""
+    bytes_max: int = 0
+    """the events' `bytes_max`, added up"""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxLimits:
     """What config.py says; its descriptions give the reasons."""
 
-    batch_comments_max: int
+    batch_events_max: int
+    batch_bytes_max: int
+    """of a PublishRequest; an event that is larger goes alone"""
     batches_in_flight_max: int
-    comments_max: int
+    events_max: int
+    """backlog and flight together"""
+    bytes_max: int
     """backlog and flight together"""
     videos_max: int
     """of which the last event is remembered, to chain the next one to it"""
 
 
 class Outbox:
-    """Comments wait in the backlog, or are in flight in batches. Order is kept, also after `take_back`."""
+    """Events wait in the backlog, or are in flight in batches. Order is kept, also after `take_back`."""
 
     def __init__(self, first_id: int, limits: OutboxLimits) -> None:
         """first_id: every id that will begin is larger."""
-        self._batch_comments_max = limits.batch_comments_max
+        self._batch_events_max = limits.batch_events_max
+        self._batch_bytes_max = limits.batch_bytes_max - EVENT_BYTES
         self._batches_in_flight_max = limits.batches_in_flight_max
-        self._comments_max = limits.comments_max
+        self._events_max = limits.events_max
+        self._bytes_max = limits.bytes_max
         self._newest_id = first_id
         self._service = service_of(first_id)
         self._chains: Chains[Publishable] = Chains(first_id, limits.videos_max)
@@ -85,8 +102,9 @@ class Outbox:
             int, str
         ] = {}  # begun, and not yet answered, abandoned or owed, in the order of ids: the videos
         self._backlog: deque[Publishable] = deque()
+        self._backlog_bytes = 0
         self._in_flight: dict[int, Batch] = {}
-        self._comments_in_flight = 0
+        self._events_in_flight = self._bytes_in_flight = 0
         self._catch_up_in_flight: Batch | None = None
         self._owed_from_id: int | None = None
         self._hidden_from_id: int | None = None
@@ -97,21 +115,26 @@ class Outbox:
 
     @property
     def backlog(self) -> int:
-        """Comments that wait to be sent"""
+        """Events that wait to be sent"""
         return len(self._backlog)
+
+    @property
+    def bytes(self) -> int:
+        """What waits and what is in flight takes about so much in memory."""
+        return self._backlog_bytes + self._bytes_in_flight
 
     @property
     def has_full_batch(self) -> bool:
         """The backlog fills a batch."""
-        return len(self._backlog) >= self._batch_comments_max
+        return len(self._backlog) >= self._batch_events_max or self._backlog_bytes >= self._batch_bytes_max
 
     @property
     def batches_in_flight(self) -> int:
         return len(self._in_flight)
 
     @property
-    def comments_in_flight(self) -> int:
-        return self._comments_in_flight
+    def events_in_flight(self) -> int:
+        return self._events_in_flight
 
     @property
     def is_catching_up(self) -> bool:
@@ -159,10 +182,18 @@ class Outbox:
         self._add(self._chains.put(event))
 
     def _add(self, events: Iterable[Publishable]) -> None:
-        self._backlog.extend(events)
-        while len(self._backlog) + self._comments_in_flight > self._comments_max and self._backlog:
+        backlog = self._backlog
+        for event in events:
+            backlog.append(event)
+            self._backlog_bytes += len(event.encoded) + EVENT_BYTES
+        while (
+            self._backlog_bytes + self._bytes_in_flight > self._bytes_max
+            or len(backlog) + self._events_in_flight > self._events_max
+        ) and backlog:
             self.dropped += 1
-            self._owe_comment(self._backlog.popleft())
+            event = backlog.popleft()
+            self._backlog_bytes -= event.bytes_max
+            self._owe_event(event)
 
     def owe(self, from_id: int) -> None:
         """Nodes have to read history from this id on."""
@@ -184,12 +215,28 @@ class Outbox:
             return None
         if self._owed_from_id is not None and self._catch_up_in_flight is None:
             from_id, self._owed_from_id = self._owed_from_id, None
-            self._catch_up_in_flight = batch = self._sent((), from_id, monotonic_ms)
+            self._catch_up_in_flight = batch = self._sent((), 0, from_id, monotonic_ms)
             return batch
-        if not self._backlog:
-            return None
-        size = min(len(self._backlog), self._batch_comments_max)
-        return self._sent(tuple(self._backlog.popleft() for _ in range(size)), None, monotonic_ms)
+        return self._sent(*self._next_events(), None, monotonic_ms) if self._backlog else None
+
+    def _next_events(self) -> tuple[tuple[Publishable, ...], int]:
+        """One at least, and their bytes"""
+        backlog, bytes_max = self._backlog, self._backlog_bytes
+        if len(backlog) <= self._batch_events_max and bytes_max <= self._batch_bytes_max:  # nearly always
+            events = tuple(backlog)
+            backlog.clear()
+            self._backlog_bytes = 0
+            return events, bytes_max
+        taken = [backlog.popleft()]
+        bytes_max = taken[0].bytes_max
+        while backlog and len(taken) < self._batch_events_max:
+            more = bytes_max + backlog[0].bytes_max
+            if more > self._batch_bytes_max:
+                break
+            bytes_max = more
+            taken.append(backlog.popleft())
+        self._backlog_bytes -= bytes_max
+        return tuple(taken), bytes_max
 
     def answered(self, seq: int) -> None:
         """A replica has answered the batch. An unknown seq changes nothing."""
@@ -198,39 +245,44 @@ class Outbox:
             return
         if batch is self._catch_up_in_flight:
             self._catch_up_in_flight = None
-        self._comments_in_flight -= len(batch.comments)
-        self.published += len(batch.comments)
-        for comment in batch.comments:
-            del self._open[comment.id]
+        self._events_in_flight -= len(batch.events)
+        self._bytes_in_flight -= batch.bytes_max
+        self.published += len(batch.events)
+        for event in batch.events:
+            del self._open[event.id]
 
     def take_back(self) -> int:
-        """The stream has ended: what is in flight waits again, before everything else. Returns how many comments."""
+        """The stream has ended: what is in flight waits again, before everything else. Returns how many events."""
         taken = self._land()
         for batch in reversed(taken):
-            self._backlog.extendleft(reversed(batch.comments))
-        resent = sum(len(batch.comments) for batch in taken)
+            self._backlog.extendleft(reversed(batch.events))
+            self._backlog_bytes += batch.bytes_max
+        resent = sum(len(batch.events) for batch in taken)
         self.resent += resent
         return resent
 
     def owe_in_flight(self) -> None:
-        """A replica refuses a batch for its content, so sending it again can't help: its comments become owed."""
+        """A replica refuses a batch for its content, so sending it again can't help: its events become owed."""
         for batch in self._land():
-            for comment in batch.comments:
+            for event in batch.events:
                 self.dropped += 1
-                self._owe_comment(comment)
+                self._owe_event(event)
 
     def oldest_sent_ms(self) -> int | None:
         """When the oldest unanswered batch was sent; None if there is none"""
         return next((batch.sent_ms for batch in self._in_flight.values()), None)
 
-    def _sent(self, comments: tuple[Publishable, ...], catch_up_from_id: int | None, monotonic_ms: int) -> Batch:
+    def _sent(
+        self, events: tuple[Publishable, ...], bytes_max: int, catch_up_from_id: int | None, monotonic_ms: int
+    ) -> Batch:
         """A new batch, which is in flight now"""
         self._seq += 1
         to_id = 0 if catch_up_from_id is None else self._readable_to_id()
         batch = self._in_flight[self._seq] = Batch(
-            self._seq, comments, catch_up_from_id, monotonic_ms, self._service, to_id, self._hidden_from_id
+            self._seq, events, catch_up_from_id, monotonic_ms, self._service, to_id, self._hidden_from_id, bytes_max
         )
-        self._comments_in_flight += len(comments)
+        self._events_in_flight += len(events)
+        self._bytes_in_flight += bytes_max
         return batch
 
     def _readable_to_id(self) -> int:
@@ -242,15 +294,15 @@ class Outbox:
         """Everything that was in flight and is no longer; a catch-up among it is owed again."""
         batches = list(self._in_flight.values())
         self._in_flight.clear()
-        self._comments_in_flight = 0
+        self._events_in_flight = self._bytes_in_flight = 0
         if self._catch_up_in_flight is not None:
             self._owed_from_id = _lowest(self._owed_from_id, self._catch_up_in_flight.catch_up_from_id)
             self._catch_up_in_flight = None
         return batches
 
-    def _owe_comment(self, comment: Publishable) -> None:
-        self.owe(comment.id)
-        del self._open[comment.id]
+    def _owe_event(self, event: Publishable) -> None:
+        self.owe(event.id)
+        del self._open[event.id]
 
 
 def _lowest(*ids: int | None) -> int | None:

@@ -39,6 +39,7 @@ from comment_service.videos.gate import VideoGate
 from comment_service.write.intake import Intake
 from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
+from proto.clock_watch import ClockStatistics
 from proto.http.connection import Shortcut
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
@@ -69,6 +70,7 @@ class Api:
     publisher: Publisher
     replicas: Replicas
     gate: VideoGate
+    clock: Callable[[], ClockStatistics]
     videos: VideosApi
     moderating: ModeratingApi
     limits: HttpLimits
@@ -114,21 +116,25 @@ class Api:
         return health_response(ok, {"live": True, **details})
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
-        """Ready means that the store answers. Dispatchers are only counted, since posting works without them."""
+        """Ready means that the store answers and the clock is right. Dispatchers are only counted, since posting works
+        without them."""
         try:
             await self.history.check()
             store = "ok"
         except StoreUnavailable as error:
             store = str(error)
+        clock = self.clock()
+        is_ready = store == "ok" and not clock.is_off
         details = {
-            "ready": store == "ok",
+            "ready": is_ready,
             "store": store,
+            "clock": clock.words,
             "dispatchers_connected": self.replicas.connected(),
             "dispatchers_configured": len(self.replicas),
             "dispatcher_trouble": self.replicas.troubles,
             "publisher": asdict(self.publisher.statistics()),
         }
-        return store == "ok", details
+        return is_ready, details
 
 
 class Methods:

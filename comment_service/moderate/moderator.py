@@ -19,7 +19,7 @@ from comment_service.clocks import wall_ms
 from comment_service.core.errors import CommentErased, CommentUnknown
 from comment_service.moderate.copies import Copies
 from history.core.ids import IdSource
-from history.core.model import ERASED, HIDDEN, RESTORED, Change, Comment, State, comment_json
+from history.core.model import ERASED, HIDDEN, RESTORED, Change, Found, State, comment_json
 from history.store import History, StoreUnavailable
 
 
@@ -67,8 +67,9 @@ class Changing:
         self._ids = ids
         self._published_ms = published_ms
 
-    def new(self, kind: str, video_id: str, **fields: int | str | bytes) -> Change:
-        """A change with an id, which is begun. `apply` or `publisher.abandon` has to follow."""
+    def new(self, kind: str, video_id: str, *, above_id: int = 0, **fields: int | str | bytes) -> Change:
+        """A change with an id above that one, which is begun. `apply` or `publisher.abandon` has to follow."""
+        self._ids.observe(above_id)
         change_id = self._ids.next(wall_ms())
         after_id = self._publisher.begin(change_id, video_id)
         return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
@@ -114,28 +115,40 @@ class Moderator:
         self._changing = changing
 
     async def erase(self, video_id: str, comment_id: int) -> Order:
-        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do."""
+        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do.
+
+        Its id needn't be above the last change's: erased is for ever, whatever comes before or after it.
+        """
         return await self._change(ERASED, video_id, comment_id)
 
     async def hide(self, video_id: str, comment_id: int) -> Order:
         """Raises CommentUnknown, CommentErased."""
-        await self._find(video_id, comment_id)
-        return await self._change(HIDDEN, video_id, comment_id)
+        found = await self._find(video_id, comment_id)
+        return await self._change(HIDDEN, video_id, comment_id, above_id=_last_id(found))
 
     async def restore(self, video_id: str, comment_id: int) -> Order:
         """Raises CommentUnknown, CommentErased. One that is visible stays so; viewers get it once more, and have it."""
-        comment = await self._find(video_id, comment_id)
-        return await self._change(RESTORED, video_id, comment_id, comment_json(comment))
+        found = await self._find(video_id, comment_id)
+        data = comment_json(found.comment)
+        return await self._change(RESTORED, video_id, comment_id, data, above_id=_last_id(found))
 
-    async def _find(self, video_id: str, comment_id: int) -> Comment:
+    async def _find(self, video_id: str, comment_id: int) -> Found:
         found = await self._history().find(video_id, comment_id)
         if found is None:
             raise CommentUnknown(video_id)
         if found.state is State.ERASED:
             raise CommentErased
-        return found.comment
+        return found
 
-    async def _change(self, kind: str, video_id: str, comment_id: int, data: bytes = b"") -> Order:
-        change = self._changing.new(kind, video_id, target_id=comment_id, data=data)
+    async def _change(
+        self, kind: str, video_id: str, comment_id: int, data: bytes = b"", *, above_id: int = 0
+    ) -> Order:
+        change = self._changing.new(kind, video_id, above_id=above_id, target_id=comment_id, data=data)
         await self._changing.apply(change)
         return Order(1, await self._changing.wait_published([change]))
+
+
+def _last_id(found: Found) -> int:
+    """Of what was said about the comment so far. The next change must have a greater one, or it wouldn't count, though
+    another process whose clock is ahead of this one's has made the last a moment ago."""
+    return max(found.comment.id, found.changed_id)

@@ -50,7 +50,7 @@ def publishable(event: Comment | Change) -> Publishable:
 def request(batch: Batch) -> PublishRequest:
     """One VideoBatch for each of the batch's videos, with its events in their order"""
     videos: dict[str, list[Publishable]] = {}
-    for event in batch.comments:
+    for event in batch.events:
         known = videos.get(event.video_id)
         if known is None:
             videos[event.video_id] = [event]

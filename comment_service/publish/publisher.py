@@ -1,10 +1,10 @@
-"""Sends durable comments to a dispatcher, whichever can be reached; no author waits for it.
+"""Sends durable events to a dispatcher, whichever can be reached; no author waits for it.
 
-Guarantee: a dispatcher answers each comment that was `put`, and each that a killed process had accepted and not
-published, or it answers a catch-up that covers the comment (see core/outbox.py and watermark.py). At least once: RMS
+Guarantee: a dispatcher answers each event that was `put`, and each that a killed process had accepted and not
+published, or it answers a catch-up that covers the event (see core/outbox.py and watermark.py). At least once: RMS
 nodes drop the ids that they know.
 
-Comments go to one replica at a time, on one stream. The stream is left when it ends, when keepalive finds the peer
+Events go to one replica at a time, on one stream. The stream is left when it ends, when keepalive finds the peer
 silent, or when a batch gets no answer in time; what is unanswered then goes to the next replica. There is no pause
 between replicas, only between rounds in which all of them failed.
 """
@@ -52,19 +52,21 @@ class PublishSettings:
 @dataclass(frozen=True, slots=True)
 class PublisherStatistics:
     backlog: int
-    """comments that wait to be sent"""
+    """events that wait to be sent"""
     in_flight: int
-    """comments sent, and not yet answered"""
+    """events sent, and not yet answered"""
+    bytes: int
+    """of both, in memory"""
     published: int
-    """comments answered by a dispatcher since the start"""
+    """events answered by a dispatcher since the start"""
     resent: int
-    """comments that were sent again, to another replica or on another stream"""
+    """events that were sent again, to another replica or on another stream"""
     dropped: int
-    """comments left to a catch-up, because the backlog was full or a replica refused them"""
+    """events left to a catch-up, because the backlog was full or a replica refused them"""
     catching_up: bool
     """a catch-up is due, or sent and not yet answered"""
     connected: str | None
-    """the address of the replica to which comments are sent now"""
+    """the address of the replica to which events are sent now"""
 
 
 class AnswerOverdue(Exception):
@@ -108,9 +110,9 @@ class Publisher:
         """Before the event with that id goes to the store. Returns its `after_id`."""
         return self._outbox.begin(event_id, video_id)
 
-    def abandon(self, comment_id: int) -> None:
-        """Instead of `put`, when the comment wasn't accepted"""
-        self._outbox.abandon(comment_id)
+    def abandon(self, event_id: int) -> None:
+        """Instead of `put`, when the event wasn't accepted"""
+        self._outbox.abandon(event_id)
 
     def put(self, event: Comment | Change) -> None:
         """The event is durable, and is encoded now. Its id has begun."""
@@ -157,7 +159,8 @@ class Publisher:
         outbox = self._outbox
         return PublisherStatistics(
             backlog=outbox.backlog,
-            in_flight=outbox.comments_in_flight,
+            in_flight=outbox.events_in_flight,
+            bytes=outbox.bytes,
             published=outbox.published,
             resent=outbox.resent,
             dropped=outbox.dropped,

@@ -60,6 +60,11 @@ class Replicas:
     def stub(self, address: str) -> "DispatcherAsyncStub":
         return DispatcherStub(self._channels[address])
 
+    def connected_stubs(self) -> dict[str, "DispatcherAsyncStub"]:
+        """Of all that are connected now, by address"""
+        connected = filter(self.is_connected, self._channels.order)
+        return {address: DispatcherStub(self._channels[address]) for address in connected}
+
     def failed(self, address: str) -> None:
         """Puts it behind the others."""
         self._channels.failed(address)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 
+from dispatcher.clocks import monotonic_ms
+from dispatcher.config import TOPOLOGY
 from proto.channel import Tls, blocking_channel
 from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, VideoState
 from proto.dispatch_pb2_grpc import DispatcherStub
@@ -67,6 +69,7 @@ class ReplicaRow:
 class Survey:
     responses: tuple[tuple[str, TopologyResponse], ...]  # address, response
     unreachable: tuple[Unreachable, ...]
+    took_ms: int = 0  # from the question to the last answer: so far apart the replicas may have read their clocks
 
     def nodes(self) -> list[NodeRow]:
         """By node id"""
@@ -97,7 +100,11 @@ class Survey:
                 videos=response.videos_total,
                 viewers=sum(node.viewers for node in response.nodes),
                 missing_nodes=(missing := tuple(sorted(everywhere - {node.node_id for node in response.nodes}))),
-                differences=(*(f"misses {node_id}" for node_id in missing), *self._differences(response)),
+                differences=(
+                    *(f"misses {node_id}" for node_id in missing),
+                    *self._differences(response),
+                    *self._clock_differences(response),
+                ),
                 unacked_events=sum(node.unacked_events for node in response.nodes),
             )
             for address, response in self.responses
@@ -118,13 +125,25 @@ class Survey:
                     sentences.append(f"{node.node_id}: {what} {mine}, elsewhere {shown}")
         return sentences
 
+    def _clock_differences(self, response: TopologyResponse) -> list[str]:
+        """Whether its clock differs from most of the others. Of two, both may be wrong."""
+        others = [other.now_ms for _, other in self.responses if other is not response]
+        apart_ms = sorted(response.now_ms - now_ms for now_ms in others)
+        off = [ms for ms in apart_ms if abs(ms) > self.took_ms + TOPOLOGY.clocks_apart_ms]
+        if 2 * len(off) <= len(others):
+            return []
+        off_ms = off[len(off) // 2]
+        others_words = "the other's" if len(others) == 1 else "the others'"
+        return [f"clock {abs(off_ms)} ms {'ahead of' if off_ms > 0 else 'behind'} {others_words}"]
+
 
 def survey(addresses: Sequence[str], request: TopologyRequest, timeout_ms: int, tls: Tls | None = None) -> Survey:
     """Asks all at once. Takes `timeout_ms` at most, and doesn't raise if a replica is away."""
+    asked_ms = monotonic_ms()
     responses, unreachable = ask_all(
         addresses, lambda stub: stub.Topology.future(request, timeout=timeout_ms / 1000), timeout_ms, tls
     )
-    return Survey(responses, unreachable)
+    return Survey(responses, unreachable, monotonic_ms() - asked_ms)
 
 
 def ask_all(

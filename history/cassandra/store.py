@@ -24,6 +24,7 @@ from history.cassandra.tables import CassandraTables, Partition, bucket_of
 from history.cassandra.videos import CassandraVideos
 from history.clocks import wall_ms
 from history.config import PURGES_KEPT_MS, StoreSettings
+from history.core.ids import parse_id
 from history.core.log_rows import LogRow, found_in
 from history.core.model import Comment, Found, State
 from history.core.purges import Purged, RecentPurges
@@ -200,7 +201,8 @@ class CassandraStore(CassandraReader):
             found = _log_row(row)
             if found.state == State.ERASED and not row[ERASED_COLUMN]:
                 return None  # something was to be hidden that isn't there
-            return found_in(video_id, found)
+            last_change = row[LAST_CHANGE_COLUMN]
+            return found_in(video_id, found, 0 if last_change is None else parse_id(last_change[:-1]))
         return None
 
     async def sweep(self, now_ms: int) -> int:
@@ -282,5 +284,5 @@ def _log_row(row: Row) -> LogRow:
     return LogRow(id_, author_id, author_name, message, created_at_ms, state, after_id=after_id)
 
 
-ERASED_COLUMN = 6
+ERASED_COLUMN, LAST_CHANGE_COLUMN = 6, 7
 """In LOG_COLUMNS"""

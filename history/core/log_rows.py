@@ -33,9 +33,9 @@ def comment_of(video_id: str, row: LogRow) -> Comment:
     return Comment(row.id, video_id, author, row.message, row.created_at_ms, row.after_id)
 
 
-def found_in(video_id: str, row: LogRow) -> Found | None:
+def found_in(video_id: str, row: LogRow, changed_id: int) -> Found | None:
     """None: it is no comment's row."""
-    return None if row.kind else Found(State(row.state), comment_of(video_id, row))
+    return None if row.kind else Found(State(row.state), comment_of(video_id, row), changed_id)
 
 
 def event_of(video_id: str, row: LogRow) -> Event:

@@ -101,6 +101,8 @@ class Found(NamedTuple):
 
     state: State
     comment: Comment
+    changed_id: int
+    """Of the last change that hid or restored it. 0: none has"""
 
 
 class Comments(NamedTuple):

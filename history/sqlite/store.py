@@ -41,13 +41,11 @@ ON CONFLICT (video_id, id) DO NOTHING
 """
 INSERTS = statements(INSERT, "(?, ?, ?, ?, ?, ?, ?)")
 
-COLUMNS = """
-SELECT id, author_id, author_name, message, created_at_ms, state, kind, target_id, up_to_id, data, after_id
-FROM comments
-"""
-OLDER = f"{COLUMNS} WHERE video_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"
-NEWER = f"{COLUMNS} WHERE video_id = ? AND id >= ? ORDER BY id LIMIT ?"
-WITH_IDS = f"{COLUMNS} WHERE video_id = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
+COLUMNS = "id, author_id, author_name, message, created_at_ms, state, kind, target_id, up_to_id, data, after_id"
+OLDER = f"SELECT {COLUMNS} FROM comments WHERE video_id = ? AND id <= ? ORDER BY id DESC LIMIT ?"  # noqa: S608
+NEWER = f"SELECT {COLUMNS} FROM comments WHERE video_id = ? AND id >= ? ORDER BY id LIMIT ?"  # noqa: S608
+WITH_IDS = f"SELECT {COLUMNS} FROM comments WHERE video_id = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
+FIND = f"SELECT changed_id, {COLUMNS} FROM comments WHERE video_id = ? AND id = ?"  # noqa: S608
 
 
 class SqliteReader(LogReader):
@@ -112,8 +110,8 @@ class SqliteStore(SqliteReader):
             await self._file.write(lambda connection: self._insert(connection, comments))
 
     async def find(self, video_id: str, comment_id: int) -> Found | None:
-        for row in await self.rows_of(video_id, [comment_id]):
-            return found_in(video_id, row)
+        for changed_id, *row in await self._file.query(FIND, (video_id, comment_id)):
+            return found_in(video_id, LogRow(*row), changed_id)
         return None
 
     async def sweep(self, now_ms: int) -> int:

@@ -60,14 +60,15 @@ class Face:
         return health_response(True, {"viewers": now.viewers, "videos": now.videos})
 
     async def ready(self, request: Request) -> Response:
-        """200 if new viewers can come: a dispatcher knows this node, it has room, and it isn't draining."""
+        """200 if new viewers can come: a dispatcher knows this node, it has room, isn't draining, and its clock is
+        right."""
         now = self._statistics()
         dispatchers = sum(link.connected for link in now.links)
-        facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers}
+        facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers, "clock": now.clock.words}
         facts |= {"capacity": now.capacity, "draining": now.draining}
         if troubles := sorted({link.trouble for link in now.links if link.trouble}):
             facts["dispatcher_trouble"] = troubles
-        return health_response(dispatchers > 0 and self._viewers.takes_more, facts)
+        return health_response(dispatchers > 0 and self._viewers.takes_more and not now.clock.is_off, facts)
 
 
 def build_server(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> HttpServer:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 import structlog
@@ -23,6 +23,9 @@ from rms.clocks import monotonic_ms
 from rms.config import RmsSettings
 from rms.upstream.registration import Draining, Identity, Registration, Served
 from rms.upstream.trouble import FAILURES, LinkLost, Trouble
+
+if TYPE_CHECKING:
+    from proto.dispatch_pb2_grpc import DispatcherAsyncStub
 
 log = structlog.stdlib.get_logger()
 
@@ -68,6 +71,8 @@ class Link:
         self._served = served
         self._draining = draining
         self._open_channel = open_channel
+        self.stub: DispatcherAsyncStub | None = None
+        """for other calls to the replica, while there is a stream"""
         self._call: Stream | None = None
         self._registration: Registration | None = None  # while there is a stream
         self._unrouted_from_id: int | None = None  # what the last registration has left to read
@@ -129,7 +134,8 @@ class Link:
                 await wait_connected(channel, self._settings.reconnect_ms_max)
             except Unreachable as unreachable:
                 raise LinkLost(str(unreachable)) from unreachable
-            call = self._call = DispatcherStub(channel).Connect()
+            self.stub = DispatcherStub(channel)
+            call = self._call = self.stub.Connect()
             self._given_up = None
             # From here on each change of interest is queued for this stream; the hello has all that was before.
             registration = self._registration = Registration(
@@ -142,7 +148,7 @@ class Link:
                     raise
                 log.warning("dispatcher lost", dispatcher=self.address, code=ended.code().name, detail=ended.details())
             finally:
-                self._call = self._registration = None
+                self._call = self._registration = self.stub = None
                 self._unrouted_from_id = registration.unrouted_from_id
                 registration.end()
                 call.cancel()

@@ -8,6 +8,7 @@ publish through it until they have looked the name up, too. Then its link is rem
 import asyncio
 from collections.abc import Collection
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,6 +20,9 @@ from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.upstream.link import Link, LinkStatistics
 from rms.upstream.registration import CLOCKS_APART_MS, Draining, Identity, Served, video_viewers
+
+if TYPE_CHECKING:
+    from proto.dispatch_pb2_grpc import DispatcherAsyncStub
 
 log = structlog.stdlib.get_logger()
 
@@ -65,6 +69,10 @@ class Upstream:
     def connected(self) -> int:
         """replicas that know of this node now"""
         return sum(link.connected for link in self._links)
+
+    def connected_stubs(self) -> "dict[str, DispatcherAsyncStub]":
+        """Of the replicas that know of this node now, by address"""
+        return {link.address: link.stub for link in self._links if link.stub is not None and link.connected}
 
     def start(self) -> None:
         for address in self._replica_addresses.fixed:

@@ -8,7 +8,15 @@ from typing import Any
 
 import grpc
 
-from proto.dispatch_pb2 import PlaceRequest, PlaceResponse, PublishRequest, PublishResponse
+from comment_service.clocks import wall_ms
+from proto.dispatch_pb2 import (
+    ClockRequest,
+    ClockResponse,
+    PlaceRequest,
+    PlaceResponse,
+    PublishRequest,
+    PublishResponse,
+)
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from proto.event_pb2 import Event, VideoEvents
 
@@ -36,6 +44,8 @@ class FakeDispatcher(DispatcherServicer):
         """Not set: Place hangs."""
         self.places.set()
         self.placed: list[str] = []
+        self.ahead_ms = 0
+        """Its clock"""
         self._cut = asyncio.Event()
 
     @property
@@ -77,6 +87,9 @@ class FakeDispatcher(DispatcherServicer):
                     yield PublishResponse(seq=request.seq, newest_id=self.newest_id)
         finally:
             cut.cancel()
+
+    async def Clock(self, request: ClockRequest, context: Any) -> ClockResponse:  # noqa: N802
+        return ClockResponse(now_ms=wall_ms() + self.ahead_ms)
 
     async def Place(self, request: PlaceRequest, context: Any) -> PlaceResponse:  # noqa: N802
         self.placed.append(request.video_id)

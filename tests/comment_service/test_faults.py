@@ -35,6 +35,7 @@ class FailsOnce:
 FAULTS: dict[str, tuple[Callable[[Service], object], str]] = {
     "claim node number": (lambda service: service._node_claim, "keep"),
     "drain spool": (lambda service: service.spooled, "drain"),
+    "compare clocks": (lambda service: service.clock, "_tell"),
     "follow dispatchers": (lambda service: service.replicas, "follow"),
     "keep copies true": (lambda service: service._upkeep._changed, "ask"),
     "follow videos": (lambda service: service._gate, "_read_news"),

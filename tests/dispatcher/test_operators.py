@@ -6,8 +6,10 @@ import grpc
 import grpc.aio
 import pytest
 
+from dispatcher.clocks import wall_ms
 from dispatcher.servicer import SERVICE
 from proto.dispatch_pb2 import (
+    ClockRequest,
     DrainRequest,
     EventsRequest,
     ExplainRequest,
@@ -57,6 +59,13 @@ async def test_topology_tells_what_the_replica_knows() -> None:
         assert list(only_b.videos[0].node_ids) == ["rms-1"]
         nothing = await asker.stub.Topology(TopologyRequest(video_id="c"))
         assert (len(nothing.nodes), len(nothing.videos)) == (0, 0)
+
+
+async def test_the_clock_is_the_replicas_wall_clock() -> None:
+    async with RunningReplica() as server, PublisherPeer(server.listen) as asker:
+        before_ms = wall_ms()
+        said = await asker.stub.Clock(ClockRequest())
+        assert before_ms <= said.now_ms <= wall_ms()
 
 
 async def test_an_unfinished_batch_of_another_version_is_read_as_far_as_it_is_known() -> None:

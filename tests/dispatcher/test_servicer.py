@@ -227,14 +227,13 @@ async def test_a_node_learns_what_history_lacks_before_it_opens_a_video() -> Non
         assert list(early.unreadable) == []
 
 
-async def test_each_response_tells_the_largest_id_and_the_time() -> None:
+async def test_each_response_tells_the_largest_id() -> None:
     now_ms = wall_ms()
     ahead = first_id_at(now_ms + 60_000)
     async with RunningReplica() as server, PublisherPeer(server.listen) as one, PublisherPeer(server.listen) as other:
         await one.publishes(1, comment(first_id_at(now_ms) + 5), comment(first_id_at(now_ms)))
         assert await one.is_answered() == 1
         assert one.answer.newest_id == first_id_at(now_ms) + 5
-        assert now_ms <= one.answer.now_ms <= wall_ms()
         await other.publishes(1, comment(7), comment(ahead, "b"))
         assert await other.is_answered() == 1
         assert other.answer.newest_id == first_id_at(now_ms) + 5

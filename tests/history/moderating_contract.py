@@ -142,6 +142,21 @@ class ModeratingContract:
                 await store.apply([change(each.kind, other, each.id)])
             assert await visible(store, other.video_id) == ([other] if shown else [])
 
+    async def test_the_last_change_is_told(self, store: History, url: str, video: str) -> None:
+        (comment,) = comments_every(1, 1, video)
+        await store.append([comment])
+        found = await store.find(video, comment.id)
+        assert found is not None
+        assert found == (State.VISIBLE, comment, 0)
+        other = await open_store(url)
+        hidden, restored = change(HIDDEN, comment), change(RESTORED, comment)
+        for each, last in ((hidden, hidden), (restored, restored), (hidden, restored)):
+            await other.apply([each])
+            found = await store.find(video, comment.id)
+            assert found is not None
+            assert found.changed_id == last.id
+        await other.close()
+
     async def test_what_is_not_there_is_told(self, store: History, video: str) -> None:
         (comment,) = comments_every(1, 1, video)
         assert await store.find(video, comment.id) is None

@@ -12,6 +12,7 @@ from history.core.model import Change, Comment
 from history.core.stream_data import name_and_data
 from proto import dispatch_pb2, event_pb2
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+from rms.clocks import wall_ms
 from tests.waiting import eventually
 
 
@@ -34,6 +35,8 @@ class FakeDispatcher(DispatcherServicer):
         self.lease_ms = 5_000
         self.totals: dict[str, int] = {}
         """viewers on all nodes; goes into the answers to beats"""
+        self.ahead_ms = 0
+        """its clock"""
         self.placements: list[str] = []
         """node ids; the first one that isn't excluded takes every viewer"""
         self._down: asyncio.Queue[dispatch_pb2.DispatcherMessage | None] | None = None
@@ -64,6 +67,11 @@ class FakeDispatcher(DispatcherServicer):
             if self._down is down:
                 self._down = None
             listening.cancel()
+
+    async def Clock(  # noqa: N802
+        self, request: dispatch_pb2.ClockRequest, context: Any
+    ) -> dispatch_pb2.ClockResponse:
+        return dispatch_pb2.ClockResponse(now_ms=wall_ms() + self.ahead_ms)
 
     async def Place(self, request: dispatch_pb2.PlaceRequest, context: Any) -> dispatch_pb2.PlaceResponse:  # noqa: N802
         for node_id in self.placements:

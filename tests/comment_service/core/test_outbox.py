@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
 
-from comment_service.core.outbox import Batch, Outbox, OutboxLimits, Publishable
+from comment_service.core.outbox import EVENT_BYTES, Batch, Outbox, OutboxLimits, Publishable
+from comment_service.publish.encoding import request
 
 
 def video(event_id: int) -> str:
@@ -12,12 +13,20 @@ def video(event_id: int) -> str:
     return f"v{event_id}"
 
 
-def event(event_id: int) -> Publishable:
-    return Publishable(event_id, video(event_id), b"")
+def event(event_id: int, encoded: bytes = b"") -> Publishable:
+    return Publishable(event_id, video(event_id), encoded)
 
 
-def outbox(*, batch: int = 10, in_flight: int = 10, comments: int = 100, first_id: int = 0) -> Outbox:
-    return Outbox(first_id, OutboxLimits(batch, in_flight, comments, 1_000))
+def outbox(
+    *,
+    batch: int = 10,
+    batch_bytes: int = 1 << 20,
+    in_flight: int = 10,
+    events: int = 100,
+    bytes_max: int = 1 << 20,
+    first_id: int = 0,
+) -> Outbox:
+    return Outbox(first_id, OutboxLimits(batch, batch_bytes, in_flight, events, bytes_max, 1_000))
 
 
 def put(box: Outbox, *ids: int) -> None:
@@ -33,7 +42,7 @@ def take(box: Outbox, now_ms: int = 0) -> Batch:
 
 
 def ids(batch: Batch) -> list[int]:
-    return [each.id for each in batch.comments]
+    return [each.id for each in batch.events]
 
 
 def test_what_has_arrived_goes_in_one_batch() -> None:
@@ -42,7 +51,7 @@ def test_what_has_arrived_goes_in_one_batch() -> None:
     assert ids(take(box)) == [1, 2, 3]
     assert ids(take(box)) == [4]
     assert box.next_batch(0) is None
-    assert (box.backlog, box.comments_in_flight, box.batches_in_flight) == (0, 4, 2)
+    assert (box.backlog, box.events_in_flight, box.batches_in_flight) == (0, 4, 2)
 
 
 def test_the_window_is_bounded() -> None:
@@ -71,19 +80,53 @@ def test_what_is_taken_back_goes_again_in_order_under_new_numbers() -> None:
 
 
 def test_a_full_backlog_is_left_to_a_catch_up_from_its_oldest() -> None:
-    box = outbox(comments=2)
+    box = outbox(events=2)
     put(box, 1, 2, 3, 4)
     assert (box.backlog, box.dropped, box.catch_up_from_id, box.low_id()) == (2, 2, 1, 1)
     catch_up = take(box)
-    assert (catch_up.catch_up_from_id, catch_up.comments) == (1, ())
+    assert (catch_up.catch_up_from_id, catch_up.events) == (1, ())
     assert ids(take(box)) == [3, 4]
     assert box.low_id() == 1
     box.answered(catch_up.seq)
     assert (box.catch_up_from_id, box.low_id()) == (None, 3)
 
 
+def test_a_batch_is_bounded_in_bytes() -> None:
+    box = outbox(batch_bytes=EVENT_BYTES + 2 * EVENT_BYTES + 700)
+    for event_id, size in ((1, 100), (2, 500), (3, 2_000), (4, 300), (5, 300), (6, 300)):
+        box.begin(event_id, video(event_id))
+        box.put(event(event_id, bytes(size)))
+    assert box.has_full_batch
+    assert [ids(take(box)) for _ in range(4)] == [[1, 2], [3], [4, 5], [6]], "one that is too large goes alone"
+    assert (box.backlog, box.events_in_flight, box.bytes) == (0, 6, 3_500 + 6 * EVENT_BYTES)
+    box.take_back()
+    assert box.bytes == 3_500 + 6 * EVENT_BYTES
+    again = take(box)
+    assert ids(again) == [1, 2]
+    box.answered(again.seq)
+    assert box.bytes == 2_900 + 4 * EVENT_BYTES
+    box.owe_in_flight()
+    assert not box.is_empty
+    while box.backlog:
+        take(box)
+    box.owe_in_flight()
+    assert box.bytes == 0
+
+
+def test_the_backlog_is_bounded_in_bytes() -> None:
+    each = 100 + EVENT_BYTES
+    box = outbox(bytes_max=3 * each)
+    for event_id in range(1, 4):
+        box.begin(event_id, video(event_id))
+        box.put(event(event_id, bytes(100)))
+    assert (box.backlog, box.dropped) == (3, 0)
+    box.begin(4, video(4))
+    box.put(event(4, bytes(101)))
+    assert (box.backlog, box.dropped, box.catch_up_from_id, box.bytes) == (2, 2, 1, 2 * each + 1)
+
+
 def test_one_catch_up_at_a_time() -> None:
-    box = outbox(comments=1)
+    box = outbox(events=1)
     put(box, 1, 2)
     catch_up = take(box)
     put(box, 3)
@@ -109,7 +152,7 @@ def test_what_a_replica_refuses_is_left_to_a_catch_up() -> None:
     take(box)
     box.owe_in_flight()
     assert take(box).catch_up_from_id == 5
-    assert (box.backlog, box.comments_in_flight, box.dropped) == (0, 0, 2)
+    assert (box.backlog, box.events_in_flight, box.dropped) == (0, 0, 2)
 
 
 def test_the_oldest_batch_has_the_time() -> None:
@@ -136,6 +179,10 @@ def test_the_watermark_counts_an_id_before_it_is_durable() -> None:
     assert (box.low_id(), box.is_empty) == (14, True)
 
 
+BATCH_BYTES = EVENT_BYTES + 3 * EVENT_BYTES + 90
+BYTES = 8 * EVENT_BYTES + 300
+
+
 class OutboxMachine(RuleBasedStateMachine):
     """Any order of what can happen. `unpublished` is what a kill now would leave without a publish."""
 
@@ -144,7 +191,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.box = outbox(batch=3, in_flight=4, comments=8)
+        self.box = outbox(batch=3, in_flight=4, events=8, batch_bytes=BATCH_BYTES, bytes_max=BYTES)
         self.id = 0
         self.unpublished: set[int] = set()
         self.waiting: list[int] = []  # the backlog, as it should be
@@ -168,7 +215,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def put(self, comment_id: int) -> None:
         self.waiting.append(comment_id)
         dropped_before = self.box.dropped
-        self.box.put(event(comment_id))
+        self.box.put(event(comment_id, bytes(comment_id * 7 % 90)))
         for _ in range(self.box.dropped - dropped_before):
             self.left.add(self.waiting.pop(0))
 
@@ -177,8 +224,11 @@ class OutboxMachine(RuleBasedStateMachine):
         batch = self.box.next_batch(0)
         if batch is None:
             return multiple()
-        assert ids(batch) == self.waiting[: len(batch.comments)]
-        del self.waiting[: len(batch.comments)]
+        assert ids(batch) == self.waiting[: len(batch.events)]
+        del self.waiting[: len(batch.events)]
+        assert batch.events or batch.catch_up_from_id
+        assert len(batch.events) <= 3
+        assert len(batch.events) == 1 or len(request(batch).SerializeToString()) <= BATCH_BYTES
         if batch.catch_up_from_id:
             assert batch.catch_up_from_id <= min(self.left)
             self.catching_up[batch.seq], self.left = self.left, set()
@@ -221,7 +271,11 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def memory_is_bounded(self) -> None:
         assert self.box.backlog == len(self.waiting)
-        assert self.box.backlog + self.box.comments_in_flight <= 8 + 3 * 4
+        assert self.box.backlog + self.box.events_in_flight <= 8 + 3 * 4
+        waiting, in_flight = self.box._backlog, self.box._in_flight.values()
+        in_flight_bytes = sum(each.bytes_max for batch in in_flight for each in batch.events)
+        assert self.box.bytes == sum(each.bytes_max for each in waiting) + in_flight_bytes
+        assert self.box.bytes <= max(BYTES, in_flight_bytes)
 
     @invariant()
     def empty_means_published(self) -> None:

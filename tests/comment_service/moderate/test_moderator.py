@@ -1,18 +1,34 @@
 """Moderator: durable, then this node's copies, then the viewers; over real HTTP in http/test_moderating.py"""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from comment_service.moderate.moderator import Moderator
-from history.core.model import ERASED, HIDDEN, RESTORED, Change, comment_json
+from comment_service.publish.encoding import publishable
+from history.clocks import wall_ms
+from history.core.ids import first_id_at
+from history.core.model import ERASED, HIDDEN, RESTORED, Change, Comment, State, comment_json
 from history.opening import open_store
 from history.store import History, StoreUnavailable
+from proto.event_pb2 import Event, VideoEvents
+from rms.feed.feed import VISIBLE, Feed, FeedLimits
+from rms.upstream.decoding import events_of
 from tests.comment_service.moderate.parts import FailingStore, ModeratingNode
 from tests.comment_service.parts import comment
 
 SAID = comment(7)
+
+
+def shown_at_a_node(said: Sequence[Comment | Change]) -> list[int]:
+    """The comments that a new viewer sees at a node that got these events"""
+    feed = Feed(FeedLimits(1 << 20, 60_000, 50, 1_000, 660_000), [], 0, wall_ms())
+    for each in said:
+        encoded = VideoEvents(video_id="demo", events=[Event.FromString(publishable(each).encoded)])
+        for event in events_of(encoded):
+            feed.append(event, wall_ms())
+    return [entry.id for entry in feed.entries() if entry.kind == VISIBLE]
 
 
 @pytest.fixture
@@ -51,6 +67,39 @@ async def test_a_restored_comment_is_sent_to_viewers(store: History) -> None:
     hidden, restored = node.publisher.put_
     assert (hidden.kind, hidden.data) == (HIDDEN, b"")
     assert (restored.kind, restored.data) == (RESTORED, comment_json(SAID))
+
+
+async def test_a_clock_that_is_behind_makes_no_older_change(
+    store: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One service hides the comment; another one, three seconds behind, restores it and hides and restores it again.
+    History's state, the order of the log, and a node's feed that got all of it live agree."""
+    said = comment(first_id_at(wall_ms()))
+    await store.append([said])
+    other_store = await open_store(f"sqlite:{tmp_path}/comments.db")
+    ahead, behind = ModeratingNode(store, 1), ModeratingNode(other_store, 0)
+    monkeypatch.setattr("comment_service.moderate.moderator.wall_ms", lambda: wall_ms() + 3_000)
+    await moderator(ahead).hide("demo", said.id)
+    monkeypatch.setattr("comment_service.moderate.moderator.wall_ms", wall_ms)
+    await moderator(behind).restore("demo", said.id)
+    await moderator(behind).hide("demo", said.id)
+    await moderator(behind).restore("demo", said.id)
+    found = await store.find("demo", said.id)
+    assert found is not None
+    assert (found.state, found.comment) == (State.VISIBLE, said)
+    log = await store.events("demo", 0, 10)
+    assert [each.kind for each in log if isinstance(each, Change)] == [HIDDEN, RESTORED, HIDDEN, RESTORED]
+    for first, second in ((ahead, behind), (behind, ahead)):  # at some nodes the one comes first, at some the other
+        assert shown_at_a_node([said, *first.publisher.put_, *second.publisher.put_]) == [said.id]
+    await other_store.close()
+
+
+async def test_a_change_of_a_comment_from_the_future_comes_after_it(store: History) -> None:
+    said = comment(first_id_at(wall_ms() + 60_000))
+    await store.append([said])
+    node = ModeratingNode(store)
+    await moderator(node).hide("demo", said.id)
+    assert [each.target_id for each in await store.events("demo", said.id, 10) if isinstance(each, Change)] == [said.id]
 
 
 async def test_one_that_is_erased_meanwhile_is_not(store: History) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comment_service.core.outbox import Batch, Publishable
+from comment_service.core.outbox import EVENT_BYTES, Batch, Publishable
 from comment_service.publish.encoding import publishable, request
 from history.core.model import Author, Change, Comment
 from history.core.stream_data import comment_data
@@ -94,3 +94,26 @@ def test_a_catch_up_has_no_events(from_id: int, on_the_wire: int) -> None:
     made = request(Batch(1, (), from_id, 0))
     assert made.catch_up.from_id == on_the_wire
     assert not made.videos
+
+
+VIDEO_IDS = st.integers(1, 128).map(lambda size: "v" * size)
+EVENTS = st.lists(st.tuples(VIDEO_IDS, st.integers(0, 300) | st.integers(16_000, 17_000)), min_size=1, max_size=8)
+
+
+@given(EVENTS, st.integers(0, 1 << 62) | st.none(), st.integers(1, 1 << 62))
+def test_a_request_is_never_larger_than_its_events_say(
+    events: list[tuple[str, int]], hidden_from_id: int | None, first_id: int
+) -> None:
+    sent = [Publishable(first_id + number, video_id, bytes(size)) for number, (video_id, size) in enumerate(events)]
+    bytes_max = sum(event.bytes_max for event in sent)
+    batch = Batch(1 << 62, tuple(sent), None, 0, 1023, 0, hidden_from_id, bytes_max)
+    encoded = request(batch).SerializeToString()
+    assert len(encoded) <= bytes_max + EVENT_BYTES
+
+
+def test_what_is_around_an_event_is_counted_in_full() -> None:
+    """Each in a video of its own, with the longest id"""
+    sent = tuple(Publishable(number, f"{number:0128}", bytes(2_000)) for number in range(1, 1_001))
+    batch = Batch(1 << 62, sent, None, 0, 1023, 0, 1 << 62)
+    around = len(request(batch).SerializeToString()) / 1_000 - 2_000
+    assert EVENT_BYTES - 20 < around <= EVENT_BYTES

@@ -19,6 +19,7 @@ from proto.replicas import ReplicaAddresses
 from proto.tasks import Supervisor
 from tests.comment_service.fake_dispatcher import FakeDispatcher, events_of, fake_dispatcher, serving
 from tests.comment_service.parts import comment
+from tests.dispatcher.peers import RunningReplica
 from tests.waiting import eventually
 
 SETTINGS = PublishSettings(
@@ -30,6 +31,10 @@ SETTINGS = PublishSettings(
     pace_ms=1,
     watermark_ms=1,
 )
+
+
+LONGEST = "\u2028" * 500
+"""As many characters as a message may have; each is escaped to six bytes"""
 
 
 class Running:
@@ -58,10 +63,12 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         tasks = Supervisor()
         stack.push_async_callback(tasks.close)
 
-        def start_publisher(*addresses: str, batch: int = 10, comments: int = 1000, **settings: Any) -> Running:
+        def start_publisher(
+            *addresses: str, batch: int = 10, batch_bytes: int = 3 << 20, events: int = 1000, **settings: Any
+        ) -> Running:
             replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
-            outbox = Outbox(0, OutboxLimits(batch, 64, comments, 1_000))
+            outbox = Outbox(0, OutboxLimits(batch, batch_bytes, 64, events, 1 << 30, 1_000))
             watermark = Watermark(tmp_path, 0)
             running = Running(outbox, watermark)
             changed = replace(SETTINGS, **settings)
@@ -98,6 +105,20 @@ async def test_what_arrived_meanwhile_goes_together(start: Start, dispatcher: Fa
     running.put(*range(1, 101))  # the publisher is not connected yet
     await running.wait_published()
     assert [len(events_of(request)) for request in dispatcher.requests] == [10] * 10
+
+
+async def test_no_replica_refuses_a_batch_of_the_longest_comments(start: Start) -> None:
+    """In many videos, where each comment takes more room than in one"""
+    async with RunningReplica() as replica:
+        running = start(replica.listen, batch=1_000, events=10_000)
+        for number in range(1, 1_001):
+            said = comment(number, "v" * 124 + f"{number % 500:04}", LONGEST)
+            running.publisher.begin(said.id, said.video_id)
+            running.publisher.put(said)
+        await running.wait_published()
+        facts = running.publisher.statistics()
+        assert (facts.published, facts.resent, facts.dropped, facts.bytes) == (1_000, 0, 0, 0)
+        assert replica.replica.counts.events == 1_000
 
 
 async def test_a_slow_dispatcher_gets_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
@@ -159,7 +180,7 @@ async def test_no_replica_for_a_while(start: Start, nowhere: str) -> None:
 
 
 async def test_a_full_backlog_ends_in_a_catch_up(start: Start, nowhere: str) -> None:
-    running = start(nowhere, comments=3)
+    running = start(nowhere, events=3)
     running.put(1, 2, 3, 4, 5)
     assert running.publisher.statistics().dropped == 2
     async with serving(FakeDispatcher(), nowhere) as dispatcher:  # type: ignore[abstract]
@@ -247,7 +268,7 @@ async def test_whoever_waits_hears_when_it_is_published(start: Start, dispatcher
 
 async def test_a_catch_up_publishes_what_it_covers(start: Start, dispatcher: FakeDispatcher) -> None:
     dispatcher.responds = False
-    running = start(dispatcher.address, comments=2)
+    running = start(dispatcher.address, events=2)
     running.put(1, 2, 3)  # the first is left to a catch-up
     assert not running.outbox.is_published(1)
     waiting = asyncio.create_task(running.publisher.published(1))

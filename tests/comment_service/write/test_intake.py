@@ -63,7 +63,7 @@ def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit
 class Parts:
     def __init__(self, gate: VideoGate | None = None) -> None:
         self.store = Store()
-        self.outbox = Outbox(0, OutboxLimits(10, 1, 100, 1_000))
+        self.outbox = Outbox(0, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         self.claims = KeyClaims(self.store, 60_000, group, lambda count, ms: None)
         # The outbox has the publisher's three methods; a stream is not needed here.
@@ -93,7 +93,7 @@ async def test_a_comment_is_acknowledged_once_it_is_durable_and_then_published()
     assert (comment.video_id, comment.author, comment.message) == ("demo", ANN, "hi")
     batch = parts.outbox.next_batch(0)
     assert batch is not None
-    assert batch.comments == (publishable(comment),)
+    assert batch.events == (publishable(comment),)
 
 
 async def test_what_could_not_be_stored_is_not_published() -> None:

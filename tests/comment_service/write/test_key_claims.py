@@ -33,7 +33,7 @@ class Process:
     """The write path of one comment_service, on a history that it shares"""
 
     def __init__(self, node: int, history: History) -> None:
-        self.outbox = Outbox(0, OutboxLimits(10, 1, 100, 1_000))
+        self.outbox = Outbox(0, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
         self.durable = 0
         self.claims = KeyClaims(history, 60_000, group, self._count)
@@ -85,7 +85,7 @@ async def test_what_a_dead_process_had_claimed_is_completed(history: History) ->
     assert claimed in (await history.newer("demo", 0, 10)).comments
     batch = survivor.outbox.next_batch(0)
     assert batch is not None
-    assert claimed.id in [each.id for each in batch.comments]
+    assert claimed.id in [each.id for each in batch.events]
     assert survivor.outbox.low_id() == claimed.id  # a kill now is covered
 
 

@@ -9,8 +9,11 @@ from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, Vid
 from tests.dispatcher.peers import NodePeer, RunningReplica
 
 
-def response(replica_id: str, *nodes: NodeState, videos: tuple[VideoState, ...] = ()) -> tuple[str, TopologyResponse]:
-    return f"{replica_id}:7001", TopologyResponse(replica_id=replica_id, nodes=nodes, videos=videos, videos_total=9)
+def response(
+    replica_id: str, *nodes: NodeState, videos: tuple[VideoState, ...] = (), now_ms: int = 0
+) -> tuple[str, TopologyResponse]:
+    known = TopologyResponse(replica_id=replica_id, nodes=nodes, videos=videos, videos_total=9, now_ms=now_ms)
+    return f"{replica_id}:7001", known
 
 
 def test_a_node_is_shown_once_with_the_numbers_that_matter_most() -> None:
@@ -43,6 +46,30 @@ def test_what_replicas_disagree_on_is_said() -> None:
         ("rms-1: state live, elsewhere draining",),
         ("misses rms-2", "rms-1: state draining, elsewhere live"),
     ]
+
+
+def clocks(took_ms: int, *now_ms: int) -> list[tuple[str, ...]]:
+    """What is said of the replicas with these clocks"""
+    found = Survey(tuple(response(f"d{number}", now_ms=each) for number, each in enumerate(now_ms)), (), took_ms)
+    return [row.differences for row in found.replicas()]
+
+
+def test_a_replica_whose_clock_is_off_is_named() -> None:
+    assert clocks(10, 100_000, 93_000, 100_005) == [(), ("clock 7000 ms behind the others'",), ()]
+    assert clocks(10, 100_000, 100_005, 107_000) == [(), (), ("clock 7000 ms ahead of the others'",)]
+
+
+def test_of_two_clocks_that_differ_nobody_knows_which_is_right() -> None:
+    assert clocks(10, 100_000, 107_000) == [
+        ("clock 7000 ms behind the other's",),
+        ("clock 7000 ms ahead of the other's",),
+    ]
+
+
+def test_clocks_that_were_read_at_different_moments_may_differ_by_that() -> None:
+    assert clocks(10, 100_000, 101_010) == [(), ()]
+    assert clocks(2_000, 100_000, 103_000) == [(), ()]
+    assert clocks(0, 100_000) == [()]
 
 
 def test_a_video_is_where_any_replica_says() -> None:

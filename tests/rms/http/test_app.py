@@ -235,6 +235,7 @@ async def test_health(start_node: StartNode) -> None:
         "status": "ok",
         "dispatchers": 1,
         "viewers": 0,
+        "clock": "ok",
         "capacity": 19_000,
         "draining": False,
     }

@@ -1,0 +1,1 @@
+"""Decides what several services decide alike. Touches nothing that waits."""

@@ -9,7 +9,8 @@ from history.store import StoreUnavailable
 from proto.http.responses import error_response
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
-from rms.feed.byte_log import EditionOffset
+from rms.feed.byte_log import EditionOffset, FeedOffset
+from rms.feed.editions import Form
 from rms.feed.feed import Attach
 from rms.feed.sse import retry_line
 from rms.sending.audience import Audience, Viewer
@@ -79,9 +80,7 @@ class Viewers:
         find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
-            attach = find()
-            audience = self._served.audience(video, asked.form._replace(gzip=False, claims=attach.claims))
-            return self._streamed_body(video, audience, audience.edition.attach(attach, wall_ms()))
+            return self._streamed_body(video, asked.form._replace(gzip=False), find())
         try:
             attach = find()
             audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
@@ -99,17 +98,24 @@ class Viewers:
         retry_ms = self._settings.retry_ms
         return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
 
-    async def _streamed_body(
-        self, video: ServedVideo, audience: Audience, attach: Attach[EditionOffset]
-    ) -> AsyncIterator[bytes]:
+    async def _streamed_body(self, video: ServedVideo, form: Form, attach: Attach[FeedOffset]) -> AsyncIterator[bytes]:
         settings = self._settings
+
+        def enter(attach: Attach[FeedOffset]) -> tuple[Audience, Attach[EditionOffset]]:
+            audience = self._served.audience(video, form._replace(claims=attach.claims))
+            return audience, audience.edition.attach(attach, wall_ms())
+
+        async def resume(stood_at: bytes | None) -> tuple[Audience, Attach[EditionOffset]]:
+            return enter(await self._served.entering.resume(video, stood_at))
+
+        audience, entered = enter(attach)
         video.holds += 1
         self._streamed += 1
         body = stream_from(
             audience,
-            self._retry() + attach.private,
-            attach.offset,
-            partial(self._served.entering.resume, video),
+            self._retry() + entered.private,
+            entered.offset,
+            resume,
             settings.chunk_bytes,
             settings.heartbeat_ms / 1000,
         )

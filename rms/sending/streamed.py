@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from rms.clocks import wall_ms
-from rms.feed.byte_log import EditionOffset, FeedOffset
+from rms.feed.byte_log import EditionOffset
 from rms.feed.feed import Attach
 from rms.feed.sse import HEARTBEAT
 from rms.sending.audience import Audience
@@ -15,17 +15,17 @@ async def stream_from(
     audience: Audience,
     head: bytes,
     offset: EditionOffset,
-    resume: Callable[[bytes | None], Awaitable[Attach[FeedOffset]]],
+    resume: Callable[[bytes | None], Awaitable[tuple[Audience, Attach[EditionOffset]]]],
     chunk_bytes: int,
     heartbeat_s: float,
 ) -> AsyncGenerator[bytes, None]:
     """The body of the response, without end: `head`, then the audience's log from `offset` on.
 
-    resume: finds where in the feed's log a viewer goes on that has fallen off its own.
+    resume: finds the audience in whose log a viewer goes on that has fallen off its own, and where.
     """
-    log, edition = audience.log, audience.edition
     grown = asyncio.Event()
     audience.waiters.add(grown)
+    log, edition = audience.log, audience.edition
     stood_at = edition.text_at(offset)  # kept: once the log has dropped the offset, it is known no longer
     try:
         yield head
@@ -37,7 +37,10 @@ async def stream_from(
                     offset = moved
                     continue
                 if offset < log.base:
-                    private, offset, _ = edition.attach(await resume(stood_at), wall_ms())
+                    audience.waiters.discard(grown)
+                    audience, (private, offset, _) = await resume(stood_at)
+                    audience.waiters.add(grown)
+                    log, edition = audience.log, audience.edition
                     stood_at = edition.text_at(offset)
                     if private:
                         yield private

@@ -6,8 +6,8 @@ import hypercorn.asyncio
 import hypercorn.config
 
 from rms.clocks import wall_ms
-from rms.feed.byte_log import FeedOffset
-from rms.feed.editions import FilteredEdition, Form
+from rms.feed.byte_log import EditionOffset
+from rms.feed.editions import FilteredEdition, Form, PlainEdition
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import parse_position
 from rms.feed.resuming import Resuming
@@ -59,9 +59,10 @@ async def test_who_falls_off_an_editions_log_goes_on_in_that_log_not_at_the_feed
     edition = FilteredEdition(feed, 1, wall_ms(), 0)
     audience = Audience("v", Form(1), edition, lambda viewer: None, 1)
 
-    async def resume(stood_at: bytes | None) -> Attach[FeedOffset]:
+    async def resume(stood_at: bytes | None) -> tuple[Audience, Attach[EditionOffset]]:
         assert stood_at is not None
-        return Resuming(feed).gap(parse_position(stood_at.decode()), 2, "too_far_behind")
+        gap = Resuming(feed).gap(parse_position(stood_at.decode()), 2, "too_far_behind")
+        return audience, edition.attach(gap, wall_ms())
 
     _, start, _ = edition.attach(feed.join(0), wall_ms())
     body = stream_from(audience, b"head", start, resume, 10_000, heartbeat_s=600)
@@ -77,3 +78,32 @@ async def test_who_falls_off_an_editions_log_goes_on_in_that_log_not_at_the_feed
         while b"%016x" % comment(200).id not in received:
             received += await anext(body)
     await body.aclose()
+
+
+async def test_who_falls_off_may_go_on_in_another_audience() -> None:
+    """Of those who have what the feed has not: what comes later, and what they have, is left out for them."""
+    feed = Feed(FeedLimits(2_000, 3_600_000, 2, 100, 60_000), [], 0, wall_ms())
+    plain = Audience("v", Form(), PlainEdition(feed), lambda viewer: None, 1)
+    had = parse_position(f"{comment(500).id:016x}")
+    claimed = FilteredEdition(feed, None, wall_ms(), 0, had)
+    other = Audience("v", Form(claims=had), claimed, lambda viewer: None, 1)
+
+    async def resume(stood_at: bytes | None) -> tuple[Audience, Attach[EditionOffset]]:
+        return other, claimed.attach(Attach(b"private", feed.log.end, had), wall_ms())
+
+    body = stream_from(plain, b"head", plain.edition.attach(feed.join(0), wall_ms()).offset, resume, 10_000, 600)
+    assert await anext(body) == b"head"
+    for number in range(100):
+        feed.append(event(comment(number)), wall_ms())
+    assert await anext(body) == b"private"
+    coming = asyncio.ensure_future(anext(body))
+    await eventually(lambda: bool(other.waiters))
+    assert not plain.waiters
+    for number in (500, 501):
+        feed.append(event(comment(number)), wall_ms())
+    for waiter in other.waiters:
+        waiter.set()
+    async with asyncio.timeout(10):
+        assert ids(await coming) == [comment(501).id]
+    await body.aclose()
+    assert not other.waiters

@@ -45,7 +45,8 @@ def run_bench(work: Coroutine[Any, Any, bool]) -> int:
     async def stoppable() -> bool:
         task = asyncio.current_task()
         assert task
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGINT):  # asyncio takes SIGINT only if nobody else did
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
 
     try:

@@ -72,7 +72,7 @@ class Viewer:
         self._next = first
         self._query = {"backfill": str(BACKFILL)} | ({} if rate is None else {"max_rate": str(rate)})
         self._encoding = "gzip" if gzip else "identity"
-        self._thinned = rate is not None
+        self.is_thinned = rate is not None
         self._authors: dict[str, object] = {}
         self._response: aiohttp.ClientResponse | None = None
         self.name = f"{'gzip' if gzip else 'plain'}, rate {rate}, first at {first or 'the original URL'}"
@@ -159,7 +159,7 @@ class Viewer:
         faults += [f"was told a gap: {gap}" for gap in self.gaps]
         if len(lost) > self.skipped:
             faults += [f"lost {len(lost)}, of which {self.skipped} were told: {lost[:5]}"]
-        if self.skipped and not self._thinned:
+        if self.skipped and not self.is_thinned:
             faults += ["was told that comments were skipped"]
         return [f"{self.name}: {fault}" for fault in faults]
 

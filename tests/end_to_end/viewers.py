@@ -121,14 +121,14 @@ class Viewer:
                 self.last_event_id = parser.last_event_id or self.last_event_id
 
     def _take(self, name: str, data: str) -> None:
-        """As comment_service/page/conversation.js does"""
+        """As comment_service/page/conversation.js does, and a later version's that knows one event more"""
         payload = json.loads(data)
         if name == "message":
             self.times[payload["id"]] += 1
             self._show(payload)
             return
         self.names[name, data] += 1
-        if name == "deleted":
+        if name in ("deleted", "retracted"):
             self.shown.pop(payload["id"], None)
         elif name == "restored":
             self._show(payload)

@@ -26,6 +26,9 @@ STOP_S = 3.0
 CUT_S = 12.0
 """The fault: six leases, and longer than the 10 s after which positions count what they don't name as had (LATE_MS)"""
 
+LOG_MS = 2_000
+"""for which a node's log reaches back in that test: what 30 s are to the usual minute, and more"""
+
 FLAGS = {
     "comment-service": ["--admin-token", TOKEN],
     "rms": ["--gzip-viewers-min", "1", "--retry-ms", "200"],
@@ -200,30 +203,37 @@ async def test_an_order_answers_202_while_a_node_may_not_have_it() -> None:
 
 
 async def test_an_rms_is_cut_off_from_all_dispatchers() -> None:
-    async with Relay() as first, Relay() as second, stage(relays=(first, second)) as on:
+    """For longer than logs reach back here, so that history is read for those who come back."""
+    short = ["--log-age-ms-max", str(LOG_MS), "--backfill", "5"]
+    async with Relay() as first, Relay() as second, stage(relays=(first, second), rms=short) as on:
         before = await begin(on)
-        mover = on.room.viewer(node=2)
-        async with watching([mover]):
+        there, back, away = movers = [on.room.viewer(node=2) for _ in range(3)]
+        async with watching(movers):
+            await agree(movers, on.room.book)
+            away.leave()
             async with lasting(CUT_S), on.room.talking():
                 first.cut()
                 second.cut()
                 assert await on.room.erase(before.to_erase[0]) == 200
                 assert await knowing(on.system, "rms-1") < 2, "200 before its lease had ended"
                 hidden = await moderate(on.room, before)
-                await agree([*on.at(2), mover], on.room.book)
+                await agree([*on.at(2), there, back], on.room.book)
                 await on.room.newcomers_agree(2)
-                # It has more than the node that is cut off, which must read history for it.
-                mover.go(on.room.stream(1))
+                # They have more than the node that is cut off.
+                there.go(on.room.stream(1))
+                back.go(on.room.stream(1))
                 await on.room.say(5)
-            mover.go(on.room.stream(2))
+            back.go(on.room.stream(2))
+            away.go(on.room.stream(2))
             first.heal()
             second.heal()
             # Nobody says anything any more that could show the node what it has missed.
-            await agree([*on.viewers, mover], on.room.book)
+            await agree([*on.viewers, *movers], on.room.book)
+            for mover in movers:
+                mover.go(on.room.stream(1))
             await on.room.say(5)
-            mover.go(on.room.stream(1))
             await end(on, hidden)
-            await agree([mover], on.room.book)
+            await agree(movers, on.room.book)
 
 
 async def test_an_rms_is_killed_and_its_viewers_go_to_the_other() -> None:

@@ -75,13 +75,21 @@ class Viewer:
         self.is_thinned = rate is not None
         self._authors: dict[str, object] = {}
         self._response: aiohttp.ClientResponse | None = None
+        self._is_there = asyncio.Event()
+        self._is_there.set()
         self.name = f"{'gzip' if gzip else 'plain'}, rate {rate}, first at {first or 'the original URL'}"
 
-    def go(self, url: str = "") -> None:
-        """Its connection breaks, and the next one goes to this URL; empty: to the original one."""
+    def go(self, url: str) -> None:
+        """Its connection breaks, if it has one, and the next one goes to this URL."""
         self._next = url
+        self._is_there.set()
         if self._response is not None:
             self._response.close()
+
+    def leave(self) -> None:
+        """Its connection breaks, and the next one begins after `go`."""
+        self.go("")
+        self._is_there.clear()
 
     @property
     def is_in(self) -> bool:
@@ -90,7 +98,7 @@ class Viewer:
     async def run(self) -> None:
         """For ever"""
         async with aiohttp.ClientSession() as session:
-            while True:
+            while await self._is_there.wait():
                 url, self._next = self._next or self._original, ""
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
                     await self._connect(session, url)

@@ -92,8 +92,8 @@ async def begin(on: Stage) -> Before:
     assert await room.restore(first) == 200
     assert await room.hide(second) == 200
     assert await room.erase(third) == 200
+    await room.newcomers_agree(1, 2)  # at once: 200 says that the nodes have it
     await agree(on.viewers, room.book)
-    await room.newcomers_agree(1, 2)
     return Before(to_erase=rest[:2], to_hide=rest[2:4], to_restore=[second])
 
 

@@ -121,7 +121,7 @@ class Feed:
         self._withdrawn = Withdrawn()
         self._changes: dict[int, tuple[int, str]] = {}  # by comment: the last event about it, and of what kind
         self._returned = Returned()  # what the entries that are RETURNED have brought back
-        self._joined: tuple[tuple[int, int], Attach[FeedOffset]] | None = None  # the last outcome of `join`, for what
+        self._joined: tuple[tuple[int, int, int], Attach[FeedOffset]] | None = None  # the last `join`, and for what
         for event in seed:
             self._take(event, now_ms)
         self._had.advance(now_ms)
@@ -338,9 +338,10 @@ class Feed:
         rest = self._kinds[first:]
         if rest.count(VISIBLE) == len(rest):
             return Attach(b"", self.log.start_of(first))
-        if self._joined is None or self._joined[0] != (self.log.end, backfill):
+        asked = (self.log.base, self.log.end, backfill)
+        if self._joined is None or self._joined[0] != asked:
             private = b"".join(self._shown_from(first)) + position_frame(self._had.text())
-            self._joined = (self.log.end, backfill), Attach(private, self.log.end)  # many join at the same time
+            self._joined = asked, Attach(private, self.log.end)  # many join at the same time
         return self._joined[1]
 
     def _shown_from(self, first: int) -> list[bytes]:
@@ -349,10 +350,9 @@ class Feed:
         frames = [self.log.frame(index) for index in shown]
         lowest_id = self._ids[first] if first else self.held_from
         for event_id, behind in reversed(self._returned.places([self._ids[index] for index in shown], lowest_id)):
-            data = frame_data(self.log.frame(self._ids.index(event_id)))
             next_index = shown[behind] if behind < len(shown) else len(self)
             text = frame_position(self.log.frame(next_index - 1)) if next_index else self._base_text
-            frames.insert(behind, frame(text, "", data))
+            frames.insert(behind, frame(text, "", frame_data(self.log.frame(self._ids.index(event_id)))))
         return frames
 
     def comments_held(self) -> int:

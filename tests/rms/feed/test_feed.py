@@ -166,6 +166,15 @@ def test_a_backfill_counts_comments_and_no_events() -> None:
     assert feed.comments_held() == 6
 
 
+def test_a_backfill_has_nothing_that_the_log_has_dropped() -> None:
+    """For that is read from history."""
+    feed = new_feed([comment(n) for n in range(10)])
+    feed.append(erasure(comment(20).id, comment(9).id), T0)
+    assert len(ids(read(feed, feed.join(20)))) == 9
+    feed.trim(T0 + LIMITS.log_age_ms_max + 1)
+    assert ids(read(feed, feed.join(20))) == [comment(n).id for n in (6, 7, 8)]
+
+
 def test_a_hidden_comment_that_is_restored_is_in_its_place_again() -> None:
     feed = new_feed([comment(n) for n in range(3)])
     before = feed.log.read(FeedOffset(0), 1 << 20)

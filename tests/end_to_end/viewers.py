@@ -110,6 +110,8 @@ class Viewer:
         headers = {"Accept": "text/event-stream", "Accept-Encoding": self._encoding}
         if self.last_event_id:
             headers["Last-Event-ID"] = self.last_event_id
+        else:
+            self.times.clear()  # it comes as a new one, perhaps again, and is given all of the past
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         began_s = time.monotonic()
         async with session.get(url, params=self._query, headers=headers, timeout=timeout) as response:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.plan import ROLES, free_ports, make_plan
+from scripts.plan import ROLES, Part, free_ports, make_plan
 from scripts.processes import Process, ProcessSupervisor
 from tests.waiting import eventually
 
@@ -21,7 +21,7 @@ TAIL_LINES = 15  # of each log, shown when a test fails
 
 
 class System:
-    """restart=True: a process that dies is restarted, as by scripts/run."""
+    """restart=True: a process that dies is restarted, as by scripts/run. command_of: what is run for a part."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class System:
         store: str | None = None,
         restart: bool = True,
         more_flags: Callable[[str], Sequence[str]] = lambda role: (),
+        command_of: Callable[[Part], Sequence[str]] = lambda part: part.command,
     ) -> None:
         self.logs: dict[str, list[str]] = defaultdict(list)
         self._folder = tempfile.TemporaryDirectory(prefix="livecomments-")
@@ -53,7 +54,7 @@ class System:
         self.base_url = self.plan.base_url
         self._groups = {
             role: [
-                Process(part.name, part.command, is_ready=part.is_ready, on_output=self._note)
+                Process(part.name, command_of(part), is_ready=part.is_ready, on_output=self._note)
                 for part in self.plan[role]
             ]
             for role in ROLES

@@ -18,6 +18,7 @@ from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
 from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.gaps import Gaps
 from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
+from rms.feed.returned import Returned
 from rms.feed.seen_ids import SeenIds
 from rms.feed.sse import blank_frame, frame, frame_data, frame_position, position_frame
 from rms.feed.withdrawn import Withdrawn
@@ -36,8 +37,8 @@ NOTHING_HIDDEN: Mapping[int, int] = {}
 CLOSED_MS = 60_000
 """After this a hole below what history has counts as closed, though its service has published nothing since"""
 
-VISIBLE, BLANK, CHANGE, GAP = range(4)
-"""Kinds of entries: a comment, a comment that is not shown any more, any other event, a gap"""
+VISIBLE, BLANK, CHANGE, GAP, RETURNED = range(5)
+"""Kinds of entries: comment, one that isn't shown any more, any other event, gap, event that restored a comment"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +74,8 @@ class Attach(NamedTuple, Generic[OffsetT]):
 
 class Feed:
     __slots__ = (
-        *(
-            "_at_ms",
-            "_base_text",
-            "_changes",
-            "_had",
-            "_hidden",
-            "_ids",
-            "_joined",
-            "_late",
-            "_live",
-            "_kinds",
-            "_others",
-            "_seen",
-            "_withdrawn",
-        ),
+        *("_at_ms", "_base_text", "_changes", "_had", "_hidden", "_ids", "_joined", "_kinds", "_late", "_live"),
+        *("_others", "_returned", "_seen", "_withdrawn"),
         *("complete_from", "gaps", "held_from", "limits", "log", "missing_from", "rewritten"),
     )
 
@@ -132,9 +120,8 @@ class Feed:
         self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
         self._withdrawn = Withdrawn()
         self._changes: dict[int, tuple[int, str]] = {}  # by comment: the last event about it, and of what kind
-        self._joined: tuple[tuple[int, int], Attach[FeedOffset]] | None = (
-            None  # the last outcome of `join`, and for what
-        )
+        self._returned = Returned()  # what the entries that are RETURNED have brought back
+        self._joined: tuple[tuple[int, int, int], Attach[FeedOffset]] | None = None  # the last `join`, and for what
         for event in seed:
             self._take(event, now_ms)
         self._had.advance(now_ms)
@@ -204,7 +191,10 @@ class Feed:
         self._change(event, now_ms)
         if not event.data:
             return bool(self.rewritten)
-        self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, CHANGE)
+        if event.kind == RESTORED:
+            self._returned.add(event.id, event.target_id)
+        kind = RETURNED if event.kind == RESTORED else CHANGE
+        self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, kind)
         return True
 
     def _count(self, event: Event) -> None:
@@ -240,15 +230,18 @@ class Feed:
         elif event.kind == AUTHOR_PURGED:
             self._withdrawn.add(event.author_id, event.target_id)
             for index, kind in enumerate(self._kinds):
-                if kind == VISIBLE and self._withdrawn.holds(self._ids[index], frame_data(self.log.frame(index))):
+                comment_id = self._returned.comment_of(self._ids[index])
+                if kind in (VISIBLE, RETURNED) and self._withdrawn.holds(comment_id, frame_data(self.log.frame(index))):
                     self._blank(index)
 
-    def _indices_of(self, event_id: int) -> list[int]:
-        return [self._ids.index(event_id)] if event_id in self._ids else []
+    def _indices_of(self, comment_id: int) -> list[int]:
+        """Where the log may have the comment's text"""
+        return [self._ids.index(each) for each in self._returned.entries_of(comment_id) if each in self._ids]
 
     def _blank(self, index: int) -> None:
-        if self._kinds[index] == VISIBLE:
+        if self._kinds[index] in (VISIBLE, RETURNED):
             self._overwrite(index, blank_frame(self.log.frame(index)), BLANK)
+            self._returned.forget([self._ids[index]])
 
     def _show(self, index: int, data: bytes) -> None:
         """Writes a blank comment back to its place, for those who come later, if it still is as long."""
@@ -335,6 +328,7 @@ class Feed:
             log.trim(log.start_of(drop))
             self.held_from = max(self.held_from, max(self._ids[:drop]) + 1)
             self._others -= drop - self._kinds[:drop].count(VISIBLE)
+            self._returned.forget(self._ids[:drop])
             del self._ids[:drop], self._at_ms[:drop], self._kinds[:drop]
 
     def join(self, backfill: int) -> Attach[FeedOffset]:
@@ -344,11 +338,22 @@ class Feed:
         rest = self._kinds[first:]
         if rest.count(VISIBLE) == len(rest):
             return Attach(b"", self.log.start_of(first))
-        if self._joined is None or self._joined[0] != (self.log.end, backfill):
-            frames = [self.log.frame(first + index) for index, kind in enumerate(rest) if kind == VISIBLE]
-            private = b"".join(frames) + position_frame(self._had.text())
-            self._joined = (self.log.end, backfill), Attach(private, self.log.end)  # many join at the same time
+        asked = (self.log.base, self.log.end, backfill)
+        if self._joined is None or self._joined[0] != asked:
+            private = b"".join(self._shown_from(first)) + position_frame(self._had.text())
+            self._joined = asked, Attach(private, self.log.end)  # many join at the same time
         return self._joined[1]
+
+    def _shown_from(self, first: int) -> list[bytes]:
+        """The comments from this index on. A restored one that stands nowhere else goes before the next younger one."""
+        shown = [index for index in range(first, len(self)) if self._kinds[index] == VISIBLE]
+        frames = [self.log.frame(index) for index in shown]
+        lowest_id = self._ids[first] if first else self.held_from
+        for event_id, behind in reversed(self._returned.places([self._ids[index] for index in shown], lowest_id)):
+            next_index = shown[behind] if behind < len(shown) else len(self)
+            text = frame_position(self.log.frame(next_index - 1)) if next_index else self._base_text
+            frames.insert(behind, frame(text, "", frame_data(self.log.frame(self._ids.index(event_id)))))
+        return frames
 
     def comments_held(self) -> int:
         return len(self) - self._others
@@ -373,10 +378,6 @@ class Feed:
     def entries_from(self, offset: FeedOffset) -> Iterator[Entry]:
         """The entries whose frames stand at or behind `offset`, which is a frame's end"""
         return map(self.entry, range(self.log.index(offset), len(self)))
-
-    def is_overtaken(self, event_id: int, target_id: int) -> bool:
-        """A later event about the same comment was here."""
-        return target_id in self._changes and self._changes[target_id][0] > event_id
 
     @property
     def ids(self) -> Sequence[int]:

@@ -192,13 +192,21 @@ class ServedVideo:
         return audience
 
     def has_room_for_claims(self, claims: Position, most: int) -> bool:
-        """Whether viewers with these claims can be served: there are at most so many different ones."""
-        known = {form.claims for form in self.audiences if form.claims is not None}
-        return claims in known or len(known) < most
+        """Whether viewers with these claims can be served: there are at most so many different ones. Those that nobody
+        has any more make room."""
+        if claims in self._claims or len(self._claims) < most:
+            return True
+        self.drop_unused_audiences()
+        return len(self._claims) < most
+
+    @property
+    def _claims(self) -> set[Position]:
+        return {form.claims for form in self.audiences if form.claims is not None}
 
     def drop_unused_audiences(self) -> None:
         """Drops the audiences without viewers, unless another edition is made from theirs."""
-        for form, audience in list(self.audiences.items()):
+        for form in sorted(self.audiences, key=lambda form: not form.gzip):  # after what is made from it
+            audience = self.audiences[form]
             is_source = not form.gzip and form._replace(gzip=True) in self.audiences
             if not audience.viewers and not audience.waiters and not is_source:
                 del self.audiences[form]

@@ -10,7 +10,7 @@ from history.core.model import Comment
 from rms.feed.byte_log import FeedOffset
 from rms.feed.event import AUTHOR_PURGED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.feed import Attach, Feed, FeedLimits
-from rms.feed.position import Position
+from rms.feed.position import Position, parse_position
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
 
 LIMITS = FeedLimits(
@@ -166,6 +166,15 @@ def test_a_backfill_counts_comments_and_no_events() -> None:
     assert feed.comments_held() == 6
 
 
+def test_a_backfill_has_nothing_that_the_log_has_dropped() -> None:
+    """For that is read from history."""
+    feed = new_feed([comment(n) for n in range(10)])
+    feed.append(erasure(comment(20).id, comment(9).id), T0)
+    assert len(ids(read(feed, feed.join(20)))) == 9
+    feed.trim(T0 + LIMITS.log_age_ms_max + 1)
+    assert ids(read(feed, feed.join(20))) == [comment(n).id for n in (6, 7, 8)]
+
+
 def test_a_hidden_comment_that_is_restored_is_in_its_place_again() -> None:
     feed = new_feed([comment(n) for n in range(3)])
     before = feed.log.read(FeedOffset(0), 1 << 20)
@@ -174,6 +183,46 @@ def test_a_hidden_comment_that_is_restored_is_in_its_place_again() -> None:
     feed.append(Event(comment(11).id, event(comment(1)).data, RESTORED, "restored", comment(1).id), T0)
     assert feed.log.read(FeedOffset(0), len(before)) == before
     assert ids(read(feed, feed.join(10))) == [comment(n).id for n in range(3)]
+
+
+def restoration(event_id: int, restored: Comment) -> Event:
+    return Event(event_id, event(restored).data, RESTORED, "restored", restored.id)
+
+
+def test_a_comment_that_was_hidden_when_the_feed_began_comes_to_its_place_when_it_is_restored() -> None:
+    """For those who come after that, too: nothing else in the log has it."""
+    feed = new_feed([comment(n) for n in range(6) if n not in (0, 2, 3, 5)])
+    for number, hidden in enumerate((5, 3, 0, 2, 3)):
+        feed.append(restoration(comment(10 + number).id, comment(hidden)), T0)
+    feed.append(event(comment(20)), T0)
+    joined = feed.join(10)
+    assert ids(read(feed, joined)) == [comment(n).id for n in (0, 1, 2, 3, 4, 5, 20)]
+    assert ids(read(feed, feed.join(2))) == [comment(n).id for n in (4, 5, 20)], "further down, pages have them"
+    for number, told in enumerate(events(joined.private)):  # wherever it is cut: what follows in the log comes
+        position = parse_position(told["id"])
+        claims = position.claims()
+        later = {each.id for each in feed.entries() if not claims.cover(each.id)}
+        given = ids(joined.private)[: number + 1]
+        assert {comment(n).id for n in (1, 4, 20)} <= {*later, *given}
+    feed.append(Event(comment(30).id, b"{}", HIDDEN, "deleted", comment(3).id), T0)
+    assert ids(read(feed, feed.join(10))) == [comment(n).id for n in (0, 1, 2, 4, 5, 20)]
+    for number in range(5):
+        feed.append(event(comment(40 + number)), T0)
+    feed.trim(T0 + 1_000_000)
+    assert ids(read(feed, feed.join(10))) == [comment(40 + n).id for n in range(5)], "history has the others"
+
+
+def test_a_restored_comment_that_is_gone_again_is_nowhere_in_the_log() -> None:
+    """A viewer that comes back from before it was restored gets no erased text."""
+    feed = new_feed([comment(n) for n in range(3)])
+    for number in range(3):
+        feed.append(Event(comment(10 + number).id, b"{}", HIDDEN, "deleted", comment(number).id), T0)
+        feed.append(restoration(comment(20 + number).id, comment(number)), T0)
+    feed.append(erasure(comment(30).id, comment(0).id), T0)
+    assert feed.log.read(FeedOffset(0), 1 << 20).count(b"hello") == 4
+    feed.append(Event(comment(31).id, b"{}", AUTHOR_PURGED, "author_purged", comment(1).id, "guest:ann"), T0)
+    assert feed.log.read(FeedOffset(0), 1 << 20).count(b"hello") == 2
+    assert ids(read(feed, feed.join(10))) == [comment(2).id]
 
 
 def test_of_what_is_said_about_a_comment_the_last_holds_and_an_erasure_for_ever() -> None:

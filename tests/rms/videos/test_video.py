@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from rms.config import RmsSettings
 from rms.feed.editions import Form
 from rms.feed.feed import Feed
+from rms.feed.position import Position
 from rms.sending.sweep import Sweeper
 from rms.videos.video import ServedVideo, State
 from tests.rms.feed.test_feed import LIMITS
@@ -40,6 +41,17 @@ async def test_what_nobody_uses_is_dropped_but_not_another_editions_source(video
     video.drop_unused_audiences()
     assert set(video.audiences) <= {Form(5)}
     video.drop_unused_audiences()
+    assert not video.audiences
+
+
+async def test_claims_that_nobody_has_any_more_make_room(video: ServedVideo) -> None:
+    claims, others = (Position(comment(number).id) for number in range(2))
+    used = video.audience(Form(5, True, claims), 5)
+    used.waiters.add(asyncio.Event())
+    assert video.has_room_for_claims(claims, 1)
+    assert not video.has_room_for_claims(others, 1)
+    used.waiters.clear()
+    assert video.has_room_for_claims(others, 1)
     assert not video.audiences
 
 

@@ -20,6 +20,7 @@ Rule: no clock, no socket; ids carry all the time there is.
 
 import re
 from base64 import urlsafe_b64decode
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -110,16 +111,22 @@ class Claims:
     def __init__(self, position: Position) -> None:
         self.floor = position.floor
         self.tops = dict(zip(map(service_of, position.tops), position.tops, strict=True))
-        self._islands = position.islands
+        self._islands: dict[int, list[tuple[int, int]]] = {}  # ascending, and apart
+        for island in sorted(position.islands):
+            self._islands.setdefault(service_of(island[0]), []).append(island)
+        for service, islands in self._islands.items():
+            self._islands[service] = _joined(islands)
 
     def cover(self, event_id: int) -> bool:
         """Does the viewer have this event?"""
         top = self.tops.get(event_id >> 6 & 1023)
         if event_id < self.floor if top is None else event_id <= top:
             return True
-        return bool(self._islands) and any(
-            low <= event_id <= high and service_of(low) == service_of(event_id) for low, high in self._islands
-        )
+        if not self._islands:
+            return False
+        islands = self._islands.get(event_id >> 6 & 1023, ())
+        index = bisect_right(islands, event_id, key=_low) - 1
+        return index >= 0 and event_id <= islands[index][1]
 
 
 def parse_position(text: str) -> Position:
@@ -359,6 +366,10 @@ def _joined(islands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((low, high))
     return joined
+
+
+def _low(island: tuple[int, int]) -> int:
+    return island[0]
 
 
 def _eight(number: int) -> bytes:

@@ -57,6 +57,17 @@ def test_it_covers_exactly_what_was_had(arrivals: list[tuple[int, int]], count: 
         assert had.position().islands == ()
 
 
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(0, 60), st.integers(0, 9)), max_size=20))
+def test_islands_cover_what_lies_in_them_in_any_order_and_overlapping(drawn: list[tuple[int, int, int]]) -> None:
+    islands = tuple((an_id(ms, service), an_id(ms + more, service)) for service, ms, more in drawn)
+    claims = Position(an_id(-5, 0), (), islands).claims()
+    for service in (1, 2):
+        for ms in range(70):
+            event_id = an_id(ms, service)
+            here = any(low <= event_id <= high and service_of(low) == service for low, high in islands)
+            assert claims.cover(event_id) == here
+
+
 @given(chains(), st.integers(0, 40), st.one_of(st.none(), st.integers(0, 1_000)))
 def test_a_position_is_the_same_after_being_a_text(
     arrivals: list[tuple[int, int]], count: int, sure_s: int | None

@@ -283,6 +283,11 @@ class Feed:
 
     # What was read from history
 
+    def begin_at(self, from_id: int) -> None:
+        """For a feed that was opened without its past, which is read now: no viewer waits for what is older."""
+        self.complete_from = max(self.complete_from, from_id)
+        self._had.begin_at(from_id)
+
     def reach_back(self, from_id: int, events: Sequence[Event], now_ms: int) -> None:
         """A viewer has come for whom history was read from this id on, which is older than this feed. From now on what
         comes late from there is new to somebody; what was read there is not, for the viewer gets what it lacks."""
@@ -373,10 +378,6 @@ class Feed:
     def entries_from(self, offset: FeedOffset) -> Iterator[Entry]:
         """The entries whose frames stand at or behind `offset`, which is a frame's end"""
         return map(self.entry, range(self.log.index(offset), len(self)))
-
-    def is_overtaken(self, event_id: int, target_id: int) -> bool:
-        """A later event about the same comment was here."""
-        return target_id in self._changes and self._changes[target_id][0] > event_id
 
     @property
     def ids(self) -> Sequence[int]:

@@ -111,21 +111,17 @@ class Claims:
     def __init__(self, position: Position) -> None:
         self.floor = position.floor
         self.tops = dict(zip(map(service_of, position.tops), position.tops, strict=True))
-        self._islands: dict[int, list[tuple[int, int]]] = {}  # ascending, and apart
+        self._islands: dict[int, list[tuple[int, int]]] = {}  # ascending
         for island in sorted(position.islands):
             self._islands.setdefault(service_of(island[0]), []).append(island)
-        for service, islands in self._islands.items():
-            self._islands[service] = _joined(islands)
 
     def cover(self, event_id: int) -> bool:
         """Does the viewer have this event?"""
         top = self.tops.get(event_id >> 6 & 1023)
         if event_id < self.floor if top is None else event_id <= top:
             return True
-        if not self._islands:
-            return False
         islands = self._islands.get(event_id >> 6 & 1023, ())
-        index = bisect_right(islands, event_id, key=_low) - 1
+        index = bisect_right(islands, (event_id, ID_MAX)) - 1
         return index >= 0 and event_id <= islands[index][1]
 
 
@@ -238,6 +234,12 @@ class Had:
             return top + 1 if len(islands) > known else None
         self._islands.pop(service, None)
         return None
+
+    def begin_at(self, base: int) -> None:
+        """Everything below this id counts as had, too: no viewer waits for it."""
+        self._base = max(self._base, base)
+        for service, islands in list(self._islands.items()):
+            self.claim(service, *islands[0])
 
     def begin_of(self, event_id: int) -> int:
         """From which id on up to this one, which was had, all events of its service are had"""
@@ -366,10 +368,6 @@ def _joined(islands: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             joined.append((low, high))
     return joined
-
-
-def _low(island: tuple[int, int]) -> int:
-    return island[0]
 
 
 def _eight(number: int) -> bytes:

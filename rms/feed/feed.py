@@ -25,9 +25,6 @@ from rms.feed.withdrawn import Withdrawn
 ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
 """Kinds of events of which the last one of each comment holds"""
 
-CHANGES_MAX = 10_000
-"""comments for which a feed remembers what changed last, to tell what comes late: more than are changed in a minute"""
-
 LATE_IDS_MAX = 1_000
 """late events that a feed remembers: each costs a look for each position from which viewers come"""
 
@@ -76,7 +73,6 @@ class Feed:
         *(
             "_at_ms",
             "_base_text",
-            "_changes",
             "_had",
             "_hidden",
             "_ids",
@@ -131,10 +127,7 @@ class Feed:
         self._hidden = dict(hidden)  # services that have events in their spools, from which id on
         self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
         self._withdrawn = Withdrawn()
-        self._changes: dict[int, tuple[int, str]] = {}  # by comment: the last event about it, and of what kind
-        self._joined: tuple[tuple[int, int], Attach[FeedOffset]] | None = (
-            None  # the last outcome of `join`, and for what
-        )
+        self._joined: tuple[tuple[int, int], Attach[FeedOffset]] | None = None  # the last outcome of `join`
         for event in seed:
             self._take(event, now_ms)
         self._had.advance(now_ms)
@@ -193,14 +186,11 @@ class Feed:
             self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, VISIBLE)
             return True
         if event.kind in ABOUT_A_COMMENT:
-            known = self._changes.get(event.target_id, (0, ""))
-            if event.kind == RESTORED and self._withdrawn.holds(event.target_id, event.data):
-                return False  # its author was purged meanwhile
-            if known[0] > event.id or (known[1] == ERASED and event.kind != ERASED):
-                return False  # what came later holds: nothing comes after an erasure, either
-            self._changes[event.target_id] = event.id, event.kind
-            if len(self._changes) > CHANGES_MAX:
-                del self._changes[next(iter(self._changes))]
+            before = self._withdrawn.change(event)
+            if before is None:
+                return False
+            if before[1] == RESTORED:
+                self._blank_event(before[0])  # it has the comment's text, too
         self._change(event, now_ms)
         if not event.data:
             return bool(self.rewritten)
@@ -231,23 +221,28 @@ class Feed:
         if event.kind in (ERASED, HIDDEN):
             # Also for a comment that comes after it. It is counted then, and not shown.
             self._seen.add(event.target_id, now_ms, 0)
-            for index in self._indices_of(event.target_id):
-                self._blank(index)
+            self._blank_event(event.target_id)
         elif event.kind == RESTORED and event.data:
             self._seen.add(event.target_id, now_ms, 0)  # who is here has it by this event
-            for index in self._indices_of(event.target_id):
-                self._show(index, event.data)
+            if event.target_id in self._ids:
+                self._show(self._ids.index(event.target_id), event.data)
         elif event.kind == AUTHOR_PURGED:
             self._withdrawn.add(event.author_id, event.target_id)
             for index, kind in enumerate(self._kinds):
                 if kind == VISIBLE and self._withdrawn.holds(self._ids[index], frame_data(self.log.frame(index))):
                     self._blank(index)
+            for comment_id, event_id in self._withdrawn.restored():
+                if event_id not in self._ids or self._kinds[at := self._ids.index(event_id)] == BLANK:
+                    continue
+                if self._withdrawn.holds(comment_id, frame_data(self.log.frame(at))):
+                    self._blank(at)
 
-    def _indices_of(self, event_id: int) -> list[int]:
-        return [self._ids.index(event_id)] if event_id in self._ids else []
+    def _blank_event(self, event_id: int) -> None:
+        if event_id in self._ids:
+            self._blank(self._ids.index(event_id))
 
     def _blank(self, index: int) -> None:
-        if self._kinds[index] == VISIBLE:
+        if self._kinds[index] != BLANK:
             self._overwrite(index, blank_frame(self.log.frame(index)), BLANK)
 
     def _show(self, index: int, data: bytes) -> None:
@@ -378,6 +373,10 @@ class Feed:
     def entries_from(self, offset: FeedOffset) -> Iterator[Entry]:
         """The entries whose frames stand at or behind `offset`, which is a frame's end"""
         return map(self.entry, range(self.log.index(offset), len(self)))
+
+    def must_not_show(self, event: Event) -> bool:
+        """It was read from history, and what has been here meanwhile takes its comment away."""
+        return self._withdrawn.takes(event)
 
     @property
     def ids(self) -> Sequence[int]:

@@ -157,7 +157,7 @@ class Resuming:
             last = to_come[index - 1] if index else -1
             had.claim(service, max(feed.had.begin_of(event_id), last + 1), event_id)
             if isinstance(found, Event):
-                if found.data:
+                if found.data and not feed.must_not_show(found):
                     frames.append(frame(had.text(), found.name, found.data))
             elif feed.entry(found).kind != BLANK:
                 frames.append(with_position(feed.log.frame(found), had.text()))

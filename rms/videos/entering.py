@@ -64,8 +64,10 @@ class Entering:
         read: False if that has failed."""
         if position is None:
             joined = video.feed.join(backfill)
-            held = set(video.feed.ids) if history else set()  # one that came late is below `held_from`, and in the log
-            older = b"".join(older_frame(each.data) for each in history or () if each.data and each.id not in held)
+            feed, held = video.feed, set(video.feed.ids) if history else set()
+            found = (each for each in history or () if each.data and not feed.must_not_show(each))
+            # One that came late is below `held_from`, and in the log.
+            older = b"".join(older_frame(each.data) for each in found if each.id not in held)
             return joined._replace(private=older + joined.private)
         if video.lacks_past:
             # What is read for one goes to all then.

@@ -26,9 +26,6 @@ from rms.feed.withdrawn import Withdrawn
 ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
 """Kinds of events of which the last one of each comment holds"""
 
-CHANGES_MAX = 10_000
-"""comments for which a feed remembers what changed last, to tell what comes late: more than are changed in a minute"""
-
 LATE_IDS_MAX = 1_000
 """late events that a feed remembers: each costs a look for each position from which viewers come"""
 
@@ -74,7 +71,7 @@ class Attach(NamedTuple, Generic[OffsetT]):
 
 class Feed:
     __slots__ = (
-        *("_at_ms", "_base_text", "_changes", "_had", "_hidden", "_ids", "_joined", "_kinds", "_late", "_live"),
+        *("_at_ms", "_base_text", "_had", "_hidden", "_ids", "_joined", "_kinds", "_late", "_live"),
         *("_others", "_returned", "_seen", "_withdrawn"),
         *("complete_from", "gaps", "held_from", "limits", "log", "missing_from", "rewritten"),
     )
@@ -119,7 +116,6 @@ class Feed:
         self._hidden = dict(hidden)  # services that have events in their spools, from which id on
         self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
         self._withdrawn = Withdrawn()
-        self._changes: dict[int, tuple[int, str]] = {}  # by comment: the last event about it, and of what kind
         self._returned = Returned()  # what the entries that are RETURNED have brought back
         self._joined: tuple[tuple[int, int, int], Attach[FeedOffset]] | None = None  # the last `join`, and for what
         for event in seed:
@@ -179,15 +175,8 @@ class Feed:
                 return False
             self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, VISIBLE)
             return True
-        if event.kind in ABOUT_A_COMMENT:
-            known = self._changes.get(event.target_id, (0, ""))
-            if event.kind == RESTORED and self._withdrawn.holds(event.target_id, event.data):
-                return False  # its author was purged meanwhile
-            if known[0] > event.id or (known[1] == ERASED and event.kind != ERASED):
-                return False  # what came later holds: nothing comes after an erasure, either
-            self._changes[event.target_id] = event.id, event.kind
-            if len(self._changes) > CHANGES_MAX:
-                del self._changes[next(iter(self._changes))]
+        if event.kind in ABOUT_A_COMMENT and not self._withdrawn.change(event):
+            return False
         self._change(event, now_ms)
         if not event.data:
             return bool(self.rewritten)
@@ -275,6 +264,11 @@ class Feed:
         return (event_id for event_id in self._seen.from_(from_id) if event_id not in held)
 
     # What was read from history
+
+    def begin_at(self, from_id: int) -> None:
+        """For a feed that was opened without its past, which is read now: no viewer waits for what is older."""
+        self.complete_from = max(self.complete_from, from_id)
+        self._had.begin_at(from_id)
 
     def reach_back(self, from_id: int, events: Sequence[Event], now_ms: int) -> None:
         """A viewer has come for whom history was read from this id on, which is older than this feed. From now on what
@@ -378,6 +372,10 @@ class Feed:
     def entries_from(self, offset: FeedOffset) -> Iterator[Entry]:
         """The entries whose frames stand at or behind `offset`, which is a frame's end"""
         return map(self.entry, range(self.log.index(offset), len(self)))
+
+    def must_not_show(self, event: Event) -> bool:
+        """It was read from history, and what has been here meanwhile takes its comment away."""
+        return self._withdrawn.takes(event)
 
     @property
     def ids(self) -> Sequence[int]:

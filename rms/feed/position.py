@@ -20,6 +20,7 @@ Rule: no clock, no socket; ids carry all the time there is.
 
 import re
 from base64 import urlsafe_b64decode
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -110,16 +111,18 @@ class Claims:
     def __init__(self, position: Position) -> None:
         self.floor = position.floor
         self.tops = dict(zip(map(service_of, position.tops), position.tops, strict=True))
-        self._islands = position.islands
+        self._islands: dict[int, list[tuple[int, int]]] = {}  # ascending
+        for island in sorted(position.islands):
+            self._islands.setdefault(service_of(island[0]), []).append(island)
 
     def cover(self, event_id: int) -> bool:
         """Does the viewer have this event?"""
         top = self.tops.get(event_id >> 6 & 1023)
         if event_id < self.floor if top is None else event_id <= top:
             return True
-        return bool(self._islands) and any(
-            low <= event_id <= high and service_of(low) == service_of(event_id) for low, high in self._islands
-        )
+        islands = self._islands.get(event_id >> 6 & 1023, ())
+        index = bisect_right(islands, (event_id, ID_MAX)) - 1
+        return index >= 0 and event_id <= islands[index][1]
 
 
 def parse_position(text: str) -> Position:
@@ -231,6 +234,12 @@ class Had:
             return top + 1 if len(islands) > known else None
         self._islands.pop(service, None)
         return None
+
+    def begin_at(self, base: int) -> None:
+        """Everything below this id counts as had, too: no viewer waits for it."""
+        self._base = max(self._base, base)
+        for service, islands in list(self._islands.items()):
+            self.claim(service, *islands[0])
 
     def begin_of(self, event_id: int) -> int:
         """From which id on up to this one, which was had, all events of its service are had"""

@@ -7,6 +7,7 @@ Rule 3: a viewer that has more than the feed enters the log with claims: what co
         it (rms/feed/editions.py).
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -79,7 +80,8 @@ class Resuming:
         """For a feed whose past is still to be read: the viewer gets what is appended from now on, without what it
         has."""
         feed = self._feed
-        frames, had = self._lacking(position, position.claims(), len(feed), ())
+        lacks = self._lacks(position.claims(), len(feed), ())
+        frames, had = self._frames(position, lacks, len(feed))
         if frames:
             frames.append(position_frame(had.text()))
         return Attach(b"".join(frames), feed.log.end, position)
@@ -106,9 +108,10 @@ class Resuming:
                 return self.gap(position, backfill, "too_far_behind")  # it lies in a spool, where history can't read it
             held = set(feed.ids)
             before = [event for event in history if event.id not in held and not claims.cover(event.id)]
-        frames, had = self._lacking(position, claims, cut, before)
-        if len(frames) > feed.limits.resume_events_max:
+        lacks = self._lacks(claims, cut, before)
+        if len(lacks) > feed.limits.resume_events_max:
             return self.gap(position, backfill, "too_far_behind")
+        frames, had = self._frames(position, lacks, cut)
         if is_ahead:
             if frames:
                 frames.append(position_frame(had.text()))
@@ -131,22 +134,30 @@ class Resuming:
                 return index + 1
         return 0
 
-    def _lacking(
-        self, position: Position, claims: Claims, cut: int, before: Sequence[Event]
-    ) -> tuple[list[bytes], Had]:
-        """The frames that the viewer lacks before an index of the log, each with the position that it has once it has
-        read it; and what it has had then. before: events that it lacks, and that aren't in the log."""
-        feed, had, ids = self._feed, Had.of(position), self._feed.ids
-        lacking: dict[int, Event | int] = {event.id: event for event in before}
-        lacking.update((ids[index], index) for index in range(cut) if ids[index] and not claims.cover(ids[index]))
-        frames = []
-        still_to_come = [event_id for event_id in ids[cut:] if event_id and event_id < max(lacking, default=0)]
-        for event_id in sorted(lacking):
-            found, service = lacking[event_id], service_of(event_id)
-            to_come = (each for each in still_to_come if each < event_id and service_of(each) == service)
-            had.claim(service, max(feed.had.begin_of(event_id), max(to_come, default=-1) + 1), event_id)
+    def _lacks(self, claims: Claims, cut: int, before: Sequence[Event]) -> dict[int, Event | int]:
+        """By id what a viewer with these claims lacks before an index of the log: entries by their index there, and
+        `before`, which isn't in the log."""
+        ids = self._feed.ids
+        lacks: dict[int, Event | int] = {event.id: event for event in before}
+        lacks.update((ids[index], index) for index in range(cut) if ids[index] and not claims.cover(ids[index]))
+        return lacks
+
+    def _frames(self, position: Position, lacks: dict[int, Event | int], cut: int) -> tuple[list[bytes], Had]:
+        """What the viewer lacks before an index of the log, each frame with the position that it has once it has read
+        it; and what it has had then."""
+        feed, had, frames = self._feed, Had.of(position), []
+        highest = max(lacks, default=0)
+        still_to_come: dict[int, list[int]] = {}  # by service, ascending
+        for event_id in sorted(each for each in feed.ids[cut:] if each and each < highest):
+            still_to_come.setdefault(service_of(event_id), []).append(event_id)
+        for event_id in sorted(lacks):
+            found, service = lacks[event_id], service_of(event_id)
+            to_come = still_to_come.get(service, ())
+            index = bisect_left(to_come, event_id)
+            last = to_come[index - 1] if index else -1
+            had.claim(service, max(feed.had.begin_of(event_id), last + 1), event_id)
             if isinstance(found, Event):
-                if found.data:
+                if found.data and not feed.must_not_show(found):
                     frames.append(frame(had.text(), found.name, found.data))
             elif feed.entry(found).kind != BLANK:
                 frames.append(with_position(feed.log.frame(found), had.text()))

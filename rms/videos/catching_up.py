@@ -138,9 +138,18 @@ class CatchingUp:
             video.flush()
 
     async def _read_past(self, video: ServedVideo) -> None:
-        seed, _ = await self._past.seed(video.video_id, self._settings.backfill, wall_ms())
+        feed = video.feed
+        up_to = feed.read_begins(wall_ms())
+        seed, from_id = await self._past.seed(video.video_id, self._settings.backfill, wall_ms())
+        if video.waits_from is not None:
+            from_id = min(from_id, video.waits_from)  # this is missing, too, and is read next
+        feed.begin_at(from_id)
         await _append(video, seed)
         video.lacks_past = False
+        if video.waits_from is None:
+            feed.read_ended(from_id, up_to)
+        if feed.had.services_with_holes:
+            video.miss(from_id)
 
     async def _read_missed(self, video: ServedVideo) -> None:
         assert video.missed_from is not None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from history.core.ids import first_id_at
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
@@ -63,11 +64,16 @@ class Entering:
         read: False if that has failed."""
         if position is None:
             joined = video.feed.join(backfill)
-            held = set(video.feed.ids) if history else set()  # one that came late is below `held_from`, and in the log
-            older = b"".join(older_frame(each.data) for each in history or () if each.data and each.id not in held)
+            feed, held = video.feed, set(video.feed.ids) if history else set()
+            found = (each for each in history or () if each.data and not feed.must_not_show(each))
+            # One that came late is below `held_from`, and in the log.
+            older = b"".join(older_frame(each.data) for each in found if each.id not in held)
             return joined._replace(private=older + joined.private)
         if video.lacks_past:
-            video.miss(position.sure_from)
+            # What is read for one goes to all then.
+            if position.sure_from < first_id_at(wall_ms() - self._settings.log_age_ms_max):
+                return video.resuming.gap(position, backfill, "history_unavailable")
+            video.wait_from(position.sure_from)
             self._on_behind(video)
             return self._bounded(video, position, backfill, video.resuming.wait(position))
         if not read and position.sure_from >= video.feed.held_from:

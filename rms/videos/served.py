@@ -70,6 +70,7 @@ class ServedVideos:
         self._reported: dict[str, int] = {}  # viewers of each video, as last reported to the dispatchers
         self._viewers = 0  # all of these together
         self._unreported: set[str] = set()  # videos whose viewers may have changed since then
+        self._told_apart: set[str] = set()  # of which one dispatcher's hello has said another number than the beats
         self._touched: set[str] = set()  # videos whose viewers, or totals, may have changed since `take_touched`
         self._missing: deque[tuple[Iterator[ServedVideo], int, bool, Promise | None]] = (
             deque()
@@ -237,19 +238,22 @@ class ServedVideos:
 
     def serving(self) -> dict[str, int]:
         """Viewers of every video served here"""
-        return {video.video_id: video.viewers for video in self._videos.values()}
+        serving = {video.video_id: video.viewers for video in self._videos.values()}
+        self._told_apart.update(each for each, viewers in serving.items() if viewers != self._reported.get(each))
+        return serving
 
     def changed_viewers(self) -> tuple[dict[str, int], int]:
         """The videos whose number of viewers has changed since the last call, and the viewers of all videos together"""
         self._note_changes()
         looked, self._unreported = self._unreported, set()
+        told_apart, self._told_apart = self._told_apart, set()
         changed = {}
-        for video_id in looked:
+        for video_id in looked | told_apart:
             video = self._videos.get(video_id)
             if video is None:
                 continue
             viewers, reported = video.viewers, self._reported.get(video_id)
-            if viewers != reported:
+            if viewers != reported or video_id in told_apart:
                 changed[video_id] = self._reported[video_id] = viewers
                 self._viewers += viewers - (reported or 0)
             if video.holds:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from history.core.ids import IdSource, parse_id, time_of
 from rms.feed.byte_log import EditionOffset
 from rms.feed.editions import Edition, FilteredEdition, Form, PlainEdition
-from rms.feed.event import COMMENT, ERASED, HIDDEN, RESTORED, Event
+from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
 from rms.feed.feed import Feed, FeedLimits
 from rms.feed.gzip_edition import GzipEdition
 from rms.feed.position import parse_position
@@ -88,6 +88,7 @@ class Node:
         self.editions: dict[Form, Edition] = {}
         self.changes: dict[int, dict[int, str]] = {}
         self.withdrawn: set[int] = set()
+        self.purged: dict[str, int] = {}
 
     def edition(self, form: Form, now_ms: int) -> Edition:
         edition = self.editions.get(form)
@@ -108,6 +109,8 @@ class Node:
             changes[event.id] = event.kind
             last = ERASED if ERASED in changes.values() else changes[max(changes)]
             (self.withdrawn.discard if last == RESTORED else self.withdrawn.add)(event.target_id)
+        if event.kind == AUTHOR_PURGED:
+            self.purged[event.author_id] = max(event.target_id, self.purged.get(event.author_id, 0))
         if self.feed.rewritten:
             sources = {form._replace(gzip=False) for form in self.editions if form.gzip}
             starts = [start for start in self.feed.rewritten if start >= self.feed.log.base]
@@ -167,14 +170,13 @@ class Viewer:
             match fields.get("event"):
                 case None:
                     comment_id = parse_id(data["id"])
-                    store = self.node.store  # the node may have read there already that it is restored
-                    is_shown = comment_id not in self.node.withdrawn or store.is_visible(store.rows[comment_id])
-                    assert is_shown, "sent after its erasure"
+                    self._must_be_shown(comment_id, data["author"]["id"])
                     self.got[comment_id] += 1
                     self.shown[comment_id] = data["author"]["id"]
                 case "deleted":
                     self.shown.pop(parse_id(data["id"]), None)
                 case "restored":
+                    self._must_be_shown(parse_id(data["id"]), data["author"]["id"])
                     self.shown[parse_id(data["id"])] = data["author"]["id"]
                     self.got[parse_id(data["id"])] = 1
                 case "author_purged":
@@ -189,3 +191,9 @@ class Viewer:
         if "id" in fields:
             parse_position(fields["id"])
             self.last_id = fields["id"]
+
+    def _must_be_shown(self, comment_id: int, author_id: str) -> None:
+        assert comment_id > self.node.purged.get(author_id, 0), "sent after the purge of its author"
+        store = self.node.store  # the node may have read there already that it is restored
+        is_shown = comment_id not in self.node.withdrawn or store.is_visible(store.rows[comment_id])
+        assert is_shown, "sent after its erasure"

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -246,6 +247,19 @@ def test_a_purged_author_s_comments_are_gone_and_stay_away() -> None:
     assert not feed.append(event(comment(5)), T0), "it was said before, and comes late"
     assert feed.append(event(comment(10)), T0)
     assert ids(read(feed, feed.join(10))) == [comment(10).id]
+
+
+def test_a_restored_comment_s_text_goes_with_it_when_it_is_hidden_again_or_its_author_is_purged() -> None:
+    hidden = Event(comment(30).id, b'{"id":"x"}', HIDDEN, "deleted", comment(1).id)
+    purge = Event(comment(31).id, b'{"authorId":"x"}', AUTHOR_PURGED, "author_purged", comment(9).id, "guest:ann")
+    for last in (hidden, purge, erasure(comment(32).id, comment(1).id)):
+        feed = new_feed([comment(n) for n in range(3)])
+        feed.append(Event(comment(10).id, b'{"id":"x"}', HIDDEN, "deleted", comment(1).id), T0)
+        feed.append(Event(comment(11).id, event(comment(1)).data, RESTORED, "restored", comment(1).id), T0)
+        feed.append(last, T0)
+        feed.append(msgspec.structs.replace(purge, id=comment(40).id), T0)  # nothing is left to be blanked
+        assert b"hello" not in feed.log.read(FeedOffset(0), 1 << 20)
+        assert [len(feed.frame(each)) for each in feed.entries()][:3] == [len(feed.frame(feed.entry(0)))] * 3
 
 
 def test_an_unknown_kind_is_counted_and_passed_on() -> None:

@@ -57,6 +57,20 @@ def test_it_covers_exactly_what_was_had(arrivals: list[tuple[int, int]], count: 
         assert had.position().islands == ()
 
 
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(0, 9)), max_size=20))
+def test_islands_cover_what_lies_in_them(drawn: list[tuple[int, int, int]]) -> None:
+    islands, at = [], 0
+    for service, behind, wide in drawn:
+        islands.append((an_id(at + behind, service), an_id(at + behind + wide, service)))
+        at += behind + wide
+    claims = Position(an_id(-5, 0), (), tuple(islands)).claims()
+    for service in (1, 2):
+        for ms in range(at + 2):
+            event_id = an_id(ms, service)
+            here = any(low <= event_id <= high and service_of(low) == service for low, high in islands)
+            assert claims.cover(event_id) == here
+
+
 @given(chains(), st.integers(0, 40), st.one_of(st.none(), st.integers(0, 1_000)))
 def test_a_position_is_the_same_after_being_a_text(
     arrivals: list[tuple[int, int]], count: int, sure_s: int | None

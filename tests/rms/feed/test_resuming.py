@@ -246,3 +246,14 @@ def test_an_outcome_holds_only_as_long_as_the_log_stays_as_it_is() -> None:
     assert len(ids(read(feed, attached(resuming.resume(position, 0, T0))))) == 3
     feed.append(erasure(comment(9).id, comment(1, T0 + 1).id), T0)
     assert len(ids(read(feed, attached(resuming.resume(position, 0, T0))))) == 2
+
+
+def test_what_was_erased_while_history_was_read_is_not_sent() -> None:
+    talk = [comment(n, T0 - 60_000 + n) for n in range(3)]
+    feed = new_feed([comment(9)], comment(9).id)
+    position = Position(talk[0].id, (talk[0].id,))
+    assert isinstance(Resuming(feed).resume(position, 5, T0), NeedsHistory)
+    history = [*chained(talk), event(comment(9))]  # read before the erasure
+    feed.append(erasure(comment(10).id, talk[1].id), T0)
+    attach = attached(Resuming(feed).resume(position, 5, T0, history))
+    assert ids(attach.private) == [talk[2].id]

@@ -314,3 +314,36 @@ async def test_a_hole_in_a_services_chain_is_filled_from_history(start_node: Sta
         assert not video.is_behind, "the chain has no hole now"
         await raw.read_until(5)
         assert node.node.statistics().history_reads == before
+
+
+async def test_who_came_without_the_past_is_not_sent_what_is_older_than_it(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=10, backfill=5, seed_events_max=20)
+    served, now_ms = node.node.served, wall_ms()
+    talk = [comment(0, now_ms - 300_000 + n * 3_000) for n in range(100)]
+    live = [comment(n + 1, now_ms) for n in range(3)]
+    await node.store.append([*talk, live[0]])
+
+    async def away(*args: object) -> object:
+        raise StoreUnavailable("away, says the test")
+
+    async with viewer(node.port, "/comments/w"):
+        with monkeypatch.context() as once:
+            once.setattr(Past, "seed", away)
+            async with viewer(node.port, "/comments/v") as raw:
+                (video,) = (each for each in served.videos if each.video_id == "v")
+                served.deliver("v", [event(live[0], talk[-1].id)])
+                await raw.read_until(1)
+                async with viewer(node.port, f"/comments/v?last_event_id={talk[3].id:016x}") as back:
+                    assert b'"reason":"history_unavailable"' in await back.read_until(1)
+                once.undo()
+                await eventually(lambda: not video.is_behind)
+                assert not video.feed.had.services_with_holes
+                served.deliver("v", [event(live[1], live[0].id)])
+                assert sorted(ids(await raw.read_until(21))) == [each.id for each in (*talk[-19:], *live[:2])]
+                path = f"/comments/v?last_event_id={talk[50].id:016x}"
+                async with viewer(node.port, path) as back:  # what it lacks goes to it alone
+                    assert len(ids(await back.read_until(51))) == 51
+                    served.deliver("v", [event(live[2], live[1].id)])
+                assert ids(await raw.read_until(22))[21:] == [live[2].id]

@@ -8,11 +8,12 @@ from structlog.testing import capture_logs
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.feed.editions import Form
+from rms.feed.event import AUTHOR_PURGED, Event
 from rms.videos.entering import Entering
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, event, events, ids
+from tests.rms.parts import comment, erasure, event, events, ids
 from tests.waiting import eventually
 
 
@@ -178,3 +179,20 @@ async def test_a_viewer_that_comes_back_while_history_is_away_gets_what_it_lacks
     async with viewer(node.port, f"/comments/v?last_event_id={last}") as raw:
         served.deliver("v", [event(again, talk[5].id)])
         assert ids(await raw.read_until(1)) == [again.id]
+
+
+async def test_a_backfill_read_before_an_erasure_has_nothing_of_what_is_erased(start_node: StartNode) -> None:
+    node = await start_node(backfill=2, log_bytes_max=1)
+    served = node.node.served
+    video = await served.enter("v")
+    talk = [comment(n, wall_ms()) for n in range(5)]
+    await node.store.append(talk)
+    served.deliver("v", [event(each) for each in talk])
+    history = await served.entering.history_for(video, None, 5)
+    assert len(history or ()) == 3
+    purge = Event(comment(9, wall_ms()).id, b"{}", AUTHOR_PURGED, "author_purged", talk[0].id, "guest:ann")
+    served.deliver("v", [erasure(comment(8, wall_ms()).id, talk[1].id), purge])
+    attach = served.entering.attach(video, None, 5, history)
+    got = ids(attach.private + video.feed.log.read(attach.offset, 1 << 20))
+    assert got == [talk[2].id]
+    served.release(video)

@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -211,6 +211,7 @@ CHANGES = st.lists(
 
 
 @given(CHANGES)
+@example([("w", "enter"), ("v", "beat"), ("w", "enter"), ("v", "hello"), ("w", "release")])
 async def test_beats_tell_what_a_walk_over_all_videos_would(changes: list[tuple[str, str]]) -> None:
     """Whatever way viewers come and go, after each beat the dispatchers know of each video what a walk finds."""
     settings = RmsSettings(_cli_parse_args=False)  # type: ignore[call-arg]

@@ -19,11 +19,12 @@ from typing import Any
 import grpc
 import structlog
 
-from comment_service.clocks import monotonic_ms
+from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.outbox import Outbox
 from comment_service.publish.encoding import publishable, request
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
+from history.core.ids import first_id_at, time_of
 from history.core.model import Change, Comment
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
 from proto.tasks import Supervisor
@@ -32,6 +33,12 @@ log = structlog.stdlib.get_logger()
 
 REASON_CHARACTERS_MAX = 200
 """Characters of a peer's error that are logged"""
+
+IDS_AHEAD_MS = 100
+"""ms that ids may be ahead of the clock without a word in the watermark: no killed process is up again so soon"""
+
+IDS_SAVED_MS = 1_000
+"""ms of ids for which one word suffices: as long as they are ahead, that is one small write a second"""
 
 PublishCall = grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]
 
@@ -101,6 +108,7 @@ class Publisher:
         self._answered_on_stream = False
         self._waiters: dict[int, asyncio.Future[None]] = {}  # of `published`
         self._closing = False
+        self._ids_checked_below = 0  # ids below need no word in the watermark, or it has it
 
     def start(self, tasks: Supervisor) -> None:
         """Publishes and saves the watermark from now on, until `close`."""
@@ -108,6 +116,8 @@ class Publisher:
 
     def begin(self, event_id: int, video_id: str) -> int:
         """Before the event with that id goes to the store. Returns its `after_id`."""
+        if event_id >= self._ids_checked_below:
+            self._check_ids(event_id)
         return self._outbox.begin(event_id, video_id)
 
     def abandon(self, event_id: int) -> None:
@@ -256,6 +266,19 @@ class Publisher:
             self._emptied.set()
             self._tell_waiters()
         raise StreamEnded("the replica ended the stream")
+
+    def _check_ids(self, event_id: int) -> None:
+        """Saves up to which id this process gives some, if the clock hasn't reached them: before the first of them is
+        stored. A process that is killed then has a successor that gives none of them again."""
+        now_ms = wall_ms()
+        if time_of(event_id) < now_ms + IDS_AHEAD_MS:
+            self._ids_checked_below = first_id_at(now_ms + IDS_AHEAD_MS)
+            return
+        self._watermark.ids_up_to = self._ids_checked_below = first_id_at(time_of(event_id) + IDS_SAVED_MS)
+        try:
+            self._watermark.write(min(self._outbox.low_id(), event_id))
+        except OSError as error:
+            log.error("ids are ahead of the clock, and that can't be saved", reason=str(error))
 
     def _tell_waiters(self) -> None:
         for event_id in [each for each in self._waiters if self._outbox.is_published(each)]:

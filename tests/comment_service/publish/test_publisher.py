@@ -13,7 +13,9 @@ import pytest
 from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
-from comment_service.publish.watermark import Saved, Watermark
+from comment_service.publish.watermark import Saved, Watermark, resumed_outbox
+from history.clocks import wall_ms
+from history.core.ids import IdSource, first_id_at
 from history.core.model import comment_json
 from proto.replicas import ReplicaAddresses
 from proto.tasks import Supervisor
@@ -32,6 +34,8 @@ SETTINGS = PublishSettings(
     watermark_ms=1,
 )
 
+
+LIMITS = OutboxLimits(10, 3 << 20, 64, 1000, 1 << 30, 1_000)
 
 LONGEST = "\u2028" * 500
 """As many characters as a message may have; each is escaped to six bytes"""
@@ -68,7 +72,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         ) -> Running:
             replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
-            outbox = Outbox(0, OutboxLimits(batch, batch_bytes, 64, events, 1 << 30, 1_000))
+            outbox = Outbox(0, replace(LIMITS, batch_events_max=batch, batch_bytes_max=batch_bytes, events_max=events))
             watermark = Watermark(tmp_path, 0)
             running = Running(outbox, watermark)
             changed = replace(SETTINGS, **settings)
@@ -223,6 +227,28 @@ async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -
     await eventually(lambda: running.watermark.read() == Saved(9, clean=False))
     running.publisher.abandon(9)
     await eventually(lambda: running.watermark.read() == Saved(10, clean=False))
+
+
+async def test_after_a_kill_no_id_is_given_again_that_was_ahead_of_the_clock(
+    start: Start, nowhere: str, tmp_path: Path
+) -> None:
+    """Another service's clock is three seconds ahead, and this one's ids keep up with it."""
+    running = start(nowhere, watermark_ms=60_000)
+    ids = IdSource(0)
+    ids.observe(first_id_at(wall_ms() + 3_000))
+    last = [ids.next(wall_ms()) for _ in range(10_000)]
+    for each in last:
+        running.publisher.begin(each, "demo")
+    after = IdSource(0)
+    resumed_outbox(Watermark(tmp_path, 0), after, now_ms=wall_ms() + 500, lookback_ms=0, limits=LIMITS)
+    assert after.next(wall_ms() + 500) > last[-1]
+
+
+async def test_ids_that_are_not_ahead_of_the_clock_leave_no_word(start: Start, nowhere: str) -> None:
+    running = start(nowhere)
+    event_id = IdSource(0).next(wall_ms())
+    running.publisher.begin(event_id, "demo")
+    await eventually(lambda: running.watermark.read() == Saved(event_id, clean=False))
 
 
 async def test_a_clean_end_is_written(start: Start, dispatcher: FakeDispatcher) -> None:

@@ -18,9 +18,13 @@ import msgspec
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import CommentErased, CommentUnknown
 from comment_service.moderate.copies import Copies
-from history.core.ids import IdSource
+from history.core.ids import IdSource, time_of
 from history.core.model import ERASED, HIDDEN, RESTORED, Change, Found, State, comment_json
 from history.store import History, StoreUnavailable
+
+AHEAD_MS_MAX = 10_000
+"""ms that the id of a comment that isn't stored yet may be ahead of this clock: 5,000 that clocks may differ, and 5,000
+that ids run ahead of theirs (`--clock-off-ms-max`, `--ahead-ms-max` of the dispatchers)"""
 
 
 class ChangePublisher(Protocol):
@@ -115,10 +119,14 @@ class Moderator:
         self._changing = changing
 
     async def erase(self, video_id: str, comment_id: int) -> Order:
-        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do.
+        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do, and CommentUnknown for an id
+        from the future: its row in the log would say that all events until then were there.
 
         Its id needn't be above the last change's: erased is for ever, whatever comes before or after it.
         """
+        is_ahead = time_of(comment_id) > wall_ms() + AHEAD_MS_MAX
+        if is_ahead and await self._history().find(video_id, comment_id) is None:
+            raise CommentUnknown(video_id)
         return await self._change(ERASED, video_id, comment_id)
 
     async def hide(self, video_id: str, comment_id: int) -> Order:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from comment_service.core.errors import CommentUnknown
 from comment_service.moderate.moderator import Moderator
 from comment_service.publish.encoding import publishable
 from history.clocks import wall_ms
@@ -100,6 +101,18 @@ async def test_a_change_of_a_comment_from_the_future_comes_after_it(store: Histo
     node = ModeratingNode(store)
     await moderator(node).hide("demo", said.id)
     assert [each.target_id for each in await store.events("demo", said.id, 10) if isinstance(each, Change)] == [said.id]
+
+
+async def test_an_id_from_the_future_is_erased_only_if_it_is_stored(store: History) -> None:
+    """As after a typing error. Nodes take the highest event of a service in the log for the last one that they had."""
+    node, ahead = ModeratingNode(store), first_id_at(wall_ms() + 60_000)
+    with pytest.raises(CommentUnknown):
+        await moderator(node).erase("demo", ahead)
+    assert (node.publisher.begun, await store.events("demo", SAID.id, 10)) == ([], [])
+    await store.append([comment(ahead)])
+    await moderator(node).erase("demo", ahead)
+    await moderator(node).erase("demo", ahead)
+    assert [each.kind for each in node.publisher.put_] == [ERASED, ERASED]
 
 
 async def test_one_that_is_erased_meanwhile_is_not(store: History) -> None:

@@ -27,6 +27,10 @@ AHEAD_MS_MAX = 10_000
 that ids run ahead of theirs (`--clock-off-ms-max`, `--ahead-ms-max` of the dispatchers)"""
 
 
+STORED_MS_MAX = 5_000
+"""ms that a change may take to become durable, which takes 5: so long the video's later comments wait behind it"""
+
+
 class ChangePublisher(Protocol):
     """What moderating needs of a Publisher: `begin`, then either `put` or `abandon`, and whether it has arrived"""
 
@@ -79,15 +83,21 @@ class Changing:
         return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
 
     async def apply(self, change: Change) -> None:
-        """Returns when it is durable and in this node's copies. Raises StoreUnavailable; then its id is abandoned."""
+        """Returns when it is durable and in this node's copies. Raises StoreUnavailable, after STORED_MS_MAX at the
+        latest; then its id is abandoned."""
+        end_s = asyncio.get_running_loop().time() + STORED_MS_MAX / 1000
         try:
-            await self._history().apply([change])
+            async with asyncio.timeout_at(end_s):
+                await self._history().apply([change])
+        except TimeoutError:
+            self._publisher.abandon(change.id)
+            raise StoreUnavailable("the store is slow") from None
         except BaseException:
             self._publisher.abandon(change.id)
             raise
         try:
             await self._copies.apply(change)
-            change = await self._checked(change)
+            change = await self._checked(change, end_s)
         finally:
             self._publisher.put(change)
 
@@ -101,11 +111,12 @@ class Changing:
             return False
         return True
 
-    async def _checked(self, change: Change) -> Change:
+    async def _checked(self, change: Change, end_s: float) -> Change:
         """A restored comment isn't sent if it was hidden or erased meanwhile."""
         if change.kind == RESTORED:
-            with contextlib.suppress(StoreUnavailable):
-                found = await self._history().find(change.video_id, change.target_id)
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout_at(end_s):
+                    found = await self._history().find(change.video_id, change.target_id)
                 if found is None or found.state is not State.VISIBLE:
                     return msgspec.structs.replace(change, data=b"")
         return change

@@ -1,5 +1,6 @@
 """Moderator: durable, then this node's copies, then the viewers; over real HTTP in http/test_moderating.py"""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -50,6 +51,20 @@ async def test_a_change_is_begun_before_it_is_durable_and_abandoned_if_it_is_not
         await moderator(node).erase("demo", SAID.id)
     assert node.publisher.abandoned == node.publisher.begun != []
     assert (node.publisher.put_, node.copies.applied) == ([], [])
+
+
+async def test_a_store_that_hangs_holds_up_the_videos_comments_only_so_long(
+    store: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(FailingStore):
+        async def apply(self, changes: list[Change]) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("comment_service.moderate.moderator.STORED_MS_MAX", 1)
+    node = ModeratingNode(Hanging(store))  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="slow"):
+        await moderator(node).erase("demo", SAID.id)
+    assert node.publisher.abandoned == node.publisher.begun != []
 
 
 async def test_what_is_durable_is_published_even_if_the_copies_fail(store: History) -> None:

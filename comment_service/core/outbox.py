@@ -172,9 +172,10 @@ class Outbox:
             self._newest_id = event_id
         return self._chains.begin(video_id, event_id)
 
-    def abandon(self, event_id: int) -> None:
-        """The event with this id, which has begun, was not accepted: its author got an error."""
-        self._add(self._chains.abandon(self._open.pop(event_id), event_id))
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
+        """The event with this id, which has begun, was not accepted: its author got an error. after_id: what `begin`
+        returned, if it surely isn't stored."""
+        self._add(self._chains.abandon(self._open.pop(event_id), event_id, after_id))
 
     def put(self, event: Publishable) -> None:
         """The event is durable and must reach the viewers. Its id has begun. It waits for those of its video that were

@@ -120,9 +120,10 @@ class Publisher:
             self._check_ids(event_id)
         return self._outbox.begin(event_id, video_id)
 
-    def abandon(self, event_id: int) -> None:
-        """Instead of `put`, when the event wasn't accepted"""
-        self._outbox.abandon(event_id)
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
+        """Instead of `put`, when the event wasn't accepted. after_id: what `begin` returned, if it surely isn't
+        stored"""
+        self._outbox.abandon(event_id, after_id)
 
     def put(self, event: Comment | Change) -> None:
         """The event is durable, and is encoded now. Its id has begun."""

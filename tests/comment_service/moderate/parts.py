@@ -21,7 +21,7 @@ class RecordedPublisher:
         self.begun.append(event_id)
         return 0
 
-    def abandon(self, event_id: int) -> None:
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
         self.abandoned.append(event_id)
 
     def put(self, event: Change) -> None:

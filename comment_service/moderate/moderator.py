@@ -40,8 +40,9 @@ class ChangePublisher(Protocol):
 
     def put(self, event: Change) -> None: ...
 
-    async def published(self, event_id: int) -> None:
-        """Returns when a dispatcher has answered for it: every living node with viewers of its video has it."""
+    async def published(self, event_id: int) -> bool:
+        """True: a dispatcher has answered for it: every living node with viewers of its video has it. False: nobody
+        will say when they have it."""
         ...
 
 
@@ -105,11 +106,9 @@ class Changing:
         """Whether all of them are, in time"""
         try:
             async with asyncio.timeout(self._published_ms / 1000):
-                for change in changes:
-                    await self._publisher.published(change.id)
+                return all([await self._publisher.published(change.id) for change in changes])
         except TimeoutError:
             return False
-        return True
 
     async def _checked(self, change: Change, end_s: float) -> Change:
         """A restored comment isn't sent if it was hidden or erased meanwhile."""

@@ -106,7 +106,7 @@ class Publisher:
         self._working: list[asyncio.Task[None]] = []
         self._connected: str | None = None
         self._answered_on_stream = False
-        self._waiters: dict[int, asyncio.Future[None]] = {}  # of `published`
+        self._waiters: dict[int, asyncio.Future[bool]] = {}  # of `published`
         self._closing = False
         self._ids_checked_below = 0  # ids below need no word in the watermark, or it has it
 
@@ -133,12 +133,14 @@ class Publisher:
             log.warning("publish backlog full, nodes will read history", events=self._outbox.backlog)
         self._work.set()
 
-    async def published(self, event_id: int) -> None:
-        """Returns when a dispatcher has answered for the event, which was `put`, or for a catch-up that covers it."""
-        if self._outbox.is_published(event_id):
-            return
-        waiter = self._waiters.setdefault(event_id, asyncio.get_running_loop().create_future())
-        await asyncio.shield(waiter)
+    async def published(self, event_id: int) -> bool:
+        """True: a dispatcher has answered for the event, which was `put`. False: it may be left to a catch-up, and
+        nodes don't say when they have read."""
+        outcome = self._outbox.is_published(event_id)
+        if outcome is None:
+            waiter = self._waiters.setdefault(event_id, asyncio.get_running_loop().create_future())
+            outcome = await asyncio.shield(waiter)
+        return outcome
 
     def hide(self, from_id: int) -> None:
         """Published comments from this id on are in a spool, where the nodes can't read them."""
@@ -282,8 +284,9 @@ class Publisher:
             log.error("ids are ahead of the clock, and that can't be saved", reason=str(error))
 
     def _tell_waiters(self) -> None:
-        for event_id in [each for each in self._waiters if self._outbox.is_published(each)]:
-            self._waiters.pop(event_id).set_result(None)
+        for event_id in list(self._waiters):
+            if (outcome := self._outbox.is_published(event_id)) is not None:
+                self._waiters.pop(event_id).set_result(outcome)
 
     async def _watch_overdue(self) -> None:
         timeout_ms = self._settings.ack_timeout_ms

@@ -16,6 +16,8 @@ class RecordedPublisher:
     abandoned: list[int] = field(default_factory=list)
     put_: list[Change] = field(default_factory=list)
     answers: bool = True
+    is_left: bool = False
+    """everything is left to a catch-up"""
 
     def begin(self, event_id: int, video_id: str) -> int:
         self.begun.append(event_id)
@@ -28,9 +30,10 @@ class RecordedPublisher:
         assert event.id in self.begun
         self.put_.append(event)
 
-    async def published(self, event_id: int) -> None:
+    async def published(self, event_id: int) -> bool:
         if not self.answers:
             await asyncio.Event().wait()
+        return not self.is_left
 
 
 @dataclass

@@ -141,6 +141,12 @@ async def test_one_that_is_erased_meanwhile_is_not(store: History) -> None:
     assert [(each.kind, each.data) for each in node.publisher.put_] == [(RESTORED, b"")]
 
 
+async def test_what_is_left_to_a_catch_up_is_not_said_to_be_published(store: History) -> None:
+    node = ModeratingNode(store)
+    node.publisher.is_left = True
+    assert not (await moderator(node).erase("demo", SAID.id)).is_published
+
+
 async def test_an_order_waits_only_so_long_for_its_publishing(store: History) -> None:
     node = ModeratingNode(store, published_ms=1)
     node.publisher.answers = False

@@ -79,6 +79,8 @@ def check_batch(request: PublishRequest, config: Config) -> None:
         raise InvalidRequest(f"a batch has at most {config.batch_events_max} events, not {events}")
     if request.HasField("catch_up"):
         _check_catch_up(request.catch_up, config)
+    elif not request.videos:  # as from a release whose events stood in other fields: an answer would lose them
+        raise InvalidRequest("a batch has neither events nor a catch-up")
 
 
 def _why_no_batch(video: VideoBatch) -> str:

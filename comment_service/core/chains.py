@@ -71,8 +71,14 @@ class Chains(Generic[E]):
         begun.popleft()
         return [event, *self._released(event.video_id, begun)]
 
-    def abandon(self, video_id: str, event_id: int) -> list[E]:
-        """The event is not published. Returns what waited for it and can be published now."""
+    def abandon(self, video_id: str, event_id: int, after_id: int | None = None) -> list[E]:
+        """The event is not published. Returns what waited for it and can be published now.
+
+        after_id: what `begin` returned, if the event surely isn't in history either: the next one is chained to that.
+        Otherwise nodes look for it there.
+        """
+        if after_id is not None and self._last.get(video_id) == event_id:
+            self._last[video_id] = after_id
         begun = self._begun.get(video_id)
         if begun is None or event_id not in begun:
             return []

@@ -108,6 +108,7 @@ class Outbox:
         self._catch_up_in_flight: Batch | None = None
         self._owed_from_id: int | None = None
         self._hidden_from_id: int | None = None
+        self._dropped_id = 0  # the greatest that is left to a catch-up
         self._seq = 0
         self.published = 0
         self.resent = 0
@@ -157,10 +158,12 @@ class Outbox:
         low = _lowest(next(iter(self._open), None), self.catch_up_from_id, self._hidden_from_id)
         return self._newest_id + 1 if low is None else low
 
-    def is_published(self, event_id: int) -> bool:
-        """Whether an id that was begun, and not abandoned, is answered, by itself or by a catch-up"""
-        owed_from_id = self.catch_up_from_id
-        return event_id not in self._open and (owed_from_id is None or event_id < owed_from_id)
+    def is_published(self, event_id: int) -> bool | None:
+        """Whether a replica has answered for an id that was begun, and not abandoned. None: not yet. False: it may be
+        left to a catch-up. An answer to that doesn't say that nodes have read."""
+        if event_id in self._open:
+            return None
+        return event_id > self._dropped_id
 
     def begin(self, event_id: int, video_id: str) -> int:
         """An event of the video has got this id; from now on the watermark counts it. It is larger than all before,
@@ -172,9 +175,10 @@ class Outbox:
             self._newest_id = event_id
         return self._chains.begin(video_id, event_id)
 
-    def abandon(self, event_id: int) -> None:
-        """The event with this id, which has begun, was not accepted: its author got an error."""
-        self._add(self._chains.abandon(self._open.pop(event_id), event_id))
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
+        """The event with this id, which has begun, was not accepted: its author got an error. after_id: what `begin`
+        returned, if it surely isn't stored."""
+        self._add(self._chains.abandon(self._open.pop(event_id), event_id, after_id))
 
     def put(self, event: Publishable) -> None:
         """The event is durable and must reach the viewers. Its id has begun. It waits for those of its video that were
@@ -302,6 +306,7 @@ class Outbox:
 
     def _owe_event(self, event: Publishable) -> None:
         self.owe(event.id)
+        self._dropped_id = max(self._dropped_id, event.id)
         del self._open[event.id]
 
 

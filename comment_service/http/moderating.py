@@ -29,7 +29,7 @@ class ModeratingApi:
     rights: Rights
 
     async def erase(self, request: Request) -> Response:
-        """DELETE /comments/{video_id}/{comment_id}: always 1, since a comment that isn't stored yet is erased too"""
+        """DELETE /comments/{video_id}/{comment_id}: 1, also for a comment that isn't stored yet"""
         return await self._comment(request, "erased", self.moderator.erase)
 
     async def hide(self, request: Request) -> Response:

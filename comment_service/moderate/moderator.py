@@ -18,9 +18,17 @@ import msgspec
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import CommentErased, CommentUnknown
 from comment_service.moderate.copies import Copies
-from history.core.ids import IdSource
+from history.core.ids import IdSource, time_of
 from history.core.model import ERASED, HIDDEN, RESTORED, Change, Found, State, comment_json
 from history.store import History, StoreUnavailable
+
+AHEAD_MS_MAX = 10_000
+"""ms that the id of a comment that isn't stored yet may be ahead of this clock: 5,000 that clocks may differ, and 5,000
+that ids run ahead of theirs (`--clock-off-ms-max`, `--ahead-ms-max` of the dispatchers)"""
+
+
+STORED_MS_MAX = 5_000
+"""ms that a change may take to become durable, which takes 5: so long the video's later comments wait behind it"""
 
 
 class ChangePublisher(Protocol):
@@ -32,8 +40,9 @@ class ChangePublisher(Protocol):
 
     def put(self, event: Change) -> None: ...
 
-    async def published(self, event_id: int) -> None:
-        """Returns when a dispatcher has answered for it: every living node with viewers of its video has it."""
+    async def published(self, event_id: int) -> bool:
+        """True: a dispatcher has answered for it: every living node with viewers of its video has it. False: nobody
+        will say when they have it."""
         ...
 
 
@@ -75,15 +84,21 @@ class Changing:
         return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
 
     async def apply(self, change: Change) -> None:
-        """Returns when it is durable and in this node's copies. Raises StoreUnavailable; then its id is abandoned."""
+        """Returns when it is durable and in this node's copies. Raises StoreUnavailable, after STORED_MS_MAX at the
+        latest; then its id is abandoned."""
+        end_s = asyncio.get_running_loop().time() + STORED_MS_MAX / 1000
         try:
-            await self._history().apply([change])
+            async with asyncio.timeout_at(end_s):
+                await self._history().apply([change])
+        except TimeoutError:
+            self._publisher.abandon(change.id)
+            raise StoreUnavailable("the store is slow") from None
         except BaseException:
             self._publisher.abandon(change.id)
             raise
         try:
             await self._copies.apply(change)
-            change = await self._checked(change)
+            change = await self._checked(change, end_s)
         finally:
             self._publisher.put(change)
 
@@ -91,17 +106,16 @@ class Changing:
         """Whether all of them are, in time"""
         try:
             async with asyncio.timeout(self._published_ms / 1000):
-                for change in changes:
-                    await self._publisher.published(change.id)
+                return all([await self._publisher.published(change.id) for change in changes])
         except TimeoutError:
             return False
-        return True
 
-    async def _checked(self, change: Change) -> Change:
+    async def _checked(self, change: Change, end_s: float) -> Change:
         """A restored comment isn't sent if it was hidden or erased meanwhile."""
         if change.kind == RESTORED:
-            with contextlib.suppress(StoreUnavailable):
-                found = await self._history().find(change.video_id, change.target_id)
+            with contextlib.suppress(StoreUnavailable, TimeoutError):
+                async with asyncio.timeout_at(end_s):
+                    found = await self._history().find(change.video_id, change.target_id)
                 if found is None or found.state is not State.VISIBLE:
                     return msgspec.structs.replace(change, data=b"")
         return change
@@ -115,10 +129,14 @@ class Moderator:
         self._changing = changing
 
     async def erase(self, video_id: str, comment_id: int) -> Order:
-        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do.
+        """Also a comment that isn't stored yet. Raises StoreUnavailable, as all orders do, and CommentUnknown for an id
+        from the future: its row in the log would say that all events until then were there.
 
         Its id needn't be above the last change's: erased is for ever, whatever comes before or after it.
         """
+        is_ahead = time_of(comment_id) > wall_ms() + AHEAD_MS_MAX
+        if is_ahead and await self._history().find(video_id, comment_id) is None:
+            raise CommentUnknown(video_id)
         return await self._change(ERASED, video_id, comment_id)
 
     async def hide(self, video_id: str, comment_id: int) -> Order:

@@ -5,7 +5,8 @@ An order is a row in the store, which any process carries on (`history.store.Mod
     order    the author is barred, and other processes learn it within a second: their copies go, and they refuse his
              younger comments, too. Then the first look.
     a look   finds his comments. For each video in which there are any: one event `author_purged`, durable and
-             published, and then they are overwritten.
+             published, and then they are overwritten. A video that the order names gets one in any case: viewers may
+             have seen what lies in another process's spool.
     again    after 10 s, 1 min, 10 min, 1 h and 4 h: for what was on its way to the store at the order, and became
              readable afterwards. Cassandra's hints last 3 h.
 
@@ -110,15 +111,20 @@ class Purges:
         changes: dict[str, Change] = {}
         async for video_id, ids in history.comments_of(purge.author_id, only, from_id, purge.up_to_id):
             if video_id not in changes:
-                changes[video_id] = self._changing.new(
-                    AUTHOR_PURGED, video_id, author_id=purge.author_id, up_to_id=purge.up_to_id
-                )
+                changes[video_id] = self._event(purge, video_id)
                 await self._changing.apply(changes[video_id])
             await history.erase(video_id, ids)
             erased += len(ids)
             # Thousands of writes must not hold up those of authors.
             await asyncio.sleep(self._settings.pause_ms / 1000)
+        if only is not None and not (purge.looks or changes):
+            changes[only] = self._event(purge, only)
+            await self._changing.apply(changes[only])
         return erased, list(changes.values())
+
+    def _event(self, purge: Purge, video_id: str) -> Change:
+        """`Changing.apply` has to follow."""
+        return self._changing.new(AUTHOR_PURGED, video_id, author_id=purge.author_id, up_to_id=purge.up_to_id)
 
     async def _wait_spool_empty(self) -> None:
         """What is in the spool was sent to viewers, so it has to be found, not only barred. Raises StoreUnavailable."""

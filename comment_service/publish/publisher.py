@@ -19,11 +19,12 @@ from typing import Any
 import grpc
 import structlog
 
-from comment_service.clocks import monotonic_ms
+from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.outbox import Outbox
 from comment_service.publish.encoding import publishable, request
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
+from history.core.ids import first_id_at, time_of
 from history.core.model import Change, Comment
 from proto.dispatch_pb2 import PublishRequest, PublishResponse
 from proto.tasks import Supervisor
@@ -32,6 +33,12 @@ log = structlog.stdlib.get_logger()
 
 REASON_CHARACTERS_MAX = 200
 """Characters of a peer's error that are logged"""
+
+IDS_AHEAD_MS = 100
+"""ms that ids may be ahead of the clock without a word in the watermark: no killed process is up again so soon"""
+
+IDS_SAVED_MS = 1_000
+"""ms of ids for which one word suffices: as long as they are ahead, that is one small write a second"""
 
 PublishCall = grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]
 
@@ -99,8 +106,9 @@ class Publisher:
         self._working: list[asyncio.Task[None]] = []
         self._connected: str | None = None
         self._answered_on_stream = False
-        self._waiters: dict[int, asyncio.Future[None]] = {}  # of `published`
+        self._waiters: dict[int, asyncio.Future[bool]] = {}  # of `published`
         self._closing = False
+        self._ids_checked_below = 0  # ids below need no word in the watermark, or it has it
 
     def start(self, tasks: Supervisor) -> None:
         """Publishes and saves the watermark from now on, until `close`."""
@@ -108,11 +116,14 @@ class Publisher:
 
     def begin(self, event_id: int, video_id: str) -> int:
         """Before the event with that id goes to the store. Returns its `after_id`."""
+        if event_id >= self._ids_checked_below:
+            self._check_ids(event_id)
         return self._outbox.begin(event_id, video_id)
 
-    def abandon(self, event_id: int) -> None:
-        """Instead of `put`, when the event wasn't accepted"""
-        self._outbox.abandon(event_id)
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
+        """Instead of `put`, when the event wasn't accepted. after_id: what `begin` returned, if it surely isn't
+        stored"""
+        self._outbox.abandon(event_id, after_id)
 
     def put(self, event: Comment | Change) -> None:
         """The event is durable, and is encoded now. Its id has begun."""
@@ -122,12 +133,14 @@ class Publisher:
             log.warning("publish backlog full, nodes will read history", events=self._outbox.backlog)
         self._work.set()
 
-    async def published(self, event_id: int) -> None:
-        """Returns when a dispatcher has answered for the event, which was `put`, or for a catch-up that covers it."""
-        if self._outbox.is_published(event_id):
-            return
-        waiter = self._waiters.setdefault(event_id, asyncio.get_running_loop().create_future())
-        await asyncio.shield(waiter)
+    async def published(self, event_id: int) -> bool:
+        """True: a dispatcher has answered for the event, which was `put`. False: it may be left to a catch-up, and
+        nodes don't say when they have read."""
+        outcome = self._outbox.is_published(event_id)
+        if outcome is None:
+            waiter = self._waiters.setdefault(event_id, asyncio.get_running_loop().create_future())
+            outcome = await asyncio.shield(waiter)
+        return outcome
 
     def hide(self, from_id: int) -> None:
         """Published comments from this id on are in a spool, where the nodes can't read them."""
@@ -257,9 +270,23 @@ class Publisher:
             self._tell_waiters()
         raise StreamEnded("the replica ended the stream")
 
+    def _check_ids(self, event_id: int) -> None:
+        """Saves up to which id this process gives some, if the clock hasn't reached them: before the first of them is
+        stored. A process that is killed then has a successor that gives none of them again."""
+        now_ms = wall_ms()
+        if time_of(event_id) < now_ms + IDS_AHEAD_MS:
+            self._ids_checked_below = first_id_at(now_ms + IDS_AHEAD_MS)
+            return
+        self._watermark.ids_up_to = self._ids_checked_below = first_id_at(time_of(event_id) + IDS_SAVED_MS)
+        try:
+            self._watermark.write(min(self._outbox.low_id(), event_id))
+        except OSError as error:
+            log.error("ids are ahead of the clock, and that can't be saved", reason=str(error))
+
     def _tell_waiters(self) -> None:
-        for event_id in [each for each in self._waiters if self._outbox.is_published(each)]:
-            self._waiters.pop(event_id).set_result(None)
+        for event_id in list(self._waiters):
+            if (outcome := self._outbox.is_published(event_id)) is not None:
+                self._waiters.pop(event_id).set_result(outcome)
 
     async def _watch_overdue(self) -> None:
         timeout_ms = self._settings.ack_timeout_ms

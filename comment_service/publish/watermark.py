@@ -22,6 +22,10 @@ word before it gives its first id: from then on a kill must find a W that counts
 
 Without a file (a first start, or a new disk) the next process looks back by a configured time.
 
+Ids may run ahead of the clock, when another service's clock is ahead: then a new process whose clock hasn't reached
+them yet would give ids a second time. So the file also says up to which id this process may have given them, and the
+next one begins above it.
+
 The file is replaced by one rename, so a reader sees the old or the new one, never half of one. There is no fsync: once
 written, the bytes are in the kernel, and kill -9 doesn't remove them. After a power loss the file may be older, empty
 or gone; an older one holds, and the others count as no file.
@@ -29,6 +33,7 @@ or gone; an older one holds, and the others count as no file.
 
 import fcntl
 import os
+import threading
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -40,6 +45,7 @@ from history.core.ids import IdSource, InvalidId, first_id_at, format_id, parse_
 log = structlog.stdlib.get_logger()
 
 _CLEAN = "clean"
+_IDS_UP_TO = "ids-up-to-"
 
 
 class StateDirInUse(Exception):
@@ -56,6 +62,8 @@ class Saved(NamedTuple):
     low_id: int
     clean: bool
     """the process ended with nothing left to publish"""
+    ids_up_to: int = 0
+    """it may have given ids up to this one; 0: none that were ahead of its clock"""
 
 
 class Watermark:
@@ -65,6 +73,9 @@ class Watermark:
         self._path = state_dir / f"published-node{node}"
         self._node = node
         self._lock_fd: int | None = None
+        self._writing = threading.Lock()
+        self.ids_up_to = 0
+        """0, or up to which id this process gives some that are ahead of its clock: goes into all that is written"""
 
     def hold(self) -> Self:
         """Makes the folder and takes the lock; the kernel releases it however the process ends.
@@ -91,28 +102,35 @@ class Watermark:
         """What the last process saved; None if there is no file, or none that can be read"""
         try:
             words = self._path.read_text().split()
-            return Saved(parse_id(words[0]), words[1:] == [_CLEAN])
+            up_to = next((word.removeprefix(_IDS_UP_TO) for word in words[1:] if word.startswith(_IDS_UP_TO)), None)
+            return Saved(parse_id(words[0]), _CLEAN in words[1:], 0 if up_to is None else parse_id(up_to))
         except (OSError, UnicodeDecodeError, IndexError, InvalidId):
             return None
 
     def write(self, low_id: int, *, clean: bool = False) -> None:
-        """Raises OSError; then the file is unchanged."""
-        words = [format_id(low_id), _CLEAN] if clean else [format_id(low_id)]
-        new = self._path.with_suffix(".new")
-        new.write_text(" ".join(words) + "\n")
-        new.replace(self._path)
+        """From any thread. Raises OSError; then the file is unchanged."""
+        with self._writing:
+            words = [format_id(low_id)]
+            if clean:
+                words.append(_CLEAN)  # and all ids are below it
+            elif self.ids_up_to:
+                words.append(_IDS_UP_TO + format_id(self.ids_up_to))
+            new = self._path.with_suffix(".new")
+            new.write_text(" ".join(words) + "\n")
+            new.replace(self._path)
 
 
 def resumed_outbox(
     watermark: Watermark, ids: IdSource, *, now_ms: int, lookback_ms: int, limits: OutboxLimits
 ) -> Outbox:
     """An outbox that owes what the last process left, and the watermark saved. Ids go on above that process's, even if
-    the clock has stepped back. lookback_ms: what nodes read again if there is no file.
+    they were ahead of the clock. lookback_ms: what nodes read again if there is no file.
 
     Raises OSError if the watermark can't be saved and the last process's doesn't cover a kill of this one.
     """
     last = watermark.read()
-    outbox = Outbox(ids.next(now_ms if last is None else max(now_ms, time_of(last.low_id) + 1)), limits)
+    begin_ms = now_ms if last is None else max(now_ms, time_of(max(last.low_id, last.ids_up_to)) + 1)
+    outbox = Outbox(ids.next(begin_ms), limits)
     if last is None:
         outbox.owe(first_id_at(now_ms - lookback_ms))
     elif not last.clean:

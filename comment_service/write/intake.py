@@ -24,7 +24,9 @@ class CommentPublisher(Protocol):
         """Returns the event's `after_id`."""
         ...
 
-    def abandon(self, event_id: int) -> None: ...
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
+        """after_id: what `begin` returned, if the event surely isn't stored"""
+        ...
 
     def put(self, comment: Comment) -> None: ...
 
@@ -104,7 +106,7 @@ class Intake:
         try:
             self._commit.submit(comment, partial(self._end, comment, done))
         except BaseException:
-            self._publisher.abandon(comment.id)
+            self._publisher.abandon(comment.id, comment.after_id)
             raise
 
     def _end(self, comment: Comment, done: Done, error: Exception | None) -> None:
@@ -120,7 +122,7 @@ class Intake:
         try:
             self._claims.submit(key, comment, partial(self._end_claimed, comment, done))
         except BaseException:
-            self._publisher.abandon(comment.id)
+            self._publisher.abandon(comment.id, comment.after_id)
             raise
 
     def _end_claimed(self, comment: Comment, done: Done, outcome: Comment | Exception) -> None:

@@ -214,6 +214,8 @@ class CachedStore:
         size = max(settings.read_comments, limit)
         self._reads += 1
         comments, next_id = await self._store.older(video_id, None if high == END else high, size)
+        if changes != self._changes:  # some of whoever waits has come after an order that the read hasn't seen
+            comments = [comment for comment in comments if not self._is_gone(comment)]
         run = Run(next_id or 0, high, comments, self._is_whole())
         for comment in appended:  # the store may have been read before they were in it
             if not self._is_gone(comment):

@@ -116,7 +116,10 @@ class CassandraModerating:
 
     async def end_purge(self, purge: Purge) -> None:
         if purge.video_id == ALL_VIDEOS:
-            await self._forget_videos(purge.author_id, written_us(purge.id))
+            async for name in self._videos_of(purge.author_id):
+                await self._forget_video(purge.author_id, name, written_us(purge.id))
+        else:
+            await self._forget_video(purge.author_id, purge.video_id, written_us(purge.id))
         await self._tables.run(END_PURGE, time_of(purge.id) // DAY_MS, purge.id)
 
     async def comments_of(
@@ -163,16 +166,12 @@ class CassandraModerating:
             self._tables.run_batches(NAME_AUTHOR, list(naming.values())),
         )
 
-    async def _forget_videos(self, author_id: str, up_to_us: int) -> None:
-        """Those in which he was registered before the purge and has no comment. Whoever hasn't learned of the purge yet
-        doesn't register his next comment anew; with that comment his row stays. All others do, with a newer row."""
-        async for name in self._videos_of(author_id):
-            has_comments = False
-            async for _ in self._in_video(author_id, name, 0, ID_MAX):
-                has_comments = True
-                break
-            if not has_comments:
-                await self._tables.run(FORGET_VIDEO, up_to_us, author_id, name)
+    async def _forget_video(self, author_id: str, video_id: str, up_to_us: int) -> None:
+        """If he was registered in it before the purge, and has no comment there. Whoever hasn't learned of the purge
+        yet doesn't register his next comment anew; with that comment his row stays. All others do, with a newer row."""
+        async for _ in self._in_video(author_id, video_id, 0, ID_MAX):
+            return
+        await self._tables.run(FORGET_VIDEO, up_to_us, author_id, video_id)
 
     async def _videos_of(self, author_id: str) -> AsyncIterator[str]:
         limit, last = self._settings.erase_slice_max, ""

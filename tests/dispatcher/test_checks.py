@@ -107,7 +107,7 @@ def catch_up(**fields: object) -> PublishRequest:
 
 @pytest.mark.parametrize(
     "good",
-    [PublishRequest(), changed(), catch_up(), catch_up(up_to_id=9, video_ids=["a", "b"]), changed(low_id=2)],
+    [changed(), catch_up(), catch_up(up_to_id=9, video_ids=["a", "b"]), changed(low_id=2)],
 )
 def test_what_is_published(good: PublishRequest) -> None:
     check_batch(good, CONFIG)
@@ -116,6 +116,8 @@ def test_what_is_published(good: PublishRequest) -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
+        # what a release sends whose events stand in a field that was given up
+        (PublishRequest.FromString(b"\x08\x01\x12\x00"), "a batch has neither events nor a catch-up"),
         (changed(video_id=""), "a batch has events of a video without an id"),
         (changed(low_id=0), "the batch of video 'a' has no low_id"),
         (changed(low_id=3), "the batch of video 'a' has a high_id below its low_id"),

@@ -90,7 +90,7 @@ async def test_a_batch_that_nobody_serves_is_answered_at_once() -> None:
     async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         await publisher.publishes(1, comment(1))
         assert await publisher.is_answered() == 1
-        await publisher.publishes(2)
+        await publisher.publishes(2, comment(2))
         assert await publisher.is_answered() == 2
 
 

@@ -52,6 +52,20 @@ def test_an_event_waits_only_for_its_own_video() -> None:
     assert ids(chains.put(event(FIRST + 1))) == [FIRST + 1, FIRST + 3]
 
 
+def test_what_was_refused_at_once_is_no_hole_in_the_chain() -> None:
+    chains: Chains[Publishable] = Chains(FIRST, 10)
+    assert chains.begin("v", FIRST + 1) == FIRST
+    for number in (2, 3):  # as from a service that is overloaded
+        after_id = chains.begin("v", FIRST + number)
+        assert after_id == FIRST + 1
+        chains.abandon("v", FIRST + number, after_id)
+    assert chains.begin("v", FIRST + 4) == FIRST + 1
+    chains.abandon("v", FIRST + 1, FIRST)  # another one stands behind it
+    assert chains.begin("v", FIRST + 5) == FIRST + 4
+    chains.abandon("v", FIRST + 5)  # it may be stored
+    assert chains.begin("v", FIRST + 6) == FIRST + 5
+
+
 def test_a_video_that_was_dropped_from_memory_claims_nothing_that_it_does_not_know() -> None:
     chains: Chains[Publishable] = Chains(FIRST, 2)
     for number, video_id in enumerate(("a", "b", "c"), 1):

@@ -16,21 +16,24 @@ class RecordedPublisher:
     abandoned: list[int] = field(default_factory=list)
     put_: list[Change] = field(default_factory=list)
     answers: bool = True
+    is_left: bool = False
+    """everything is left to a catch-up"""
 
     def begin(self, event_id: int, video_id: str) -> int:
         self.begun.append(event_id)
         return 0
 
-    def abandon(self, event_id: int) -> None:
+    def abandon(self, event_id: int, after_id: int | None = None) -> None:
         self.abandoned.append(event_id)
 
     def put(self, event: Change) -> None:
         assert event.id in self.begun
         self.put_.append(event)
 
-    async def published(self, event_id: int) -> None:
+    async def published(self, event_id: int) -> bool:
         if not self.answers:
             await asyncio.Event().wait()
+        return not self.is_left
 
 
 @dataclass

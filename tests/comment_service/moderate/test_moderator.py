@@ -1,10 +1,12 @@
 """Moderator: durable, then this node's copies, then the viewers; over real HTTP in http/test_moderating.py"""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from comment_service.core.errors import CommentUnknown
 from comment_service.moderate.moderator import Moderator
 from comment_service.publish.encoding import publishable
 from history.clocks import wall_ms
@@ -49,6 +51,20 @@ async def test_a_change_is_begun_before_it_is_durable_and_abandoned_if_it_is_not
         await moderator(node).erase("demo", SAID.id)
     assert node.publisher.abandoned == node.publisher.begun != []
     assert (node.publisher.put_, node.copies.applied) == ([], [])
+
+
+async def test_a_store_that_hangs_holds_up_the_videos_comments_only_so_long(
+    store: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hanging(FailingStore):
+        async def apply(self, changes: list[Change]) -> None:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr("comment_service.moderate.moderator.STORED_MS_MAX", 1)
+    node = ModeratingNode(Hanging(store))  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="slow"):
+        await moderator(node).erase("demo", SAID.id)
+    assert node.publisher.abandoned == node.publisher.begun != []
 
 
 async def test_what_is_durable_is_published_even_if_the_copies_fail(store: History) -> None:
@@ -102,6 +118,18 @@ async def test_a_change_of_a_comment_from_the_future_comes_after_it(store: Histo
     assert [each.target_id for each in await store.events("demo", said.id, 10) if isinstance(each, Change)] == [said.id]
 
 
+async def test_an_id_from_the_future_is_erased_only_if_it_is_stored(store: History) -> None:
+    """As after a typing error. Nodes take the highest event of a service in the log for the last one that they had."""
+    node, ahead = ModeratingNode(store), first_id_at(wall_ms() + 60_000)
+    with pytest.raises(CommentUnknown):
+        await moderator(node).erase("demo", ahead)
+    assert (node.publisher.begun, await store.events("demo", SAID.id, 10)) == ([], [])
+    await store.append([comment(ahead)])
+    await moderator(node).erase("demo", ahead)
+    await moderator(node).erase("demo", ahead)
+    assert [each.kind for each in node.publisher.put_] == [ERASED, ERASED]
+
+
 async def test_one_that_is_erased_meanwhile_is_not(store: History) -> None:
     class ErasedMeanwhile(FailingStore):
         async def apply(self, changes: list[Change]) -> None:
@@ -111,6 +139,12 @@ async def test_one_that_is_erased_meanwhile_is_not(store: History) -> None:
     node = ModeratingNode(ErasedMeanwhile(store))  # type: ignore[arg-type]
     await moderator(node).restore("demo", SAID.id)
     assert [(each.kind, each.data) for each in node.publisher.put_] == [(RESTORED, b"")]
+
+
+async def test_what_is_left_to_a_catch_up_is_not_said_to_be_published(store: History) -> None:
+    node = ModeratingNode(store)
+    node.publisher.is_left = True
+    assert not (await moderator(node).erase("demo", SAID.id)).is_published
 
 
 async def test_an_order_waits_only_so_long_for_its_publishing(store: History) -> None:

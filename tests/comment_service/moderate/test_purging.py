@@ -84,6 +84,26 @@ async def test_one_event_for_each_video(store: History) -> None:
     assert (again.comments, len(node.publisher.put_)) == (0, 2)
 
 
+async def test_a_video_that_is_named_gets_its_event_also_if_nothing_of_his_is_stored(
+    store: History, tasks: Supervisor, clock: Clock
+) -> None:
+    """His comments may lie in another process's spool, and be on all screens."""
+    node = ModeratingNode(store)
+    order = await node.purges.purge("ann", "a")
+    assert (order.comments, order.is_published) == (0, True)
+    (event,) = await events(store, "a")
+    assert (event.kind, event.author_id) == (AUTHOR_PURGED, "ann")
+    assert [each.video_id for each in node.publisher.put_] == ["a"]
+    tasks.keep("purges", node.purges.run)
+    clock.ahead_ms = PURGE_LOOKS_MS[0]
+
+    async def has_looked() -> bool:
+        return [each.looks for each in await store.purges(wall_ms())] == [2]
+
+    await eventually(has_looked)
+    assert len(await events(store, "a")) == 1  # once is enough
+
+
 async def test_a_process_that_died_leaves_the_first_look_to_another(
     store: History, tasks: Supervisor, clock: Clock
 ) -> None:

@@ -13,7 +13,9 @@ import pytest
 from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
-from comment_service.publish.watermark import Saved, Watermark
+from comment_service.publish.watermark import Saved, Watermark, resumed_outbox
+from history.clocks import wall_ms
+from history.core.ids import IdSource, first_id_at
 from history.core.model import comment_json
 from proto.replicas import ReplicaAddresses
 from proto.tasks import Supervisor
@@ -32,6 +34,8 @@ SETTINGS = PublishSettings(
     watermark_ms=1,
 )
 
+
+LIMITS = OutboxLimits(10, 3 << 20, 64, 1000, 1 << 30, 1_000)
 
 LONGEST = "\u2028" * 500
 """As many characters as a message may have; each is escaped to six bytes"""
@@ -68,7 +72,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         ) -> Running:
             replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
-            outbox = Outbox(0, OutboxLimits(batch, batch_bytes, 64, events, 1 << 30, 1_000))
+            outbox = Outbox(0, replace(LIMITS, batch_events_max=batch, batch_bytes_max=batch_bytes, events_max=events))
             watermark = Watermark(tmp_path, 0)
             running = Running(outbox, watermark)
             changed = replace(SETTINGS, **settings)
@@ -225,6 +229,28 @@ async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -
     await eventually(lambda: running.watermark.read() == Saved(10, clean=False))
 
 
+async def test_after_a_kill_no_id_is_given_again_that_was_ahead_of_the_clock(
+    start: Start, nowhere: str, tmp_path: Path
+) -> None:
+    """Another service's clock is three seconds ahead, and this one's ids keep up with it."""
+    running = start(nowhere, watermark_ms=60_000)
+    ids = IdSource(0)
+    ids.observe(first_id_at(wall_ms() + 3_000))
+    last = [ids.next(wall_ms()) for _ in range(10_000)]
+    for each in last:
+        running.publisher.begin(each, "demo")
+    after = IdSource(0)
+    resumed_outbox(Watermark(tmp_path, 0), after, now_ms=wall_ms() + 500, lookback_ms=0, limits=LIMITS)
+    assert after.next(wall_ms() + 500) > last[-1]
+
+
+async def test_ids_that_are_not_ahead_of_the_clock_leave_no_word(start: Start, nowhere: str) -> None:
+    running = start(nowhere)
+    event_id = IdSource(0).next(wall_ms())
+    running.publisher.begin(event_id, "demo")
+    await eventually(lambda: running.watermark.read() == Saved(event_id, clean=False))
+
+
 async def test_a_clean_end_is_written(start: Start, dispatcher: FakeDispatcher) -> None:
     running = start(dispatcher.address)
     running.put(5)
@@ -262,18 +288,19 @@ async def test_whoever_waits_hears_when_it_is_published(start: Start, dispatcher
     dispatcher.responds = True
     dispatcher.cut()
     await eventually(lambda: dispatcher.published == [7, 7])
-    await waiting[1]
-    await running.publisher.published(7)
+    assert await waiting[1]
+    assert await running.publisher.published(7)
 
 
-async def test_a_catch_up_publishes_what_it_covers(start: Start, dispatcher: FakeDispatcher) -> None:
-    dispatcher.responds = False
+async def test_nobody_hears_that_nodes_have_what_is_left_to_a_catch_up(
+    start: Start, dispatcher: FakeDispatcher
+) -> None:
     running = start(dispatcher.address, events=2)
-    running.put(1, 2, 3)  # the first is left to a catch-up
-    assert not running.outbox.is_published(1)
+    running.publisher.begin(1, "demo")
     waiting = asyncio.create_task(running.publisher.published(1))
-    await eventually(lambda: bool(dispatcher.catch_ups))
-    assert not waiting.done()
-    dispatcher.responds = True
-    dispatcher.cut()
-    await waiting
+    await asyncio.sleep(0)
+    running.publisher.put(comment(1))
+    running.put(2, 3)  # the first is left to a catch-up
+    assert not await waiting
+    assert not await running.publisher.published(1)
+    assert await running.publisher.published(3)

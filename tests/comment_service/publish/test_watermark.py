@@ -21,9 +21,14 @@ def test_what_was_written_is_read(watermark: Watermark) -> None:
     assert watermark.read() == Saved(0x018F3C4E5A6B7C8D, clean=False)
     watermark.write(7, clean=True)
     assert watermark.read() == Saved(7, clean=True)
+    watermark.ids_up_to = 99
+    watermark.write(8)
+    assert watermark.read() == Saved(8, clean=False, ids_up_to=99)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"xyz\n", b"018f", b"\xff\xfe", b"f" * 16, b"clean"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"xyz\n", b"018f", b"\xff\xfe", b"f" * 16, b"clean", b"0" * 16 + b" ids-up-to-x"]
+)
 def test_a_broken_file_counts_as_none(watermark: Watermark, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "published-node3").write_bytes(content)
     assert watermark.read() is None

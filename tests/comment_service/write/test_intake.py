@@ -17,11 +17,12 @@ from history.core.ids import IdSource
 from history.core.model import Comment, Comments
 from history.core.video import Video
 from history.group_commit import GroupCommit
-from history.store import Claimed, Outcome, StoreUnavailable, Videos
+from history.store import Claimed, Outcome, StoreOverloaded, StoreUnavailable, Videos
 from tests.comment_service.parts import ANN, Published
 from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
+FIRST_ID = 5 << 6  # of service 5
 
 
 class Store:
@@ -63,7 +64,7 @@ def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit
 class Parts:
     def __init__(self, gate: VideoGate | None = None) -> None:
         self.store = Store()
-        self.outbox = Outbox(0, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
+        self.outbox = Outbox(FIRST_ID, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         self.claims = KeyClaims(self.store, 60_000, group, lambda count, ms: None)
         # The outbox has the publisher's three methods; a stream is not needed here.
@@ -94,6 +95,21 @@ async def test_a_comment_is_acknowledged_once_it_is_durable_and_then_published()
     batch = parts.outbox.next_batch(0)
     assert batch is not None
     assert batch.events == (publishable(comment),)
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_what_an_overloaded_service_refuses_sends_no_node_to_history(key: str | None) -> None:
+    parts = Parts()
+    keys = [key and f"{key}{number}" for number in range(13)]
+    waiting = [asyncio.create_task(parts.intake.accept(DRAFT, each)) for each in keys[:10]]
+    await asyncio.sleep(0)
+    for each in keys[10:12]:
+        with pytest.raises(StoreOverloaded):
+            await parts.intake.accept(DRAFT, each)
+    parts.store.go.set()
+    comments = await asyncio.gather(*waiting)
+    comments.append(await parts.intake.accept(DRAFT, keys[12]))
+    assert [each.after_id for each in comments] == [FIRST_ID, *(each.id for each in comments[:-1])]
 
 
 async def test_what_could_not_be_stored_is_not_published() -> None:

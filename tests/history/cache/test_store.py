@@ -249,6 +249,25 @@ async def test_what_is_gone_does_not_come_back_by_an_append(parts: Parts) -> Non
     assert erased in (await parts.store.older("video", None, 9)).comments
 
 
+async def test_who_comes_after_an_order_and_shares_a_read_from_before_it_does_not_see_what_is_gone(
+    parts: Parts,
+) -> None:
+    erased, kept = comments_every(1, 2, "video")
+    (anns,) = said_by("ann", "video", 1, start_ms=wall_ms())
+    await parts.inner.append([erased, kept, anns])
+    parts.inner.go.clear()
+    before = asyncio.create_task(parts.store.older("video", None, 9))
+    await eventually(lambda: parts.inner.reads == 1)
+    await parts.store.evict("video", [erased.id])
+    await parts.store.evict_author("ann", "video", anns.id)
+    after = asyncio.create_task(parts.store.older("video", None, 9))
+    await asyncio.sleep(0)
+    parts.inner.go.set()
+    assert (await after).comments == [kept]
+    await before
+    assert parts.inner.reads == 1
+
+
 async def test_a_page_reads_a_bounded_number_of_times_and_the_next_goes_on(tmp_path: Path) -> None:
     settings = CacheSettings(1_000_000, read_comments=10, reads_max=3, late_ms=0, tip_ms=60_000, closed_ms=600_000)
     inner = await open_store(f"sqlite:{tmp_path / 'comments.db'}", StoreSettings(look_rows_max=20))

@@ -166,13 +166,14 @@ class TestCassandraModerating:
         assert await read_on(store, video, 10) == [kept]
         await store.close()
 
-    async def test_after_a_purge_everywhere_nothing_leads_to_his_videos(
-        self, store: CassandraStore, video: str
+    @pytest.mark.parametrize("everywhere", [True, False])
+    async def test_after_a_purge_nothing_leads_to_his_videos(
+        self, store: CassandraStore, video: str, everywhere: bool
     ) -> None:
-        ann = f"ann-{video}"
+        ann = f"ann-{video}-{everywhere}"
         said = said_by(ann, video, 2)
         await store.append(said)
-        order = Purge(first_id_at(wall_ms()), ann, ALL_VIDEOS, ID_MAX >> 1)
+        order = Purge(first_id_at(wall_ms()), ann, ALL_VIDEOS if everywhere else video, ID_MAX >> 1)
         await store.begin_purge(order)
         await store.erase(video, [each.id for each in said])
         videos = "SELECT video_id FROM $keyspace.videos_by_author WHERE author_id = ?"

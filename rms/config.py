@@ -111,8 +111,8 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     catch_up_hold_ms: int = Field(
         500,
         ge=0,
-        description="longest ms that live comments wait for a catch-up, so that they come after the missed ones: the "
-        "viewers have waited longer for these already",
+        description="longest ms that live comments and new viewers wait for a catch-up: so comments come after the "
+        "missed ones, and nobody is sent what was erased meanwhile",
     )
     catch_up_retry_ms_max: int = Field(
         5_000, gt=0, description="longest ms between two tries of a catch-up or of opening the store"

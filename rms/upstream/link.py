@@ -89,6 +89,12 @@ class Link:
         return self._registration is not None and self._registration.welcomed
 
     @property
+    def alive(self) -> bool:
+        """The replica is connected, and was heard within its lease: as far as this node knows, it sends everything."""
+        lease_ms = self._registration.lease_ms if self._registration else None
+        return lease_ms is not None and self._given_up is None and self.away_ms <= lease_ms
+
+    @property
     def beat_ms(self) -> int | None:
         """between beats, as the replica wants them; None while it isn't connected"""
         return self._registration.beat_ms if self._registration else None
@@ -186,6 +192,10 @@ class Link:
     async def _listen(self, call: Stream, registration: Registration) -> None:
         """Until the replica ends the stream"""
         while message := await _read(call):
+            if not self.alive:
+                # This process stood still, and the replica has given it up meanwhile. What it sent before is old.
+                self.cut("nothing was heard for a lease")
+                return
             self._heard_ms = monotonic_ms()
             events = registration.take(message)
             self._events += events

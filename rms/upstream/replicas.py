@@ -117,6 +117,13 @@ class Upstream:
                 link.cut("interest not acknowledged")
                 del acks[link]
 
+    def missed_from(self) -> int | None:
+        """Events from this id on may have gone by this node, for no replica reaches it. None: one does."""
+        if any(link.alive for link in self._links):
+            return None
+        away_ms = min((link.away_ms for link in self._links), default=0)
+        return first_id_at(wall_ms() - away_ms - CLOCKS_APART_MS)
+
     def leave(self, video_id: str) -> None:
         for link in self._links:
             link.announce(video_id, False)

@@ -7,7 +7,7 @@ Where the feed has forgotten which comments it has had, its viewers are sent a g
 
 import asyncio
 import random
-from collections import deque
+from collections import OrderedDict, deque
 
 import structlog
 
@@ -41,7 +41,8 @@ class CatchingUp:
         self._past = past
         self._tasks = tasks
         self._under_way: set[ServedVideo] = set()
-        self._waiting: deque[ServedVideo] = deque()  # of these, those that no worker has
+        self._waiting: OrderedDict[ServedVideo, None] = OrderedDict()  # of these, those that no worker has
+        self._looks: dict[ServedVideo, asyncio.Future[None]] = {}  # done when the video is read, or could not be
         self._workers = 0
         self._away = 0  # failures of the store in a row, over all videos
         self._failures: dict[ServedVideo, int] = {}  # in a row, of a video for another reason
@@ -58,6 +59,22 @@ class CatchingUp:
         if video.is_behind and video.state is not State.OPENING and video not in self._under_way:
             self._under_way.add(video)
             self._queue(video)
+
+    async def look(self, video: ServedVideo) -> None:
+        """Begins as `start` does, before other videos, and returns when nothing is missed any more: at the latest after
+        `catch_up_hold_ms`, or when history can't be read."""
+        self.start(video)
+        if self._away or video not in self._under_way:
+            return
+        if video in self._waiting:
+            self._waiting.move_to_end(video, last=False)
+        look = self._looks.setdefault(video, asyncio.get_running_loop().create_future())
+        await asyncio.wait([look], timeout=self._settings.catch_up_hold_ms / 1000)
+
+    def _looked(self, video: ServedVideo) -> None:
+        look = self._looks.pop(video, None)
+        if look is not None:
+            look.set_result(None)
 
     def hold_live(self, video: ServedVideo) -> None:
         """Buffers live comments, so that they come behind what the catch-up reads; at most for `catch_up_hold_ms`. To
@@ -83,7 +100,7 @@ class CatchingUp:
             asyncio.get_running_loop().call_later(wait_ms / 1000, self._end_holds)
 
     def _queue(self, video: ServedVideo) -> None:
-        self._waiting.append(video)
+        self._waiting[video] = None
         if self._workers < self._settings.catch_up_reads:
             self._workers += 1
             self._tasks.spawn("catch-up", self._work())
@@ -92,14 +109,15 @@ class CatchingUp:
         """One of the workers: until no video waits"""
         try:
             while self._waiting:
-                video = self._waiting.popleft()
+                video, _ = self._waiting.popitem(last=False)
                 try:
                     while _needs(video):
                         await self._read_all(video)
                 except StoreUnavailable:
                     # For all videos alike: this worker waits, and then takes another one.
                     self._away += 1
-                    self._waiting.append(video)
+                    self._waiting[video] = None
+                    self._looked(video)
                     await asyncio.sleep(self._pause_s(self._away))
                 except Exception as error:
                     self._fail(video, error)
@@ -108,11 +126,13 @@ class CatchingUp:
                     self._failures.pop(video, None)
                     self._under_way.discard(video)  # at once: what is missed from now on must be queued anew
                     video.say_how_sure()
+                    self._looked(video)
         finally:
             self._workers -= 1
 
     def _fail(self, video: ServedVideo, error: Exception) -> None:
         """For a reason of its own: it waits alone, and keeps no worker from the others."""
+        self._looked(video)
         failures = self._failures[video] = self._failures.get(video, 0) + 1
         log.error("catch-up failed", video=video.video_id, reason=repr(error), failures=failures, exc_info=error)
         self._tasks.spawn("catch-up again", self._queue_later(video, self._pause_s(failures)))

@@ -1,7 +1,7 @@
 """Finds where a viewer enters its video's log: a new one, one that comes back, or one that was too slow for the log."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from history.core.ids import first_id_at
 from history.store import StoreUnavailable
@@ -28,8 +28,11 @@ class Entering:
         sweeper: Sweeper,
         tasks: Supervisor,
         on_behind: Callable[[ServedVideo], None],
+        look: Callable[[ServedVideo], Awaitable[None]],
     ) -> None:
-        """on_behind: called with a video of which something is still to be read from history."""
+        """on_behind: called with a video of which something is still to be read from history. look: reads what may have
+        gone by this node until now."""
+        self._look = look
         self._on_behind = on_behind
         self._settings = settings
         self._past = past
@@ -42,6 +45,7 @@ class Entering:
         feed = video.feed
         if video.lacks_past:
             return None
+        await self._look(video)
         if position is None:
             missing = backfill - feed.comments_held()
             if missing <= 0 or not feed.held_from:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from history.core.ids import ID_MAX
+from history.core.ids import ID_MAX, first_id_at
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor, shared
 from rms.clocks import wall_ms
@@ -56,6 +56,10 @@ class Interest(Protocol):
 
     def leave(self, video_id: str) -> None: ...
 
+    def missed_from(self) -> int | None:
+        """Events from this id on may have gone by this node, for no dispatcher reaches it. None: one does."""
+        ...
+
 
 class ServedVideos:
     def __init__(self, settings: RmsSettings, past: Past, sweeper: Sweeper, tasks: Supervisor) -> None:
@@ -66,7 +70,7 @@ class ServedVideos:
         self._interest: Interest
         self._videos: dict[str, ServedVideo] = {}
         self.catching_up = CatchingUp(settings, past, tasks)
-        self.entering = Entering(settings, past, sweeper, tasks, self.catching_up.start)
+        self.entering = Entering(settings, past, sweeper, tasks, self.catching_up.start, self._look)
         self._reported: dict[str, int] = {}  # viewers of each video, as last reported to the dispatchers
         self._viewers = 0  # all of these together
         self._unreported: set[str] = set()  # videos whose viewers may have changed since then
@@ -211,6 +215,19 @@ class ServedVideos:
         self._missing.append((iter(videos), from_id, live_waits, promise))
         if len(self._missing) == 1:
             self._begin_catch_ups()
+
+    async def _look(self, video: ServedVideo) -> None:
+        """Returns when the video has what was published until now, or history can't be read in time. Without this, who
+        comes to a node that was cut off, or stopped, would be sent what others have seen erased."""
+        missed = [from_id for _, from_id, _, _ in self._missing]
+        gone_by = self._interest.missed_from()
+        if gone_by is not None:
+            missed.append(gone_by if video.sure_ms is None else max(gone_by, first_id_at(video.sure_ms)))
+            video.sure_ms = wall_ms() - LATE_MS  # once all of this is read
+        if missed:
+            video.miss(min(missed))
+        if video.is_behind:
+            await self.catching_up.look(video)
 
     def _begin_catch_ups(self) -> None:
         """So many at once; the others' live comments may come before the missed ones, which harms nobody."""

@@ -38,6 +38,16 @@ class Newsroom:
         """The URL of the stream at this node, from 1"""
         return f"{self.nodes[node - 1]}/comments/{VIDEO}"
 
+    @contextlib.asynccontextmanager
+    async def asked_for_stream(self, node: int) -> AsyncIterator[asyncio.StreamReader]:
+        """A new viewer's request is sent to this node, whether or not it is answered."""
+        host, _, port = self.nodes[node - 1].removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
+        writer.write(f"GET /comments/{VIDEO}?backfill={BACKFILL} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        yield reader
+        writer.close()
+        await writer.wait_closed()
+
     # Authors
 
     async def say(self, count: int = 1, author: str = "ann") -> list[str]:

@@ -16,7 +16,7 @@ from proto.dispatch_pb2_grpc import DispatcherStub
 from scripts.plan import Part
 from tests.end_to_end.newsroom import TOKEN, Newsroom
 from tests.end_to_end.relay import Relay
-from tests.end_to_end.viewers import Viewer, agree, watching
+from tests.end_to_end.viewers import AGREE_S, ERASED, HIDDEN, Viewer, agree, watching
 from tests.system import System
 from tests.waiting import eventually
 
@@ -173,7 +173,7 @@ async def lasting(seconds: float) -> AsyncIterator[None]:
 
 
 async def test_an_rms_is_stopped_for_three_seconds() -> None:
-    async with stage() as on:
+    async with stage() as on, contextlib.AsyncExitStack() as stack:
         before = await begin(on)
         async with stopped(on.system, 1), lasting(STOP_S), on.room.talking():
             assert await on.room.erase(before.to_erase[0]) == 200
@@ -181,9 +181,14 @@ async def test_an_rms_is_stopped_for_three_seconds() -> None:
             hidden = await moderate(on.room, before)
             await agree(on.at(2), on.room.book)
             await on.room.newcomers_agree(2)
+            gone, (last, *_) = on.room.book.gone(ERASED, HIDDEN), await on.room.say()
+            # Who comes now waits in the stopped process's queue, and is served when it goes on.
+            queued = await stack.enter_async_context(on.room.asked_for_stream(1))
         # Nobody says anything any more that could show the node what it has missed.
+        received = (await asyncio.wait_for(queued.readuntil(last.encode()), AGREE_S)).decode()
+        assert not [message for message in gone if f'"{message}"' in received]
         await end(on, hidden)
-        assert not [each for viewer in on.at(2) for each in viewer.sent_after_erasure(on.room.book)]
+        assert not [each for viewer in on.viewers for each in viewer.sent_after_erasure(on.room.book)]
 
 
 async def test_an_order_answers_202_while_a_node_may_not_have_it() -> None:
@@ -218,7 +223,7 @@ async def test_an_rms_is_cut_off_from_all_dispatchers() -> None:
                 assert await knowing(on.system, "rms-1") < 2, "200 before its lease had ended"
                 hidden = await moderate(on.room, before)
                 await agree([*on.at(2), there, back], on.room.book)
-                await on.room.newcomers_agree(2)
+                await on.room.newcomers_agree(1, 2)
                 # They have more than the node that is cut off.
                 there.go(on.room.stream(1))
                 back.go(on.room.stream(1))
@@ -234,6 +239,8 @@ async def test_an_rms_is_cut_off_from_all_dispatchers() -> None:
             await on.room.say(5)
             await end(on, hidden)
             await agree(movers, on.room.book)
+            everybody = (*on.viewers, *movers)
+            assert not [each for viewer in everybody for each in viewer.sent_after_erasure(on.room.book)]
 
 
 async def test_an_rms_is_killed_and_its_viewers_go_to_the_other() -> None:

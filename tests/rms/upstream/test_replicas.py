@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
 
 import proto.replicas
-from history.store import StoreUnavailable
+from history.core.model import ERASED, Change
+from history.store import History, StoreUnavailable
 from proto import dispatch_pb2
 from proto.replicas import ReplicaAddresses
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.feed.position import LATE_MS, SURE_STEP_MS, parse_position
 from rms.upstream.link import Link
 from rms.upstream.registration import Registration
@@ -300,3 +301,44 @@ async def test_who_has_missed_something_is_sure_again_once_it_has_read_it(
                 await eventually(lambda: len(one.beats) > beats + 2)
                 assert video.feed.had.sure_ms == missed.created_at_ms, "the store is away"
             await eventually(lambda: video.feed.had.sure_ms is None)
+
+
+async def test_who_comes_to_a_node_that_is_cut_off_is_not_sent_what_was_erased_meanwhile(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    talk = [comment(n, wall_ms(), message=f"words {n}") for n in range(3)]
+    await node.store.append(talk)
+    async with viewer(node.port, "/comments/v") as there:
+        assert ids(await there.read_until(3)) == [each.id for each in talk]
+        node.dispatcher.refuses = True
+        node.dispatcher.cut()
+        await eventually(lambda: node.node.upstream.missed_from() is not None)
+        erased = Change(comment(8, wall_ms()).id, "v", ERASED, talk[1].id)
+        await cast(History, node.store).apply([erased])
+        async with viewer(node.port, "/comments/v") as newcomer:
+            assert ids(await newcomer.read_until(2)) == [talk[0].id, talk[2].id]
+            assert b"words 1" not in newcomer.body
+        await there.read_until(b"event: deleted")
+        with monkeypatch.context() as store:
+            away = StoreUnavailable("stopped by the test")
+            store.setattr(node.node.past, "since", AsyncMock(side_effect=away))
+            async with viewer(node.port, "/comments/v") as newcomer:
+                assert ids(await newcomer.read_until(2)) == [talk[0].id, talk[2].id]
+
+
+async def test_what_was_sent_while_a_process_stood_still_is_old(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the replica had sent it, given the node up, and then sent an erasure to others."""
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw:
+        monkeypatch.setattr(Link, "beat", lambda link, beat: None)
+        monkeypatch.setattr("rms.upstream.link.monotonic_ms", lambda: monotonic_ms() + node.dispatcher.lease_ms + 1)
+        assert node.node.upstream.missed_from() is not None
+        node.dispatcher.deliver([comment(1, wall_ms())])
+        await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.node.upstream.connected == 1)
+        assert node.node.upstream.missed_from() is None
+        new = comment(2, wall_ms())
+        node.dispatcher.deliver([new])
+        assert ids(await raw.read_until(1)) == [new.id]

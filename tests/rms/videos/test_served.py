@@ -269,3 +269,6 @@ class NoInterest:
 
     def leave(self, video_id: str) -> None:
         pass
+
+    def missed_from(self) -> int | None:
+        return None

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 import aiohttp
 
@@ -139,6 +139,20 @@ class Newsroom:
     async def newcomers_agree(self, *nodes: int) -> None:
         """Viewers who come now, to these nodes and in all forms, are given what the book says, and nothing else."""
         assert len(self.book.visible()) <= BACKFILL, "more was said than a new viewer can be given"
+        await self._newcomers(nodes, lambda viewers: agree(viewers, self.book))
+
+    async def newcomers_see_nothing_gone(self, node: int) -> None:
+        """Viewers who come now are given the past without what is gone, even if the node can't give what is new."""
+        visible = set(self.book.visible())
+
+        async def have_the_past(viewers: Sequence[Viewer]) -> None:
+            await eventually(lambda: all(visible <= viewer.shown.keys() for viewer in viewers))
+
+        await self._newcomers([node], have_the_past)
+
+    async def _newcomers(
+        self, nodes: Sequence[int], until: Callable[[Sequence[Viewer]], Coroutine[None, None, None]]
+    ) -> None:
         gone = self.book.gone(ERASED, HIDDEN)
         viewers = [
             self.viewer(node=node, gzip=gzip, rate=rate)
@@ -147,6 +161,6 @@ class Newsroom:
             for rate in (None, 2)
         ]
         async with watching(viewers):
-            await agree(viewers, self.book)
+            await until(viewers)
         texts = [connection.text for viewer in viewers for connection in viewer.connections]
         assert not [message for message in gone for text in texts if f'"{message}"' in text]

@@ -223,7 +223,8 @@ async def test_an_rms_is_cut_off_from_all_dispatchers() -> None:
                 assert await knowing(on.system, "rms-1") < 2, "200 before its lease had ended"
                 hidden = await moderate(on.room, before)
                 await agree([*on.at(2), there, back], on.room.book)
-                await on.room.newcomers_agree(1, 2)
+                await on.room.newcomers_agree(2)
+                await on.room.newcomers_see_nothing_gone(1)
                 # They have more than the node that is cut off.
                 there.go(on.room.stream(1))
                 back.go(on.room.stream(1))

@@ -43,10 +43,13 @@ class Newsroom:
         """A new viewer's request is sent to this node, whether or not it is answered."""
         host, _, port = self.nodes[node - 1].removeprefix("http://").rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
-        writer.write(f"GET /comments/{VIDEO}?backfill={BACKFILL} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
-        yield reader
-        writer.close()
-        await writer.wait_closed()
+        try:
+            writer.write(f"GET /comments/{VIDEO}?backfill={BACKFILL} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            await writer.drain()
+            yield reader
+        finally:
+            writer.close()
+            await writer.wait_closed()
 
     # Authors
 

@@ -281,7 +281,7 @@ class Outbox:
     ) -> Batch:
         """A new batch, which is in flight now"""
         self._seq += 1
-        to_id = 0 if catch_up_from_id is None else self._readable_to_id()
+        to_id = 0 if catch_up_from_id is None else self._readable_to_id(catch_up_from_id)
         batch = self._in_flight[self._seq] = Batch(
             self._seq, events, catch_up_from_id, monotonic_ms, self._service, to_id, self._hidden_from_id, bytes_max
         )
@@ -289,10 +289,13 @@ class Outbox:
         self._bytes_in_flight += bytes_max
         return batch
 
-    def _readable_to_id(self) -> int:
-        """Up to here, all that was begun is in history or will never be."""
-        low = _lowest(next(iter(self._open), None), self._hidden_from_id)
-        return self._newest_id if low is None else low - 1
+    def _readable_to_id(self, from_id: int) -> int:
+        """From that id up to here, all that was begun is in history or will never be. 0: not known, or nothing is; also
+        while some is hidden, because nodes take it for the end of that."""
+        if self._hidden_from_id is not None:
+            return 0
+        to_id = next(iter(self._open), self._newest_id + 1) - 1
+        return to_id if to_id >= from_id else 0
 
     def _land(self) -> list[Batch]:
         """Everything that was in flight and is no longer; a catch-up among it is owed again."""

@@ -307,6 +307,22 @@ def test_what_history_hides_is_owed_once_it_can_be_read() -> None:
     assert box.next_batch(0) is None
 
 
+def test_an_event_that_is_begun_twice_is_done_once_it_was_answered() -> None:
+    """A retry of a comment that waits here itself: its Idempotency-Key may be forgotten meanwhile."""
+    box = outbox(batch=1)
+    put(box, 5, 6, 5)
+    for batch in (take(box), take(box), take(box)):
+        box.answered(batch.seq)
+    assert (box.low_id(), box.is_empty) == (7, True)
+    put(box, 8, 8)
+    box.owe_in_flight()
+    take(box)
+    box.begin(8, video(8))
+    box.owe_in_flight()
+    box.abandon(8)
+    assert box.catch_up_from_id == 8
+
+
 def test_events_of_one_video_go_in_the_order_of_their_ids() -> None:
     box = outbox()
     for event_id in (5, 6, 7):

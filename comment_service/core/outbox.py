@@ -167,7 +167,8 @@ class Outbox:
 
     def begin(self, event_id: int, video_id: str) -> int:
         """An event of the video has got this id; from now on the watermark counts it. It is larger than all before,
-        except when a retry completes a comment that another process began. Returns its `after_id`."""
+        except when a retry completes or publishes a comment that was begun before, by any process. Returns its
+        `after_id`."""
         self._open[event_id] = video_id
         if event_id < self._newest_id:
             self._open = dict(sorted(self._open.items()))
@@ -178,7 +179,8 @@ class Outbox:
     def abandon(self, event_id: int, after_id: int | None = None) -> None:
         """The event with this id, which has begun, was not accepted: its author got an error. after_id: what `begin`
         returned, if it surely isn't stored."""
-        self._add(self._chains.abandon(self._open.pop(event_id), event_id, after_id))
+        if (video_id := self._open.pop(event_id, None)) is not None:
+            self._add(self._chains.abandon(video_id, event_id, after_id))
 
     def put(self, event: Publishable) -> None:
         """The event is durable and must reach the viewers. Its id has begun. It waits for those of its video that were
@@ -253,7 +255,7 @@ class Outbox:
         self._bytes_in_flight -= batch.bytes_max
         self.published += len(batch.events)
         for event in batch.events:
-            del self._open[event.id]
+            self._open.pop(event.id, None)  # one that was begun twice: the first answer counts
 
     def take_back(self) -> int:
         """The stream has ended: what is in flight waits again, before everything else. Returns how many events."""
@@ -281,7 +283,7 @@ class Outbox:
     ) -> Batch:
         """A new batch, which is in flight now"""
         self._seq += 1
-        to_id = 0 if catch_up_from_id is None else self._readable_to_id()
+        to_id = 0 if catch_up_from_id is None else self._readable_to_id(catch_up_from_id)
         batch = self._in_flight[self._seq] = Batch(
             self._seq, events, catch_up_from_id, monotonic_ms, self._service, to_id, self._hidden_from_id, bytes_max
         )
@@ -289,10 +291,13 @@ class Outbox:
         self._bytes_in_flight += bytes_max
         return batch
 
-    def _readable_to_id(self) -> int:
-        """Up to here, all that was begun is in history or will never be."""
-        low = _lowest(next(iter(self._open), None), self._hidden_from_id)
-        return self._newest_id if low is None else low - 1
+    def _readable_to_id(self, from_id: int) -> int:
+        """From that id up to here, all that was begun is in history or will never be. 0: not known, or nothing is; also
+        while some is hidden, because nodes take it for the end of that."""
+        if self._hidden_from_id is not None:
+            return 0
+        to_id = next(iter(self._open), self._newest_id + 1) - 1
+        return to_id if to_id >= from_id else 0
 
     def _land(self) -> list[Batch]:
         """Everything that was in flight and is no longer; a catch-up among it is owed again."""
@@ -307,7 +312,7 @@ class Outbox:
     def _owe_event(self, event: Publishable) -> None:
         self.owe(event.id)
         self._dropped_id = max(self._dropped_id, event.id)
-        del self._open[event.id]
+        self._open.pop(event.id, None)
 
 
 def _lowest(*ids: int | None) -> int | None:

@@ -18,13 +18,14 @@ import msgspec
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import CommentErased, CommentUnknown
 from comment_service.moderate.copies import Copies
-from history.core.ids import IdSource, time_of
+from history.core.ids import IdSource, first_id_at, time_of
 from history.core.model import ERASED, HIDDEN, RESTORED, Change, Found, State, comment_json
 from history.store import History, StoreUnavailable
 
 AHEAD_MS_MAX = 10_000
-"""ms that the id of a comment that isn't stored yet may be ahead of this clock: 5,000 that clocks may differ, and 5,000
-that ids run ahead of theirs (`--clock-off-ms-max`, `--ahead-ms-max` of the dispatchers)"""
+"""ms that the id of a comment that isn't stored yet, or of one whose next change comes after it, may be ahead of this
+clock: 5,000 that clocks may differ, and 5,000 that ids run ahead of theirs (`--clock-off-ms-max`, `--ahead-ms-max` of
+the dispatchers)"""
 
 
 STORED_MS_MAX = 5_000
@@ -167,6 +168,13 @@ class Moderator:
 
 
 def _last_id(found: Found) -> int:
-    """Of what was said about the comment so far. The next change must have a greater one, or it wouldn't count, though
-    another process whose clock is ahead of this one's has made the last a moment ago."""
-    return max(found.comment.id, found.changed_id)
+    """Of what was said about the comment so far. The next change must have a greater one than the last change, or it
+    wouldn't count, though another process whose clock is ahead of this one's has made that a moment ago; and one than
+    the comment, unless that clock is off: all ids that this process gives from now on are greater.
+
+    Raises StoreUnavailable if the clock of the process that made the last change is off.
+    """
+    far_ahead_id = first_id_at(wall_ms() + AHEAD_MS_MAX)
+    if found.changed_id >= far_ahead_id:
+        raise StoreUnavailable("the comment was last changed by a process whose clock is far ahead; it can be erased")
+    return found.changed_id if found.comment.id >= far_ahead_id else max(found.comment.id, found.changed_id)

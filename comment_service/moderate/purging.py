@@ -30,7 +30,7 @@ from comment_service.clocks import wall_ms
 from comment_service.moderate.copies import Copies
 from comment_service.moderate.moderator import Changing, Order
 from history.config import PURGE_FIRST_LOOK_MS, PURGE_LOOK_BACK_MS, PURGE_LOOKS_MS
-from history.core.ids import IdSource, first_id_at, time_of
+from history.core.ids import IdSource, first_id_at, format_id, time_of
 from history.core.late import ALL_VIDEOS
 from history.core.model import AUTHOR_PURGED, Change
 from history.core.purges import Purge
@@ -82,15 +82,25 @@ class Purges:
         return Order(erased, await self._changing.wait_published(changes))
 
     async def run(self) -> None:
-        """Carries on what any process has begun, for ever. While the store is away nothing is due."""
+        """Carries on what any process has begun, for ever. While the store is away nothing is due. A purge that fails
+        is tried again at the next query, and holds up no other."""
         while True:
             await asyncio.sleep(self._settings.poll_ms / 1000)
             try:
-                for purge in await self._history().purges(wall_ms()):
-                    if wall_ms() - time_of(purge.id) >= _due_ms(purge):
-                        await self._look_again(purge)
+                purges = await self._history().purges(wall_ms())
             except StoreUnavailable:
                 continue
+            for purge in purges:
+                if wall_ms() - time_of(purge.id) >= _due_ms(purge):
+                    await self._carry_on(purge)
+
+    async def _carry_on(self, purge: Purge) -> None:
+        try:
+            await self._look_again(purge)
+        except StoreUnavailable:
+            pass
+        except Exception as error:
+            log.exception("purge not carried on", purge=format_id(purge.id), reason=repr(error))
 
     async def _look_again(self, purge: Purge) -> None:
         """Looks once for all times that have passed. The first look goes through everything."""

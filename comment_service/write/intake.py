@@ -16,6 +16,10 @@ from history.core.model import Comment
 from history.group_commit import GroupCommit
 from proto.tasks import shared
 
+AGAIN_MS = 60_000
+"""How old a comment may be that a retry finds stored, and that is published again, in milliseconds: clients that got an
+error try again after 5 s, and nodes know by the id for 11 min that they have it."""
+
 
 class CommentPublisher(Protocol):
     """What the write path needs of a Publisher: `begin`, then either `put` or `abandon`"""
@@ -148,12 +152,16 @@ class Intake:
         return Comment(comment_id, draft.video_id, draft.author, draft.message, now_ms, after_id)
 
     async def _complete(self, first: Comment, done: Done) -> None:
-        """Another process has claimed the key for this comment. It may have died before it wrote the comment, or be
-        about to write it: so this process writes it, too. Viewers get it once, whichever process publishes it."""
+        """The key was claimed for this comment before. Whoever did may have died before it wrote the comment, or be
+        about to write it: so this process writes it, too. Or its author got an error for a write that was done all the
+        same, and nobody has published it. Viewers get it once, however many processes publish it."""
         outcome: Comment | Exception = first
         try:
             if not await self._claims.is_stored(first):
                 await self._append(first)
+            elif first.created_at_ms > wall_ms() - AGAIN_MS:
+                after_id = self._publisher.begin(first.id, first.video_id)
+                self._publisher.put(msgspec.structs.replace(first, after_id=after_id))
         except Exception as error:
             outcome = error
         done(outcome)

@@ -163,6 +163,9 @@ class Replica:
                     self.end(session, overdue)
             except Exception as error:
                 self.journal.failed("can't end a link", error, node=link.node_id)
+        for publisher in self.publishers:
+            if publisher.hides_as is not None:
+                self._unreadable.stays(publisher.hides_as, now_ms)
         self.registry.housekeep(now_ms)
         self.journal.close_second()
 

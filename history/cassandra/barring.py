@@ -5,11 +5,14 @@ earlier releases have erased, if there is any. A younger one is compared with th
 looking each up would double the cost of a comment. One that was sent just before a purge, and arrives just after it or
 hours later (by a hint), is stored; the purge's next look finds it, and until then the readers of processes that
 remember the purge pass it over.
+
+A purged author's comment that comes again is erased, not only passed over: its first append may have failed, or been
+killed, where its author is registered. Then it is stored, and no look of the purge finds it.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from history.cassandra.tables import CassandraTables, Partition, bucket_of
@@ -35,9 +38,17 @@ UpTo = dict[tuple[str, str], int]
 class Barring:
     """Call `look_for_old_marks` once before `without_gone`."""
 
-    def __init__(self, tables: CassandraTables, recent: RecentPurges, settings: StoreSettings) -> None:
+    def __init__(
+        self,
+        tables: CassandraTables,
+        recent: RecentPurges,
+        erase: Callable[[str, Sequence[int]], Awaitable[None]],
+        settings: StoreSettings,
+    ) -> None:
+        """erase: the store's."""
         self._tables = tables
         self._recent = recent
+        self._erase = erase
         self._settings = settings
         self._has_marks = self._has_names = True
 
@@ -47,7 +58,7 @@ class Barring:
         self._has_names = bool(await self._tables.run(IS_ANY_BARRED_BY_NAME))
 
     async def without_gone(self, comments: Sequence[Comment], now_ms: int) -> Sequence[Comment]:
-        """What may be stored. Live comments cost no read."""
+        """What may be stored; what is barred is erased. Live comments cost no read."""
         late = late_among(comments, now_ms, self._settings.late_ms)
         if not late and not self._recent:
             return comments
@@ -55,13 +66,16 @@ class Barring:
         up_to: UpTo = {}
         if late:
             marked, up_to = await asyncio.gather(self._marked(late), self._barred_up_to(late))
-        return [
-            comment
-            for comment in comments
-            if (comment.video_id, comment.id) not in marked
-            and comment.id > up_to.get((comment.author.id, comment.video_id), 0)
-            and not self._recent.bar(comment.author.id, comment.video_id, comment.id)
-        ]
+        kept = []
+        barred: defaultdict[str, list[int]] = defaultdict(list)
+        for each in comments:
+            name = (each.author.id, each.video_id)
+            if each.id <= up_to.get(name, 0) or self._recent.bar(*name, each.id):
+                barred[each.video_id].append(each.id)
+            elif (each.video_id, each.id) not in marked:
+                kept.append(each)
+        await asyncio.gather(*(self._erase(video_id, ids) for video_id, ids in barred.items()))
+        return kept
 
     async def _marked(self, comments: Sequence[Comment]) -> set[tuple[str, int]]:
         """Those of them that earlier releases have erased"""

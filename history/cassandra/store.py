@@ -154,8 +154,8 @@ class CassandraStore(CassandraReader):
         super().__init__(tables, settings)
         videos = CassandraVideos(tables, settings)
         self._notices = CassandraNotices(tables, self._remember, settings)
-        self._barring = Barring(tables, self._recent, settings)
         moderating = CassandraModerating(tables, self._notices, self._register, self._remember, settings)
+        self._barring = Barring(tables, self._recent, moderating.erase, settings)
         self.apply, self.erase, self.comments_of = moderating.apply, moderating.erase, moderating.comments_of
         self._claims = CassandraClaims(tables, self.append, moderating.erase)
         self.begin_purge, self.end_purge = moderating.begin_purge, moderating.end_purge

@@ -41,6 +41,10 @@ class SpoolFull(StoreOverloaded):
     """The store has been away for longer than the spool has room."""
 
 
+class SpoolFailed(StoreUnavailable):
+    """This machine's disk fails. It says nothing about the store."""
+
+
 class SpoolInUse(Exception):
     """Another process writes to the folder."""
 
@@ -135,7 +139,7 @@ class Spool:
         return segment
 
     async def remove(self, segment: Segment) -> None:
-        """The oldest segment's comments are in the store."""
+        """The oldest segment's comments are in the store. Raises SpoolFailed; then it is still there."""
         assert segment is self._segments[0]
         await self._in_thread(lambda: segment.path.unlink(missing_ok=True))
         self._segments.popleft()
@@ -162,7 +166,7 @@ class Spool:
         try:
             return await waiter
         except OSError as error:
-            raise StoreUnavailable(f"spool: {error}") from error
+            raise SpoolFailed(f"spool: {error}") from error
 
     def _write(self, records: bytes, comments: Sequence[Comment]) -> None:
         segment, fd = self._writing, self._fd

@@ -29,7 +29,7 @@ import structlog
 
 from history.clocks import monotonic_ms
 from history.core.model import Comment, Comments
-from history.spool.files import Spool, SpoolStatistics
+from history.spool.files import Spool, SpoolFailed, SpoolStatistics
 from history.store import Claimed, Outcome, Store, StoreUnavailable, own_comments
 from proto.tasks import shared
 
@@ -201,11 +201,12 @@ class SpooledStore:
                 self._work.clear()
             try:
                 await self._drain_segment()
-            except StoreUnavailable as error:
-                self.gone(error)
             except Exception as error:
-                _log.exception("drain_failed", spooled=len(self._spool.comments), reason=repr(error))
-                self._work.set()
+                if isinstance(error, StoreUnavailable) and not isinstance(error, SpoolFailed):
+                    self.gone(error)
+                else:
+                    _log.exception("drain_failed", spooled=len(self._spool.comments), reason=repr(error))
+                    self._work.set()
             else:
                 failures = 0
                 if self._availability is Availability.UNKNOWN:
@@ -224,7 +225,11 @@ class SpooledStore:
         for begin in range(0, len(segment.comments), size):
             await self._drain_batch(segment.comments[begin : begin + size])
         self._note_stored(segment.comments)
-        await self._spool.remove(segment)
+        try:
+            await self._spool.remove(segment)
+        except SpoolFailed:
+            self._back()  # it has taken all of the segment; and this disk takes no more
+            raise
         self._drained += len(segment.comments)
         if self._spool.is_empty:
             self._back()

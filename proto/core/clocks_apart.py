@@ -45,6 +45,8 @@ class _Heard(NamedTuple):
     """monotonic: when the answer came"""
     epoch_ms: int
     """the wall clock less the monotonic one, at that time: another number now means that the wall clock was set"""
+    last_ms: int
+    """monotonic: when the last answer came, which may have told less"""
 
 
 class ClocksApart:
@@ -61,14 +63,15 @@ class ClocksApart:
         offset = Offset(now_ms - wall_ms, now_ms - wall_ms + monotonic_ms - asked_ms)
         old = self._offset_now(replica, wall_ms, monotonic_ms)
         if old is not None and old.low_ms <= offset.high_ms and offset.low_ms <= old.high_ms and _narrower(old, offset):
+            self._heard[replica] = self._heard[replica]._replace(last_ms=monotonic_ms)
             return  # if they contradict each other, the replica's clock was set, and the new one is right
-        self._heard[replica] = _Heard(offset, monotonic_ms, wall_ms - monotonic_ms)
+        self._heard[replica] = _Heard(offset, monotonic_ms, wall_ms - monotonic_ms, monotonic_ms)
 
     def age_ms(self, replica: str, wall_ms: int, monotonic_ms: int) -> int | None:
-        """How old the answer is that counts; None: there is none"""
+        """How long ago it has answered; None: none of its answers counts"""
         if self._offset_now(replica, wall_ms, monotonic_ms) is None:
             return None
-        return monotonic_ms - self._heard[replica].at_ms
+        return monotonic_ms - self._heard[replica].last_ms
 
     def offsets(self, wall_ms: int, monotonic_ms: int) -> dict[str, Offset]:
         """Of the replicas that were heard lately"""

@@ -1,5 +1,6 @@
 """A dispatcher replica that does what a test wants, over real gRPC: it can withhold answers, cut streams, refuse and
-hang. It is unrealistic in that it has no nodes: an answer means only that the request has come."""
+hang, and it refuses what a real one refuses. It is unrealistic in that it has no nodes: an answer means only that the
+request has come."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +10,9 @@ from typing import Any
 import grpc
 
 from comment_service.clocks import wall_ms
+from dispatcher.checks import check_batch
+from dispatcher.config import Config
+from dispatcher.core.errors import InvalidRequest
 from proto.dispatch_pb2 import (
     ClockRequest,
     ClockResponse,
@@ -19,6 +23,8 @@ from proto.dispatch_pb2 import (
 )
 from proto.dispatch_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from proto.event_pb2 import Event, VideoEvents
+
+CONFIG = Config.model_validate({})
 
 
 def events_of(request: PublishRequest) -> list[tuple[str, Event]]:
@@ -81,6 +87,10 @@ class FakeDispatcher(DispatcherServicer):
                 if request is grpc.aio.EOF:
                     return
                 self.requests.append(request)
+                try:
+                    check_batch(request, CONFIG)
+                except InvalidRequest as error:
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
                 if self.refuses is not None:
                     await context.abort(self.refuses, "refused by the test")
                 if self.responds:

@@ -138,6 +138,23 @@ async def test_stopped_while_the_store_is_away_the_next_one_accepts_at_once(tmp_
         assert (await say(http, "spooled, too", url))[0] == 200
 
 
+async def test_killed_while_the_store_is_away_the_next_one_publishes_at_once(
+    tmp_path: Path, dispatcher: FakeDispatcher
+) -> None:
+    (tmp_path / "comments.db").mkdir()
+    watermark = tmp_path / "state" / "published-node0"
+    ids: list[str] = []
+    for n in range(2):
+        async with started(tmp_path, dispatcher.address, "--node-wait-ms", "0") as running:
+            url = f"http://{(await running.wait_for_line('comment_service listening'))['listen']}"
+            async with aiohttp.ClientSession() as http:
+                ids.append((await say(http, f"in life {n}", url))[1])
+            await eventually(lambda: [format_id(each) for each in dispatcher.published] == ids)
+            await eventually(lambda: watermark.read_text().startswith(ids[0]))
+            running.process.send_signal(signal.SIGKILL)
+            await running.process.wait()
+
+
 async def test_a_folder_that_can_not_be_used_is_said_at_the_start(tmp_path: Path, nowhere: str) -> None:
     async with started(tmp_path, nowhere, "--spool-dir", "/proc/nowhere") as running:
         line = await running.wait_for_line("can't start")

@@ -6,6 +6,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from comment_service.core.outbox import EVENT_BYTES, Batch, Outbox, OutboxLimits, Publishable
 from comment_service.publish.encoding import request
+from dispatcher.checks import check_batch
+from dispatcher.config import Config
+
+DISPATCHER = Config.model_validate({})
 
 
 def video(event_id: int) -> str:
@@ -303,6 +307,22 @@ def test_what_history_hides_is_owed_once_it_can_be_read() -> None:
     assert box.next_batch(0) is None
 
 
+def test_an_event_that_is_begun_twice_is_done_once_it_was_answered() -> None:
+    """A retry of a comment that waits here itself: its Idempotency-Key may be forgotten meanwhile."""
+    box = outbox(batch=1)
+    put(box, 5, 6, 5)
+    for batch in (take(box), take(box), take(box)):
+        box.answered(batch.seq)
+    assert (box.low_id(), box.is_empty) == (7, True)
+    put(box, 8, 8)
+    box.owe_in_flight()
+    take(box)
+    box.begin(8, video(8))
+    box.owe_in_flight()
+    box.abandon(8)
+    assert box.catch_up_from_id == 8
+
+
 def test_events_of_one_video_go_in_the_order_of_their_ids() -> None:
     box = outbox()
     for event_id in (5, 6, 7):
@@ -317,13 +337,37 @@ def test_events_of_one_video_go_in_the_order_of_their_ids() -> None:
 def test_a_batch_says_from_where_on_history_can_not_be_read_and_a_catch_up_how_far_it_can() -> None:
     box = outbox()
     put(box, 5, 6)
-    box.hide(6)
-    assert take(box).hidden_from_id == 6
+    assert take(box).hidden_from_id is None
     box.owe(3)
     catch_up = take(box)
     assert (catch_up.catch_up_from_id, catch_up.catch_up_to_id) == (3, 4), "5 is not answered yet"
+    box.hide(6)
+    put(box, 7)
+    assert take(box).hidden_from_id == 6
     box.show()
     box.answered(1)
     box.answered(catch_up.seq)
+    box.answered(3)
     again = take(box)
-    assert (again.catch_up_from_id, again.catch_up_to_id, again.hidden_from_id) == (6, 6, None)
+    assert (again.catch_up_from_id, again.catch_up_to_id, again.hidden_from_id) == (6, 7, None)
+
+
+def test_a_catch_up_promises_nothing_while_some_can_not_be_read() -> None:
+    """Nodes take a promise for the end of what is hidden. And a process that has left a spool, and the watermark at its
+    first comment, owes from there on: dispatchers refuse a promise that ends before it begins."""
+    for owed_id in (4, 5):
+        box = outbox(first_id=8)
+        box.owe(owed_id)
+        box.hide(5)
+        order = take(box)
+        assert (order.catch_up_from_id, order.catch_up_to_id, order.hidden_from_id) == (owed_id, 0, 5)
+        check_batch(request(order), DISPATCHER)
+
+
+def test_a_catch_up_promises_nothing_that_is_still_to_be_answered() -> None:
+    box = outbox(events=1)
+    box.begin(5, "v5")
+    put(box, 6, 7)
+    order = take(box)
+    assert (order.catch_up_from_id, order.catch_up_to_id) == (6, 0)
+    check_batch(request(order), DISPATCHER)

@@ -203,3 +203,20 @@ async def test_only_the_operator_may(start_service: StartService, method: str, p
 async def test_what_can_not_be_changed(start_service: StartService, method: str, path: str, code: str) -> None:
     running = await start_service(admin_token="secret")
     await assert_error(running, method, path, 400, code, headers=TOKEN)
+
+
+async def test_a_log_names_no_author_also_if_his_purge_fails(
+    start_service: StartService, dispatcher: FakeDispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await started(start_service, dispatcher)
+
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("broken by the test")
+
+    monkeypatch.setattr(running.service._opened(), "begin_purge", broken)
+    with capture_logs() as lines:
+        async with running.http.delete("/authors/guest:mal%20lory/comments", headers=TOKEN) as answer:
+            assert answer.status == 500
+    (failed,) = [line for line in lines if line["event"] == "request failed"]
+    assert failed["path"] == "/authors/…/comments"
+    assert "lory" not in str(lines)

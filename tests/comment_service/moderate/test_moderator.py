@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from comment_service.core.errors import CommentUnknown
-from comment_service.moderate.moderator import Moderator
+from comment_service.moderate.moderator import AHEAD_MS_MAX, Moderator
 from comment_service.publish.encoding import publishable
 from history.clocks import wall_ms
-from history.core.ids import first_id_at
-from history.core.model import ERASED, HIDDEN, RESTORED, Change, Comment, State, comment_json
+from history.core.ids import first_id_at, time_of
+from history.core.model import ERASED, HIDDEN, RESTORED, Change, Comment, Gone, State, comment_json
 from history.opening import open_store
 from history.store import History, StoreUnavailable
 from proto.event_pb2 import Event, VideoEvents
@@ -110,12 +110,34 @@ async def test_a_clock_that_is_behind_makes_no_older_change(
     await other_store.close()
 
 
-async def test_a_change_of_a_comment_from_the_future_comes_after_it(store: History) -> None:
-    said = comment(first_id_at(wall_ms() + 60_000))
+async def test_a_change_of_a_comment_from_the_near_future_comes_after_it(store: History) -> None:
+    said = comment(first_id_at(wall_ms() + 5_000))
     await store.append([said])
     node = ModeratingNode(store)
     await moderator(node).hide("demo", said.id)
     assert [each.target_id for each in await store.events("demo", said.id, 10) if isinstance(each, Change)] == [said.id]
+
+
+async def test_a_service_whose_clock_is_far_ahead_takes_nobody_along(store: History) -> None:
+    """Moderating what it has said leaves this process's ids where they are: else its comments, too, would come from the
+    future, in the order of pages and for as long."""
+    said = comment(first_id_at(wall_ms() + 3_600_000) + (1 << 6))
+    await store.append([said])
+    node = ModeratingNode(store)
+    await moderator(node).hide("demo", said.id)
+    assert [type(each) for each in await store.events("demo", said.id - 1, 10)] == [Gone]
+    assert shown_at_a_node([said, *node.publisher.put_]) == []
+    await moderator(node).restore("demo", said.id)
+    found = await store.find("demo", said.id)
+    assert found is not None
+    assert found.state is State.VISIBLE
+    assert shown_at_a_node([said, *node.publisher.put_]) == [said.id]
+    # Its own change can't be followed by one with a greater id until then.
+    await store.apply([Change(said.id + 1, "demo", HIDDEN, said.id)])
+    with pytest.raises(StoreUnavailable, match="ahead"):
+        await moderator(node).restore("demo", said.id)
+    assert all(time_of(each) < wall_ms() + AHEAD_MS_MAX for each in node.publisher.begun)
+    assert len(node.publisher.begun) == 2
 
 
 async def test_an_id_from_the_future_is_erased_only_if_it_is_stored(store: History) -> None:

@@ -154,6 +154,29 @@ async def test_what_comes_late_is_found_by_the_next_look(
     await eventually(lambda: [each.video_id for each in node.publisher.put_] == ["a", "b"])
 
 
+async def test_one_that_can_not_be_carried_on_holds_up_no_other(
+    store: History, tasks: Supervisor, clock: Clock
+) -> None:
+    """Of one author's videos some partition has lost its quorum; another look meets an error of ours."""
+
+    class Broken(FailingStore):
+        def comments_of(self, author_id: str, *arguments: object) -> object:
+            if author_id == "bob":
+                raise StoreUnavailable("cut off by the test")
+            if author_id == "eve":
+                raise ZeroDivisionError("broken by the test")
+            return store.comments_of(author_id, *arguments)  # type: ignore[arg-type]
+
+    await store.append(said("a", 1))
+    now_ms = wall_ms()
+    for n, author_id in enumerate(("bob", "eve", "ann")):
+        await store.begin_purge(Purge(first_id_at(now_ms) + n, author_id, ALL_VIDEOS, first_id_at(now_ms)))
+    node = ModeratingNode(Broken(store))  # type: ignore[arg-type]
+    tasks.keep("purges", node.purges.run)
+    clock.ahead_ms = PURGE_FIRST_LOOK_MS
+    await eventually(lambda: is_gone(store, "a"))
+
+
 async def test_after_the_last_look_it_ends(store: History, tasks: Supervisor, clock: Clock) -> None:
     node = ModeratingNode(store)
     await node.purges.purge("ann", None)

@@ -15,6 +15,7 @@ from proto.dispatch_pb2 import (
     Interest,
     NodeMessage,
     PublishRequest,
+    Unreadable,
     VideoViewers,
     Welcome,
 )
@@ -227,3 +228,22 @@ async def test_the_more_nodes_there_are_the_later_each_may_acknowledge() -> None
     for number in range(3):
         world.node(f"rms-{number}")
     assert world.replica.ack_within_ms == 30
+
+
+async def test_what_a_quiet_service_hides_is_known_as_long_as_it_is_connected_and_a_while_longer() -> None:
+    """Nobody comments any more, and its spool is still not in history."""
+    world = World(recent_s=10)
+    publisher = world.replica.open_publisher("service")
+    hidden = Unreadable(service=3, from_id=40)
+    world.replica.publish(publisher, PublishRequest(seq=1, videos=batches(comment(50, "a")), unreadable=hidden))
+    for _ in range(100):
+        world.clock.now_ms += 500
+        world.replica.check_leases()
+    _, welcome = world.node("rms-1", "a")
+    assert list(welcome.unreadable) == [hidden]
+    world.replica.close_publisher(publisher)
+    for node_id, known in (("rms-2", [hidden]), ("rms-3", [])):
+        world.clock.now_ms += 9_000
+        world.replica.check_leases()
+        _, welcome = world.node(node_id, "a")
+        assert list(welcome.unreadable) == known

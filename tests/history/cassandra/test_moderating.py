@@ -129,6 +129,24 @@ class TestCassandraModerating:
         assert await all_of(store, "ann", video) == {(video, late[0].id)}
         await other.close()
 
+    async def test_what_was_half_written_before_a_purge_is_gone_once_its_spool_is_drained(
+        self, store: CassandraStore, url: str, video: str
+    ) -> None:
+        """Its append has failed where the author is registered, or was killed: no look finds the comment. It waits in
+        the spool of that process."""
+        ann, partition = f"ann-{video}", (video, bucket_of(START_MS << 16))
+        (said,) = said_by(ann, video, 1)
+        await store._register([partition])
+        await asyncio.gather(*map(store._tables.session.execute, store._batches(partition, [said])))
+        assert await read_on(store, video, 10) == [said]
+        await store.begin_purge(purge(ann, None, said.id))
+        assert await all_of(store, ann, None) == set()
+        other = await open_store(url)  # knows nothing of the purge, as any process half a day later
+        await other.append([said])
+        assert await read_on(other, video, 10) == []
+        assert await other.events(video, 0, 10) == [Gone(said.id, video)]
+        await other.close()
+
     async def test_a_change_whose_event_was_lost_is_repeated(self, store: CassandraStore, video: str) -> None:
         """The process died between the state and the event; the operator sends the order again."""
         (comment,) = comments_every(1, 1, video)

@@ -1,6 +1,7 @@
 """SpooledStore: accepts while the store is away, and brings everything to it afterwards"""
 
 import asyncio
+import errno
 import signal
 import sys
 import threading
@@ -257,6 +258,29 @@ async def test_a_step_of_the_drain_that_fails_unexpectedly_is_logged_and_repeate
         await asyncio.wait_for(parts.store.wait_drained(), 60)
     assert {line["reason"] for line in lines if line["event"] == "drain_failed"} == {"ZeroDivisionError('a bug')"}
     assert (await parts.inner.newer("video", 0, 100)).comments == comments
+
+
+async def test_a_spool_that_can_not_be_emptied_is_no_sign_of_the_store(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its disk was made read-only, as after an error: what is in it can't be removed, and nothing can be added."""
+
+    def is_read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system")
+
+    parts.inner.away = True
+    spooled, later = [a_comment(1)], [a_comment(2)]
+    await parts.store.append(spooled)
+    with monkeypatch.context() as disk, capture_logs() as lines:
+        disk.setattr(Path, "unlink", is_read_only)
+        disk.setattr("os.fdatasync", is_read_only)
+        parts.inner.away = False
+        await eventually(lambda: any(line["event"] == "drain_failed" for line in lines))
+        assert not parts.store.is_away
+        await parts.store.append(later)
+        await parts.store.check()
+    await asyncio.wait_for(parts.store.wait_drained(), 10)
+    assert (await parts.inner.newer("video", 0, 9)).comments == spooled + later
 
 
 async def test_a_first_probe_that_fails_unexpectedly_is_repeated(tmp_path: Path) -> None:

@@ -116,6 +116,17 @@ def test_an_answer_counts_for_its_time() -> None:
     assert world.apart.offsets(*world.now) == {}
 
 
+def test_a_slow_answer_is_an_answer() -> None:
+    """Else a busy replica, whose answers are slower than its quickest one, is asked all the time."""
+    world = heard(0, a=0)
+    world.true_ms += 50_000
+    world.hear("a", there_ms=100)
+    world.true_ms += 1_000
+    assert world.apart.age_ms("a", *world.now) == 1_000
+    world.true_ms += KEEP_MS - 50_000
+    assert world.apart.age_ms("a", *world.now) is None, "the quick one is too old, and it is asked again at once"
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from("abc"),

@@ -140,3 +140,10 @@ bucket of a comment is computed from its id, so with another width everything st
 
 10 minutes: at 1,000 comments/s a partition gets 600,000 rows of about 120 bytes, 70 MB, within the 100 MB up to which
 partitions are known to be comfortable."""
+
+ADOPTING_MS = 5_000
+"""How long a start waits while another process holds what belongs to its node number, in milliseconds: one that is just
+taking over what was left there. Reading 64 MiB of spool takes 2 s."""
+
+ADOPTING_POLL_MS = 10
+"""Between two looks whether it is free, in milliseconds. A look is one system call."""

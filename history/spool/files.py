@@ -109,6 +109,27 @@ class Spool:
             spool._recover(path)
         return spool
 
+    def adopt(self, folder: Path) -> int:
+        """Moves another spool's segments here, as long as there is room: at least one, if this one is empty. Returns
+        the greatest id in them; 0: none. Call it before anything is appended.
+
+        Raises SpoolInUse if a process holds the other spool, and OSError; what was moved until then stays here.
+        """
+        other, high_id = Spool(folder, bytes_max=self._bytes_max, segment_bytes_max=self._segment_bytes_max), 0
+        other._lock()
+        try:
+            for path in sorted(folder.glob(f"*{SUFFIX}")):
+                if self._segments and self._bytes + path.stat().st_size > self._bytes_max:
+                    _log.error("spool_left", folder=str(folder), reason="no room; it is adopted at a later start")
+                    break
+                self._number += 1
+                here = self._folder / f"{self._number:012d}{SUFFIX}"
+                path.rename(here)
+                high_id = max([high_id, *(comment.id for comment in self._recover(here))])
+        finally:
+            other.release()
+        return high_id
+
     @property
     def is_empty(self) -> bool:
         return not self._segments
@@ -230,13 +251,14 @@ class Spool:
             os.close(self._fd)
             self._fd = None
 
-    def _recover(self, path: Path) -> None:
-        """A segment of a former process. It takes nothing more, so a torn tail can only be at its end."""
+    def _recover(self, path: Path) -> Sequence[Comment]:
+        """A segment of a former process, and its comments. It takes nothing more, so a torn tail can only be at its
+        end."""
         self._pass_number(path)
         content = path.read_bytes()
         if is_of_newer_release(content):
             _log.error("spool_file_of_newer_release", file=str(path), bytes=len(content), reason="start that release")
-            return
+            return []
         read = read_segment(content)
         segment = Segment(path, read.size - len(MAGIC), read.comments, is_damaged=read.damaged_bytes > 0)
         if segment.is_damaged:
@@ -251,12 +273,13 @@ class Spool:
             _log.warning("spool_tail_cut", file=path.name, cut_bytes=len(content) - read.size, kept_bytes=read.size)
         if not segment.comments:
             segment.end()
-            return
+            return []
         if not segment.is_damaged:
             os.truncate(path, read.size)
         self._segments.append(segment)
         self._bytes += segment.size
         self.comments.add(segment.comments)
+        return segment.comments
 
     def _pass_number(self, path: Path) -> None:
         """No new segment gets this file's name."""

@@ -147,3 +147,8 @@ taking over what was left there. Reading 64 MiB of spool takes 2 s."""
 
 ADOPTING_POLL_MS = 10
 """Between two looks whether it is free, in milliseconds. A look is one system call."""
+
+DRAINED_AT_ONCE = 8
+"""Videos whose spooled comments are written at the same time, each by itself, after a write of many has failed. If so
+many fail and none is written, the store counts as away: that a few of a cluster's partitions fail, and just these are
+tried, is rare, and the next step tries others."""

@@ -164,21 +164,23 @@ class Spool:
             raise
         self.comments.add(comments)
 
-    async def oldest(self) -> Segment | None:
-        """The segment to drain first; it takes no more comments. None: the spool is empty."""
-        if not self._segments:
-            return None
-        segment = self._segments[0]
-        await self._in_thread(lambda: self._seal(segment))
-        return segment
+    async def sealed(self) -> list[Segment]:
+        """All segments, the oldest first; they take no more comments."""
+        segments = list(self._segments)
+        if segments:
+            await self._in_thread(lambda: self._seal(segments[-1]))
+        return segments
 
-    async def remove(self, segment: Segment) -> None:
-        """The oldest segment's comments are in the store."""
-        assert segment is self._segments[0]
-        await self._in_thread(segment.end)
-        self._segments.popleft()
-        self._bytes -= segment.size
-        self.comments.remove(segment.comments)
+    async def drop(self, segment: Segment, comments: Sequence[Comment]) -> None:
+        """These comments of a sealed segment are in the store. Once all of them are, the segment is removed."""
+        ids = {comment.id for comment in comments}
+        left = [comment for comment in segment.comments if comment.id not in ids]
+        if not left:
+            await self._in_thread(segment.end)
+            self._segments.remove(segment)
+            self._bytes -= segment.size
+        segment.comments = left
+        self.comments.remove(comments)
 
     async def close(self) -> None:
         """What it holds stays for the next process."""

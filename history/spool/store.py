@@ -9,6 +9,9 @@ While the store is away the drain is also the probe that finds it again. What `a
 the store's disks or on this machine's. The two promises differ: until it is drained a spooled comment is lost with this
 machine's disk, and only this node's readers see it.
 
+**Videos that the store doesn't take** while it takes others (history/spool/draining.py): their comments go to the spool
+until a later step of the drain writes them. The store isn't away.
+
 **What a spool hides.** An RMS node reads history when a viewer joins, and to fill gaps. Its reads don't see what lies
 in the spool of a comment_service: a viewer who joined after such a comment was published got it neither live nor from
 history. So when the spool is empty again the node that spooled asks all RMS nodes to read once more from the first
@@ -19,7 +22,8 @@ the first one's id in a file, so that a kill in between changes nothing.
 import asyncio
 import heapq
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby, islice
@@ -29,6 +33,7 @@ import structlog
 
 from history.clocks import monotonic_ms
 from history.core.model import Comment, Comments
+from history.spool.draining import DrainStep
 from history.spool.files import Spool, SpoolStatistics
 from history.store import Claimed, Outcome, Store, StoreUnavailable, own_comments
 from proto.tasks import shared
@@ -95,6 +100,12 @@ class SpooledStore:
         self._checked_ms = 0  # once it is done: when it was
         self._quick = 0  # writes of the drain in a row
         self._drained = 0
+        self._refused: set[str] = set()
+        """videos that the store doesn't take while it takes others"""
+        self._stored_ms = 0
+        """when it took comments last"""
+        self._has_left = False  # since the last comment was spooled
+        self._left = asyncio.Event()  # and that comment is spooled
         self._work = asyncio.Event()
         self._work.set()  # the drain's first work is to find out whether the store answers
         self._emptied = asyncio.Event()
@@ -106,32 +117,56 @@ class SpooledStore:
         """Raises SpoolFull, and StoreUnavailable if neither the store nor this machine's disk takes them."""
         if not comments:
             return
+        held, others = self._split(comments, lambda comment: comment.video_id)
+        if held:
+            await self._append_to_spool(held)  # first: if it is full, nothing of the batch is stored
+        if not others:
+            return
         try:
-            await self._in_time(self._store.append, comments)
+            await self._in_time(self._store.append, others)
         except StoreUnavailable:
-            await self._append_to_spool(comments)
+            await self._append_to_spool(others)
         else:
-            self._note_stored(comments)
+            self._note_stored(others)
 
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
-        """While the store is away no key can be claimed: each comment is appended, and its own claim returned. Raises
-        as `append` does."""
-        if not items:
-            return []
-        try:
-            outcomes = await self._in_time(self._store.append_claimed, items, now_ms, keep_ms)
-        except StoreUnavailable:
-            await self._append_to_spool([comment for comment, _ in items])
+        """While the store doesn't take a video's comments, no key of it can be claimed: each comment is appended, and
+        its own claim returned. Raises as `append` does."""
+        held, others = self._split(items, lambda item: item[0].video_id)
+        if held:
+            await self._append_to_spool([comment for comment, _ in held])
+        if not others:
             return [claim for _, claim in items]
-        if own := own_comments(items, outcomes):
+        try:
+            outcomes = await self._in_time(self._store.append_claimed, others, now_ms, keep_ms)
+        except StoreUnavailable:
+            await self._append_to_spool([comment for comment, _ in others])
+            return [claim for _, claim in items]
+        if own := own_comments(others, outcomes):
             self._note_stored(own)
-        return outcomes
+        if not held:
+            return outcomes
+        by_id = {comment.id: outcome for (comment, _), outcome in zip(others, outcomes, strict=True)}
+        return [by_id.get(comment.id, claim) for comment, claim in items]
+
+    def _split(self, items: Sequence[T], video_of: Callable[[T], str]) -> tuple[Sequence[T], Sequence[T]]:
+        """Those of videos that the store doesn't take now, and the others"""
+        refused = self._refused
+        if not refused:
+            return (), items
+        return (
+            [item for item in items if video_of(item) in refused],
+            [item for item in items if video_of(item) not in refused],
+        )
 
     async def _append_to_spool(self, comments: Sequence[Comment]) -> None:
         try:
             await self._spool.append(comments)
         finally:
             self._work.set()  # only now, so that the first probe is the drain of these comments
+            if self._has_left:
+                self._has_left = False
+                self._left.set()
         # Before they are published; but once they are spooled, or a drain that is ending would show them too soon.
         self._visibility.hide(min(comment.id for comment in comments))
 
@@ -192,54 +227,84 @@ class SpooledStore:
         return SpooledStatistics(self.is_away, self._spool.statistics(), self._drained)
 
     async def drain(self) -> None:
-        """For ever: writes what is in the spool to the store, in order, and finds out when the store is back. A step
-        that fails is repeated, after a pause that grows; a failure that says nothing about the store is logged."""
+        """For ever: writes what is in the spool to the store, and finds out when the store is back. Comments of a video
+        go in order, but for those that the store doesn't take. A step that fails is repeated, after a pause that grows;
+        a failure that says nothing about the store is logged."""
         failures = 0
         while True:
             if self._spool.is_empty and not self.is_away:
                 await self._work.wait()
                 self._work.clear()
+            self._left.clear()
             try:
-                await self._drain_segment()
+                await self._drain_once()
             except StoreUnavailable as error:
                 self.gone(error)
             except Exception as error:
                 _log.exception("drain_failed", spooled=len(self._spool.comments), reason=repr(error))
                 self._work.set()
             else:
-                failures = 0
                 if self._availability is Availability.UNKNOWN:
                     self._availability = Availability.AVAILABLE
-                continue
+                if not self._refused:
+                    failures = 0
+                    continue
             failures += 1
-            await asyncio.sleep(self._pause_s(failures))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s(failures)):
+                    await self._left.wait()
 
-    async def _drain_segment(self) -> None:
-        segment = await self._spool.oldest()
-        if segment is None:
+    async def _drain_once(self) -> None:
+        """Raises StoreUnavailable if the store takes nothing."""
+        segments = await self._spool.sealed()
+        if not segments:
             await self._store.check()
             self._back()
             return
-        size = self._settings.drain_batch
-        for begin in range(0, len(segment.comments), size):
-            await self._drain_batch(segment.comments[begin : begin + size])
-        self._note_stored(segment.comments)
-        await self._spool.remove(segment)
-        self._drained += len(segment.comments)
+        step = DrainStep(
+            self._store,
+            self._spool,
+            slow_ms=self._settings.slow_ms,
+            batch=self._settings.drain_batch,
+            refused_before=self._refused,
+            on_stored=self._note_drained,
+            on_slow=self._pass_over,
+        )
+        await step.run(segments)
+        if step.refused and not step.drained and (self.is_away or not step.tells_nothing_new):
+            raise next(iter(step.refused.values()))
+        self._note_refused(step.refused)
         if self._spool.is_empty:
             self._back()
             self._visibility.show()
             self._emptied.set()
             _log.info("spool_drained", drained=self._drained)
+        elif step.refused and step.drained:
+            self._back()
+            self._visibility.show()
+            if (low_id := self._spool.low_id()) is not None:
+                self._visibility.hide(low_id)
 
-    async def _drain_batch(self, comments: Sequence[Comment]) -> None:
+    def _note_drained(self, comments: Sequence[Comment], took_ms: int) -> None:
         """A store that has just been started is slow at first. Authors don't wait for that: the drain warms it up."""
-        begin_ms = monotonic_ms()
-        await self._store.append(comments)
-        was_quick = monotonic_ms() - begin_ms < self._settings.slow_ms / 2
-        self._quick = self._quick + 1 if was_quick else 0
+        self._note_stored(comments)
+        self._drained += len(comments)
+        self._quick = self._quick + 1 if took_ms < self._settings.slow_ms / 2 else 0
         if self._quick >= self._settings.quick_writes:
             self._back()
+
+    def _pass_over(self, video_ids: Iterable[str]) -> None:
+        """The store takes others than these: authors needn't wait until that has failed for each."""
+        self._note_refused(video_ids)
+        self._back()
+
+    def _note_refused(self, video_ids: Iterable[str]) -> None:
+        refused = set(video_ids)
+        if refused and not self._refused:
+            _log.warning("spooling_some_videos", videos=len(refused), first=min(refused))
+        elif self._refused and not refused:
+            _log.info("all_videos_are_stored_again")
+        self._refused = refused
 
     def _latest_check(self) -> "asyncio.Task[str | None]":
         """The one under way, or one that was just done"""
@@ -250,11 +315,14 @@ class SpooledStore:
 
     async def _check(self) -> str | None:
         """None: the store answers, or is away from now on. Else why that isn't known."""
+        begin_ms = monotonic_ms()
         try:
             async with asyncio.timeout(self._settings.slow_ms / 1000):
                 await self._store.check()
         except (TimeoutError, StoreUnavailable) as error:
             reason = str(error) or "the store doesn't answer"
+            if self._stored_ms > begin_ms:  # it is only what the check reads
+                return None
             if self._availability is Availability.UNKNOWN:
                 return reason
             self.gone(StoreUnavailable(reason))
@@ -283,6 +351,7 @@ class SpooledStore:
     def _note_stored(self, comments: Sequence[Comment]) -> None:
         """From now on only the store has them."""
         self._stored_up_to = max(self._stored_up_to, max(comment.id for comment in comments))
+        self._stored_ms = monotonic_ms()
 
     async def _read(self, reading: Awaitable[Comments], enough: bool) -> Comments:
         """While the store is away a reader waits no longer than an author. enough: an empty result will do then, but
@@ -304,6 +373,7 @@ class SpooledStore:
     def _leave(self, reason: str) -> None:
         if not self.is_away:
             _log.warning("spooling", reason=reason)
+            self._has_left = True
         self._availability = Availability.AWAY
         self._quick = 0
 

@@ -93,9 +93,10 @@ async def test_only_so_much_is_adopted_as_there_is_room_for(tmp_path: Path) -> N
         for one in adopt(spool, 4, tmp_path / "state", tmp_path / "state" / "spool"):
             one.watermark.release()
         assert spool.statistics().bytes <= 2_500
-        while (segment := await spool.oldest()) is not None:
-            seen += segment.comments
-            await spool.remove(segment)
+        while segments := await spool.sealed():
+            taken = segments[0].comments
+            seen += taken
+            await spool.drop(segments[0], taken)
         await spool.close()
     assert seen == comments
 

@@ -31,9 +31,10 @@ async def fill(spool: Spool, first: int = 1) -> list[Comment]:
 
 async def drain(spool: Spool) -> list[Comment]:
     drained: list[Comment] = []
-    while (segment := await spool.oldest()) is not None:
-        drained += segment.comments
-        await spool.remove(segment)
+    while segments := await spool.sealed():
+        comments = segments[0].comments
+        drained += comments
+        await spool.drop(segments[0], comments)
     return drained
 
 

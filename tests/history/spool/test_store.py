@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from history.core.ids import parse_id
 from history.opening import open_store
-from history.spool.files import Spool, SpoolFull
+from history.spool.files import Segment, Spool, SpoolFull
 from history.spool.store import Availability, SpooledStore
 from history.store import StoreUnavailable
 from tests.history.comments import a_comment, comments_every
@@ -127,7 +127,13 @@ async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts
     await parts.store.append(comments[:10])  # in a segment of its own
     parts.draining.cancel()
     parts.inner.away = False
-    await parts.store._drain_segment()
+    segments = await parts.spool.sealed()
+
+    async def only_the_first() -> list[Segment]:
+        return segments[:1]
+
+    parts.spool.sealed = only_the_first  # type: ignore[method-assign]
+    await parts.store._drain_once()
     assert parts.store.statistics().drained == 10
     parts.inner.away = True
     parts.store.gone(StoreUnavailable("cut off by the test"))

@@ -349,7 +349,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         return LeaseSettings(self.node_lease_ms, self.node_renew_ms, self.node_retry_ms, self.node_wait_ms)
 
     def store_settings(self) -> StoreSettings:
-        return StoreSettings(comments_keep_s=self.comments_keep_s)
+        return StoreSettings(comments_keep_s=self.comments_keep_s, cassandra_lwt_ms=self.store_slow_ms // 2)
 
     def keepalive(self) -> Keepalive:
         return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)

@@ -65,6 +65,11 @@ class StoreSettings:
     """When a node hasn't answered for so long, another one is asked too, and the first answer counts: a node that is
     stuck costs half a second, not the whole time-out. Ten times the normal time under load."""
 
+    cassandra_lwt_ms: int = 5_000
+    """How long the decision about one key that several requests claim may take; then only this key's request fails.
+    Here as long as any request. It takes some 50 ms; a process that calls a store away after a shorter time sets it
+    below that, or one slow decision would do it."""
+
     cassandra_schema_timeout_ms: int = 30_000
     """For making a table: all nodes have to agree on it."""
 

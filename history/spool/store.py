@@ -20,22 +20,21 @@ the first one's id in a file, so that a kill in between changes nothing.
 """
 
 import asyncio
-import heapq
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from itertools import groupby, islice
 from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
 from history.clocks import monotonic_ms
 from history.core.model import Comment, Comments
+from history.core.spooled_comments import merged
 from history.spool.draining import DrainStep
 from history.spool.files import Spool, SpoolStatistics
-from history.store import Claimed, Outcome, Store, StoreUnavailable, own_comments
+from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable, own_comments
 from proto.tasks import shared
 
 _log = structlog.stdlib.get_logger()
@@ -114,7 +113,7 @@ class SpooledStore:
             visibility.hide(low_id)
 
     async def append(self, comments: Sequence[Comment]) -> None:
-        """Raises SpoolFull, and StoreUnavailable if neither the store nor this machine's disk takes them."""
+        """Raises SpoolFull, StoreRefuses, or StoreUnavailable: neither the store nor this disk takes them."""
         if not comments:
             return
         held, others = self._split(comments, lambda comment: comment.video_id)
@@ -124,6 +123,8 @@ class SpooledStore:
             return
         try:
             await self._in_time(self._store.append, others)
+        except StoreRefuses:
+            raise
         except StoreUnavailable:
             await self._append_to_spool(others)
         else:
@@ -139,6 +140,8 @@ class SpooledStore:
             return [claim for _, claim in items]
         try:
             outcomes = await self._in_time(self._store.append_claimed, others, now_ms, keep_ms)
+        except StoreRefuses:
+            raise
         except StoreUnavailable:
             await self._append_to_spool([comment for comment, _ in others])
             return [claim for _, claim in items]
@@ -151,13 +154,10 @@ class SpooledStore:
 
     def _split(self, items: Sequence[T], video_of: Callable[[T], str]) -> tuple[Sequence[T], Sequence[T]]:
         """Those of videos that the store doesn't take now, and the others"""
-        refused = self._refused
-        if not refused:
+        if not self._refused:
             return (), items
-        return (
-            [item for item in items if video_of(item) in refused],
-            [item for item in items if video_of(item) not in refused],
-        )
+        held = [item for item in items if video_of(item) in self._refused]
+        return held, [item for item in items if video_of(item) not in self._refused]
 
     async def _append_to_spool(self, comments: Sequence[Comment]) -> None:
         try:
@@ -176,7 +176,7 @@ class SpooledStore:
         spooled = self._spool.comments.older(video_id, before, limit)
         enough = len(spooled) >= limit and spooled[-1].id > self._stored_up_to
         stored = await self._read(self._store.older(video_id, before, limit), enough)
-        return _merge(stored, spooled, limit, newest_first=True) if spooled else stored
+        return merged(stored, spooled, limit, newest_first=True) if spooled else stored
 
     async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         """While the store is away: what the spool holds, if it also holds one at or below `after`, and none above is in
@@ -184,7 +184,7 @@ class SpooledStore:
         spooled = self._spool.comments.newer(video_id, after, limit)
         enough = after >= self._stored_up_to and self._spool.comments.reaches(video_id, after)
         stored = await self._read(self._store.newer(video_id, after, limit), enough)
-        return _merge(stored, spooled, limit, newest_first=False) if spooled else stored
+        return merged(stored, spooled, limit, newest_first=False) if spooled else stored
 
     async def check(self) -> None:
         """Returns when comments are accepted: the store answers, or it is away and the spool has room. Raises
@@ -227,9 +227,8 @@ class SpooledStore:
         return SpooledStatistics(self.is_away, self._spool.statistics(), self._drained)
 
     async def drain(self) -> None:
-        """For ever: writes what is in the spool to the store, and finds out when the store is back. Comments of a video
-        go in order, but for those that the store doesn't take. A step that fails is repeated, after a pause that grows;
-        a failure that says nothing about the store is logged."""
+        """For ever: writes the spool to the store, each video's comments in order, and finds the store when it is back.
+        A step that fails is repeated after a pause that grows; what says nothing about the store is logged."""
         failures = 0
         while True:
             if self._spool.is_empty and not self.is_away:
@@ -237,7 +236,9 @@ class SpooledStore:
                 self._work.clear()
             self._left.clear()
             try:
-                await self._drain_once()
+                took_all = await self._drain_once()
+            except StoreRefuses as error:
+                self._stop_spooling(error)
             except StoreUnavailable as error:
                 self.gone(error)
             except Exception as error:
@@ -246,7 +247,7 @@ class SpooledStore:
             else:
                 if self._availability is Availability.UNKNOWN:
                     self._availability = Availability.AVAILABLE
-                if not self._refused:
+                if took_all:
                     failures = 0
                     continue
             failures += 1
@@ -254,13 +255,13 @@ class SpooledStore:
                 async with asyncio.timeout(self._pause_s(failures)):
                     await self._left.wait()
 
-    async def _drain_once(self) -> None:
-        """Raises StoreUnavailable if the store takes nothing."""
+    async def _drain_once(self) -> bool:
+        """Whether the store took all. Raises StoreUnavailable if it takes nothing."""
         segments = await self._spool.sealed()
         if not segments:
             await self._store.check()
             self._back()
-            return
+            return True
         step = DrainStep(
             self._store,
             self._spool,
@@ -273,7 +274,7 @@ class SpooledStore:
         await step.run(segments)
         if step.refused and not step.drained and (self.is_away or not step.tells_nothing_new):
             raise next(iter(step.refused.values()))
-        self._note_refused(step.refused)
+        self._note_refused(name for name, error in step.refused.items() if not isinstance(error, StoreRefuses))
         if self._spool.is_empty:
             self._back()
             self._visibility.show()
@@ -284,6 +285,7 @@ class SpooledStore:
             self._visibility.show()
             if (low_id := self._spool.low_id()) is not None:
                 self._visibility.hide(low_id)
+        return not step.refused
 
     def _note_drained(self, comments: Sequence[Comment], took_ms: int) -> None:
         """A store that has just been started is slow at first. Authors don't wait for that: the drain warms it up."""
@@ -323,7 +325,7 @@ class SpooledStore:
             reason = str(error) or "the store doesn't answer"
             if self._stored_ms > begin_ms:  # it is only what the check reads
                 return None
-            if self._availability is Availability.UNKNOWN:
+            if self._availability is Availability.UNKNOWN or isinstance(error, StoreRefuses):
                 return reason
             self.gone(StoreUnavailable(reason))
         except Exception as error:
@@ -344,6 +346,8 @@ class SpooledStore:
         except TimeoutError:
             self._leave(f"a write wasn't done within {self._settings.slow_ms} ms")
             raise StoreUnavailable("the store is slow") from None
+        except StoreRefuses:
+            raise
         except StoreUnavailable as error:
             self._leave(str(error))
             raise
@@ -370,6 +374,13 @@ class SpooledStore:
         self._leave(str(error))
         self._work.set()
 
+    def _stop_spooling(self, error: StoreRefuses) -> None:
+        """Authors are refused by the store itself, and `check` says why, until a probe of the drain finds it mended."""
+        if self._availability is not Availability.UNKNOWN:
+            _log.error("store_refuses", spooled=len(self._spool.comments), reason=str(error))
+        self._availability = Availability.UNKNOWN
+        self._work.set()
+
     def _leave(self, reason: str) -> None:
         if not self.is_away:
             _log.warning("spooling", reason=reason)
@@ -387,13 +398,3 @@ class SpooledStore:
         settings = self._settings
         longest_ms = min(settings.retry_max_ms, settings.retry_min_ms * 2 ** min(failures - 1, 16))
         return random.uniform(longest_ms / 2, longest_ms) / 1000
-
-
-def _merge(stored: Comments, spooled: Sequence[Comment], limit: int, *, newest_first: bool) -> Comments:
-    """Each id once; a spooled comment may be in the store already. Not beyond the rows that the store has examined."""
-    end = stored.next_id
-    if end is not None:
-        spooled = [each for each in spooled if (each.id >= end if newest_first else each.id <= end)]
-    both = heapq.merge(stored.comments, spooled, key=lambda comment: comment.id, reverse=newest_first)
-    merged = list(islice((next(same) for _, same in groupby(both, key=lambda comment: comment.id)), limit))
-    return Comments(merged, merged[-1].id if 0 < limit == len(merged) else end)

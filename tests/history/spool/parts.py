@@ -8,7 +8,7 @@ from pathlib import Path
 from history.core.model import Comment, Comments
 from history.spool.files import Spool
 from history.spool.store import SpooledStore, SpoolSettings
-from history.store import Claimed, Outcome, Store, StoreUnavailable
+from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable
 from tests.waiting import eventually
 
 SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
@@ -39,6 +39,8 @@ class FaultyStore:
         """writes, and only these"""
         self.lost: set[str] = set()
         """videos whose partitions take no writes"""
+        self.poison: set[str] = set()
+        """videos whose comments are refused for good"""
         self.hanging: set[str] = set()
         """videos whose writes don't end"""
         self.bug: Exception | None = None
@@ -74,6 +76,8 @@ class FaultyStore:
     async def _write_fault(self, comments: Sequence[Comment]) -> None:
         await self._fault()
         videos = {comment.video_id for comment in comments}
+        if videos & self.poison:
+            raise StoreRefuses("refused for good by the test")
         if self.refuses or videos & self.lost:
             raise StoreUnavailable("writes are refused by the test")
         await eventually(lambda: not videos & self.hanging, 60)

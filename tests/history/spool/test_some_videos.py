@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from history.core.model import Comment
 from history.opening import open_store
 from history.spool.store import Availability
-from history.store import Claim, StoreUnavailable
+from history.store import Claim, StoreRefuses, StoreUnavailable
 from tests.history.comments import a_comment
 from tests.history.spool.parts import Parts
 from tests.waiting import eventually
@@ -120,3 +120,19 @@ async def test_a_store_that_is_away_is_not_asked_for_each_video(parts: Parts) ->
     assert parts.inner.appends <= appends + 20  # some writes of many, and twice eight videos
     assert parts.store._refused == set()
     assert parts.store.is_away
+
+
+async def test_what_is_refused_for_good_is_not_spooled_and_holds_up_nothing(parts: Parts) -> None:
+    """Also if it lies in the spool already."""
+    parts.inner.away = True
+    await parts.store.append([a_comment(1, "bad")])
+    parts.inner.poison, parts.inner.away = {"bad"}, False
+    await eventually(lambda: not parts.store.is_away)
+    with pytest.raises(StoreRefuses):
+        await parts.store.append([a_comment(2, "bad"), a_comment(3, "good")])
+    await parts.store.append([a_comment(4, "good")])
+    assert [each.id for each in await stored(parts, "good")] == [4]
+    assert (parts.store.is_away, parts.spool.statistics().comments) == (False, 1)
+    parts.inner.poison = set()
+    await asyncio.wait_for(parts.store.wait_drained(), 30)
+    assert [each.id for each in await stored(parts, "bad")] == [1]

@@ -21,7 +21,7 @@ from comment_service.videos.gate import GateSettings, Verdict
 from history.cache.store import CacheSettings
 from history.config import StoreSettings
 from history.core.ids import NODES
-from history.spool.store import SpoolSettings
+from history.spool.settings import SpoolSettings
 from proto.clock_watch import ClockSettings
 from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
@@ -349,7 +349,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         return LeaseSettings(self.node_lease_ms, self.node_renew_ms, self.node_retry_ms, self.node_wait_ms)
 
     def store_settings(self) -> StoreSettings:
-        return StoreSettings(comments_keep_s=self.comments_keep_s)
+        return StoreSettings(comments_keep_s=self.comments_keep_s, cassandra_lwt_ms=self.store_slow_ms // 2)
 
     def keepalive(self) -> Keepalive:
         return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)

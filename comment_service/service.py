@@ -21,19 +21,21 @@ from comment_service.metrics import ServiceStatistics, Tally, build_registry
 from comment_service.moderate.copies import CopiesUpkeep, NodeCopies
 from comment_service.moderate.moderator import Changing, Moderator
 from comment_service.moderate.purging import Purges
+from comment_service.node.adopting import adopt
 from comment_service.node.claim import NodeClaim, NodeTaken, choose_node
 from comment_service.node.lazy_store import LazyStore
 from comment_service.node.sweeping import sweep_for_ever
 from comment_service.publish.placement import Placement
 from comment_service.publish.publisher import Publisher
 from comment_service.publish.replicas import Replicas
-from comment_service.publish.watermark import Watermark, resumed_outbox
+from comment_service.publish.watermark import StateDirInUse, Watermark, resumed_outbox
 from comment_service.videos.catalogue import Catalogue
 from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import KeyClaims
 from history.cache.store import CachedStore
+from history.config import ADOPTING_MS, ADOPTING_POLL_MS
 from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit, Item
@@ -59,7 +61,7 @@ async def build(config: Config) -> "Service":
         open_history = partial(open_store, config.store, config.store_settings())
         node = await choose_node(config.state_dir, config.node_lease_ms, open_history)
     with contextlib.ExitStack() as held:
-        watermark = Watermark(config.state_dir, node).hold()
+        watermark = await _held(Watermark(config.state_dir, node))
         held.callback(watermark.release)
         spool = Spool.open(
             config.spool_folder(node),
@@ -69,15 +71,42 @@ async def build(config: Config) -> "Service":
         held.callback(spool.release)
         listener = listen(config.listen, config.listen_backlog)
         held.callback(listener.close)
-        service = Service(config, node, listener, watermark, spool)
+        adopted = adopt(spool, node, config.state_dir, config.spool_folder(node).parent)
+        for each in adopted:
+            held.callback(each.watermark.release)
+        owed_from_id = min((each.owed_from_id for each in adopted if each.owed_from_id is not None), default=None)
+        service = Service(config, node, listener, watermark, spool, owed_from_id)
+        for each in adopted:
+            each.settle()
         held.pop_all()
         return service
+
+
+async def _held(watermark: Watermark) -> Watermark:
+    """Raises StateDirInUse if another process holds it for longer than adopting takes."""
+    end_ms = monotonic_ms() + ADOPTING_MS
+    while True:
+        try:
+            return watermark.hold()
+        except StateDirInUse:
+            if monotonic_ms() >= end_ms:
+                raise
+        await asyncio.sleep(ADOPTING_POLL_MS / 1000)
 
 
 class Service:
     """`run` until `stop`. Made by `build`; belongs to one event loop."""
 
-    def __init__(self, config: Config, node: int, listener: socket.socket, watermark: Watermark, spool: Spool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        node: int,
+        listener: socket.socket,
+        watermark: Watermark,
+        spool: Spool,
+        owed_from_id: int | None,
+    ) -> None:
+        """owed_from_id: nodes have to read history from here on, for what other node numbers' processes left."""
         self.config = config
         self.node = node
         self.address = address_of(listener)
@@ -88,7 +117,12 @@ class Service:
         self._history: History | None = None
         ids = IdSource(node)
         outbox = resumed_outbox(
-            watermark, ids, now_ms=wall_ms(), lookback_ms=config.lookback_s * 1000, limits=config.outbox_limits()
+            watermark,
+            ids,
+            now_ms=wall_ms(),
+            lookback_ms=config.lookback_s * 1000,
+            limits=config.outbox_limits(),
+            owed_from_id=owed_from_id,
         )
         self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
         self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms)

@@ -65,6 +65,11 @@ class StoreSettings:
     """When a node hasn't answered for so long, another one is asked too, and the first answer counts: a node that is
     stuck costs half a second, not the whole time-out. Ten times the normal time under load."""
 
+    cassandra_lwt_ms: int = 5_000
+    """How long the decision about one key that several requests claim may take; then only this key's request fails.
+    Here as long as any request. It takes some 50 ms; a process that calls a store away after a shorter time sets it
+    below that, or one slow decision would do it."""
+
     cassandra_schema_timeout_ms: int = 30_000
     """For making a table: all nodes have to agree on it."""
 
@@ -140,3 +145,15 @@ bucket of a comment is computed from its id, so with another width everything st
 
 10 minutes: at 1,000 comments/s a partition gets 600,000 rows of about 120 bytes, 70 MB, within the 100 MB up to which
 partitions are known to be comfortable."""
+
+ADOPTING_MS = 5_000
+"""How long a start waits while another process holds what belongs to its node number, in milliseconds: one that is just
+taking over what was left there. Reading 64 MiB of spool takes 2 s."""
+
+ADOPTING_POLL_MS = 10
+"""Between two looks whether it is free, in milliseconds. A look is one system call."""
+
+DRAINED_AT_ONCE = 8
+"""Videos whose spooled comments are written at the same time, each by itself, after a write of many has failed. If so
+many fail and none is written, the store counts as away: that a few of a cluster's partitions fail, and just these are
+tried, is rare, and the next step tries others."""

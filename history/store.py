@@ -24,6 +24,11 @@ class StoreUnavailable(StoreError):
     and repeating it is safe."""
 
 
+class StoreRefuses(StoreUnavailable):
+    """The same call fails until somebody mends the store or this program: a schema of a newer release, say, or a wrong
+    statement. It is no outage: what a spool accepted meanwhile would perhaps never be stored."""
+
+
 class StoreOverloaded(StoreUnavailable):
     """More is waiting to be written than the caller allows (GroupCommit's `pending_max`). Nothing was stored."""
 

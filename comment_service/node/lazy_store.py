@@ -11,7 +11,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from history.core.model import Comment, Comments
-from history.store import Claimed, Outcome, Store, StoreUnavailable
+from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 class LazyStore:
     """A history.store.Store. Belongs to one event loop. Until `open` has returned, each call raises
-    StoreUnavailable."""
+    StoreUnavailable, or StoreRefuses if that was the reason of the last attempt."""
 
     def __init__(self, open_store: Callable[[], Awaitable[Store]], *, retry_max_ms: int) -> None:
         """open_store is called until it doesn't raise StoreUnavailable, with jittered waits up to retry_max_ms."""
@@ -28,6 +28,7 @@ class LazyStore:
         self._retry_max_ms = retry_max_ms
         self._store: Store | None = None
         self._away = False
+        self._refusal: str | None = None  # why it can't be opened until somebody mends it
         self.tried = asyncio.Event()
         """opened, or known to be away"""
 
@@ -65,6 +66,8 @@ class LazyStore:
 
     def _opened(self) -> Store:
         if self._store is None:
+            if self._refusal is not None:
+                raise StoreRefuses(self._refusal)
             raise StoreUnavailable("the store has not been opened yet")
         return self._store
 
@@ -85,6 +88,8 @@ class LazyStore:
     def _log_failure(self, attempt: RetryCallState) -> None:
         """Logs the first failure, and every tenth after it."""
         self.tried.set()
+        error = None if attempt.outcome is None else attempt.outcome.exception()
+        self._refusal = str(error) if isinstance(error, StoreRefuses) else None
         if attempt.attempt_number % 10 == 1 and attempt.outcome is not None:
             log.warning(
                 "store away, trying again", attempt=attempt.attempt_number, reason=str(attempt.outcome.exception())

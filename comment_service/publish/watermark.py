@@ -34,6 +34,7 @@ or gone; an older one holds, and the others count as no file.
 import fcntl
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -115,16 +116,32 @@ class Watermark:
                 words.append(_CLEAN)  # and all ids are below it
             elif self.ids_up_to:
                 words.append(_IDS_UP_TO + format_id(self.ids_up_to))
-            new = self._path.with_suffix(".new")
-            new.write_text(" ".join(words) + "\n")
-            new.replace(self._path)
+            self._replace(words)
+
+    def settle(self, low_id: int, ids_up_to: int) -> None:
+        """Another process takes over what is unpublished from low_id on. The next one with this number owes nothing,
+        and gives ids above ids_up_to. Raises OSError; then the file is unchanged."""
+        with self._writing:
+            self._replace([format_id(low_id), _CLEAN, _IDS_UP_TO + format_id(ids_up_to)])
+
+    def _replace(self, words: Sequence[str]) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_text(" ".join(words) + "\n")
+        new.replace(self._path)
 
 
 def resumed_outbox(
-    watermark: Watermark, ids: IdSource, *, now_ms: int, lookback_ms: int, limits: OutboxLimits
+    watermark: Watermark,
+    ids: IdSource,
+    *,
+    now_ms: int,
+    lookback_ms: int,
+    limits: OutboxLimits,
+    owed_from_id: int | None = None,
 ) -> Outbox:
     """An outbox that owes what the last process left, and the watermark saved. Ids go on above that process's, even if
-    they were ahead of the clock. lookback_ms: what nodes read again if there is no file.
+    they were ahead of the clock. lookback_ms: what nodes read again if there is no file. owed_from_id: what processes
+    with other node numbers have left.
 
     Raises OSError if the watermark can't be saved and the last process's doesn't cover a kill of this one.
     """
@@ -136,10 +153,12 @@ def resumed_outbox(
     elif not last.clean:
         log.info("the last process was killed, nodes will read history", behind_ms=now_ms - time_of(last.low_id))
         outbox.owe(last.low_id)
+    if owed_from_id is not None:
+        outbox.owe(owed_from_id)
     try:
         watermark.write(outbox.low_id())
     except OSError as error:
-        if last is None or last.clean:
+        if last is None or last.clean or owed_from_id is not None:
             raise
         log.warning("watermark can't be saved, the last process's holds", reason=str(error))
     return outbox

@@ -107,8 +107,10 @@ class CassandraClaims:
         tables: CassandraTables,
         append: Callable[[Sequence[Comment]], Awaitable[None]],
         erase: Callable[[str, Sequence[int]], Awaitable[None]],
+        lwt_ms: int,
     ) -> None:
         """append, erase: the store's."""
+        self._lwt_ms = lwt_ms
         self._tables = tables
         self._append = append
         self._erase = erase
@@ -193,6 +195,14 @@ class CassandraClaims:
         return firsts
 
     async def _settle(self, comment: Comment, wanted: Claim, rows: Sequence[_Row], keep_ms: int) -> Claim:
+        """Takes no longer than an LWT may: one slow decision must not make the whole store count as slow."""
+        try:
+            async with asyncio.timeout(self._lwt_ms / 1000):
+                return await self._settle_by_lwt(comment, wanted, rows, keep_ms)
+        except TimeoutError:
+            raise StoreUnavailable(f"Cassandra: a key was not decided within {self._lwt_ms} ms") from None
+
+    async def _settle_by_lwt(self, comment: Comment, wanted: Claim, rows: Sequence[_Row], keep_ms: int) -> Claim:
         first = await self._decide_by_lwt(wanted, keep_ms)
         proposals = [row.proposal for row in rows]
         losers = [comment_id for comment_id in perhaps_alone(proposals) if comment_id != first.comment_id]

@@ -23,7 +23,7 @@ from cassandra.query import SimpleStatement
 from history.cassandra.session import CassandraSession, ServerFailed, UnknownTable
 from history.clocks import monotonic_ms
 from history.config import StoreSettings
-from history.store import StoreUnavailable
+from history.store import StoreRefuses, StoreUnavailable
 
 SCHEMA = Path(__file__).with_name("schema.cql")
 TABLE_IDS = uuid.UUID("a3f1c0de-0c5a-4c4e-9d3b-6c1f4f2b7e10")  # any fixed one
@@ -38,7 +38,7 @@ _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS \$keyspace\.(\w+)")
 _log = structlog.stdlib.get_logger()
 
 
-class SchemaTooNew(StoreUnavailable):
+class SchemaTooNew(StoreRefuses):
     """A newer release has made the keyspace."""
 
 

@@ -6,12 +6,13 @@ so they happen in a thread.
 
 import asyncio
 import socket
+import struct
 import threading
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure, WriteFailure
+from cassandra import ConsistencyLevel, InvalidRequest, ReadFailure, RequestValidationException, WriteFailure
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.policies import (
     ConstantReconnectionPolicy,
@@ -19,12 +20,13 @@ from cassandra.policies import (
     DCAwareRoundRobinPolicy,
     TokenAwarePolicy,
 )
+from cassandra.protocol import RequestValidationException as InvalidMessage
 from cassandra.protocol import ServerError
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
 from history.cassandra.connection import LoopConnection, connection_class
 from history.config import StoreSettings
-from history.store import StoreUnavailable
+from history.store import StoreRefuses, StoreUnavailable
 
 Row = tuple[Any, ...]
 
@@ -35,7 +37,19 @@ SECOND_TRIES_MAX = 2
 """With three replicas, each is asked in the end."""
 
 
-class UnknownTable(StoreUnavailable):
+PERMANENT = (
+    RequestValidationException,
+    InvalidMessage,
+    TypeError,
+    ValueError,
+    AttributeError,
+    LookupError,
+    struct.error,
+)
+"""A statement that no server takes, or one that can't even be sent: its values don't fit its columns"""
+
+
+class UnknownTable(StoreRefuses):
     """The statement doesn't fit the schema: the keyspace or a table isn't there, or not yet."""
 
 
@@ -84,7 +98,7 @@ class CassandraSession:
         try:
             prepared = await asyncio.to_thread(self._session.prepare, statement)
         except Exception as error:
-            raise StoreUnavailable(f"Cassandra: {_sentence(error)}") from error
+            raise _store_error(error) from error
         prepared.is_idempotent = True
         return prepared
 
@@ -115,14 +129,10 @@ class CassandraSession:
         except UnicodeEncodeError:
             raise  # a lone surrogate in a text: the caller's fault
         except Exception as error:
-            raise StoreUnavailable(f"Cassandra: {_sentence(error)}") from error
+            raise _store_error(error) from error
         outcome = await waiter
-        if isinstance(outcome, InvalidRequest):
-            raise UnknownTable(f"Cassandra: {_sentence(outcome)}") from outcome
         if isinstance(outcome, Exception):
-            if _is_servers(outcome):
-                raise ServerFailed(f"Cassandra: {_sentence(outcome)}") from outcome
-            raise StoreUnavailable(f"Cassandra: {_sentence(outcome)}") from outcome
+            raise _store_error(outcome) from outcome
         return outcome
 
 
@@ -193,6 +203,16 @@ def _connect(
         raise
     session.default_fetch_size = None  # every query has a LIMIT: one response holds all rows
     return cluster, session
+
+
+def _store_error(error: Exception) -> StoreUnavailable:
+    """What a request's error means to its caller"""
+    words = f"Cassandra: {_sentence(error)}"
+    if isinstance(error, InvalidRequest):
+        return UnknownTable(words)
+    if isinstance(error, PERMANENT):
+        return StoreRefuses(words)
+    return ServerFailed(words) if _is_servers(error) else StoreUnavailable(words)
 
 
 def _is_servers(error: Exception) -> bool:

@@ -157,7 +157,7 @@ class CassandraStore(CassandraReader):
         moderating = CassandraModerating(tables, self._notices, self._register, self._remember, settings)
         self._barring = Barring(tables, self._recent, moderating.erase, settings)
         self.apply, self.erase, self.comments_of = moderating.apply, moderating.erase, moderating.comments_of
-        self._claims = CassandraClaims(tables, self.append, moderating.erase)
+        self._claims = CassandraClaims(tables, self.append, moderating.erase, settings.cassandra_lwt_ms)
         self.begin_purge, self.end_purge = moderating.begin_purge, moderating.end_purge
         self.purges, self.note_look = moderating.purges, moderating.note_look
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since

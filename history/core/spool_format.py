@@ -6,11 +6,15 @@
     payload  = MessagePack: [id, video id, author's id, author's name, message, created at (ms), after id]
                             former releases wrote no after id
 
-A process that is killed leaves a torn record at the end, and a power loss can leave zeros or old bytes of the disk in
-its place. In both cases its checksum is wrong. What stands before it is intact, and what follows was never
-acknowledged, because one fsync covers all that was. (The checksum covers the length too, so that zeros are no record.)
+A process that is killed leaves a torn record at the end, and a power loss can leave zeros in its place. Such a tail was
+never acknowledged, because one fsync covers all that was, so it may be cut off. (The checksum covers the length too, so
+that zeros are no record.)
+
+Anything else that can't be read is damage: a disk has changed bytes of records that were acknowledged. Reading goes on
+at the next record whose checksum is right, so damage costs the records that it touches and no others.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable
@@ -21,6 +25,10 @@ import msgspec
 from history.core.model import Author, Comment
 
 MAGIC = b"LCspool1"
+
+_NEWER = re.compile(rb"LCspool[2-9]")
+_ARRAY = re.compile(rb"[\x90-\x9f]")
+"""The first byte of every payload: MessagePack's short arrays"""
 
 _HEAD = struct.Struct("<II")
 _encode = msgspec.msgpack.Encoder().encode
@@ -40,37 +48,85 @@ _decode = msgspec.msgpack.Decoder(_Payload).decode
 
 
 @dataclass(frozen=True, slots=True)
-class Intact:
-    """The part of a segment that can be trusted"""
+class SegmentContent:
+    """What can be read of a segment"""
 
     comments: list[Comment]
     size: int
-    """bytes up to the end of the last intact record; 0 if not even the segment's beginning is right"""
+    """bytes without the torn tail"""
+    damaged_bytes: int
+    """of these, what is neither a record nor the segment's beginning"""
 
 
 def encode_records(comments: Iterable[Comment]) -> bytes:
     return b"".join(map(_record, comments))
 
 
-def read_segment(segment: bytes) -> Intact:
-    """Every record before the first broken one. Never raises, whatever the bytes are."""
-    if not segment.startswith(MAGIC):
-        return Intact([], 0)
+def is_of_newer_release(segment: bytes) -> bool:
+    """Its records mean something that this release doesn't know."""
+    return _NEWER.match(segment) is not None
+
+
+def read_segment(segment: bytes) -> SegmentContent:
+    """Every record whose checksum is right. Never raises, whatever the bytes are."""
     comments: list[Comment] = []
-    end = len(MAGIC)
-    while end + _HEAD.size <= len(segment):
-        length, checksum = _HEAD.unpack_from(segment, end)
-        payload = segment[end + _HEAD.size : end + _HEAD.size + length]
-        if len(payload) < length or _checksum(payload) != checksum:
+    end = len(MAGIC) if segment.startswith(MAGIC) else 0
+    damaged_bytes = 0
+    while True:
+        if (comment := _comment_at(segment, end)) is not None:
+            comments.append(comment)
+            end = _end_of(segment, end)
+        elif (begin := _next_record(segment, end)) is not None:
+            damaged_bytes += begin - end
+            end = begin
+        else:
             break
-        try:
-            c = _decode(payload)
-        except msgspec.MsgspecError:
-            break
-        author = Author(c.author_id, c.author_name)
-        comments.append(Comment(c.id, c.video_id, author, c.message, c.created_at_ms, c.after_id))
-        end += _HEAD.size + length
-    return Intact(comments, end)
+    if _is_torn(segment[end:], at_beginning=end == 0):
+        return SegmentContent(comments, end, damaged_bytes)
+    return SegmentContent(comments, len(segment), damaged_bytes + len(segment) - end)
+
+
+def _end_of(segment: bytes, begin: int) -> int:
+    """Where the record ends, by its own length"""
+    (length, _) = _HEAD.unpack_from(segment, begin)
+    return begin + _HEAD.size + int(length)
+
+
+def _comment_at(segment: bytes, begin: int) -> Comment | None:
+    """None: no record begins there, or a broken one."""
+    if begin + _HEAD.size > len(segment) or (end := _end_of(segment, begin)) > len(segment):
+        return None
+    (_, checksum) = _HEAD.unpack_from(segment, begin)
+    payload = segment[begin + _HEAD.size : end]
+    if _checksum(payload) != checksum:
+        return None
+    try:
+        c = _decode(payload)
+    except msgspec.MsgspecError:
+        return None
+    return Comment(c.id, c.video_id, Author(c.author_id, c.author_name), c.message, c.created_at_ms, c.after_id)
+
+
+def _next_record(segment: bytes, broken: int) -> int | None:
+    """Where the first record behind a broken one begins. None: there is none."""
+    if broken + _HEAD.size <= len(segment):  # often its length is right: then nothing in its text is looked at
+        end = _end_of(segment, broken)
+        if end == len(segment) or _comment_at(segment, end) is not None:
+            return end if end < len(segment) else None
+    for payload in _ARRAY.finditer(segment, broken + 1 + _HEAD.size):
+        begin = payload.start() - _HEAD.size
+        if _comment_at(segment, begin) is not None:
+            return begin
+    return None
+
+
+def _is_torn(rest: bytes, *, at_beginning: bool) -> bool:
+    """It is what a kill or a power loss leaves at the end: a beginning, or zeros."""
+    if not any(rest):
+        return True
+    if at_beginning:
+        return MAGIC.startswith(rest)
+    return len(rest) < _HEAD.size or _end_of(rest, 0) > len(rest)
 
 
 def _record(comment: Comment) -> bytes:

@@ -3,12 +3,14 @@
 Rule 1: no clock and no file. spool/files.py adds what has become durable, and removes what was drained.
 """
 
+import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby, islice
 
 from history.core.late import ALL_VIDEOS
-from history.core.model import Comment
+from history.core.model import Comment, Comments
 
 
 class SpooledComments:
@@ -66,3 +68,13 @@ class SpooledComments:
         ids = self._ids.get(video_id, [])
         begin = bisect_right(ids, after)
         return [self._comments[video_id][comment_id] for comment_id in ids[begin : begin + limit]]
+
+
+def merged(stored: Comments, spooled: Sequence[Comment], limit: int, *, newest_first: bool) -> Comments:
+    """Each id once; a spooled comment may be in the store already. Not beyond the rows that the store has examined."""
+    end = stored.next_id
+    if end is not None:
+        spooled = [each for each in spooled if (each.id >= end if newest_first else each.id <= end)]
+    both = heapq.merge(stored.comments, spooled, key=lambda comment: comment.id, reverse=newest_first)
+    both_once = list(islice((next(same) for _, same in groupby(both, key=lambda comment: comment.id)), limit))
+    return Comments(both_once, both_once[-1].id if 0 < limit == len(both_once) else end)

@@ -8,6 +8,9 @@ of its comments are in the store. A crash before that only stores some of them t
 A record that could not be written or fsynced ends its segment: after a failed fsync it is unknown what of the file has
 reached the disk, and a later fsync that succeeds says nothing about it.
 
+A file that a disk has damaged is never deleted. Its good records are drained, and then it is kept under another name. A
+file that a newer release has written stays as it is, for that release to drain.
+
 Files are read and written in one thread of its own; everything else belongs to one event loop. All comments are also
 in memory, about three times `bytes_max`: readers of this node see them, and draining reads no files.
 """
@@ -26,13 +29,15 @@ from typing import TypeVar
 import structlog
 
 from history.core.model import Comment
-from history.core.spool_format import MAGIC, encode_records, read_segment
+from history.core.spool_format import MAGIC, encode_records, is_of_newer_release, read_segment
 from history.core.spooled_comments import SpooledComments
 from history.store import StoreOverloaded, StoreUnavailable
 
 T = TypeVar("T")
 
 SUFFIX = ".spool"
+DAMAGED_SUFFIX = ".damaged"
+"""Of a file that nobody reads any more"""
 
 _log = structlog.stdlib.get_logger()
 
@@ -65,6 +70,16 @@ class Segment:
     path: Path
     size: int = 0  # bytes that count against the limit
     comments: list[Comment] = field(default_factory=list)
+    is_damaged: bool = False
+    """some of its records can't be read"""
+
+    def end(self) -> None:
+        """Nothing of it has to be drained any more. Raises OSError."""
+        if self.is_damaged:
+            with suppress(FileNotFoundError):
+                self.path.rename(self.path.with_suffix(DAMAGED_SUFFIX))
+        else:
+            self.path.unlink(missing_ok=True)
 
 
 class Spool:
@@ -92,9 +107,32 @@ class Spool:
         spool = cls(folder, bytes_max=bytes_max, segment_bytes_max=segment_bytes_max)
         folder.mkdir(parents=True, exist_ok=True)
         spool._lock()
+        for path in folder.glob(f"*{DAMAGED_SUFFIX}"):
+            spool._pass_number(path)
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             spool._recover(path)
         return spool
+
+    def adopt(self, folder: Path) -> int:
+        """Moves another spool's segments here, as long as there is room: at least one, if this one is empty. Returns
+        the greatest id in them; 0: none. Call it before anything is appended.
+
+        Raises SpoolInUse if a process holds the other spool, and OSError; what was moved until then stays here.
+        """
+        other, high_id = Spool(folder, bytes_max=self._bytes_max, segment_bytes_max=self._segment_bytes_max), 0
+        other._lock()
+        try:
+            for path in sorted(folder.glob(f"*{SUFFIX}")):
+                if self._segments and self._bytes + path.stat().st_size > self._bytes_max:
+                    _log.error("spool_left", folder=str(folder), reason="no room; it is adopted at a later start")
+                    break
+                self._number += 1
+                here = self._folder / f"{self._number:012d}{SUFFIX}"
+                path.rename(here)
+                high_id = max([high_id, *(comment.id for comment in self._recover(here))])
+        finally:
+            other.release()
+        return high_id
 
     @property
     def is_empty(self) -> bool:
@@ -130,21 +168,24 @@ class Spool:
             raise
         self.comments.add(comments)
 
-    async def oldest(self) -> Segment | None:
-        """The segment to drain first; it takes no more comments. None: the spool is empty."""
-        if not self._segments:
-            return None
-        segment = self._segments[0]
-        await self._in_thread(lambda: self._seal(segment))
-        return segment
+    async def sealed(self) -> list[Segment]:
+        """All segments, the oldest first; they take no more comments."""
+        segments = list(self._segments)
+        if segments:
+            await self._in_thread(lambda: self._seal(segments[-1]))
+        return segments
 
-    async def remove(self, segment: Segment) -> None:
-        """The oldest segment's comments are in the store. Raises SpoolFailed; then it is still there."""
-        assert segment is self._segments[0]
-        await self._in_thread(lambda: segment.path.unlink(missing_ok=True))
-        self._segments.popleft()
-        self._bytes -= segment.size
-        self.comments.remove(segment.comments)
+    async def drop(self, segment: Segment, comments: Sequence[Comment]) -> None:
+        """These comments of a sealed segment are in the store. Once all of them are, the segment is removed. Raises
+        SpoolFailed; then it is still there."""
+        ids = {comment.id for comment in comments}
+        left = [comment for comment in segment.comments if comment.id not in ids]
+        if not left:
+            await self._in_thread(segment.end)
+            self._segments.remove(segment)
+            self._bytes -= segment.size
+        segment.comments = left
+        self.comments.remove(comments)
 
     async def close(self) -> None:
         """What it holds stays for the next process."""
@@ -217,21 +258,40 @@ class Spool:
             os.close(self._fd)
             self._fd = None
 
-    def _recover(self, path: Path) -> None:
-        """A segment of a former process. It takes nothing more, so a torn tail can only be at its end."""
-        intact = read_segment(content := path.read_bytes())
-        if intact.size < len(content):
-            _log.warning("spool_tail_cut", file=path.name, cut_bytes=len(content) - intact.size, kept_bytes=intact.size)
+    def _recover(self, path: Path) -> Sequence[Comment]:
+        """A segment of a former process, and its comments. It takes nothing more, so a torn tail can only be at its
+        end."""
+        self._pass_number(path)
+        content = path.read_bytes()
+        if is_of_newer_release(content):
+            _log.error("spool_file_of_newer_release", file=str(path), bytes=len(content), reason="start that release")
+            return []
+        read = read_segment(content)
+        segment = Segment(path, read.size - len(MAGIC), read.comments, is_damaged=read.damaged_bytes > 0)
+        if segment.is_damaged:
+            _log.error(
+                "spool_file_damaged",
+                file=str(path),
+                lost_bytes=read.damaged_bytes,
+                kept_comments=len(read.comments),
+                kept_as=path.with_suffix(DAMAGED_SUFFIX).name,
+            )
+        elif read.size < len(content):
+            _log.warning("spool_tail_cut", file=path.name, cut_bytes=len(content) - read.size, kept_bytes=read.size)
+        if not segment.comments:
+            segment.end()
+            return []
+        if not segment.is_damaged:
+            os.truncate(path, read.size)
+        self._segments.append(segment)
+        self._bytes += segment.size
+        self.comments.add(segment.comments)
+        return segment.comments
+
+    def _pass_number(self, path: Path) -> None:
+        """No new segment gets this file's name."""
         with suppress(ValueError):
             self._number = max(self._number, int(path.stem))
-        if not intact.comments:
-            path.unlink()
-            return
-        os.truncate(path, intact.size)
-        size = intact.size - len(MAGIC)
-        self._segments.append(Segment(path, size, intact.comments))
-        self._bytes += size
-        self.comments.add(intact.comments)
 
     def _lock(self) -> None:
         """The kernel releases it, however the process ends."""

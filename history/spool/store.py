@@ -9,6 +9,9 @@ While the store is away the drain is also the probe that finds it again. What `a
 the store's disks or on this machine's. The two promises differ: until it is drained a spooled comment is lost with this
 machine's disk, and only this node's readers see it.
 
+**Videos that the store doesn't take** while it takes others (history/spool/draining.py): their comments go to the spool
+until a later step of the drain writes them. The store isn't away.
+
 **What a spool hides.** An RMS node reads history when a viewer joins, and to fill gaps. Its reads don't see what lies
 in the spool of a comment_service: a viewer who joined after such a comment was published got it neither live nor from
 history. So when the spool is empty again the node that spooled asks all RMS nodes to read once more from the first
@@ -17,20 +20,22 @@ the first one's id in a file, so that a kill in between changes nothing.
 """
 
 import asyncio
-import heapq
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from itertools import groupby, islice
 from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
 from history.clocks import monotonic_ms
 from history.core.model import Comment, Comments
+from history.core.spooled_comments import merged
+from history.spool.draining import DrainStep
 from history.spool.files import Spool, SpoolFailed, SpoolStatistics
-from history.store import Claimed, Outcome, Store, StoreUnavailable, own_comments
+from history.spool.settings import SpoolSettings
+from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable, own_comments
 from proto.tasks import shared
 
 _log = structlog.stdlib.get_logger()
@@ -60,21 +65,6 @@ class Availability(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolSettings:
-    slow_ms: int
-    """how long an author waits for the store before the spool takes his comment"""
-    retry_min_ms: int
-    """before the store is tried again, doubling with each failure"""
-    retry_max_ms: int
-    drain_batch: int
-    """comments in one write of the drain"""
-    quick_writes: int
-    """of the drain, in a row, each within half of slow_ms, until authors wait for the store again"""
-    check_ms: int
-    """how long the result of one check serves others"""
-
-
-@dataclass(frozen=True, slots=True)
 class SpooledStatistics:
     away: bool
     spool: SpoolStatistics
@@ -95,6 +85,12 @@ class SpooledStore:
         self._checked_ms = 0  # once it is done: when it was
         self._quick = 0  # writes of the drain in a row
         self._drained = 0
+        self._refused: set[str] = set()
+        """videos that the store doesn't take while it takes others"""
+        self._stored_ms = 0
+        """when it took comments last"""
+        self._has_left = False  # since the last comment was spooled
+        self._left = asyncio.Event()  # and that comment is spooled
         self._work = asyncio.Event()
         self._work.set()  # the drain's first work is to find out whether the store answers
         self._emptied = asyncio.Event()
@@ -103,35 +99,60 @@ class SpooledStore:
             visibility.hide(low_id)
 
     async def append(self, comments: Sequence[Comment]) -> None:
-        """Raises SpoolFull, and StoreUnavailable if neither the store nor this machine's disk takes them."""
+        """Raises SpoolFull, StoreRefuses, or StoreUnavailable: neither the store nor this disk takes them."""
         if not comments:
             return
+        held, others = self._split(comments, lambda comment: comment.video_id)
+        if held:
+            await self._append_to_spool(held)  # first: if it is full, nothing of the batch is stored
+        if not others:
+            return
         try:
-            await self._in_time(self._store.append, comments)
+            await self._in_time(self._store.append, others)
+        except StoreRefuses:
+            raise
         except StoreUnavailable:
-            await self._append_to_spool(comments)
+            await self._append_to_spool(others)
         else:
-            self._note_stored(comments)
+            self._note_stored(others)
 
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
-        """While the store is away no key can be claimed: each comment is appended, and its own claim returned. Raises
-        as `append` does."""
-        if not items:
-            return []
-        try:
-            outcomes = await self._in_time(self._store.append_claimed, items, now_ms, keep_ms)
-        except StoreUnavailable:
-            await self._append_to_spool([comment for comment, _ in items])
+        """While the store doesn't take a video's comments, no key of it can be claimed: each comment is appended, and
+        its own claim returned. Raises as `append` does."""
+        held, others = self._split(items, lambda item: item[0].video_id)
+        if held:
+            await self._append_to_spool([comment for comment, _ in held])
+        if not others:
             return [claim for _, claim in items]
-        if own := own_comments(items, outcomes):
+        try:
+            outcomes = await self._in_time(self._store.append_claimed, others, now_ms, keep_ms)
+        except StoreRefuses:
+            raise
+        except StoreUnavailable:
+            await self._append_to_spool([comment for comment, _ in others])
+            return [claim for _, claim in items]
+        if own := own_comments(others, outcomes):
             self._note_stored(own)
-        return outcomes
+        if not held:
+            return outcomes
+        by_id = {comment.id: outcome for (comment, _), outcome in zip(others, outcomes, strict=True)}
+        return [by_id.get(comment.id, claim) for comment, claim in items]
+
+    def _split(self, items: Sequence[T], video_of: Callable[[T], str]) -> tuple[Sequence[T], Sequence[T]]:
+        """Those of videos that the store doesn't take now, and the others"""
+        if not self._refused:
+            return (), items
+        held = [item for item in items if video_of(item) in self._refused]
+        return held, [item for item in items if video_of(item) not in self._refused]
 
     async def _append_to_spool(self, comments: Sequence[Comment]) -> None:
         try:
             await self._spool.append(comments)
         finally:
             self._work.set()  # only now, so that the first probe is the drain of these comments
+            if self._has_left:
+                self._has_left = False
+                self._left.set()
         # Before they are published; but once they are spooled, or a drain that is ending would show them too soon.
         self._visibility.hide(min(comment.id for comment in comments))
 
@@ -141,7 +162,7 @@ class SpooledStore:
         spooled = self._spool.comments.older(video_id, before, limit)
         enough = len(spooled) >= limit and spooled[-1].id > self._stored_up_to
         stored = await self._read(self._store.older(video_id, before, limit), enough)
-        return _merge(stored, spooled, limit, newest_first=True) if spooled else stored
+        return merged(stored, spooled, limit, newest_first=True) if spooled else stored
 
     async def newer(self, video_id: str, after: int, limit: int) -> Comments:
         """While the store is away: what the spool holds, if it also holds one at or below `after`, and none above is in
@@ -149,7 +170,7 @@ class SpooledStore:
         spooled = self._spool.comments.newer(video_id, after, limit)
         enough = after >= self._stored_up_to and self._spool.comments.reaches(video_id, after)
         stored = await self._read(self._store.newer(video_id, after, limit), enough)
-        return _merge(stored, spooled, limit, newest_first=False) if spooled else stored
+        return merged(stored, spooled, limit, newest_first=False) if spooled else stored
 
     async def check(self) -> None:
         """Returns when comments are accepted: the store answers, or it is away and the spool has room. Raises
@@ -192,15 +213,18 @@ class SpooledStore:
         return SpooledStatistics(self.is_away, self._spool.statistics(), self._drained)
 
     async def drain(self) -> None:
-        """For ever: writes what is in the spool to the store, in order, and finds out when the store is back. A step
-        that fails is repeated, after a pause that grows; a failure that says nothing about the store is logged."""
+        """For ever: writes the spool to the store, each video's comments in order, and finds the store when it is back.
+        A step that fails is repeated after a pause that grows; what says nothing about the store is logged."""
         failures = 0
         while True:
             if self._spool.is_empty and not self.is_away:
                 await self._work.wait()
                 self._work.clear()
+            self._left.clear()
             try:
-                await self._drain_segment()
+                took_all = await self._drain_once()
+            except StoreRefuses as error:
+                self._stop_spooling(error)
             except Exception as error:
                 if isinstance(error, StoreUnavailable) and not isinstance(error, SpoolFailed):
                     self.gone(error)
@@ -208,43 +232,64 @@ class SpooledStore:
                     _log.exception("drain_failed", spooled=len(self._spool.comments), reason=repr(error))
                     self._work.set()
             else:
-                failures = 0
                 if self._availability is Availability.UNKNOWN:
                     self._availability = Availability.AVAILABLE
-                continue
+                if took_all:
+                    failures = 0
+                    continue
             failures += 1
-            await asyncio.sleep(self._pause_s(failures))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s(failures)):
+                    await self._left.wait()
 
-    async def _drain_segment(self) -> None:
-        segment = await self._spool.oldest()
-        if segment is None:
+    async def _drain_once(self) -> bool:
+        """Whether the store took all. Raises StoreUnavailable if it takes nothing."""
+        segments = await self._spool.sealed()
+        if not segments:
             await self._store.check()
             self._back()
-            return
-        size = self._settings.drain_batch
-        for begin in range(0, len(segment.comments), size):
-            await self._drain_batch(segment.comments[begin : begin + size])
-        self._note_stored(segment.comments)
+            return True
+        step = DrainStep(self._store, self._spool, self._settings, self._refused, self._note_drained, self._pass_over)
         try:
-            await self._spool.remove(segment)
+            await step.run(segments)
         except SpoolFailed:
-            self._back()  # it has taken all of the segment; and this disk takes no more
+            self._back()  # it has taken what this disk couldn't let go
             raise
-        self._drained += len(segment.comments)
+        if step.refused and not step.drained and (self.is_away or not step.tells_nothing_new):
+            raise next(iter(step.refused.values()))
+        self._note_refused(name for name, error in step.refused.items() if not isinstance(error, StoreRefuses))
         if self._spool.is_empty:
             self._back()
             self._visibility.show()
             self._emptied.set()
             _log.info("spool_drained", drained=self._drained)
+        elif step.refused and step.drained:
+            self._back()
+            self._visibility.show()
+            if (low_id := self._spool.low_id()) is not None:
+                self._visibility.hide(low_id)
+        return not step.refused
 
-    async def _drain_batch(self, comments: Sequence[Comment]) -> None:
+    def _note_drained(self, comments: Sequence[Comment], took_ms: int) -> None:
         """A store that has just been started is slow at first. Authors don't wait for that: the drain warms it up."""
-        begin_ms = monotonic_ms()
-        await self._store.append(comments)
-        was_quick = monotonic_ms() - begin_ms < self._settings.slow_ms / 2
-        self._quick = self._quick + 1 if was_quick else 0
+        self._note_stored(comments)
+        self._drained += len(comments)
+        self._quick = self._quick + 1 if took_ms < self._settings.slow_ms / 2 else 0
         if self._quick >= self._settings.quick_writes:
             self._back()
+
+    def _pass_over(self, video_ids: Iterable[str]) -> None:
+        """The store takes others than these: authors needn't wait until that has failed for each."""
+        self._note_refused(video_ids)
+        self._back()
+
+    def _note_refused(self, video_ids: Iterable[str]) -> None:
+        refused = set(video_ids)
+        if refused and not self._refused:
+            _log.warning("spooling_some_videos", videos=len(refused), first=min(refused))
+        elif self._refused and not refused:
+            _log.info("all_videos_are_stored_again")
+        self._refused = refused
 
     def _latest_check(self) -> "asyncio.Task[str | None]":
         """The one under way, or one that was just done"""
@@ -255,12 +300,15 @@ class SpooledStore:
 
     async def _check(self) -> str | None:
         """None: the store answers, or is away from now on. Else why that isn't known."""
+        begin_ms = monotonic_ms()
         try:
             async with asyncio.timeout(self._settings.slow_ms / 1000):
                 await self._store.check()
         except (TimeoutError, StoreUnavailable) as error:
             reason = str(error) or "the store doesn't answer"
-            if self._availability is Availability.UNKNOWN:
+            if self._stored_ms > begin_ms:  # it is only what the check reads
+                return None
+            if self._availability is Availability.UNKNOWN or isinstance(error, StoreRefuses):
                 return reason
             self.gone(StoreUnavailable(reason))
         except Exception as error:
@@ -281,6 +329,8 @@ class SpooledStore:
         except TimeoutError:
             self._leave(f"a write wasn't done within {self._settings.slow_ms} ms")
             raise StoreUnavailable("the store is slow") from None
+        except StoreRefuses:
+            raise
         except StoreUnavailable as error:
             self._leave(str(error))
             raise
@@ -288,6 +338,7 @@ class SpooledStore:
     def _note_stored(self, comments: Sequence[Comment]) -> None:
         """From now on only the store has them."""
         self._stored_up_to = max(self._stored_up_to, max(comment.id for comment in comments))
+        self._stored_ms = monotonic_ms()
 
     async def _read(self, reading: Awaitable[Comments], enough: bool) -> Comments:
         """While the store is away a reader waits no longer than an author. enough: an empty result will do then, but
@@ -306,9 +357,17 @@ class SpooledStore:
         self._leave(str(error))
         self._work.set()
 
+    def _stop_spooling(self, error: StoreRefuses) -> None:
+        """Authors are refused by the store itself, and `check` says why, until a probe of the drain finds it mended."""
+        if self._availability is not Availability.UNKNOWN:
+            _log.error("store_refuses", spooled=len(self._spool.comments), reason=str(error))
+        self._availability = Availability.UNKNOWN
+        self._work.set()
+
     def _leave(self, reason: str) -> None:
         if not self.is_away:
             _log.warning("spooling", reason=reason)
+            self._has_left = True
         self._availability = Availability.AWAY
         self._quick = 0
 
@@ -322,13 +381,3 @@ class SpooledStore:
         settings = self._settings
         longest_ms = min(settings.retry_max_ms, settings.retry_min_ms * 2 ** min(failures - 1, 16))
         return random.uniform(longest_ms / 2, longest_ms) / 1000
-
-
-def _merge(stored: Comments, spooled: Sequence[Comment], limit: int, *, newest_first: bool) -> Comments:
-    """Each id once; a spooled comment may be in the store already. Not beyond the rows that the store has examined."""
-    end = stored.next_id
-    if end is not None:
-        spooled = [each for each in spooled if (each.id >= end if newest_first else each.id <= end)]
-    both = heapq.merge(stored.comments, spooled, key=lambda comment: comment.id, reverse=newest_first)
-    merged = list(islice((next(same) for _, same in groupby(both, key=lambda comment: comment.id)), limit))
-    return Comments(merged, merged[-1].id if 0 < limit == len(merged) else end)

@@ -10,9 +10,9 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,11 +22,19 @@ import structlog
 from history.clocks import monotonic_ms
 from history.config import StoreSettings
 from history.sqlite.schema import VERSION, migrate, version_of
-from history.store import StoreUnavailable
+from history.store import StoreRefuses, StoreUnavailable
 
 T = TypeVar("T")
 
 WAL_POLL_S = 0.01
+
+PERMANENT = frozenset(
+    (
+        *(sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE),
+        *(sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOTADB),
+    )
+)
+"""SQLite's codes for a wrong statement, a missing table, a file that is no database; not for what a disk does"""
 
 _log = structlog.stdlib.get_logger()
 
@@ -113,6 +121,22 @@ async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     return await waiter
 
 
+@contextmanager
+def _closed_on_error(file: sqlite3.Connection) -> Iterator[None]:
+    """Or it would keep its lock for as long as the error is kept: a newer release could not use its own file."""
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
+
+
+def _is_permanent(error: Exception) -> bool:
+    """Errors that Python's module or this package raises have no code: wrong use, a schema that is too new."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, sqlite3.Error) and (code is None or code & 0xFF in PERMANENT)
+
+
 class _Connection:
     """A connection that opens when it is needed, and again after an error or when the file was replaced.
 
@@ -134,7 +158,8 @@ class _Connection:
         except (sqlite3.Error, OSError) as error:
             # Closing rolls back. After a failed fsync or on a corrupt page, only a new connection sees what is stored.
             self.close()
-            raise StoreUnavailable(f"{self._path}: {error}") from error
+            kind = StoreRefuses if _is_permanent(error) else StoreUnavailable
+            raise kind(f"{self._path}: {error}") from error
 
     def close(self) -> None:
         file, self._file, self._inode = self._file, None, None
@@ -161,21 +186,23 @@ class _Connection:
         if self._inode_at_path() is None:
             return None
         file = self._connect("rw")  # not "ro": a reader takes part in WAL's shared memory; but it makes no file
-        file.execute("PRAGMA query_only = ON")
-        if version_of(file) == 0:  # the writer is about to make the table
-            file.close()
-            return None
+        with _closed_on_error(file):
+            file.execute("PRAGMA query_only = ON")
+            if version_of(file) == 0:  # the writer is about to make the table
+                file.close()
+                return None
         return file
 
     def _open_to_write(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._connect("rwc")
-        self._use_wal(file)
-        file.execute("PRAGMA synchronous = FULL")
-        file.execute(f"PRAGMA journal_size_limit = {self._settings.sqlite_wal_bytes_max}")
-        file.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten in the file, not only unlinked
-        if migrate(file):
-            _log.info("schema_made", store=str(self._path), version=VERSION)
+        with _closed_on_error(file):
+            self._use_wal(file)
+            file.execute("PRAGMA synchronous = FULL")
+            file.execute(f"PRAGMA journal_size_limit = {self._settings.sqlite_wal_bytes_max}")
+            file.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten in the file, not only unlinked
+            if migrate(file):
+                _log.info("schema_made", store=str(self._path), version=VERSION)
         return file
 
     def _use_wal(self, file: sqlite3.Connection) -> None:

@@ -102,7 +102,8 @@ async def test_a_clean_end_publishes_what_waits(dispatcher: FakeDispatcher, tmp_
     assert saved.clean
 
 
-async def test_what_can_not_start(start_service: StartService, tmp_path: Path) -> None:
+async def test_what_can_not_start(start_service: StartService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("comment_service.service.ADOPTING_MS", 50)
     running = await start_service()
     with pytest.raises(InvalidStoreUrl):
         await build(config(tmp_path, "127.0.0.1:1", store="paper:notebook", node=1))

@@ -2,6 +2,8 @@
 
 import resource
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -170,3 +172,48 @@ async def test_a_folder_that_has_gone_refuses(start_service: StartService, tmp_p
     assert (await say(running.http, "nobody keeps it"))[0] == 503
     (tmp_path / "elsewhere").rename(folder)
     assert (await say(running.http, "kept"))[0] == 200
+
+
+async def test_a_store_of_a_newer_release_refuses_and_readiness_says_why(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    """It is no outage: what a spool took would be stored by no process of this release."""
+    with closing(sqlite3.connect(tmp_path / "comments.db")) as file:
+        file.execute("PRAGMA user_version = 99")
+    running = await start_service(
+        wait=False, store_retry_max_ms=100, drain_retry_min_ms=1, drain_retry_max_ms=10, node_wait_ms=50
+    )
+
+    async def says_why() -> bool:
+        async with running.http.get("/health/ready") as ready:
+            return ready.status == 503 and "this release knows" in (await ready.json())["store"]
+
+    await eventually(says_why)
+    for n in range(3):
+        status, retry_after = await say(running.http, f"refused {n}")
+        assert (status, int(retry_after) >= 1) == (503, True)
+        assert await says_why()
+    assert running.service.spooled.statistics().spool.comments == 0
+    with closing(sqlite3.connect(tmp_path / "comments.db")) as file:
+        file.execute("PRAGMA user_version = 0")
+    await eventually(lambda: running.service._history is not None)
+    said = (await say(running.http, "accepted"))[1]
+    assert await page(running.http, "pagesize=100") == [said]
+
+
+async def test_a_statement_that_is_wrong_is_no_outage(start_service: StartService, tmp_path: Path) -> None:
+    running = await start_service(drain_retry_min_ms=1, drain_retry_max_ms=10)
+    with closing(sqlite3.connect(tmp_path / "comments.db")) as file:
+        file.execute("ALTER TABLE comments RENAME TO elsewhere")
+    assert (await say(running.http, "refused"))[0] == 503
+    statistics = running.service.spooled.statistics()
+    assert (statistics.away, statistics.spool.comments) == (False, 0)
+
+    async def says_why() -> bool:
+        async with running.http.get("/health/ready") as ready:
+            return ready.status == 503 and "no such table" in (await ready.json())["store"]
+
+    await eventually(says_why)
+    with closing(sqlite3.connect(tmp_path / "comments.db")) as file:
+        file.execute("ALTER TABLE elsewhere RENAME TO comments")
+    assert (await say(running.http, "accepted"))[0] == 200

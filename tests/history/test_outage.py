@@ -17,7 +17,8 @@ from history.core.ids import IdSource
 from history.core.model import Comment
 from history.opening import open_store
 from history.spool.files import Spool
-from history.spool.store import SpooledStore, SpoolSettings
+from history.spool.settings import SpoolSettings
+from history.spool.store import SpooledStore
 from history.store import History, Store
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment

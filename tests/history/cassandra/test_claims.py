@@ -1,5 +1,6 @@
 """Idempotency-Keys in Cassandra: who is alone needs no LWT. What every store promises is in claims_contract.py."""
 
+import asyncio
 from collections.abc import Sequence
 from itertools import count
 
@@ -53,8 +54,9 @@ class TestCassandraClaims:
 
         await eventually(never_half)
 
+    @pytest.mark.parametrize("how", ["fails", "is slow"])
     async def test_one_keys_error_is_its_own(
-        self, store: CassandraStore, video: str, monkeypatch: pytest.MonkeyPatch
+        self, store: CassandraStore, video: str, how: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         keys = [a_claim(video, n, f"key {n}") for n in range(3)]
         await append_claimed(store, keys)
@@ -62,11 +64,14 @@ class TestCassandraClaims:
 
         async def fail_one(claim: Claim, keep_ms: int) -> Claim:
             if claim.key == "key 1":
+                if how == "is slow":
+                    await asyncio.Event().wait()
                 raise StoreUnavailable("cut off by the test")
             return await decide_by_lwt(claim, keep_ms)
 
         monkeypatch.setattr(store._claims, "_decide_by_lwt", fail_one)
-        one, error, other = await append_claimed(store, [a_claim(video, 10 + n, f"key {n}") for n in range(3)])
+        async with asyncio.timeout(30):
+            one, error, other = await append_claimed(store, [a_claim(video, 10 + n, f"key {n}") for n in range(3)])
         assert (one, other) == (keys[0], keys[2])
         assert isinstance(error, StoreUnavailable)
 

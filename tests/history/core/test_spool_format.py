@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from history.core.model import Author, Comment
-from history.core.spool_format import MAGIC, encode_records, read_segment
+from history.core.spool_format import MAGIC, encode_records, is_of_newer_release, read_segment
 
 texts = st.text(max_size=20)
 comments = st.lists(
@@ -30,26 +30,62 @@ def test_a_cut_at_any_byte_keeps_every_whole_record(written: list[Comment], data
     kept = [n for n in range(len(written) + 1) if len(MAGIC) + len(encode_records(written[:n])) <= cut]
     assert whole.comments == (written[: kept[-1]] if kept else [])
     assert whole.size == (len(MAGIC + encode_records(whole.comments)) if kept else 0)
+    assert whole.damaged_bytes == 0
 
 
 @moderate
 @given(comments, st.binary(max_size=40))
 def test_what_a_power_loss_leaves_at_the_end_is_no_comment(written: list[Comment], rest: bytes) -> None:
     segment = MAGIC + encode_records(written)
-    for tail in (rest, bytes(len(rest)), encode_records(written)[1:]):
-        assert read_segment(segment + tail).comments == written
+    assert read_segment(segment + rest).comments == written
+    zeros = read_segment(segment + bytes(len(rest)))
+    assert (zeros.comments, zeros.size, zeros.damaged_bytes) == (written, len(segment), 0)
 
 
 @moderate
 @given(comments.filter(bool), st.data())
-def test_a_changed_bit_ends_what_is_trusted(written: list[Comment], data: st.DataObject) -> None:
+def test_a_changed_bit_costs_one_record_at_most(written: list[Comment], data: st.DataObject) -> None:
     segment = bytearray(MAGIC + encode_records(written))
     at = data.draw(st.integers(0, len(segment) - 1))
     segment[at] ^= 1 << data.draw(st.integers(0, 7))
-    whole = read_segment(bytes(segment))
-    assert len(whole.comments) < len(written)
-    assert whole.comments == written[: len(whole.comments)]
-    assert whole.size <= at
+    if is_of_newer_release(bytes(segment)):
+        return
+    read = read_segment(bytes(segment))
+    ends = [len(MAGIC) + len(encode_records(written[:n])) for n in range(len(written) + 1)]
+    hit = next((n for n in range(len(written)) if ends[n] <= at < ends[n + 1]), None)
+    assert read.comments == [comment for n, comment in enumerate(written) if n != hit]
+    begin, end = (0, len(MAGIC)) if hit is None else (ends[hit], ends[hit + 1])
+    if read.damaged_bytes:
+        assert (read.size, read.damaged_bytes) == (len(segment), end - begin)
+    else:  # the last record's length was hit: it looks torn
+        assert (hit, read.size) == (len(written) - 1, begin)
+
+
+@moderate
+@given(comments, comments, comments, st.binary(min_size=1, max_size=40))
+def test_any_damage_costs_only_what_it_touches(
+    before: list[Comment], hit: list[Comment], after: list[Comment], damage: bytes
+) -> None:
+    size = max(len(encode_records(hit)), len(damage))
+    bad = (damage * size)[:size]
+    read = read_segment(MAGIC + encode_records(before) + bad + encode_records(after))
+    assert read.comments == [*before, *after]
+    assert read.damaged_bytes == (len(bad) if after else read.size - len(MAGIC + encode_records(before)))
+
+
+def test_a_broken_records_text_is_not_taken_for_a_record() -> None:
+    forged = encode_records([Comment(7, "video", Author("ann", "Ann"), "never said", 7)]).decode("latin-1")
+    one = Comment(8, "video", Author("bob", "Bob"), forged, 8)
+    for after in ([], [one]):
+        segment = bytearray(MAGIC + encode_records([one, *after]))
+        segment[len(MAGIC) + 10] ^= 1
+        assert read_segment(bytes(segment)).comments == after
+
+
+def test_a_newer_releases_file_is_known_by_its_beginning() -> None:
+    assert is_of_newer_release(b"LCspool2 and more")
+    for other in (MAGIC, b"LCspool", b"LCspoom2", b"LCspool0", b""):
+        assert not is_of_newer_release(other)
 
 
 @moderate

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from history.core.model import Comment, Comments
 from history.spool.files import Spool
-from history.spool.store import SpooledStore, SpoolSettings
-from history.store import Claimed, Outcome, Store, StoreUnavailable
+from history.spool.settings import SpoolSettings
+from history.spool.store import SpooledStore
+from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable
 from tests.waiting import eventually
 
 SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
@@ -37,6 +38,12 @@ class FaultyStore:
         self.stuck = False
         self.refuses = False
         """writes, and only these"""
+        self.lost: set[str] = set()
+        """videos whose partitions take no writes"""
+        self.poison: set[str] = set()
+        """videos whose comments are refused for good"""
+        self.hanging: set[str] = set()
+        """videos whose writes don't end"""
         self.bug: Exception | None = None
         """what every call raises that no store should"""
         self.appends = 0
@@ -44,16 +51,12 @@ class FaultyStore:
 
     async def append(self, comments: Sequence[Comment]) -> None:
         self.appends += 1
-        await self._fault()
-        if self.refuses:
-            raise StoreUnavailable("writes are refused by the test")
+        await self._write_fault(comments)
         await self._store.append(comments)
 
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
         self.appends += 1
-        await self._fault()
-        if self.refuses:
-            raise StoreUnavailable("writes are refused by the test")
+        await self._write_fault([comment for comment, _ in items])
         return await self._store.append_claimed(items, now_ms, keep_ms)
 
     async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
@@ -70,6 +73,15 @@ class FaultyStore:
 
     async def close(self) -> None:
         await self._store.close()
+
+    async def _write_fault(self, comments: Sequence[Comment]) -> None:
+        await self._fault()
+        videos = {comment.video_id for comment in comments}
+        if videos & self.poison:
+            raise StoreRefuses("refused for good by the test")
+        if self.refuses or videos & self.lost:
+            raise StoreUnavailable("writes are refused by the test")
+        await eventually(lambda: not videos & self.hanging, 60)
 
     async def _fault(self) -> None:
         await eventually(lambda: not self.stuck)

@@ -31,9 +31,10 @@ async def fill(spool: Spool, first: int = 1) -> list[Comment]:
 
 async def drain(spool: Spool) -> list[Comment]:
     drained: list[Comment] = []
-    while (segment := await spool.oldest()) is not None:
-        drained += segment.comments
-        await spool.remove(segment)
+    while segments := await spool.sealed():
+        comments = segments[0].comments
+        drained += comments
+        await spool.drop(segments[0], comments)
     return drained
 
 
@@ -77,6 +78,68 @@ async def test_a_torn_tail_is_cut_and_the_rest_kept(tmp_path: Path) -> None:
     empty = open_spool(tmp_path)
     assert empty.is_empty
     await empty.close()
+
+
+@pytest.mark.parametrize("at", [0, 9, 40])
+async def test_a_flipped_bit_costs_one_comment_and_the_file_is_kept(tmp_path: Path, at: int) -> None:
+    comments = comments_every(10, 1_000, "video")
+    spool = open_spool(tmp_path, segment_bytes_max=1_000_000)
+    await spool.append(comments)
+    await spool.close()
+    (segment,) = (tmp_path / "spool").glob("*.spool")
+    content = bytearray(segment.read_bytes())
+    content[at] ^= 1
+    segment.write_bytes(content)
+    kept = comments if at == 0 else comments[1:]  # the file's beginning is no comment
+    for _ in range(2):  # the first process is killed before it has drained it
+        with capture_logs() as lines:
+            again = open_spool(tmp_path)
+        (line,) = lines
+        assert (line["event"], line["log_level"], line["kept_comments"]) == ("spool_file_damaged", "error", len(kept))
+        assert 8 <= line["lost_bytes"] < 200
+        assert again.comments.newer("video", 0, 2_000) == kept
+        again.release()
+    again = open_spool(tmp_path)
+    assert await drain(again) == kept
+    await again.close()
+    (aside,) = (tmp_path / "spool").glob("*.damaged")
+    assert aside.read_bytes() == content
+    with capture_logs() as lines:
+        last = open_spool(tmp_path)
+    assert (last.is_empty, lines) == (True, [])
+    await last.append(comments[:1])
+    await drain(last)
+    assert aside.read_bytes() == content
+    assert not aside.with_suffix(".spool").exists()
+    await last.close()
+
+
+async def test_a_file_without_one_good_comment_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "000000000001.spool").write_bytes(b"nothing that is known" * 9)
+    spool = open_spool(tmp_path)
+    assert spool.is_empty
+    (aside,) = (tmp_path / "spool").glob("*.damaged")
+    await spool.append([a_comment(1)])
+    assert [path.name for path in (tmp_path / "spool").glob("*.spool")] == ["000000000002.spool"]
+    assert aside.read_bytes() == b"nothing that is known" * 9
+    await spool.close()
+
+
+async def test_a_newer_releases_file_waits_for_it(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    await spool.append(comments_every(10, 5, "video"))
+    await spool.close()
+    (newer,) = (tmp_path / "spool").glob("*.spool")
+    content = newer.read_bytes().replace(b"LCspool1", b"LCspool2")
+    newer.write_bytes(content)
+    with capture_logs() as lines:
+        spool = open_spool(tmp_path)
+    assert [(line["event"], line["log_level"]) for line in lines] == [("spool_file_of_newer_release", "error")]
+    await spool.append([a_comment(1)])
+    assert await drain(spool) == [a_comment(1)]
+    await spool.close()
+    assert newer.read_bytes() == content
 
 
 async def test_it_is_bounded(tmp_path: Path) -> None:

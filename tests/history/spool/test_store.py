@@ -5,9 +5,7 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,19 +13,12 @@ from structlog.testing import capture_logs
 
 from history.core.ids import parse_id
 from history.opening import open_store
-from history.spool.files import Spool, SpoolFull
+from history.spool.files import Segment, Spool, SpoolFull
 from history.spool.store import Availability, SpooledStore
 from history.store import StoreUnavailable
 from tests.history.comments import a_comment, comments_every
-from tests.history.spool.parts import SETTINGS, FaultyStore, Parts, RecordedVisibility, SlowToWarmUp
+from tests.history.spool.parts import SETTINGS, Parts, RecordedVisibility, SlowToWarmUp
 from tests.waiting import eventually
-
-
-@pytest.fixture
-async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
-    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path)
-    yield parts
-    await parts.close()
 
 
 async def test_a_store_that_answers_needs_no_spool(parts: Parts) -> None:
@@ -128,7 +119,13 @@ async def test_the_spool_alone_answers_for_nothing_that_was_drained(parts: Parts
     await parts.store.append(comments[:10])  # in a segment of its own
     parts.draining.cancel()
     parts.inner.away = False
-    await parts.store._drain_segment()
+    segments = await parts.spool.sealed()
+
+    async def only_the_first() -> list[Segment]:
+        return segments[:1]
+
+    parts.spool.sealed = only_the_first  # type: ignore[method-assign]
+    await parts.store._drain_once()
     assert parts.store.statistics().drained == 10
     parts.inner.away = True
     parts.store.gone(StoreUnavailable("cut off by the test"))
@@ -201,51 +198,6 @@ async def test_authors_wait_for_a_stuck_store_only_once(parts: Parts) -> None:
         await parts.store.older("video", None, 100)
 
 
-async def test_a_check_finds_out_that_the_store_has_gone(parts: Parts) -> None:
-    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
-    await parts.store.check()
-    parts.inner.stuck = True
-    await parts.store.check()  # within slow_ms: from now on the spool takes comments
-    assert parts.store.is_away
-    parts.inner.stuck = False
-    await eventually(lambda: not parts.store.is_away)
-
-
-async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
-    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
-    checks = parts.inner.checks
-    parts.inner.stuck = True
-    impatient = asyncio.create_task(parts.store.check())
-    await eventually(lambda: parts.inner.checks == checks + 1)
-    others = [asyncio.create_task(parts.store.check()) for _ in range(100)]
-    await asyncio.sleep(0)
-    impatient.cancel()  # the others get the result all the same
-    await asyncio.gather(*others)
-    assert parts.store.is_away
-    assert all(not other.cancelled() for other in others)
-
-
-async def test_a_check_serves_those_who_ask_soon_after(tmp_path: Path) -> None:
-    inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
-    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
-    store = SpooledStore(inner, spool, RecordedVisibility(), replace(SETTINGS, check_ms=60_000))
-    for _ in range(100):
-        await store.check()
-    assert inner.checks == 1
-    await store.close()
-
-
-async def test_a_check_that_fails_unexpectedly_is_logged_and_the_next_is_made(parts: Parts) -> None:
-    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
-    parts.inner.bug = ZeroDivisionError("a bug")
-    with capture_logs() as lines, pytest.raises(StoreUnavailable, match="a bug"):
-        await parts.store.check()
-    assert [(line["event"], line["reason"]) for line in lines] == [("store_check_failed", "ZeroDivisionError('a bug')")]
-    assert not parts.store.is_away  # it says nothing about the store
-    parts.inner.bug = None
-    await parts.store.check()
-
-
 async def test_a_step_of_the_drain_that_fails_unexpectedly_is_logged_and_repeated(parts: Parts) -> None:
     parts.inner.away = True
     comments = comments_every(10, 20, "video")
@@ -292,32 +244,6 @@ async def test_a_first_probe_that_fails_unexpectedly_is_repeated(tmp_path: Path)
     await parts.close()
 
 
-async def test_it_closes_while_it_is_checked(parts: Parts) -> None:
-    await eventually(lambda: parts.store._availability is not Availability.UNKNOWN)
-    parts.inner.stuck = True
-    checks = parts.inner.checks
-    checking = asyncio.create_task(parts.store.check())
-    await eventually(lambda: parts.inner.checks == checks + 1)
-    await parts.store.close()
-    with pytest.raises(asyncio.CancelledError):
-        await checking
-
-
-async def test_a_start_without_the_store_is_ready_once_that_is_known(tmp_path: Path) -> None:
-    inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
-    inner.away = True
-    spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
-    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS)
-    with pytest.raises(StoreUnavailable):  # it may just be opening
-        await store.check()
-    assert not store.is_away
-    draining = asyncio.create_task(store.drain())
-    await eventually(lambda: store.is_away)
-    await store.check()
-    draining.cancel()
-    await store.close()
-
-
 async def test_full_means_refused(tmp_path: Path) -> None:
     parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path, bytes_max=2_000)
     parts.inner.away = True
@@ -333,17 +259,6 @@ async def test_full_means_refused(tmp_path: Path) -> None:
     await asyncio.wait_for(parts.store.wait_drained(), 10)
     await parts.store.append([a_comment(1_000)])
     assert [each.id for each in (await parts.inner.newer("video", 0, 1_000)).comments] == [*accepted, 1_000]
-    await parts.close()
-
-
-async def test_it_is_probed_when_there_is_nothing_to_drain(tmp_path: Path) -> None:
-    parts = Parts(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), tmp_path, bytes_max=0)
-    parts.inner.away = True
-    with pytest.raises(SpoolFull):
-        await parts.store.append([a_comment(1)])
-    parts.inner.away = False
-    await eventually(lambda: not parts.store.statistics().away)
-    await parts.store.append([a_comment(1)])
     await parts.close()
 
 

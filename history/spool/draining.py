@@ -1,0 +1,120 @@
+"""One walk over a spool that brings its comments to the store, whichever videos the store takes.
+
+A cluster may have lost the replicas of some partitions and serve all others. So a write of many videos that fails is
+repeated video by video. Videos that the store takes are drained; the others' comments stay in the spool. If nothing is
+taken, nothing is known about single videos: the store is away.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from history.clocks import monotonic_ms
+from history.config import DRAINED_AT_ONCE
+from history.core.model import Comment
+from history.spool.files import Segment, Spool
+from history.spool.settings import SpoolSettings
+from history.store import Store, StoreUnavailable
+from proto.tasks import shared
+
+
+class DrainStep:
+    """Made for one `run`. Each video's comments go in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        settings: SpoolSettings,
+        refused_before: Iterable[str],
+        on_stored: Callable[[Sequence[Comment], int], None],
+        on_slow: Callable[[Iterable[str]], None],
+    ) -> None:
+        """refused_before: videos that the store didn't take while it took others; they
+        are tried last. on_stored: gets comments that are in the store now, and within how many ms they were written.
+        on_slow: gets videos whose writes take longer than `slow_ms` while the store has taken others."""
+        self._store = store
+        self._spool = spool
+        self._slow_s = settings.slow_ms / 1000
+        self._batch = settings.drain_batch
+        self._refused_before = frozenset(refused_before)
+        self._on_stored = on_stored
+        self._on_slow = on_slow
+        self.refused: dict[str, StoreUnavailable] = {}
+        """videos that the store hasn't taken, and why"""
+        self.drained = 0
+
+    @property
+    def tells_nothing_new(self) -> bool:
+        """Only videos are refused that were refused before."""
+        return self.refused.keys() <= self._refused_before
+
+    async def run(self, segments: Sequence[Segment]) -> None:
+        """Raises StoreUnavailable as soon as it is clear that the store takes nothing; at the end that is for the
+        caller to say. Raises SpoolFailed if what is stored can't be removed."""
+        for segment in segments:
+            well = [comment for comment in segment.comments if comment.video_id not in self._refused_before]
+            for begin in range(0, len(well), self._batch):
+                await self._write(segment, well[begin : begin + self._batch])
+        for segment in segments:
+            await self._write_apart(segment, self._left_of(segment.comments))
+
+    def _left_of(self, comments: Sequence[Comment]) -> Sequence[Comment]:
+        return [comment for comment in comments if comment.video_id not in self.refused]
+
+    async def _write(self, segment: Segment, comments: Sequence[Comment]) -> None:
+        """A store that has just been started is slow at first: one video's write may take its time."""
+        comments = self._left_of(comments)
+        if len({comment.video_id for comment in comments}) > 1:
+            begin_ms = monotonic_ms()
+            try:
+                async with asyncio.timeout(self._slow_s):
+                    await self._store.append(comments)
+            except (TimeoutError, StoreUnavailable):
+                pass
+            else:
+                await self._drop(segment, comments, begin_ms)
+                return
+        await self._write_apart(segment, comments)
+
+    async def _write_apart(self, segment: Segment, comments: Sequence[Comment]) -> None:
+        """Each video by itself, a few at a time, in random order: whichever fail, others are found."""
+        videos: defaultdict[str, list[Comment]] = defaultdict(list)
+        for comment in comments:
+            videos[comment.video_id].append(comment)
+        names = random.sample(list(videos), len(videos))
+        for begin in range(0, len(names), DRAINED_AT_ONCE):
+            some = names[begin : begin + DRAINED_AT_ONCE]
+            if self.drained == 0 and len(self.refused) >= DRAINED_AT_ONCE:
+                error = next(iter(self.refused.values()))
+                if not self.tells_nothing_new:
+                    raise error
+                self.refused |= dict.fromkeys(names[begin:], error)  # the next step tries others of them
+                return
+            await self._write_some(segment, {name: videos[name] for name in some})
+
+    async def _write_some(self, segment: Segment, videos: dict[str, list[Comment]]) -> None:
+        writes = {shared(self._write_video(segment, name, comments)): name for name, comments in videos.items()}
+        try:
+            _, slow = await asyncio.wait(writes, timeout=self._slow_s)
+            if slow and self.drained:
+                self._on_slow([*self._refused_before, *self.refused, *(writes[write] for write in slow)])
+            await asyncio.gather(*writes)
+        finally:
+            for write in writes:
+                write.cancel()
+
+    async def _write_video(self, segment: Segment, video_id: str, comments: Sequence[Comment]) -> None:
+        begin_ms = monotonic_ms()
+        try:
+            await self._store.append(comments)
+        except StoreUnavailable as error:
+            self.refused[video_id] = error
+        else:
+            await self._drop(segment, comments, begin_ms)
+
+    async def _drop(self, segment: Segment, comments: Sequence[Comment], begin_ms: int) -> None:
+        self.drained += len(comments)
+        self._on_stored(comments, monotonic_ms() - begin_ms)
+        await self._spool.drop(segment, comments)

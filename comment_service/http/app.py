@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
-from comment_service.http.error_responses import Cors, ErrorResponses, Faults
+from comment_service.http.error_responses import ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.kept_pages import KeptPages
@@ -41,6 +41,7 @@ from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
 from proto.clock_watch import ClockStatistics
 from proto.http.connection import Shortcut
+from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from proto.http_settings import ConnectionLimits
@@ -165,8 +166,8 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
     page_files = PageFiles()
     cors_rules: dict[str, Any] = {
         "allow_origins": cors_origins,
-        "allow_methods": ["GET", "HEAD", "POST"],
-        "allow_headers": ["content-type", "idempotency-key", "last-event-id"],
+        "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+        "allow_headers": ["content-type", "idempotency-key", *STREAM_REQUEST_HEADERS],
         "expose_headers": ["retry-after"],
     }
     app = Starlette(

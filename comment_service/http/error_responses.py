@@ -5,9 +5,7 @@ from collections import Counter
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -93,14 +91,3 @@ class Faults:
             log.exception("request failed", method=scope["method"], path=scope["path"][:200])
             answer = error_response(500, "internal_error", "this is our fault; it has been logged")
             await answer(scope, receive, send)
-
-
-class Cors(CORSMiddleware):
-    """Starlette's CORS, whose refusals have the same form as all other errors"""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        response = super().preflight_response(request_headers)
-        if response.status_code == 200:
-            return response
-        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return error_response(400, "cors_refused", bytes(response.body).decode(), kept)

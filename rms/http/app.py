@@ -7,11 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer
@@ -96,7 +96,7 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
             route("/health", face.ready),
             route("/metrics", metrics),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        middleware=[Middleware(Cors, allow_origins=["*"], allow_headers=STREAM_REQUEST_HEADERS)],
         exception_handlers={HTTPException: http_error},
     )
 

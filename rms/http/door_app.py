@@ -7,11 +7,11 @@ from typing import Protocol
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer, build_server
@@ -74,7 +74,7 @@ def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
             route("/health/live", face.live),
             route("/health/ready", face.ready),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        middleware=[Middleware(Cors, allow_origins=["*"], allow_headers=STREAM_REQUEST_HEADERS)],
         exception_handlers={HTTPException: http_error},
     )
     return build_server(app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True)

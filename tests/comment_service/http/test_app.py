@@ -280,12 +280,33 @@ async def test_cors(start_service: StartService) -> None:
     answer = await assert_error(running, "GET", "/nothing", 404, "unknown_path", headers={"origin": "http://else"})
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-expose-headers"] == "retry-after"
-    wish = {**ask, "access-control-request-method": "DELETE"}
+    wish = {**ask, "access-control-request-method": "PUT"}
     await assert_error(running, "OPTIONS", "/comment/create", 400, "cors_refused", headers=wish)
     strict = await start_service(node=1, cors_origins="http://a.example,http://b.example")
     await assert_error(strict, "OPTIONS", "/comment/create", 400, "cors_refused", headers=ask)
     async with strict.http.get("/comments/demo", headers={"origin": "http://b.example"}) as answer:
         assert answer.headers["access-control-allow-origin"] == "http://b.example"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", "cache-control,last-event-id"),
+        ("GET", "x-requested-with"),
+        ("POST", "content-type,idempotency-key,x-requested-with,authorization"),
+        ("DELETE", "authorization"),
+    ],
+)
+async def test_a_page_of_another_origin_may_send_what_clients_send(
+    start_service: StartService, method: str, headers: str
+) -> None:
+    running = await start_service()
+    ask = {"origin": "http://else", "access-control-request-method": method, "access-control-request-headers": headers}
+    async with running.http.options("/comments/demo/0000000000000001", headers=ask) as answer:
+        assert answer.status == 200, await answer.text()
+        assert method in answer.headers["access-control-allow-methods"]
+        allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+        assert set(headers.split(",")) <= set(allowed)
 
 
 fast = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -248,6 +248,23 @@ async def test_another_origin_may_read(start_node: StartNode) -> None:
     assert headers["access-control-allow-origin"] == "*"
 
 
+@pytest.mark.parametrize("header", ["last-event-id", "cache-control", "x-requested-with", "authorization"])
+async def test_a_page_of_another_origin_may_send_what_clients_send(start_node: StartNode, header: str) -> None:
+    node = await start_node()
+    ask = f"Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: accept,{header}\r\n"
+    request = get("/comments/v", more=f"Origin: http://page\r\n{ask}", method="OPTIONS")
+    status, headers, body = await answer(node.port, request)
+    assert status == 200, body
+    assert header in headers["access-control-allow-headers"].lower().split(", ")
+
+
+async def test_a_refused_preflight_has_the_form_of_all_errors(start_node: StartNode) -> None:
+    node = await start_node()
+    ask = "Origin: http://page\r\nAccess-Control-Request-Method: PUT\r\n"
+    status, _, body = await answer(node.port, get("/comments/v", more=ask, method="OPTIONS"))
+    assert (status, json.loads(body)["error"]["code"]) == (400, "cors_refused")
+
+
 async def test_gzip_flows_event_by_event(start_node: StartNode) -> None:
     node = await start_node(gzip_viewers_min=1)
     past = [comment(n) for n in range(20)]

@@ -89,13 +89,17 @@ class Api:
     async def comments(self, request: Request) -> Response:
         """GET /comments/{video_id}: a redirect to the live stream at an RMS, or a page"""
         if not wants_event_stream(request):
-            return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.page)(request)
+            return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.pages.varying)(
+                request
+            )
         video_id = valid_video_id(request.path_params["video_id"])
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
         self.gate.expect(video_id)
         # no-store: the next viewer, and the same viewer after a cut, must be placed anew.
-        return RedirectResponse(f"{url}?{query}" if query else url, 307, {"cache-control": "no-store"})
+        return RedirectResponse(
+            f"{url}?{query}" if query else url, 307, {"cache-control": "no-store", "vary": "accept"}
+        )
 
     async def page(self, request: Request) -> Response:
         """GET /comment/{video_id}: a page, newest first"""

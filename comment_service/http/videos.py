@@ -75,7 +75,8 @@ class VideosApi:
         found = await self.comments.newer(video_id, max(after or 0, before_offset), pagesize + 1)
         page = page_of(found, pagesize)
         body = replay_json(page.comments, video.started_at_ms, page.next_cursor)
-        return Response(body, media_type="application/json", headers={"cache-control": "no-cache"})
+        headers = {"cache-control": "no-cache", "vary": "accept"}
+        return Response(body, media_type="application/json", headers=headers)
 
     async def _order(self, request: Request, order: Order) -> Response:
         self.rights.require_to_lead_videos(request.headers.get("authorization"))

@@ -16,12 +16,9 @@ from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
-from rms.http.admission import STREAM_HEADERS, TakeSocket, refusal_headers
-from rms.http.app import Gone, http_error
-from rms.videos.request import Refused, parse_stream_request
-
-HEADERS = ("accept", "accept-encoding", "last-event-id")
-"""The headers of a request that a node needs"""
+from rms.http.admission import TakeSocket, refusal_headers
+from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers
+from rms.videos.request import Refused, known_parameters, parse_stream_request
 
 
 class HandsOver(Protocol):
@@ -42,15 +39,15 @@ class DoorFace:
         self._retry_after_s = retry_after_s
 
     async def stream(self, request: Request) -> Response:
-        query = dict(request.query_params)
-        headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
+        query = known_parameters(request.query_params)
+        headers = needed_headers(request)
         try:
             # The node checks again, with its own limits. What is plainly wrong isn't placed at all.
             video_id = parse_stream_request(
                 request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
             ).video_id
             if request.method == "HEAD":
-                return Response(headers=STREAM_HEADERS)
+                return head_of_a_stream()
             await self._door.hand_over(video_id, query, headers, partial(take_socket_of, request.scope))
         except Refused as refused:
             more = refusal_headers(refused, self._retry_after_s)

@@ -94,6 +94,30 @@ async def test_a_viewer_is_sent_to_the_placed_node(start_service: StartService, 
     await assert_error(running, "GET", "/comments/.demo", 400, "invalid_video_id", headers=STREAM)
 
 
+async def test_a_cache_keeps_streams_and_pages_apart(start_service: StartService, dispatcher: FakeDispatcher) -> None:
+    dispatcher.public_url = "http://127.0.0.1:8101"
+    running = await start_service(dispatchers=dispatcher.address)
+    await post(running)
+    await assert_varies(running, "/comments/demo", 307, STREAM)
+    await assert_varies(running, "/comments/demo", 307, {"accept": "text/*"})
+    etag = await assert_varies(running, "/comments/demo", 200, {})
+    for _ in range(2):  # by the app, and by the shortcut
+        await assert_varies(running, "/comments/demo", 200, {"origin": "http://else"})
+    await assert_varies(running, "/comments/demo", 307, {"accept": "text/*"})
+    await assert_varies(running, "/comments/demo", 304, {"if-none-match": etag})
+    await assert_varies(running, "/comments/demo?newer_than=018f3c4e5a6b7c8d", 200, {})
+    async with running.http.get("/comment/demo") as answer:
+        assert "accept" not in answer.headers.getall("vary", []), "here are only pages"
+
+
+async def assert_varies(running: RunningService, path: str, status: int, headers: dict[str, str]) -> str:
+    """Returns the ETag."""
+    async with running.http.get(path, headers=headers, allow_redirects=False) as answer:
+        assert answer.status == status
+        assert "accept" in ", ".join(answer.headers.getall("vary")).split(", ")
+        return answer.headers.get("etag", "")
+
+
 async def test_no_dispatcher_and_no_room(start_service: StartService, dispatcher: FakeDispatcher) -> None:
     alone = await start_service()
     await post(alone)

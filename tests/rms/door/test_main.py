@@ -109,7 +109,8 @@ async def test_what_is_wrong_is_said_by_the_door_or_by_the_node(start_node: Star
         assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_backfill")
         status, headers, _ = await answer(port, get("/comments/v", method="HEAD"))
         assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        async with viewer(port, "/comments/v"):
+        assert "content-length" not in headers, "a stream has none"
+        async with viewer(port, f"/comments/v?_=1&utm_source={'x' * 30_000}"):
             status, headers, body = await answer(port, get("/comments/v"))
             assert (status, json.loads(body)["error"]["code"]) == (503, "full")
             assert int(headers["retry-after"]) >= 5

@@ -16,9 +16,10 @@ from typing import Annotated
 
 import grpc.aio
 import structlog
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from proto.channel import Tls, TlsSettings, aio_channel
+from proto.settings import check_ports
 from proto.tasks import Supervisor
 
 log = structlog.stdlib.get_logger()
@@ -28,6 +29,7 @@ _HOST = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+)"
 Dispatchers = Annotated[
     str,
     StringConstraints(pattern=rf"^(dns:[A-Za-z0-9_.-]+:[0-9]{{1,5}}|{_HOST}:[0-9]{{1,5}}(,{_HOST}:[0-9]{{1,5}})*)$"),
+    AfterValidator(check_ports),
 ]
 """host:port, or several separated by commas; or dns:NAME:PORT"""
 

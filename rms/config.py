@@ -1,12 +1,12 @@
 """Every setting of an RMS node and of a door, with its unit and its reason. docs/limits.md lists them."""
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from proto.clock_watch import ClockSettings
 from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
-from proto.settings import Address
+from proto.settings import Address, is_wildcard
 from rms.feed.feed import FeedLimits
 
 
@@ -33,6 +33,7 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     listen: Address = Field("127.0.0.1:8101", description="host:port for viewers (HTTP)")
     public_url: str = Field(
         "",
+        validate_default=True,
         pattern=r"^(https?://[^/?#\s]{1,240})?$",
         description="where viewers reach this node, scheme://host:port; empty: http:// and --listen",
     )
@@ -185,6 +186,15 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
         description="longest ms before a dispatcher is tried again: within this, a restarted one knows all nodes",
     )
     stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end, after the viewers")
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_reached(cls, public_url: str, others: ValidationInfo) -> str:
+        """Without it all hosts would have one address for viewers, and their nodes one id."""
+        listen = others.data.get("listen", "")
+        if not public_url and is_wildcard(listen):
+            raise ValueError(f"viewers can't call {listen}: say where they reach this node, http://HOST:PORT")
+        return public_url
 
     def feed_limits(self) -> FeedLimits:
         return FeedLimits(

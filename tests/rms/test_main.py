@@ -69,7 +69,11 @@ async def test_a_signal_ends_it_cleanly_and_sends_the_viewers_elsewhere(tmp_path
     [
         (["--capacity", "0"], "--capacity: Input should be greater than 0; it was '0'"),
         (["--listen", "here"], "--listen:"),
+        (["--listen", "127.0.0.1:99999"], "--listen: Value error, there is no port 99999; ports end at 65535"),
+        (["--dispatchers", "dns:x:99999"], "--dispatchers: Value error, there is no port 99999"),
         (["--public-url", "ftp://x"], "--public-url:"),
+        (["--listen", "0.0.0.0:0"], "--public-url: Value error, viewers can't call 0.0.0.0:0: say where"),
+        (["--listen", "[::]:0"], "--public-url: Value error, viewers can't call [::]:0: say where"),
         (["--colour", "red"], "unrecognized arguments"),
     ],
 )

@@ -11,7 +11,7 @@ If a name has IPv4 and IPv6 addresses, only the IPv4 ones count: a replica with 
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Annotated
 
 import grpc.aio
@@ -82,6 +82,12 @@ class ReplicaAddresses:
             if found:
                 on_found(found)
             await asyncio.sleep(self.every_ms / 1000)
+
+
+def replica_numbers(addresses: Iterable[str]) -> dict[str, str]:
+    """A number for each, from 1, in the order of the sorted addresses: what strangers, who read the metrics on the
+    viewers' port, may be told of a replica."""
+    return {address: str(number) for number, address in enumerate(sorted(addresses), 1)}
 
 
 class DispatcherSettings(TlsSettings):

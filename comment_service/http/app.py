@@ -45,6 +45,7 @@ from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from proto.http_settings import ConnectionLimits
+from proto.replicas import replica_numbers
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -128,7 +129,8 @@ class Api:
             store = "ok"
         except StoreUnavailable as error:
             store = str(error)
-        clock = self.clock()
+        clock, publisher = self.clock(), self.publisher.statistics()
+        numbers = replica_numbers(self.replicas.addresses)
         is_ready = store == "ok" and not clock.is_off
         details = {
             "ready": is_ready,
@@ -137,7 +139,7 @@ class Api:
             "dispatchers_connected": self.replicas.connected(),
             "dispatchers_configured": len(self.replicas),
             "dispatcher_trouble": self.replicas.troubles,
-            "publisher": asdict(self.publisher.statistics()),
+            "publisher": {**asdict(publisher), "connected": numbers.get(publisher.connected or "")},
         }
         return is_ready, details
 

@@ -24,6 +24,15 @@ class ViewersHttpSettings(HttpSettings):
         description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
     )
 
+    credentials_origins: str = Field(
+        "",
+        description="origins whose pages may read with credentials (EventSource's withCredentials), for a gateway that "
+        "asks for cookies, with commas between; all others read without",
+    )
+
+    def credentials_origins_known(self) -> frozenset[str]:
+        return frozenset(filter(None, self.credentials_origins.split(",")))
+
 
 class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""

@@ -174,6 +174,7 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
         "allow_origins": cors_origins,
         "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
         "allow_headers": ["content-type", "idempotency-key", *STREAM_REQUEST_HEADERS],
+        "allow_credentials": cors_origins != ["*"],  # with all origins, a foreign page could act by a gateway's cookies
         "expose_headers": ["retry-after"],
     }
     app = Starlette(

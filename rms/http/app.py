@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
+from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer
@@ -21,7 +21,7 @@ from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
 from rms.metrics import NodeStatistics, build_registry
 from rms.videos.request import Refused, parse_stream_request
 
-NEEDED_HEADERS = ("accept", "accept-encoding", "last-event-id")
+NEEDED_HEADERS = ("accept", "accept-encoding", "last-event-id", "origin")
 
 Statistics = Callable[[], NodeStatistics]
 
@@ -98,7 +98,7 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
             route("/health", face.ready),
             route("/metrics", metrics),
         ],
-        middleware=[Middleware(Cors, allow_origins=["*"], allow_headers=STREAM_REQUEST_HEADERS)],
+        middleware=[Middleware(PublicCors, credentials_origins=settings.credentials_origins_known())],
         exception_handlers={HTTPException: http_error},
     )
 

@@ -1,6 +1,6 @@
 """The door's HTTP routes: GET /comments/{liveVideoId}, whose socket goes to a node, and health."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
+from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer, build_server
@@ -34,13 +34,16 @@ class HandsOver(Protocol):
 
 
 class DoorFace:
-    def __init__(self, door: HandsOver, retry_after_s: int) -> None:
+    def __init__(self, door: HandsOver, retry_after_s: int, credentials_origins: Collection[str]) -> None:
         self._door = door
+        self._credentials_origins = credentials_origins
         self._retry_after_s = retry_after_s
 
     async def stream(self, request: Request) -> Response:
         query = known_parameters(request.query_params)
         headers = needed_headers(request)
+        if headers.get("origin") not in self._credentials_origins:
+            headers.pop("origin", None)  # of any length, and of no use to the node
         try:
             # The node checks again, with its own limits. What is plainly wrong isn't placed at all.
             video_id = parse_stream_request(
@@ -63,7 +66,7 @@ class DoorFace:
 
 
 def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
-    face = DoorFace(door, settings.retry_after_s)
+    face = DoorFace(door, settings.retry_after_s, settings.credentials_origins_known())
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     app = Starlette(
         routes=[
@@ -71,7 +74,7 @@ def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
             route("/health/live", face.live),
             route("/health/ready", face.ready),
         ],
-        middleware=[Middleware(Cors, allow_origins=["*"], allow_headers=STREAM_REQUEST_HEADERS)],
+        middleware=[Middleware(PublicCors, credentials_origins=settings.credentials_origins_known())],
         exception_handlers={HTTPException: http_error},
     )
     return build_server(app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True)

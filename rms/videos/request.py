@@ -21,6 +21,8 @@ class StreamRequest(NamedTuple):
     """what the viewer has; None: it is new"""
     backfill: int
     form: Form
+    origin: str = ""
+    """of the page that asks; empty: no page of another origin does"""
 
 
 class Refused(Exception):
@@ -54,6 +56,7 @@ def parse_stream_request(
         position,
         min(backfill, backfill_max) if wanted is None else wanted,
         Form(None if max_rate is None else _tier(max_rate), takes_gzip(headers.get("accept-encoding", ""))),
+        headers.get("origin", ""),
     )
 
 

@@ -310,6 +310,9 @@ async def test_cors(start_service: StartService) -> None:
     await assert_error(strict, "OPTIONS", "/comment/create", 400, "cors_refused", headers=ask)
     async with strict.http.get("/comments/demo", headers={"origin": "http://b.example"}) as answer:
         assert answer.headers["access-control-allow-origin"] == "http://b.example"
+        assert answer.headers["access-control-allow-credentials"] == "true", "a page that is named may send cookies"
+    async with running.http.get("/comments/demo", headers={"origin": "http://b.example"}) as answer:
+        assert "access-control-allow-credentials" not in answer.headers
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,22 @@ async def test_a_page_of_another_origin_may_send_what_clients_send(start_node: S
     assert header in headers["access-control-allow-headers"].lower().split(", ")
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_named_origins_may_read_with_credentials(start_node: StartNode, encoding: str) -> None:
+    node = await start_node(gzip_viewers_min=1, credentials_origins="http://a.example,http://b.example")
+    for origin, allowed in (("http://b.example", "http://b.example"), ("http://c.example", "*")):
+        lines = f"Origin: {origin}\r\nAccept-Encoding: {encoding}\r\n"
+        async with viewer(node.port, "/comments/v", lines) as raw:
+            assert raw.head.count(b"access-control-allow-origin:") == 1
+            assert f"access-control-allow-origin: {allowed}\r\n".encode() in raw.head
+            assert (b"access-control-allow-credentials: true\r\n" in raw.head) is (allowed == origin)
+        ask = f"Origin: {origin}\r\nAccess-Control-Request-Method: GET\r\n"
+        for request in (get("/comments/v?backfill=x", more=lines), get("/comments/v", more=ask, method="OPTIONS")):
+            _, headers, _ = await answer(node.port, request)
+            assert headers["access-control-allow-origin"] == allowed
+            assert ("access-control-allow-credentials" in headers) is (allowed == origin)
+
+
 async def test_a_refused_preflight_has_the_form_of_all_errors(start_node: StartNode) -> None:
     node = await start_node()
     ask = "Origin: http://page\r\nAccess-Control-Request-Method: PUT\r\n"

@@ -57,7 +57,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         "left some unpublished; also for the node number's lease, and the spool",
     )
     cors_origins: str = Field(
-        "*", description="origins whose pages may use the API, with commas between; *: all, safe without cookies"
+        "*", description="origins whose pages may use the API, with cookies too, comma between; *: all, without cookies"
     )
     admin_token: str = Field(
         "",

@@ -3,7 +3,7 @@
 import itertools
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +17,7 @@ from history.cache.store import CacheStatistics
 from history.group_commit import GroupCommitStatistics
 from history.spool.store import SpooledStatistics
 from proto.clock_watch import ClockStatistics, clock_offsets
+from proto.replicas import replica_numbers
 
 DURABLE_MS_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
 
@@ -46,6 +47,8 @@ class ServiceStatistics:
     cache: CacheStatistics
     pages: KeptPagesStatistics
     publisher: PublisherStatistics
+    dispatchers: Sequence[str]
+    """addresses of all"""
     dispatchers_connected: int
     clock: ClockStatistics
 
@@ -99,10 +102,11 @@ class ServiceCollector(Collector):
             refused.add_metric([code], count)
         yield refused
         replica = GaugeMetricFamily("comment_service_replica", "1: events are published to it", labels=["dispatcher"])
-        if publisher.connected is not None:
-            replica.add_metric([publisher.connected], 1)
+        numbers = replica_numbers(now.dispatchers)
+        if publisher.connected in numbers:
+            replica.add_metric([numbers[publisher.connected]], 1)
         yield replica
-        yield clock_offsets("comment_service", now.clock)
+        yield clock_offsets("comment_service", now.clock, numbers)
         edges = [*(str(bound / 1000) for bound in DURABLE_MS_BOUNDS), "+Inf"]
         yield HistogramMetricFamily(
             "comment_service_durable_seconds",

@@ -190,6 +190,7 @@ class Service:
             cache=self.store.statistics(),
             pages=self.kept_pages.statistics(),
             publisher=self.publisher.statistics(),
+            dispatchers=self.replicas.addresses,
             dispatchers_connected=self.replicas.connected(),
             clock=self.clock.statistics(),
         )

@@ -30,7 +30,9 @@ class Config(TlsSettings):
 
     listen: Address = Field("127.0.0.1:7001", description="host:port for gRPC; port 0 takes a free one and logs it")
     replica_id: str = Field(
-        "", max_length=128, description="name of this replica; empty: the address that it listens on"
+        "",
+        max_length=128,
+        description="name of this replica; empty: the address that it listens on, with the host's name for 0.0.0.0",
     )
 
     metrics_listen: Address | Literal[""] = Field(

@@ -1,6 +1,7 @@
 """Runs a replica as a gRPC server: the service, its health, reflection, metrics, and the beat of its leases."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -17,7 +18,7 @@ from dispatcher.operators.metrics import MetricsServer
 from dispatcher.servicer import SERVICE, Servicer
 from dispatcher.streams.replica import Replica
 from proto.channel import listen
-from proto.settings import split_address
+from proto.settings import is_wildcard, join_address, split_address
 from proto.tasks import Supervisor
 
 log = structlog.stdlib.get_logger()
@@ -52,7 +53,7 @@ class Server:
         self._supervisor = supervisor
         self._server = grpc.aio.server(options=_options(config))
         self.listen = self._take_port()
-        self.replica = Replica(config, config.replica_id or self.listen, now_ms)
+        self.replica = Replica(config, config.replica_id or self._name(), now_ms)
         self._server.add_generic_rpc_handlers([Servicer(self.replica, supervisor).handlers()])
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -99,12 +100,16 @@ class Server:
             await asyncio.sleep(self.config.beat_ms / 1000)
             self.replica.check_leases()
 
+    def _name(self) -> str:
+        """The address that it listens on, which differs from host to host"""
+        _, port = split_address(self.listen)
+        return join_address(socket.gethostname(), port) if is_wildcard(self.listen) else self.listen
+
     def _take_port(self) -> str:
         """The address that it listens on. Raises OSError."""
         host, port = split_address(self.config.listen)
-        shown_host = f"[{host}]" if ":" in host else host
         try:
-            return f"{shown_host}:{listen(self._server, f'{shown_host}:{port}', self.config.tls())}"
+            return join_address(host, listen(self._server, join_address(host, port), self.config.tls()))
         except RuntimeError as error:  # gRPC's own for a port that is taken
             raise OSError(str(error)) from error
 

@@ -138,11 +138,12 @@ class ClockWatch:
             log.info("a dispatcher's clock is right again, or unknown", dispatcher=replica)
 
 
-def clock_offsets(service: str, clock: ClockStatistics) -> GaugeMetricFamily:
-    """The metric, named for the service"""
+def clock_offsets(service: str, clock: ClockStatistics, numbers: Mapping[str, str]) -> GaugeMetricFamily:
+    """The metric, named for the service. numbers: of the replicas, by address; a replica without one is left out."""
     gauge = GaugeMetricFamily(
         f"{service}_dispatcher_clock_offset_seconds", "the replica's clock less this one's", labels=["dispatcher"]
     )
     for address, offset_ms in clock.offsets_ms.items():
-        gauge.add_metric([address], offset_ms / 1000)
+        if address in numbers:
+            gauge.add_metric([numbers[address]], offset_ms / 1000)
     return gauge

@@ -2,15 +2,13 @@
 
 import socket
 
-from proto.settings import split_address
+from proto.settings import join_address, split_address
 
 
 def listen(address: str, backlog: int) -> socket.socket:
     """A socket that listens on host:port. backlog: connections that may wait to be accepted; the kernel's own limit,
     net.core.somaxconn, holds as well. Raises OSError when it can't."""
     host, port = split_address(address)
-    if port > 65_535:
-        raise OSError(f"there is no port {port}; ports end at 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=backlog)
     # Accepted connections inherit it. Without it a second write waits 40 ms for a delayed ACK; asyncio sets it only on
@@ -21,5 +19,4 @@ def listen(address: str, backlog: int) -> socket.socket:
 
 def address_of(listener: socket.socket) -> str:
     """host:port, also when any port was asked for"""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return join_address(*listener.getsockname()[:2])

@@ -11,14 +11,15 @@ If a name has IPv4 and IPv6 addresses, only the IPv4 ones count: a replica with 
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Annotated
 
 import grpc.aio
 import structlog
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from proto.channel import Tls, TlsSettings, aio_channel
+from proto.settings import check_ports
 from proto.tasks import Supervisor
 
 log = structlog.stdlib.get_logger()
@@ -28,6 +29,7 @@ _HOST = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+)"
 Dispatchers = Annotated[
     str,
     StringConstraints(pattern=rf"^(dns:[A-Za-z0-9_.-]+:[0-9]{{1,5}}|{_HOST}:[0-9]{{1,5}}(,{_HOST}:[0-9]{{1,5}})*)$"),
+    AfterValidator(check_ports),
 ]
 """host:port, or several separated by commas; or dns:NAME:PORT"""
 
@@ -80,6 +82,12 @@ class ReplicaAddresses:
             if found:
                 on_found(found)
             await asyncio.sleep(self.every_ms / 1000)
+
+
+def replica_numbers(addresses: Iterable[str]) -> dict[str, str]:
+    """A number for each, from 1, in the order of the sorted addresses: what strangers, who read the metrics on the
+    viewers' port, may be told of a replica."""
+    return {address: str(number) for number, address in enumerate(sorted(addresses), 1)}
 
 
 class DispatcherSettings(TlsSettings):

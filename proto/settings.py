@@ -6,19 +6,34 @@ gives the unit and the reason for the number. Nothing else in a service holds a 
 
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict
 
-Address = Annotated[str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$")]
-"""host:port"""
+PORTS_END = 65_535
+
+
+def check_ports(addresses: str) -> str:
+    """Returns addresses in one of the forms below, with commas between. Raises ValueError."""
+    for address in addresses.split(","):
+        if address and (port := split_address(address)[1]) > PORTS_END:
+            raise ValueError(f"there is no port {port}; ports end at {PORTS_END}")
+    return addresses
+
+
+Address = Annotated[
+    str, StringConstraints(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$"), AfterValidator(check_ports)
+]
+"""host:port; [host]:port for IPv6"""
 
 Addresses = Annotated[
     str,
     StringConstraints(
         pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(,(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5})*$"
     ),
+    AfterValidator(check_ports),
 ]
 """host:port, or several separated by commas: the same form in a flag and in the environment"""
 
@@ -27,6 +42,19 @@ def split_address(address: str) -> tuple[str, int]:
     """'[::1]:80' -> ('::1', 80)"""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def join_address(host: str, port: int) -> str:
+    """('::1', 80) -> '[::1]:80'"""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_wildcard(address: str) -> bool:
+    """Whether it stands for all addresses of a machine: good to listen on, and none that others can call"""
+    try:
+        return ip_address(split_address(address)[0]).is_unspecified
+    except ValueError:
+        return False  # a name
 
 
 class Settings(BaseSettings):

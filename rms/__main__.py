@@ -1,6 +1,7 @@
 """python -m rms: wires a node together, runs it, and ends it cleanly."""
 
 import asyncio
+import re
 import resource
 from urllib.parse import urlsplit
 
@@ -41,7 +42,7 @@ class Node:
         self._listener = listen(settings.listen, settings.listen_backlog)
         self.address = address_of(self._listener)
         public_url = settings.public_url or f"http://{self.address}"
-        node_id = settings.node_id or urlsplit(public_url).netloc
+        node_id = settings.node_id or re.sub(r"[\[\]]", "", urlsplit(public_url).netloc)  # an id has none
         # In nanoseconds, as it always was: to a dispatcher that knows an earlier life, a smaller number is the older.
         self.identity = Identity(node_id, wall_ms() * 1_000_000, public_url, settings.capacity)
         self.tasks = Supervisor()

@@ -1,12 +1,12 @@
 """Every setting of an RMS node and of a door, with its unit and its reason. docs/limits.md lists them."""
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from proto.clock_watch import ClockSettings
 from proto.http_settings import HttpSettings
 from proto.replicas import DispatcherSettings
-from proto.settings import Address
+from proto.settings import Address, is_wildcard
 from rms.feed.feed import FeedLimits
 
 
@@ -24,6 +24,15 @@ class ViewersHttpSettings(HttpSettings):
         description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
     )
 
+    credentials_origins: str = Field(
+        "",
+        description="origins whose pages may read with credentials (EventSource's withCredentials), for a gateway that "
+        "asks for cookies, with commas between; all others read without",
+    )
+
+    def credentials_origins_known(self) -> frozenset[str]:
+        return frozenset(filter(None, self.credentials_origins.split(",")))
+
 
 class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""
@@ -33,6 +42,7 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     listen: Address = Field("127.0.0.1:8101", description="host:port for viewers (HTTP)")
     public_url: str = Field(
         "",
+        validate_default=True,
         pattern=r"^(https?://[^/?#\s]{1,240})?$",
         description="where viewers reach this node, scheme://host:port; empty: http:// and --listen",
     )
@@ -185,6 +195,15 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
         description="longest ms before a dispatcher is tried again: within this, a restarted one knows all nodes",
     )
     stop_ms: int = Field(5_000, gt=0, description="ms for requests under way to end, after the viewers")
+
+    @field_validator("public_url")
+    @classmethod
+    def _can_be_reached(cls, public_url: str, others: ValidationInfo) -> str:
+        """Without it all hosts would have one address for viewers, and their nodes one id."""
+        listen = others.data.get("listen", "")
+        if not public_url and is_wildcard(listen):
+            raise ValueError(f"viewers can't call {listen}: say where they reach this node, http://HOST:PORT")
+        return public_url
 
     def feed_limits(self) -> FeedLimits:
         return FeedLimits(

@@ -2,13 +2,14 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from proto.clock_watch import ClockStatistics, clock_offsets
+from proto.replicas import replica_numbers
 from rms.sending.sweep_counts import SLICE_MS_BOUNDS, SLICE_SENDS_BOUNDS, SweepStatistics
 from rms.upstream.link import LinkStatistics
 
@@ -77,8 +78,9 @@ class NodeCollector(Collector):
         for reason, count in now.sweep.closes.items():
             closes.add_metric([reason], count)
         yield closes
-        yield from self._links(now.links)
-        yield clock_offsets("rms", now.clock)
+        numbers = replica_numbers(link.address for link in now.links)
+        yield from self._links(now.links, numbers)
+        yield clock_offsets("rms", now.clock, numbers)
         yield _histogram(
             "rms_slice_seconds",
             "time for which a slice of a sweep held the event loop",
@@ -94,7 +96,9 @@ class NodeCollector(Collector):
             now.sweep.slice_sends_sum,
         )
 
-    def _links(self, links: Sequence[LinkStatistics]) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+    def _links(
+        self, links: Sequence[LinkStatistics], numbers: Mapping[str, str]
+    ) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         connected = GaugeMetricFamily(
             "rms_dispatcher_connected", "1 if this replica has welcomed the node", labels=["dispatcher"]
         )
@@ -102,10 +106,11 @@ class NodeCollector(Collector):
         tries = CounterMetricFamily("rms_dispatcher_tries", "connections to it that were tried", labels=["dispatcher"])
         connects = CounterMetricFamily("rms_dispatcher_connects", "streams made to it", labels=["dispatcher"])
         for link in links:
-            connected.add_metric([link.address], int(link.connected))
-            events.add_metric([link.address], link.events)
-            tries.add_metric([link.address], link.tries)
-            connects.add_metric([link.address], link.connects)
+            number = numbers[link.address]
+            connected.add_metric([number], int(link.connected))
+            events.add_metric([number], link.events)
+            tries.add_metric([number], link.tries)
+            connects.add_metric([number], link.connects)
         yield from (connected, events, tries, connects)
 
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
-from comment_service.http.error_responses import Cors, ErrorResponses, Faults
+from comment_service.http.error_responses import ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.kept_pages import KeptPages
@@ -41,9 +41,11 @@ from history.core.model import comment_json
 from history.store import Reader, StoreUnavailable
 from proto.clock_watch import ClockStatistics
 from proto.http.connection import Shortcut
+from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from proto.http_settings import ConnectionLimits
+from proto.replicas import replica_numbers
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -88,13 +90,17 @@ class Api:
     async def comments(self, request: Request) -> Response:
         """GET /comments/{video_id}: a redirect to the live stream at an RMS, or a page"""
         if not wants_event_stream(request):
-            return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.page)(request)
+            return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.pages.varying)(
+                request
+            )
         video_id = valid_video_id(request.path_params["video_id"])
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
         self.gate.expect(video_id)
         # no-store: the next viewer, and the same viewer after a cut, must be placed anew.
-        return RedirectResponse(f"{url}?{query}" if query else url, 307, {"cache-control": "no-store"})
+        return RedirectResponse(
+            f"{url}?{query}" if query else url, 307, {"cache-control": "no-store", "vary": "accept"}
+        )
 
     async def page(self, request: Request) -> Response:
         """GET /comment/{video_id}: a page, newest first"""
@@ -123,7 +129,8 @@ class Api:
             store = "ok"
         except StoreUnavailable as error:
             store = str(error)
-        clock = self.clock()
+        clock, publisher = self.clock(), self.publisher.statistics()
+        numbers = replica_numbers(self.replicas.addresses)
         is_ready = store == "ok" and not clock.is_off
         details = {
             "ready": is_ready,
@@ -132,7 +139,7 @@ class Api:
             "dispatchers_connected": self.replicas.connected(),
             "dispatchers_configured": len(self.replicas),
             "dispatcher_trouble": self.replicas.troubles,
-            "publisher": asdict(self.publisher.statistics()),
+            "publisher": {**asdict(publisher), "connected": numbers.get(publisher.connected or "")},
         }
         return is_ready, details
 
@@ -165,8 +172,9 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
     page_files = PageFiles()
     cors_rules: dict[str, Any] = {
         "allow_origins": cors_origins,
-        "allow_methods": ["GET", "HEAD", "POST"],
-        "allow_headers": ["content-type", "idempotency-key", "last-event-id"],
+        "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+        "allow_headers": ["content-type", "idempotency-key", *STREAM_REQUEST_HEADERS],
+        "allow_credentials": cors_origins != ["*"],  # with all origins, a foreign page could act by a gateway's cookies
         "expose_headers": ["retry-after"],
     }
     app = Starlette(

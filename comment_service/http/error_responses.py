@@ -5,9 +5,7 @@ from collections import Counter
 from http import HTTPStatus
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -99,14 +97,3 @@ def _nameless_path(scope: Scope) -> str:
     """Without the author's id, which a log would keep for longer than a purge allows"""
     path, author_id = scope["path"], scope.get("path_params", {}).get("author_id")
     return str(path.replace(author_id, "…") if author_id else path)
-
-
-class Cors(CORSMiddleware):
-    """Starlette's CORS, whose refusals have the same form as all other errors"""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        response = super().preflight_response(request_headers)
-        if response.status_code == 200:
-            return response
-        kept = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return error_response(400, "cors_refused", bytes(response.body).decode(), kept)

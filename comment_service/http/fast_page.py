@@ -12,7 +12,8 @@ from comment_service.http.whole_responses import WholeResponses
 from proto.http.connection import Run
 from proto.http.exchange import Exchange
 
-EVENT_STREAM = b"text/event-stream"
+TEXT = b"text/"
+"""In the Accept header of everyone who may want the live stream"""
 
 
 class FastPage:
@@ -31,7 +32,7 @@ class FastPage:
         origin = known = None
         for name, value in scope["headers"]:
             if name == b"accept":
-                if EVENT_STREAM in value.lower():  # a viewer, who wants the live stream
+                if TEXT in value.lower():
                     return False
             elif name == b"if-none-match":
                 known = value if known is None else known

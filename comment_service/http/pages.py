@@ -23,7 +23,7 @@ from comment_service.clocks import monotonic_s, wall_ms
 from comment_service.core.admission import valid_video_id
 from comment_service.http.kept_pages import KeptPages, MadePage
 from comment_service.http.request_parts import has_parameter, newer_query, page_query
-from comment_service.http.whole_responses import Head
+from comment_service.http.whole_responses import Head, RawHeaders
 from history.cache.store import CachedStore
 from history.core.ids import time_of
 from history.core.model import Comments, Page, page_json
@@ -48,11 +48,19 @@ class Pages:
         self._settings = settings
 
     async def page(self, request: Request) -> Response:
+        """At a path that has only pages"""
+        return await self._page(request, [])
+
+    async def varying(self, request: Request) -> Response:
+        """At a path where others get a stream. A cache must keep the two apart: a page may be kept for long."""
+        return await self._page(request, [(b"vary", b"accept")])
+
+    async def _page(self, request: Request, more: RawHeaders) -> Response:
         video_id = valid_video_id(request.path_params["video_id"])
         if has_parameter(request, "newer_than"):
-            made = _made(await self._newer(request, video_id), "no-cache", ())
+            made = _made(await self._newer(request, video_id), "no-cache", (), more)
         else:
-            made = await self._older(request, video_id)
+            made = await self._older(request, video_id, more)
             self._kept.keep((request.scope["path"], request.scope["query_string"]), made, monotonic_s())
         known = request.headers.get("if-none-match")
         if known is not None and names(known, made.etag):
@@ -63,7 +71,7 @@ class Pages:
             response.raw_headers.extend(made.head.headers)
         return response
 
-    async def _older(self, request: Request, video_id: str) -> MadePage:
+    async def _older(self, request: Request, video_id: str, more: RawHeaders) -> MadePage:
         settings = self._settings
         before, size = page_query(
             request, pagesize_default=settings.pagesize_default, pagesize_max=settings.pagesize_max
@@ -73,7 +81,7 @@ class Pages:
         found, validities = await self._history.older_valid(video_id, before, size + 1)
         closed = old and all(validity.is_whole for validity in validities)
         keep = f"public, max-age={settings.closed_ms // 1000}" if closed else "no-cache"
-        return _made(page_of(found, size), keep, validities)
+        return _made(page_of(found, size), keep, validities, more)
 
     async def _newer(self, request: Request, video_id: str) -> Page:
         settings = self._settings
@@ -95,9 +103,9 @@ def names(if_none_match: str, etag: str) -> bool:
     return etag in (each.strip().removeprefix("W/") for each in if_none_match.split(",")) or if_none_match == "*"
 
 
-def _made(page: Page, keep: str, validities: Sequence[Validity]) -> MadePage:
+def _made(page: Page, keep: str, validities: Sequence[Validity], more: RawHeaders) -> MadePage:
     body = page_json(page)
     etag = f'"{hashlib.blake2b(body, digest_size=9).hexdigest()}"'
-    headers = [(b"etag", etag.encode()), (b"cache-control", keep.encode())]
+    headers = [(b"etag", etag.encode()), (b"cache-control", keep.encode()), *more]
     head = Head(HTTPStatus.OK, [*headers, (b"content-type", b"application/json")])
     return MadePage(body, etag, head, Head(HTTPStatus.NOT_MODIFIED, headers), validities)

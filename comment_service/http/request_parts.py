@@ -20,12 +20,16 @@ from comment_service.core.errors import (
     UnsupportedMediaType,
 )
 from history.core.ids import InvalidId, parse_id
+from proto.core.stream_request import POSITION_PARAMETERS, wants_stream
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
 """As many as in a video id: three times a UUID or a hash"""
 
 _IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
 _JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
+_MEANINGLESS = re.compile("_|utm_.*", re.DOTALL)
+"""Names of parameters that libraries add against caches, and that links have for statistics. Any other unknown one of a
+page is refused: `page=2` would give the newest page again."""
 _PAGESIZE = re.compile(r"[0-9]{1,9}")
 _OFFSET = re.compile(r"[0-9]{1,11}")  # up to 3 years
 
@@ -76,8 +80,8 @@ def is_idempotency_key(text: str) -> bool:
 
 
 def wants_event_stream(request: Request) -> bool:
-    """Whether an Accept header names text/event-stream. Every EventSource sends that."""
-    return any("text/event-stream" in accept.lower() for accept in request.headers.getlist("accept"))
+    """Whether the Accept headers ask for text/event-stream rather than for JSON. Every EventSource does."""
+    return wants_stream(", ".join(request.headers.getlist("accept")))
 
 
 def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:
@@ -139,14 +143,14 @@ def _pagesize(values: Mapping[str, str], default: int, most: int) -> int:
 
 
 def stream_query(request: Request) -> str:
-    """The query for a viewer's RMS: unchanged, but a Last-Event-ID header replaces `last_event_id`. A browser sends the
-    header when it reconnects; then the query is older."""
+    """The query for a viewer's RMS: unchanged, but a Last-Event-ID header replaces any position in it. A browser sends
+    the header when it reconnects; then the query is older."""
     raw = request.scope["query_string"].decode("latin-1")
     position = request.headers.get("last-event-id")
     if position is None:
         return quote(raw, safe=_QUERY_SAFE)
     pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
-    kept = [pair for pair in pairs if pair[0] != "last_event_id"]
+    kept = [pair for pair in pairs if pair[0] not in POSITION_PARAMETERS]
     return urlencode([*kept, ("last_event_id", position)], errors="surrogateescape")
 
 
@@ -157,6 +161,8 @@ _QUERY_SAFE = "%!$&'()*+,;=:@/?-._~[]|\\^`{}\"<>#"
 def _query_values(request: Request, known: Sequence[str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, value in parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True):
+        if _MEANINGLESS.fullmatch(name):
+            continue
         if name not in known:
             raise UnknownParameter(name, known)
         if name in values:

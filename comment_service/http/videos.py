@@ -49,11 +49,11 @@ class VideosApi:
         return _answer(await self.catalogue.create(video))
 
     async def start(self, request: Request) -> Response:
-        """POST /videos/{video_id}/start"""
+        """POST /videos/{video_id}/start, as JSON or with a token"""
         return await self._order(request, Order.START)
 
     async def end(self, request: Request) -> Response:
-        """POST /videos/{video_id}/end"""
+        """POST /videos/{video_id}/end, as JSON or with a token"""
         return await self._order(request, Order.END)
 
     async def show(self, request: Request) -> Response:
@@ -75,10 +75,15 @@ class VideosApi:
         found = await self.comments.newer(video_id, max(after or 0, before_offset), pagesize + 1)
         page = page_of(found, pagesize)
         body = replay_json(page.comments, video.started_at_ms, page.next_cursor)
-        return Response(body, media_type="application/json", headers={"cache-control": "no-cache"})
+        headers = {"cache-control": "no-cache", "vary": "accept"}
+        return Response(body, media_type="application/json", headers=headers)
 
     async def _order(self, request: Request, order: Order) -> Response:
-        self.rights.require_to_lead_videos(request.headers.get("authorization"))
+        authorization = request.headers.get("authorization")
+        self.rights.require_to_lead_videos(authorization)
+        if authorization is None:
+            # A browser asks before it sends JSON or a token to another origin. It sends other posts unasked.
+            require_json(request)
         video_id = valid_video_id(request.path_params["video_id"])
         return _answer(await self.catalogue.order(video_id, order, wall_ms()))
 

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from comment_service.http.error_responses import Cors
 from proto.http.connection import Run
+from proto.http.cors import Cors
 from proto.http.exchange import Exchange
 
 ORIGINS_MAX = 256

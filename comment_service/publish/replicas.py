@@ -48,6 +48,10 @@ class Replicas:
     def __len__(self) -> int:
         return len(self._channels.order)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(self._channels.order)
+
     async def best(self) -> str:
         """The replica to try first. Waits until one is known."""
         await self._channels.wait_any()

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from dispatcher.streams.link import ACK_MS_BOUNDS
 from dispatcher.streams.replica import Replica
-from proto.settings import split_address
+from proto.settings import join_address, split_address
 
 Metric = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
@@ -149,7 +149,7 @@ class MetricsServer:
         host, port = split_address(listen)
         kind = _HttpServer6 if ":" in host else ThreadingWSGIServer
         self._server = make_server(host, port, make_wsgi_app(registry), kind, handler_class=_Handler)
-        self.listen = f"{host}:{self._server.server_port}"
+        self.listen = join_address(host, self._server.server_port)
 
     async def serve(self) -> None:
         """Until `close`"""

@@ -92,7 +92,7 @@ class RequestReader:
         end += 4
         data = data[begin:] if begin else data
         end -= begin
-        if b"pgrade" in data or b"PGRADE" in data:
+        if _UPGRADE.search(data, 0, end):
             # RFC 9110, 7.8: an upgrade may be ignored. The parser would leave the body out.
             kept = _UPGRADE.sub(b"", data[:end])
             data, end = kept + data[end:], len(kept)

@@ -118,7 +118,11 @@ class Doorway:
             await self._viewers.enter(asked, take)
         except Refused as refused:
             with suppress(OSError):
-                os.write(fd, raw_refusal(refused, settings.retry_after_s))
+                os.write(fd, self._refusal(refused, handover.headers.get("origin", "")))
         finally:
             if not taken:
                 os.close(fd)
+
+    def _refusal(self, refused: Refused, origin: str) -> bytes:
+        settings = self._settings
+        return raw_refusal(refused, settings.retry_after_s, origin, settings.credentials_origins_known())

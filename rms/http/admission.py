@@ -2,10 +2,11 @@
 
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from functools import partial
 
 from history.store import StoreUnavailable
+from proto.http.cors import origin_headers
 from proto.http.responses import error_response
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
@@ -25,7 +26,7 @@ STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache",
     "x-accel-buffering": "no",  # nginx must pass on each event at once
-    "access-control-allow-origin": "*",
+    **origin_headers("", ()),
     "vary": "accept-encoding",
 }
 
@@ -39,6 +40,7 @@ class Viewers:
         self._served = served
         self._sweeper = sweeper
         self._drain = drain
+        self._credentials_origins = settings.credentials_origins_known()
         self._entering = 0
         self._streamed = 0
 
@@ -85,13 +87,20 @@ class Viewers:
             attach = find()
             audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
             private, offset, _ = audience.edition.attach(attach, wall_ms())
-            head = STREAM_HEADS[audience.edition.encoding] + audience.edition.begin(self._retry())
+            head = self._stream_head(audience.edition.encoding, asked.origin)
+            head += audience.edition.begin(self._retry())
             viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:
             os.close(fd)
             raise
         self._sweeper.add(viewer)
         return None
+
+    def _stream_head(self, encoding: str, origin: str) -> bytes:
+        head = STREAM_HEADS[encoding]
+        if origin not in self._credentials_origins:
+            return head
+        return head.replace(_FOR_ALL_PAGES, _lines({**origin_headers(origin, (origin,)), "vary": "origin"}))
 
     def _retry(self) -> bytes:
         """Jittered, so that the viewers of a node that dies don't all reconnect at once"""
@@ -137,18 +146,20 @@ def refusal_headers(refused: Refused, retry_after_s: int) -> dict[str, str]:
     return headers
 
 
-def raw_refusal(refused: Refused, retry_after_s: int) -> bytes:
+def raw_refusal(refused: Refused, retry_after_s: int, origin: str, credentials_origins: Collection[str]) -> bytes:
     """A refusal as rms/http/app.py sends it, for a socket that came without a framework: through the door"""
     response = error_response(refused.status, refused.code, refused.message, refusal_headers(refused, retry_after_s))
-    headers = {**response.headers, "access-control-allow-origin": "*", "connection": "close"}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return b"HTTP/1.1 %d Refused\r\n%b\r\n%b" % (refused.status, lines.encode("latin-1"), bytes(response.body))
+    headers = {**response.headers, **origin_headers(origin, credentials_origins), "connection": "close"}
+    return b"HTTP/1.1 %d Refused\r\n%b\r\n%b" % (refused.status, _lines(headers), bytes(response.body))
 
 
 def _stream_head(headers: dict[str, str]) -> bytes:
     # Neither a length nor chunks: the body ends with the connection, in HTTP/1.0 and in 1.1.
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode()
+    return b"HTTP/1.1 200 OK\r\n%bconnection: close\r\n\r\n" % _lines(headers)
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
 
 
 STREAM_HEADS = {
@@ -156,3 +167,5 @@ STREAM_HEADS = {
     "gzip": _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"}),
 }
 """by Content-Encoding"""
+
+_FOR_ALL_PAGES = _lines(origin_headers("", ()))

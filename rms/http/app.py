@@ -7,11 +7,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer
@@ -20,6 +20,8 @@ from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
 from rms.metrics import NodeStatistics, build_registry
 from rms.videos.request import Refused, parse_stream_request
+
+NEEDED_HEADERS = ("accept", "accept-encoding", "last-event-id", "origin")
 
 Statistics = Callable[[], NodeStatistics]
 
@@ -43,12 +45,12 @@ class Face:
             asked = parse_stream_request(
                 request.path_params["video_id"],
                 request.query_params,
-                request.headers,
+                needed_headers(request),
                 settings.backfill,
                 settings.backfill_max,
             )
             if request.method == "HEAD":
-                return Response(headers=STREAM_HEADERS)
+                return head_of_a_stream()
             body = await self._viewers.enter(asked, partial(take_socket_of, request.scope))
         except Refused as refused:
             headers = refusal_headers(refused, settings.retry_after_s)
@@ -96,9 +98,19 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
             route("/health", face.ready),
             route("/metrics", metrics),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        middleware=[Middleware(PublicCors, credentials_origins=settings.credentials_origins_known())],
         exception_handlers={HTTPException: http_error},
     )
+
+
+def needed_headers(request: Request) -> dict[str, str]:
+    """The headers of a request that a node needs. A header may come in several lines (RFC 9110, 5.3)."""
+    return {name: ", ".join(lines) for name in NEEDED_HEADERS if (lines := request.headers.getlist(name))}
+
+
+def head_of_a_stream() -> Response:
+    """The response to HEAD: as for GET, so without a length (RFC 9110, 9.3.2)."""
+    return StreamingResponse(iter(()), headers=STREAM_HEADERS)
 
 
 async def http_error(request: Request, error: Exception) -> Response:

@@ -1,27 +1,24 @@
 """The door's HTTP routes: GET /comments/{liveVideoId}, whose socket goes to a node, and health."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
-from rms.http.admission import STREAM_HEADERS, TakeSocket, refusal_headers
-from rms.http.app import Gone, http_error
-from rms.videos.request import Refused, parse_stream_request
-
-HEADERS = ("accept", "accept-encoding", "last-event-id")
-"""The headers of a request that a node needs"""
+from rms.http.admission import TakeSocket, refusal_headers
+from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers
+from rms.videos.request import Refused, known_parameters, parse_stream_request
 
 
 class HandsOver(Protocol):
@@ -37,20 +34,23 @@ class HandsOver(Protocol):
 
 
 class DoorFace:
-    def __init__(self, door: HandsOver, retry_after_s: int) -> None:
+    def __init__(self, door: HandsOver, retry_after_s: int, credentials_origins: Collection[str]) -> None:
         self._door = door
+        self._credentials_origins = credentials_origins
         self._retry_after_s = retry_after_s
 
     async def stream(self, request: Request) -> Response:
-        query = dict(request.query_params)
-        headers = {name: request.headers[name] for name in HEADERS if name in request.headers}
+        query = known_parameters(request.query_params)
+        headers = needed_headers(request)
+        if headers.get("origin") not in self._credentials_origins:
+            headers.pop("origin", None)  # of any length, and of no use to the node
         try:
             # The node checks again, with its own limits. What is plainly wrong isn't placed at all.
             video_id = parse_stream_request(
                 request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
             ).video_id
             if request.method == "HEAD":
-                return Response(headers=STREAM_HEADERS)
+                return head_of_a_stream()
             await self._door.hand_over(video_id, query, headers, partial(take_socket_of, request.scope))
         except Refused as refused:
             more = refusal_headers(refused, self._retry_after_s)
@@ -66,7 +66,7 @@ class DoorFace:
 
 
 def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
-    face = DoorFace(door, settings.retry_after_s)
+    face = DoorFace(door, settings.retry_after_s, settings.credentials_origins_known())
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     app = Starlette(
         routes=[
@@ -74,7 +74,7 @@ def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
             route("/health/live", face.live),
             route("/health/ready", face.ready),
         ],
-        middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_headers=["last-event-id"])],
+        middleware=[Middleware(PublicCors, credentials_origins=settings.credentials_origins_known())],
         exception_handlers={HTTPException: http_error},
     )
     return build_server(app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True)

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from history.core.model import InvalidVideoId, check_video_id
+from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, preference
 from rms.feed.editions import Form
 from rms.feed.position import InvalidPosition, Position, parse_position
-
-PARAMETERS = {"backfill", "last_event_id", "max_rate"}
 
 RATES = (1, 2, 5, 10, 20, 50, 100)
 """comments a second. Each has one edition, and what a viewer asks for is rounded down to one. A person reads 5."""
@@ -22,6 +21,8 @@ class StreamRequest(NamedTuple):
     """what the viewer has; None: it is new"""
     backfill: int
     form: Form
+    origin: str = ""
+    """of the page that asks; empty: no page of another origin does"""
 
 
 class Refused(Exception):
@@ -35,16 +36,12 @@ class Refused(Exception):
 def parse_stream_request(
     video_id: str, query: Mapping[str, str], headers: Mapping[str, str], backfill: int, backfill_max: int
 ) -> StreamRequest:
-    """headers: by lower-case names. backfill: unless the request has a number. Raises Refused."""
-    accept = headers.get("accept", "*/*")
-    if "text/event-stream" not in accept and "*/*" not in accept:
+    """headers: by lower-case names. backfill: unless the request has a number. Other parameters are ignored: libraries
+    add some against caches, and links have some for statistics. Raises Refused."""
+    if not preference(headers.get("accept", ""), EVENT_STREAM).weight:
         raise Refused(406, "not_acceptable", "here is an event stream: send Accept: text/event-stream")
-    unknown = set(query) - PARAMETERS
-    if unknown:
-        known = ", ".join(sorted(PARAMETERS))
-        raise Refused(400, "unknown_parameter", f"{min(unknown)[:40]!r} is unknown: {known} are known here")
     # A browser's EventSource repeats the query of its URL for ever, and sends the header from the second time on.
-    last = headers.get("last-event-id") or query.get("last_event_id")
+    last = headers.get("last-event-id") or position_parameter(query)
     try:
         video_id = check_video_id(video_id)
         position = parse_position(last) if last else None
@@ -59,7 +56,20 @@ def parse_stream_request(
         position,
         min(backfill, backfill_max) if wanted is None else wanted,
         Form(None if max_rate is None else _tier(max_rate), takes_gzip(headers.get("accept-encoding", ""))),
+        headers.get("origin", ""),
     )
+
+
+def known_parameters(query: Mapping[str, str]) -> dict[str, str]:
+    """The parameters that mean something here, for another process to parse"""
+    known = {name: query[name] for name in ("backfill", "max_rate") if name in query}
+    last = position_parameter(query)
+    return {**known, "last_event_id": last} if last else known
+
+
+def position_parameter(query: Mapping[str, str]) -> str:
+    """The newest position in the query; empty: there is none"""
+    return next((query[name] for name in POSITION_PARAMETERS if query.get(name)), "")
 
 
 def _tier(max_rate: int) -> int | None:

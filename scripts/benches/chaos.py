@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from proto.replicas import replica_numbers
 from scripts.benches import procfs
 from scripts.benches.config import FAULTS, FaultSettings
 from scripts.benches.running import ungrouped
@@ -130,7 +131,9 @@ async def _victim(fault: Fault, system: System, replica_addresses: Sequence[str]
     if not fault.role:
         return ""
     async with aiohttp.ClientSession() as session, session.get(f"{system.plan.base_url}/health") as health:
-        return str((await health.json())["publisher"]["connected"])
+        number = (await health.json())["publisher"]["connected"]
+    numbers = replica_numbers(part.address for part in system.plan["dispatcher"])
+    return next((address for address, each in numbers.items() if each == number), "")
 
 
 def _result(system: System, struck: Sequence[Struck], end_s: float) -> Result:

@@ -1,9 +1,11 @@
 """dispatcher/server.py and clocks.py: health, reflection, an end that waits for batches, and a steady clock"""
 
 import asyncio
+import socket
 
 import grpc
 import grpc.aio
+import pytest
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
@@ -95,3 +97,10 @@ def test_the_clock_is_steady_and_tells_the_time_since_1970() -> None:
     readings = [now_ms() for _ in range(1000)]
     assert readings == sorted(readings)
     assert readings[0] > 1_700_000_000_000
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
+async def test_replicas_that_listen_on_all_addresses_have_their_hosts_name(host: str) -> None:
+    async with RunningReplica(listen=f"{host}:0") as server:
+        assert server.listen.startswith(f"{host}:")
+        assert server.replica.replica_id == f"{socket.gethostname()}:{server.listen.rpartition(':')[2]}"

@@ -4,7 +4,7 @@ import pytest
 from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
-from proto.settings import Address, Addresses, Settings, split_address
+from proto.settings import Address, Addresses, Settings, is_wildcard, join_address, split_address
 
 
 class Example(Settings):
@@ -34,7 +34,9 @@ def test_flags_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatch) -
     [
         (["--wait-ms", "0"], "--wait-ms: Input should be greater than 0; it was '0'"),
         (["--listen", "nowhere"], "--listen: "),
+        (["--listen", "x:99999"], "--listen: Value error, there is no port 99999; ports end at 65535"),
         (["--others", "a:1,"], "--others: "),
+        (["--others", "a:1,[::1]:65536"], "--others: Value error, there is no port 65536; ports end at 65535"),
         (["--unknown"], "unrecognized arguments: --unknown"),
     ],
 )
@@ -63,3 +65,10 @@ def test_settings_never_change() -> None:
 def test_addresses() -> None:
     assert split_address("127.0.0.1:80") == ("127.0.0.1", 80)
     assert split_address("[::1]:80") == ("::1", 80)
+    for address in ("127.0.0.1:80", "[::1]:65535", "here:0"):
+        assert join_address(*split_address(address)) == address
+
+
+def test_wildcards() -> None:
+    assert all(map(is_wildcard, ("0.0.0.0:80", "[::]:80", "[0:0::0]:80")))
+    assert not any(map(is_wildcard, ("127.0.0.1:80", "[::1]:80", "here:80", "0.0.0.0.example:80")))

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rms.__main__ import build
+from rms.config import RmsSettings
+from tests.dispatcher.peers import RunningReplica
 from tests.rms.fake_dispatcher import fake_dispatcher
 from tests.rms.http.test_app import viewer
 from tests.waiting import eventually
@@ -69,7 +72,11 @@ async def test_a_signal_ends_it_cleanly_and_sends_the_viewers_elsewhere(tmp_path
     [
         (["--capacity", "0"], "--capacity: Input should be greater than 0; it was '0'"),
         (["--listen", "here"], "--listen:"),
+        (["--listen", "127.0.0.1:99999"], "--listen: Value error, there is no port 99999; ports end at 65535"),
+        (["--dispatchers", "dns:x:99999"], "--dispatchers: Value error, there is no port 99999"),
         (["--public-url", "ftp://x"], "--public-url:"),
+        (["--listen", "0.0.0.0:0"], "--public-url: Value error, viewers can't call 0.0.0.0:0: say where"),
+        (["--listen", "[::]:0"], "--public-url: Value error, viewers can't call [::]:0: say where"),
         (["--colour", "red"], "unrecognized arguments"),
     ],
 )
@@ -137,3 +144,19 @@ async def test_a_stop_that_fails_is_logged_and_ends_the_process(tmp_path: Path) 
         line = await log_line(running, "task failed")
         assert (line["task"], line["reason"]) == ("stop", "ValueError('no goodbye')")
         assert await running.wait() == 0
+
+
+async def test_a_node_at_an_ipv6_address_joins(tmp_path: Path) -> None:
+    async with RunningReplica(listen="[::1]:0") as replica:
+        store = f"sqlite:{tmp_path / 'comments.db'}"
+        node = await build(
+            RmsSettings.parse(["--listen", "[::1]:0", "--dispatchers", replica.listen, "--store", store])
+        )
+        running = asyncio.create_task(node.run())
+        try:
+            await eventually(lambda: node.upstream.connected == 1)
+            assert node.identity.public_url == f"http://{node.address}"
+            assert node.address.startswith("[::1]:")
+        finally:
+            await node.stop()
+            await running

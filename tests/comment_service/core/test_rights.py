@@ -22,6 +22,19 @@ def test_the_right_one_opens(authorization: str) -> None:
     Rights("secret").require_to_lead_videos(authorization)
 
 
+@pytest.mark.parametrize("token", ["Schlüssel à", "ключ", "鍵", "\udcff"])
+def test_letters_beyond_ascii(token: str) -> None:
+    rights = Rights(token)
+    sent = token.encode("utf-8", "surrogateescape")
+    rights.require_to_moderate(f"Bearer {sent.decode('latin-1')}")
+    with pytest.raises(NotAuthorized):
+        rights.require_to_moderate(f"Bearer {sent[:-1].decode('latin-1')}")
+
+
+def test_letters_that_a_browser_sends_as_latin_1() -> None:
+    Rights("Schlüssel").require_to_moderate("Bearer Schlüssel")
+
+
 @pytest.mark.parametrize("authorization", [*WRONG, "Bearer secret"])
 def test_without_a_token_erasing_is_off_and_videos_are_anybodys(authorization: str | None) -> None:
     with pytest.raises(ErasingOff):

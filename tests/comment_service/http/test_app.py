@@ -94,6 +94,30 @@ async def test_a_viewer_is_sent_to_the_placed_node(start_service: StartService, 
     await assert_error(running, "GET", "/comments/.demo", 400, "invalid_video_id", headers=STREAM)
 
 
+async def test_a_cache_keeps_streams_and_pages_apart(start_service: StartService, dispatcher: FakeDispatcher) -> None:
+    dispatcher.public_url = "http://127.0.0.1:8101"
+    running = await start_service(dispatchers=dispatcher.address)
+    await post(running)
+    await assert_varies(running, "/comments/demo", 307, STREAM)
+    await assert_varies(running, "/comments/demo", 307, {"accept": "text/*"})
+    etag = await assert_varies(running, "/comments/demo", 200, {})
+    for _ in range(2):  # by the app, and by the shortcut
+        await assert_varies(running, "/comments/demo", 200, {"origin": "http://else"})
+    await assert_varies(running, "/comments/demo", 307, {"accept": "text/*"})
+    await assert_varies(running, "/comments/demo", 304, {"if-none-match": etag})
+    await assert_varies(running, "/comments/demo?newer_than=018f3c4e5a6b7c8d", 200, {})
+    async with running.http.get("/comment/demo") as answer:
+        assert "accept" not in answer.headers.getall("vary", []), "here are only pages"
+
+
+async def assert_varies(running: RunningService, path: str, status: int, headers: dict[str, str]) -> str:
+    """Returns the ETag."""
+    async with running.http.get(path, headers=headers, allow_redirects=False) as answer:
+        assert answer.status == status
+        assert "accept" in ", ".join(answer.headers.getall("vary")).split(", ")
+        return answer.headers.get("etag", "")
+
+
 async def test_no_dispatcher_and_no_room(start_service: StartService, dispatcher: FakeDispatcher) -> None:
     alone = await start_service()
     await post(alone)
@@ -280,12 +304,36 @@ async def test_cors(start_service: StartService) -> None:
     answer = await assert_error(running, "GET", "/nothing", 404, "unknown_path", headers={"origin": "http://else"})
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-expose-headers"] == "retry-after"
-    wish = {**ask, "access-control-request-method": "DELETE"}
+    wish = {**ask, "access-control-request-method": "PUT"}
     await assert_error(running, "OPTIONS", "/comment/create", 400, "cors_refused", headers=wish)
     strict = await start_service(node=1, cors_origins="http://a.example,http://b.example")
     await assert_error(strict, "OPTIONS", "/comment/create", 400, "cors_refused", headers=ask)
     async with strict.http.get("/comments/demo", headers={"origin": "http://b.example"}) as answer:
         assert answer.headers["access-control-allow-origin"] == "http://b.example"
+        assert answer.headers["access-control-allow-credentials"] == "true", "a page that is named may send cookies"
+    async with running.http.get("/comments/demo", headers={"origin": "http://b.example"}) as answer:
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        ("GET", "cache-control,last-event-id"),
+        ("GET", "x-requested-with"),
+        ("POST", "content-type,idempotency-key,x-requested-with,authorization"),
+        ("DELETE", "authorization"),
+    ],
+)
+async def test_a_page_of_another_origin_may_send_what_clients_send(
+    start_service: StartService, method: str, headers: str
+) -> None:
+    running = await start_service()
+    ask = {"origin": "http://else", "access-control-request-method": method, "access-control-request-headers": headers}
+    async with running.http.options("/comments/demo/0000000000000001", headers=ask) as answer:
+        assert answer.status == 200, await answer.text()
+        assert method in answer.headers["access-control-allow-methods"]
+        allowed = answer.headers["access-control-allow-headers"].lower().split(", ")
+        assert set(headers.split(",")) <= set(allowed)
 
 
 fast = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -23,7 +23,8 @@ async def post(running: RunningService, message: str) -> str:
 async def get(running: RunningService, path: str = PATH, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     async with running.http.get(path, headers=names, allow_redirects=False) as got:
-        shown = {name.lower(): value for name, value in got.headers.items() if name.lower() != "date"}
+        # The lines of a header that comes more than once are one list (RFC 9110, 5.3).
+        shown = {name.lower(): ", ".join(got.headers.getall(name)) for name in got.headers if name.lower() != "date"}
         return got.status, await got.read(), shown
 
 

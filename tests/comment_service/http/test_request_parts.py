@@ -92,6 +92,7 @@ def page_query(query: bytes) -> tuple[int | None, int]:
 def test_page_queries() -> None:
     assert page_query(b"") == (None, 10)
     assert page_query(b"pagesize=100&cursor=018f3c4e5a6b7c8d") == (0x018F3C4E5A6B7C8D, 100)
+    assert page_query(b"_=1700000000&_=1&utm_source=mail&pagesize=7") == (None, 7)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,7 @@ def test_wrong_page_queries(query: bytes, code: str) -> None:
         (b"max_rate=5&x", None, "max_rate=5&x"),
         (b"last_event_id=a.1", None, "last_event_id=a.1"),
         (b"last_event_id=a.1&max_rate=5", "b.2", "max_rate=5&last_event_id=b.2"),
+        (b"lastEventId=a.1&evs_last_event_id=a.2&_=1", "b.2", "_=1&last_event_id=b.2"),
         (b"", "b c", "last_event_id=b+c"),
         (b"a=%FF", "b", "a=%FF&last_event_id=b"),
         (b"a=\xff", None, "a=%C3%BF"),

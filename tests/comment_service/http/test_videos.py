@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.comment_service.conftest import RunningService, StartService
-from tests.comment_service.http.test_app import assert_error, post
+from tests.comment_service.http.test_app import JSON, assert_error, post
 from tests.waiting import eventually
 
 
@@ -22,23 +22,23 @@ async def test_a_videos_life(start_service: StartService) -> None:
     assert made["state"] == "planned"
     assert made["owner"] == {"id": "guest:Ann", "name": "Ann"}
     await post(running)  # a planned one is talked about already
-    live = await call(running, "POST", "/videos/demo/start")
+    live = await call(running, "POST", "/videos/demo/start", headers=JSON)
     assert live["state"] == "live"
     assert live["startedAt"] >= made["createdAt"]
-    assert await call(running, "POST", "/videos/demo/start") == live  # a retry
+    assert await call(running, "POST", "/videos/demo/start", headers=JSON) == live  # a retry
     await post(running)
-    ended = await call(running, "POST", "/videos/demo/end")
+    ended = await call(running, "POST", "/videos/demo/end", headers=JSON)
     assert ended["state"] == "ended"
     assert await call(running, "GET", "/videos/demo") == ended
     body = {"videoId": "demo", "message": "too late"}
     await assert_error(running, "POST", "/comment/create", 409, "video_ended", json=body)
-    await assert_error(running, "POST", "/videos/demo/start", 409, "video_ended")
+    await assert_error(running, "POST", "/videos/demo/start", 409, "video_ended", headers=JSON)
 
 
 async def test_comments_after_the_end_if_the_operator_wishes(start_service: StartService) -> None:
     running = await start_service(ended_videos="accept")
     await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
-    await call(running, "POST", "/videos/demo/end")
+    await call(running, "POST", "/videos/demo/end", headers=JSON)
     await post(running)
 
 
@@ -55,7 +55,7 @@ async def test_an_end_reaches_the_other_process(start_service: StartService) -> 
     second = await start_service(node=1, video_news_ms=10)
     await call(first, "POST", "/videos", json={"id": "demo", "title": "A talk", "state": "live"})
     await post(second)
-    await call(first, "POST", "/videos/demo/end")
+    await call(first, "POST", "/videos/demo/end", headers=JSON)
     body = {"videoId": "demo", "message": "too late"}
 
     async def ended() -> bool:
@@ -95,7 +95,19 @@ async def test_made_twice_is_made_once(start_service: StartService) -> None:
 async def test_wrong_requests(start_service: StartService, method: str, path: str, status: int, code: str) -> None:
     running = await start_service()
     await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
-    await assert_error(running, method, path, status, code)
+    await assert_error(running, method, path, status, code, headers=JSON)
+
+
+@pytest.mark.parametrize("sent", [{}, {"content-type": "text/plain"}, {"content-type": "multipart/form-data"}])
+@pytest.mark.parametrize("order", ["start", "end"])
+async def test_what_any_page_can_make_a_browser_send_changes_no_video(
+    start_service: StartService, order: str, sent: dict[str, str]
+) -> None:
+    running = await start_service()
+    video = await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
+    headers = {"origin": "http://else", **sent}
+    await assert_error(running, "POST", f"/videos/demo/{order}", 415, "unsupported_media_type", headers=headers)
+    assert await call(running, "GET", "/videos/demo") == video
 
 
 async def test_with_a_token_only_its_owner_leads_videos(start_service: StartService) -> None:

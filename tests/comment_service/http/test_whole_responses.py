@@ -4,8 +4,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from comment_service.http.error_responses import Cors
 from comment_service.http.whole_responses import ORIGINS_MAX, Head, WholeResponses
+from proto.http.cors import Cors
 
 
 async def nothing(*_: Any) -> None:

@@ -57,6 +57,12 @@ async def test_prometheus_reads_what_the_replica_does() -> None:
     assert {name: read[f"dispatcher_{name}"] for name in expected} == expected
 
 
+async def test_an_ipv6_address_is_shown_in_brackets() -> None:
+    async with RunningReplica(metrics_listen="[::1]:0", metrics_ms=10_000) as server:
+        assert server.metrics
+        assert (await asyncio.to_thread(scrape, server.metrics.listen))["dispatcher_nodes"] == 0
+
+
 async def test_every_number_has_its_words() -> None:
     async with RunningReplica() as server:
         read = statistics(server.replica)

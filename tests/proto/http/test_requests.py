@@ -97,6 +97,7 @@ def test_what_stands_behind_a_chunked_body_is_reported_as_lost() -> None:
     [
         (b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n", b"{}"),
         (b"connection: upgrade\r\nUPGRADE: websocket\r\n", b"{}"),
+        (b"CONNECTION: UPgRADE\r\nUPgRADE: websocket\r\n", b"{}"),
         (b"connection: upgrade\r\nupgrade: TLS/1.3\r\n", b""),
     ],
 )
@@ -105,6 +106,14 @@ def test_an_upgrade_is_ignored_and_the_body_read(offer: bytes, body: bytes) -> N
     head = b"POST / HTTP/1.1\r\nhost: x\r\n" + offer + b"content-length: %d\r\n\r\n" % len(body)
     first, second = read_all([head + body + more])
     assert (first.body, second.path) == (body, "/next")
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"])
+def test_an_upgrade_is_ignored_with_any_method_and_framing(method: bytes) -> None:
+    head = method + b" / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n"
+    chunked = head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    for pieces in ([chunked, head + b"\r\n"], [chunked[:-9], chunked[-9:], head + b"\r\n"]):
+        assert [each.body for each in read_all(pieces)] == [b"{}", b""]
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,6 @@ def test_an_address_can_be_given_to_others(asked: str, host: str) -> None:
         assert address_of(listener) == f"{host}{listener.getsockname()[1]}"
 
 
-def test_a_port_that_cannot_be() -> None:
-    with pytest.raises(OSError, match="ports end at 65535"):
-        listen("127.0.0.1:70000", 10)
-
-
 async def test_the_server_leaves_signals_alone_and_ends_when_told() -> None:
     limits = HttpSettings.parse([]).connection_limits()
     server = build_server(error_response(404, "x", "y"), limits, stop_s=2.0)

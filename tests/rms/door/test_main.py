@@ -18,11 +18,13 @@ from tests.waiting import eventually
 
 
 @asynccontextmanager
-async def open_door(dispatcher: FakeDispatcher, sockets: Path, others: str = "") -> AsyncIterator[int]:
+async def open_door(
+    dispatcher: FakeDispatcher, sockets: Path, others: str = "", more: tuple[str, ...] = ()
+) -> AsyncIterator[int]:
     """Gives its port."""
     door = Door(
         DoorSettings.parse(
-            ["--listen", "127.0.0.1:0", "--dispatchers", others + dispatcher.address, "--sockets", str(sockets)]
+            ["--listen", "127.0.0.1:0", "--dispatchers", others + dispatcher.address, "--sockets", str(sockets), *more]
         )
     )
     running = asyncio.create_task(door.run())
@@ -54,6 +56,19 @@ async def test_a_viewer_comes_through_and_the_door_keeps_nothing(start_node: Sta
             async with viewer(port, "/comments/v"):
                 pass
         await eventually(lambda: len(node.node.viewers) == 0 and len(os.listdir("/proc/self/fd")) <= before)
+
+
+async def test_a_named_origin_reads_with_credentials(start_node: StartNode, tmp_path: Path) -> None:
+    named = "http://a.example"
+    node = await start_node(door_socket=str(tmp_path / "n1.sock"), credentials_origins=named)
+    node.dispatcher.placements = ["n1"]
+    async with open_door(node.dispatcher, tmp_path, more=("--credentials-origins", named)) as port:
+        for origin, allowed in ((named, named), ("http://" + "x" * 30_000, "*")):
+            async with viewer(port, "/comments/v", f"Origin: {origin}\r\n") as raw:
+                assert f"access-control-allow-origin: {allowed}\r\n".encode() in raw.head
+            for path in ("/comments/v?max_rate=0", "/comments/v?backfill=9999"):  # refused by the door, by the node
+                _, headers, _ = await answer(port, get(path, more=f"Origin: {origin}\r\n"))
+                assert headers["access-control-allow-origin"] == allowed
 
 
 async def test_a_position_goes_through(start_node: StartNode, tmp_path: Path) -> None:
@@ -109,7 +124,8 @@ async def test_what_is_wrong_is_said_by_the_door_or_by_the_node(start_node: Star
         assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_backfill")
         status, headers, _ = await answer(port, get("/comments/v", method="HEAD"))
         assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        async with viewer(port, "/comments/v"):
+        assert "content-length" not in headers, "a stream has none"
+        async with viewer(port, f"/comments/v?_=1&utm_source={'x' * 30_000}"):
             status, headers, body = await answer(port, get("/comments/v"))
             assert (status, json.loads(body)["error"]["code"]) == (503, "full")
             assert int(headers["retry-after"]) >= 5

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rms.feed.editions import Form
-from rms.videos.request import RATES, Refused, StreamRequest, parse_stream_request, takes_gzip
+from rms.videos.request import RATES, Refused, StreamRequest, known_parameters, parse_stream_request, takes_gzip
 
 
 def asked(
@@ -32,6 +32,35 @@ def test_the_tier_is_never_more_than_was_asked_for(max_rate: str, tier: int | No
 )
 def test_gzip_is_given_to_who_names_it(header: str, takes: bool) -> None:
     assert takes_gzip(header) == takes
+
+
+@pytest.mark.parametrize("name", ["_", "utm_source", "evs_preamble", "cursor", ""])
+def test_unknown_parameters_are_ignored(name: str) -> None:
+    assert asked({name: "1700000000", "max_rate": "5"}) == asked({"max_rate": "5"})
+
+
+@pytest.mark.parametrize("name", ["lastEventId", "evs_last_event_id", "last_event_id"])
+def test_a_position_comes_under_each_name_that_libraries_use(name: str) -> None:
+    old, new = "0000000000000001", "0000000000000002"
+    assert asked({name: new}).position == asked({}, {"last-event-id": new}).position
+    assert asked({"last_event_id": old, name: new}) == asked({"last_event_id": new}), "the page's own is older"
+    assert asked({name: old}, {"last-event-id": new}) == asked({"last_event_id": new})
+    assert known_parameters({"_": "1", "backfill": "5", "last_event_id": old, name: new}) == {
+        "backfill": "5",
+        "last_event_id": new,
+    }
+
+
+@pytest.mark.parametrize("accept", ["text/*", "Text/Event-Stream", "*/*;q=0.1", "", "application/json, */*"])
+def test_who_accepts_a_stream_gets_one(accept: str) -> None:
+    assert asked({}, {"accept": accept}) == asked()
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html", "text/event-stream;q=0, */*"])
+def test_who_accepts_no_stream_is_told(accept: str) -> None:
+    with pytest.raises(Refused) as refused:
+        asked({}, {"accept": accept})
+    assert refused.value.status == 406
 
 
 @given(

@@ -80,12 +80,13 @@ class Viewers:
         find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
-            return self._streamed_body(video, asked.form._replace(gzip=False), find())
+            return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find())
         try:
             attach = find()
             audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
             private, offset, _ = audience.edition.attach(attach, wall_ms())
-            head = STREAM_HEADS[audience.edition.encoding] + audience.edition.begin(self._retry())
+            edition = audience.edition
+            head = STREAM_HEADS[edition.encoding, audience.form.chunked] + edition.begin(self._retry())
             viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:
             os.close(fd)
@@ -113,7 +114,7 @@ class Viewers:
         self._streamed += 1
         body = stream_from(
             audience,
-            self._retry() + entered.private,
+            audience.edition.begin(self._retry()) + entered.private,
             entered.offset,
             resume,
             settings.chunk_bytes,
@@ -145,14 +146,17 @@ def raw_refusal(refused: Refused, retry_after_s: int) -> bytes:
     return b"HTTP/1.1 %d Refused\r\n%b\r\n%b" % (refused.status, lines.encode("latin-1"), bytes(response.body))
 
 
-def _stream_head(headers: dict[str, str]) -> bytes:
-    # Neither a length nor chunks: the body ends with the connection, in HTTP/1.0 and in 1.1.
+def _stream_head(encoding: str, chunked: bool) -> bytes:
+    headers = {**STREAM_HEADERS}
+    if encoding:
+        headers["content-encoding"] = encoding
+    if chunked:
+        headers["transfer-encoding"] = "chunked"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 200 OK\r\n{lines}connection: close\r\n\r\n".encode()
 
 
 STREAM_HEADS = {
-    "": _stream_head(STREAM_HEADERS),
-    "gzip": _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"}),
+    (encoding, chunked): _stream_head(encoding, chunked) for encoding in ("", "gzip") for chunked in (True, False)
 }
-"""by Content-Encoding"""
+"""by Content-Encoding, and whether the body comes in chunks. Otherwise its end is the connection's."""

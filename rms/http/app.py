@@ -46,6 +46,7 @@ class Face:
                 request.headers,
                 settings.backfill,
                 settings.backfill_max,
+                request.scope["http_version"],
             )
             if request.method == "HEAD":
                 return Response(headers=STREAM_HEADERS)

@@ -39,7 +39,12 @@ class Door:
         self.server = build_door_server(settings, self)
 
     async def hand_over(
-        self, video_id: str, query: Mapping[str, str], headers: Mapping[str, str], take: TakeSocket
+        self,
+        video_id: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        http_version: str,
+        take: TakeSocket,
     ) -> None:
         """See rms/http/door_app.py."""
         try:
@@ -49,7 +54,7 @@ class Door:
         fd = await take()
         if fd is None:
             raise Refused(503, "no_socket", "this connection can't be handed over: speak plain HTTP to the door")
-        packet, gone = msgspec.json.encode(Handover(video_id, dict(query), dict(headers))), []
+        packet, gone = msgspec.json.encode(Handover(video_id, dict(query), dict(headers), http_version)), []
         try:
             while not await self._nodes.hand_over(node_id, packet, fd):
                 gone.append(node_id)

@@ -32,6 +32,8 @@ class Handover(msgspec.Struct, frozen=True):
     video_id: str
     query: dict[str, str]
     headers: dict[str, str]
+    http_version: str = "1.0"
+    """A door that doesn't tell gets what every client can read."""
 
 
 class Doorway:
@@ -113,7 +115,12 @@ class Doorway:
 
         try:
             asked = parse_stream_request(
-                handover.video_id, handover.query, handover.headers, settings.backfill, settings.backfill_max
+                handover.video_id,
+                handover.query,
+                handover.headers,
+                settings.backfill,
+                settings.backfill_max,
+                handover.http_version,
             )
             await self._viewers.enter(asked, take)
         except Refused as refused:

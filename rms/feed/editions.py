@@ -1,5 +1,6 @@
 """The forms in which a feed reaches viewers: plain, at most so many comments a second, without what some viewers have
-already. Each of them can be gzipped, too (rms/feed/gzip_edition.py).
+already. Each of them can be gzipped, too (rms/feed/gzip_edition.py), or be without HTTP's chunks
+(rms/feed/unchunked_edition.py).
 
 Each edition is a byte log of its own, made once for all of its viewers, and follows its source: `update` brings it up
 to date, `attach` translates an offset of the feed's log into one of the edition's. mypy knows three types of offsets
@@ -14,7 +15,7 @@ from typing import Generic, NamedTuple, NewType, Protocol, TypeVar, cast
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.feed import BLANK, GAP, VISIBLE, Attach, Entry, Feed
 from rms.feed.position import Position, merged, parse_position
-from rms.feed.sse import blank_frame, event_frame, frame_position, position_frame, with_position
+from rms.feed.sse import LAST_CHUNK, blank_frame, event_frame, frame_position, position_frame, with_position
 
 SourceOffset = NewType("SourceOffset", int)
 """In the log of the edition that another edition is made from: what is an EditionOffset there"""
@@ -30,6 +31,13 @@ class Form(NamedTuple):
     gzip: bool = False
     claims: Position | None = None
     """Not None: the viewer has more than the feed, and gets the stream without what this position claims"""
+    chunked: bool = True
+    """in HTTP's chunks; False: for HTTP/1.0, and for servers that make the chunks themselves"""
+
+    @property
+    def source(self) -> "Form | None":
+        """The form whose edition this form's is made from; None: it is made from the feed"""
+        return self._replace(gzip=False, chunked=True) if self.gzip or not self.chunked else None
 
 
 class Edition(Protocol):
@@ -38,9 +46,11 @@ class Edition(Protocol):
     log: ByteLog[EditionOffset]
     encoding: str
     """HTTP's Content-Encoding; empty: none"""
+    last: bytes
+    """ends a body behind a frame's end; empty: the connection's end does"""
 
     def begin(self, data: bytes) -> bytes:
-        """The first bytes of a viewer's body. data: whole lines for this viewer alone"""
+        """The first bytes of a viewer's body. data: chunks for this viewer alone"""
         ...
 
     def update(self, now_ms: int) -> None:
@@ -66,7 +76,7 @@ class Edition(Protocol):
         ...
 
     def aside(self, data: bytes) -> bytes:
-        """`data`, whole lines, in this edition's encoding: for viewers that stand at the log's end, beside the log"""
+        """`data`, chunks, in this edition's form: for viewers that stand at the log's end, beside the log"""
         ...
 
 
@@ -74,6 +84,7 @@ class PlainEdition:
     """The feed's own log."""
 
     encoding = ""
+    last = LAST_CHUNK
 
     def __init__(self, feed: Feed) -> None:
         # The two logs are one here, and only here: their offsets are the same.
@@ -149,6 +160,7 @@ class FilteredEdition(Derived[FeedOffset]):
     `claims` covers, for viewers who have more than the feed: they get that from nowhere a second time."""
 
     encoding = ""
+    last = LAST_CHUNK
 
     def __init__(
         self, feed: Feed, rate: int | None, now_ms: int, backfill: int, claims: Position | None = None

@@ -21,6 +21,7 @@ from typing import Any, cast
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.editions import Derived, Edition, SourceOffset, Stop
 from rms.feed.feed import Attach
+from rms.feed.sse import LAST_CHUNK, chunk, unchunked
 
 DICTIONARY_BYTES = 8_192
 """Twice as many save another 3 % of the bytes and cost a third more time."""
@@ -35,15 +36,19 @@ MOVED_MAX = 10_000
 """old offsets for which the new one is known: a viewer needs its own only until the next sweep has passed it"""
 
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-"""RFC 1952: deflate, no time, unknown system. There is no trailer, as an event stream has no end."""
+"""RFC 1952: deflate, no time, unknown system. There is no trailer: it would need a state for each viewer, and clients
+take a stream that ends without one."""
 
 
 class GzipEdition(Derived[SourceOffset]):
-    """Another edition's log, compressed."""
+    """Another edition's log, compressed, each block a chunk."""
 
     encoding = "gzip"
 
-    def __init__(self, source: Edition, now_ms: int) -> None:
+    def __init__(self, source: Edition, now_ms: int, chunked: bool = True) -> None:
+        """chunked: False: for viewers over HTTP/1.0"""
+        self.last = LAST_CHUNK if chunked else b""
+        self._chunk: Callable[[bytes], bytes] = chunk if chunked else bytes
         source.update(now_ms)
         log = cast("ByteLog[SourceOffset]", source.log)
         super().__init__(log, log.end)
@@ -56,16 +61,21 @@ class GzipEdition(Derived[SourceOffset]):
         self._moved: dict[EditionOffset, EditionOffset] = {}
 
     def begin(self, data: bytes) -> bytes:
-        return GZIP_HEAD + stored(data)
+        return self._chunk(GZIP_HEAD + stored(unchunked(data)))
 
     def update(self, now_ms: int) -> None:
         self._edition.update(now_ms)
         self._trim()
         while (taken := self._taken) < self._source.end:
             farthest: Any = taken - DICTIONARY_BYTES
-            start = min(taken, max(self._shared_from, farthest, self._source.base))
+            start = self._source.frame_end(min(taken, max(self._shared_from, farthest, self._source.base)))
             end = self._block_end(taken)
-            self._stop(end, _deflate(self._source.read(taken, end - taken), self._source.read(start, taken - start)))
+            self._stop(end, self._block(taken, end, start))
+
+    def _block(self, start: SourceOffset, end: SourceOffset, known_from: SourceOffset) -> bytes:
+        """From a frame's end to another one. known_from: every viewer has read what stands between there and `start`"""
+        data, known = self._source.read(start, end - start), self._source.read(known_from, start - known_from)
+        return self._chunk(_deflate(unchunked(data), unchunked(known)))
 
     def _block_end(self, start: SourceOffset) -> SourceOffset:
         """Of the block that begins there: at a frame's end"""
@@ -81,11 +91,13 @@ class GzipEdition(Derived[SourceOffset]):
         end = self._source.end
         self._shared_from = max(self._shared_from, offset)
         if private:
-            own = _deflate(private + self._source.read(offset, end - offset), b"")
+            own = self._chunk(_deflate(unchunked(private + self._source.read(offset, end - offset)), b""))
+        elif offset == end:
+            own = b""
         elif self._last_private is not None and self._last_private[:2] == (offset, end):
             own = self._last_private[2]
         else:
-            own = _deflate(self._source.read(offset, end - offset), b"")
+            own = self._block(offset, end, offset)
             self._last_private = (offset, end, own)
         return Attach(own, self.log.end)
 
@@ -117,7 +129,7 @@ class GzipEdition(Derived[SourceOffset]):
         for (before, stop), block in zip(pairwise(old), blocks, strict=True):
             if stop.source_end > from_:
                 # Without a dictionary: some viewers have read what was overwritten, others haven't.
-                block = _deflate(self._source.read(before.source_end, stop.source_end - before.source_end), b"")
+                block = self._block(before.source_end, stop.source_end, before.source_end)
             self._stop(stop.source_end, block)
         new = {stop.source_end: stop.end for stop in self._stops}
         moved = {stop.end: new[stop.source_end] for stop in old}
@@ -131,7 +143,7 @@ class GzipEdition(Derived[SourceOffset]):
     def aside(self, data: bytes) -> bytes:
         """Some viewers get `data` between two blocks, which shifts what a reference hits: none goes back behind it."""
         self._shared_from = self._source.end
-        return stored(self._edition.aside(data))
+        return self._chunk(stored(unchunked(self._edition.aside(data))))
 
 
 def stored(data: bytes) -> bytes:
@@ -142,8 +154,6 @@ def stored(data: bytes) -> bytes:
 
 def _deflate(data: bytes, dictionary: bytes) -> bytes:
     """`data` as deflate blocks that end at a byte. dictionary: what the reader has read right before, or nothing"""
-    if not data:
-        return b""
     if dictionary:
         compressor = zlib.compressobj(6, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, dictionary)
     else:

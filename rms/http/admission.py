@@ -82,13 +82,14 @@ class Viewers:
         find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
-            return self._streamed_body(video, asked.form._replace(gzip=False), find())
+            return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find())
         try:
             attach = find()
             audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
             private, offset, _ = audience.edition.attach(attach, wall_ms())
-            head = self._stream_head(audience.edition.encoding, asked.origin)
-            head += audience.edition.begin(self._retry())
+            edition = audience.edition
+            head = self._stream_head(edition.encoding, audience.form.chunked, asked.origin)
+            head += edition.begin(self._retry())
             viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:
             os.close(fd)
@@ -96,8 +97,8 @@ class Viewers:
         self._sweeper.add(viewer)
         return None
 
-    def _stream_head(self, encoding: str, origin: str) -> bytes:
-        head = STREAM_HEADS[encoding]
+    def _stream_head(self, encoding: str, chunked: bool, origin: str) -> bytes:
+        head = STREAM_HEADS[encoding, chunked]
         if origin not in self._credentials_origins:
             return head
         return head.replace(_FOR_ALL_PAGES, _lines({**origin_headers(origin, (origin,)), "vary": "origin"}))
@@ -122,7 +123,7 @@ class Viewers:
         self._streamed += 1
         body = stream_from(
             audience,
-            self._retry() + entered.private,
+            audience.edition.begin(self._retry()) + entered.private,
             entered.offset,
             resume,
             settings.chunk_bytes,
@@ -153,8 +154,12 @@ def raw_refusal(refused: Refused, retry_after_s: int, origin: str, credentials_o
     return b"HTTP/1.1 %d Refused\r\n%b\r\n%b" % (refused.status, _lines(headers), bytes(response.body))
 
 
-def _stream_head(headers: dict[str, str]) -> bytes:
-    # Neither a length nor chunks: the body ends with the connection, in HTTP/1.0 and in 1.1.
+def _stream_head(encoding: str, chunked: bool) -> bytes:
+    headers = {**STREAM_HEADERS}
+    if encoding:
+        headers["content-encoding"] = encoding
+    if chunked:
+        headers["transfer-encoding"] = "chunked"
     return b"HTTP/1.1 200 OK\r\n%bconnection: close\r\n\r\n" % _lines(headers)
 
 
@@ -163,9 +168,8 @@ def _lines(headers: Mapping[str, str]) -> bytes:
 
 
 STREAM_HEADS = {
-    "": _stream_head(STREAM_HEADERS),
-    "gzip": _stream_head({**STREAM_HEADERS, "content-encoding": "gzip"}),
+    (encoding, chunked): _stream_head(encoding, chunked) for encoding in ("", "gzip") for chunked in (True, False)
 }
-"""by Content-Encoding"""
+"""by Content-Encoding, and whether the body comes in chunks. Otherwise its end is the connection's."""
 
 _FOR_ALL_PAGES = _lines(origin_headers("", ()))

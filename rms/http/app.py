@@ -48,6 +48,7 @@ class Face:
                 needed_headers(request),
                 settings.backfill,
                 settings.backfill_max,
+                request.scope["http_version"],
             )
             if request.method == "HEAD":
                 return head_of_a_stream()

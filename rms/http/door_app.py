@@ -25,7 +25,12 @@ class HandsOver(Protocol):
     """What the door does with a viewer"""
 
     async def hand_over(
-        self, video_id: str, query: Mapping[str, str], headers: Mapping[str, str], take: TakeSocket
+        self,
+        video_id: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        http_version: str,
+        take: TakeSocket,
     ) -> None:
         """Gives the viewer's socket to a node. Raises Refused; then it was not taken."""
 
@@ -51,7 +56,8 @@ class DoorFace:
             ).video_id
             if request.method == "HEAD":
                 return head_of_a_stream()
-            await self._door.hand_over(video_id, query, headers, partial(take_socket_of, request.scope))
+            version, take = request.scope["http_version"], partial(take_socket_of, request.scope)
+            await self._door.hand_over(video_id, query, headers, version, take)
         except Refused as refused:
             more = refusal_headers(refused, self._retry_after_s)
             return error_response(refused.status, refused.code, refused.message, more)

@@ -373,7 +373,7 @@ class Sweeper:
         """Closes up to `count` viewers; those that have read everything get some last words. Returns how many."""
         leaving = audience.viewers[: -count - 1 : -1]
         try:
-            words = audience.edition.aside(last_words)
+            words = audience.edition.aside(last_words) + audience.edition.last
         except Exception as error:
             log.error("last words failed", video=audience.video_id, reason=repr(error), exc_info=error)
             words = b""

@@ -121,7 +121,8 @@ class Entering:
             viewer.falls += 1
             if viewer.falls > self._settings.falls_max:
                 words = event_frame("closed", {"reason": "too_slow"})
-                self._sweeper.close_detached(viewer, "too_slow", viewer.audience.edition.aside(words))
+                edition = viewer.audience.edition
+                self._sweeper.close_detached(viewer, "too_slow", edition.aside(words) + edition.last)
                 return
             attach = await self.resume(video, viewer.stood_at)
             form = viewer.audience.form._replace(claims=attach.claims)

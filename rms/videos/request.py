@@ -34,7 +34,12 @@ class Refused(Exception):
 
 
 def parse_stream_request(
-    video_id: str, query: Mapping[str, str], headers: Mapping[str, str], backfill: int, backfill_max: int
+    video_id: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    backfill: int,
+    backfill_max: int,
+    http_version: str = "1.1",
 ) -> StreamRequest:
     """headers: by lower-case names. backfill: unless the request has a number. Other parameters are ignored: libraries
     add some against caches, and links have some for statistics. Raises Refused."""
@@ -55,7 +60,11 @@ def parse_stream_request(
         video_id,
         position,
         min(backfill, backfill_max) if wanted is None else wanted,
-        Form(None if max_rate is None else _tier(max_rate), takes_gzip(headers.get("accept-encoding", ""))),
+        Form(
+            None if max_rate is None else _tier(max_rate),
+            takes_gzip(headers.get("accept-encoding", "")),
+            chunked=http_version != "1.0",
+        ),
         headers.get("origin", ""),
     )
 

@@ -14,6 +14,7 @@ from rms.feed.feed import Feed
 from rms.feed.gzip_edition import GzipEdition
 from rms.feed.position import Position
 from rms.feed.resuming import Resuming
+from rms.feed.unchunked_edition import UnchunkedEdition
 from rms.sending.audience import Audience, Viewer
 from rms.sending.sweep import Sweeper
 
@@ -122,9 +123,9 @@ class ServedVideo:
     def _rewrite(self) -> None:
         starts = [start for start in self.feed.rewritten if start >= self.feed.log.base]
         self.feed.rewritten.clear()
-        sources = {form._replace(gzip=False) for form in self.audiences if form.gzip}
+        sources = {form.source for form in self.audiences}
         for form, audience in self.audiences.items():
-            if form not in sources:  # a gzipped one does it for its source
+            if form not in sources:  # one that is made from it does it for its source
                 audience.edition.rewrite(starts)
 
     def announce_gap(self, from_id: int, to_id: int) -> None:
@@ -187,8 +188,11 @@ class ServedVideo:
         audience = self.audiences.get(form)
         if audience is None:
             edition: Edition
-            if form.gzip:
-                edition = GzipEdition(self.audience(form._replace(gzip=False), backfill_max).edition, wall_ms())
+            if form.source is not None:
+                source = self.audience(form.source, backfill_max).edition
+                edition = (
+                    GzipEdition(source, wall_ms(), form.chunked) if form.gzip else UnchunkedEdition(source, wall_ms())
+                )
             elif form.rate or form.claims:
                 edition = FilteredEdition(self.feed, form.rate, wall_ms(), backfill_max, form.claims)
             else:
@@ -212,8 +216,8 @@ class ServedVideo:
 
     def drop_unused_audiences(self) -> None:
         """Drops the audiences without viewers, unless another edition is made from theirs."""
-        for form in sorted(self.audiences, key=lambda form: not form.gzip):  # after what is made from it
+        for form in sorted(self.audiences, key=lambda form: form.source is None):  # after what is made from it
             audience = self.audiences[form]
-            is_source = not form.gzip and form._replace(gzip=True) in self.audiences
+            is_source = any(other.source == form for other in self.audiences)
             if not audience.viewers and not audience.waiters and not is_source:
                 del self.audiences[form]

@@ -1,6 +1,7 @@
 """Comments, events and frames for the RMS's tests."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 
 from history.core.ids import first_id_at
@@ -37,8 +38,20 @@ def erasure(event_id: int, comment_id: int, after_id: int = 0) -> Event:
     return Event(event_id, b'{"id":"%016x"}' % comment_id, ERASED, "deleted", comment_id, after_id=after_id)
 
 
+def without_chunks(stream: bytes) -> bytes:
+    """What has come in HTTP's chunks until now. The last one may be cut."""
+    parts, at = [], 0
+    while (size_end := stream.find(b"\r\n", at)) >= 0:
+        begin, size = size_end + 2, int(stream[at:size_end], 16)
+        parts.append(stream[begin : begin + size])
+        at = begin + size + 2
+    return b"".join(parts)
+
+
 def events(stream: bytes) -> Iterator[dict[str, str]]:
-    """The fields of each whole event block, read as simply as can be"""
+    """The fields of each whole event block, read as simply as can be. stream: in chunks or not"""
+    if re.match(rb"[0-9a-f]+\r\n", stream):
+        stream = without_chunks(stream)
     for block in stream.decode().split("\n\n")[:-1]:
         fields = [line.partition(": ") for line in block.split("\n") if line and not line.startswith(":")]
         if fields:

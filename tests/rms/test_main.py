@@ -61,7 +61,7 @@ async def test_a_signal_ends_it_cleanly_and_sends_the_viewers_elsewhere(tmp_path
             async with viewer(port, "/comments/v") as raw:
                 running.send_signal(number)
                 async with asyncio.timeout(10):
-                    raw.body += await raw.reader.read()
+                    await raw.read_to_end()
             assert b"event: reconnect\n" in raw.body
             assert await running.wait() == 0
             await eventually(lambda: not dispatcher.connected)

@@ -60,4 +60,4 @@ async def test_sent_bytes_are_those_that_arrived(start_node: StartNode) -> None:
         node.dispatcher.deliver([comment(n) for n in range(50)])
         await raw.read_until(50)
         seen = await scrape(node)
-        assert seen["rms_sent_bytes_total"] == len(raw.head) + len(raw.body)
+        assert seen["rms_sent_bytes_total"] == len(raw.head) + len(raw.received)

@@ -14,6 +14,8 @@ from rms.feed.feed import Feed, FeedLimits
 from rms.feed.gzip_edition import GzipEdition
 from rms.feed.position import parse_position
 from rms.feed.resuming import Resuming
+from rms.feed.sse import unchunked
+from rms.feed.unchunked_edition import UnchunkedEdition
 from tests.rms.parts import T0
 
 LIMITS = FeedLimits(
@@ -21,7 +23,9 @@ LIMITS = FeedLimits(
 )
 SEED = 5
 AUTHORS = ("ann", "bob")
-FORMS = (Form(), Form(gzip=True), Form(rate=1_000), Form(rate=1_000, gzip=True))
+FORMS = tuple(
+    Form(rate, gzip, chunked=chunked) for rate in (None, 1_000) for gzip in (False, True) for chunked in (True, False)
+)
 
 
 class Service:
@@ -93,8 +97,9 @@ class Node:
     def edition(self, form: Form, now_ms: int) -> Edition:
         edition = self.editions.get(form)
         if edition is None:
-            if form.gzip:
-                edition = GzipEdition(self.edition(form._replace(gzip=False), now_ms), now_ms)
+            if form.source is not None:
+                source = self.edition(form.source, now_ms)
+                edition = GzipEdition(source, now_ms, form.chunked) if form.gzip else UnchunkedEdition(source, now_ms)
             elif form.rate or form.claims:
                 edition = FilteredEdition(self.feed, form.rate, now_ms, SEED, form.claims)
             else:
@@ -112,7 +117,7 @@ class Node:
         if event.kind == AUTHOR_PURGED:
             self.purged[event.author_id] = max(event.target_id, self.purged.get(event.author_id, 0))
         if self.feed.rewritten:
-            sources = {form._replace(gzip=False) for form in self.editions if form.gzip}
+            sources = {form.source for form in self.editions}
             starts = [start for start in self.feed.rewritten if start >= self.feed.log.base]
             for form, edition in self.editions.items():
                 if form not in sources:
@@ -156,7 +161,8 @@ class Viewer:
     gaps: int = 0
 
     def feed(self, data: bytes, frames_max: int | None = None) -> None:
-        """Takes bytes from the stream, and reads whole blocks."""
+        """Takes whole chunks from the stream, and reads whole blocks."""
+        data = unchunked(data) if self.form.chunked else data
         self.stream += self.decompress.decompress(data) if self.decompress else data
         *blocks, self.stream = self.stream.split(b"\n\n")
         for block in blocks[:frames_max]:

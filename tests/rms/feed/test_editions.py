@@ -12,6 +12,8 @@ from rms.feed.feed import VISIBLE, Attach, Feed, FeedLimits
 from rms.feed.gzip_edition import BLOCK_BYTES_MAX, GzipEdition, stored
 from rms.feed.position import parse_position
 from rms.feed.resuming import NeedsHistory, Resuming
+from rms.feed.sse import HEARTBEAT, retry_line, unchunked
+from rms.feed.unchunked_edition import UnchunkedEdition
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
 
 LIMITS = FeedLimits(
@@ -22,17 +24,19 @@ words = st.text(st.characters(codec="utf-8"), max_size=60)
 
 
 class Client:
-    """Reads an edition's log as a socket would, in whole frames, and takes gzip apart as it flows."""
+    """Reads an edition's log as a socket would, in whole frames, and takes chunks and gzip apart as they flow."""
 
-    def __init__(self, edition: Edition, attach: Attach[FeedOffset], now_ms: int) -> None:
+    def __init__(self, edition: Edition, attach: Attach[FeedOffset], now_ms: int, chunked: bool = True) -> None:
         self.edition = edition
+        self.chunked = chunked
         self.gunzip = zlib.decompressobj(31) if edition.encoding == "gzip" else None
         self.body = b""
-        self._take(edition.begin(b"retry: 5\n"))
+        self._take(edition.begin(retry_line(5)))
         private, self.offset, _ = edition.attach(attach, now_ms)
         self._take(private)
 
     def _take(self, data: bytes) -> None:
+        data = unchunked(data) if self.chunked else data
         self.body += self.gunzip.decompress(data) if self.gunzip else data
 
     def read(self, now_ms: int) -> None:
@@ -55,11 +59,16 @@ def new_feed(comments: int = 0) -> Feed:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["say", "say", "join", "read", "aside", "erase"]), words), max_size=60))
-def test_gzip_is_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[str, str]]) -> None:
+def test_gzip_and_bare_are_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[str, str]]) -> None:
     feed = new_feed(3)
     plain = PlainEdition(feed)
-    gzip = GzipEdition(plain, T0)
-    pairs: list[tuple[Client, Client]] = []
+    derived: list[Edition] = [
+        GzipEdition(plain, T0),
+        GzipEdition(plain, T0, chunked=False),
+        UnchunkedEdition(plain, T0),
+    ]
+    editions = list(zip([plain, *derived], (True, True, False, False), strict=True))
+    groups: list[list[Client]] = []
     for number, (step, text) in enumerate(steps):
         now = T0 + number * 100
         match step:
@@ -67,31 +76,32 @@ def test_gzip_is_the_plain_stream_for_whoever_joins_whenever(steps: list[tuple[s
                 feed.append(event(comment(number, now, message=text)), now)
             case "join":
                 attach = feed.join(backfill=len(text))
-                pairs.append((Client(plain, attach, now), Client(gzip, attach, now)))
-                pairs[-1][0].read(now)  # as the gzipped one has by its beginning
+                groups.append([Client(edition, attach, now, chunked) for edition, chunked in editions])
+                for client in groups[-1]:
+                    client.read(now)  # as a gzipped one has by its beginning
             case "read":
-                for client in (client for pair in pairs[::2] for client in pair):
+                for client in (client for group in groups[::2] for client in group):
                     client.read(now)
             case "erase":  # some have read everything, others are in the middle
-                for pair in pairs[::2]:
-                    for client in pair:
-                        client.read(now)
-                plain.update(now)
-                gzip.update(now)
+                for client in (client for group in groups[::2] for client in group):
+                    client.read(now)
+                for edition, _ in editions:
+                    edition.update(now)
                 feed.append(erasure(comment(900 + number, now).id, feed.ids[len(text) % len(feed)]), now)
-                gzip.rewrite(feed.rewritten)
+                for edition in derived:
+                    edition.rewrite(feed.rewritten)
                 feed.rewritten.clear()
             case "aside":  # a sweep: all have read up to the end, then they get it
-                for client in (client for pair in pairs for client in pair):
+                for client in (client for group in groups for client in group):
                     client.read(now)
-                for edition, side in ((plain, 0), (gzip, 1)):
-                    data = edition.aside(b":\n")
-                    for pair in pairs:
-                        pair[side]._take(data)
-    for in_plain, in_gzip in pairs:
-        in_plain.read(T0)
-        in_gzip.read(T0)
-        assert in_gzip.body == in_plain.body
+                for which, (edition, _) in enumerate(editions):
+                    data = edition.aside(HEARTBEAT)
+                    for group in groups:
+                        group[which]._take(data)
+    for group in groups:
+        for client in group:
+            client.read(T0)
+        assert len({client.body for client in group}) == 1
 
 
 def test_gzip_saves_bytes_without_a_state_for_any_viewer() -> None:
@@ -102,7 +112,7 @@ def test_gzip_saves_bytes_without_a_state_for_any_viewer() -> None:
         feed.append(event(comment(number, T0 + number, message=f"what a goal number {number * 7919} that was")), T0)
         client.read(T0)
     assert len(gzip.log) < 0.55 * len(feed.log)
-    assert client.body == b"retry: 5\n" + feed.log.read(FeedOffset(0), 1 << 30)
+    assert client.body == b"retry: 5\n" + unchunked(feed.log.read(FeedOffset(0), 1 << 30))
 
 
 def test_gzip_goes_on_behind_a_trimmed_log() -> None:
@@ -226,7 +236,7 @@ def test_plain_is_the_feed_itself() -> None:
     plain = PlainEdition(feed)
     assert plain.log is feed.log  # type: ignore[comparison-overlap]
     assert isinstance(plain.log, ByteLog)
-    assert plain.aside(b":\n") == b":\n"
+    assert plain.aside(HEARTBEAT) == HEARTBEAT
     attach = Attach(b"x", FeedOffset(0))
     assert plain.attach(attach, T0) is attach  # type: ignore[comparison-overlap]
 
@@ -270,7 +280,7 @@ def test_a_block_is_bounded_however_much_came_at_once() -> None:
     assert len(feed.log) > 5 * BLOCK_BYTES_MAX
     assert gzip.log.frames(EditionOffset(0), gzip.log.end) > 5
     client.read(T0)
-    assert client.body == b"retry: 5\n" + feed.log.read(FeedOffset(0), 1 << 30)
+    assert client.body == b"retry: 5\n" + unchunked(feed.log.read(FeedOffset(0), 1 << 30))
 
 
 @given(st.integers(0, 9), st.integers(0, 9), st.booleans(), st.booleans())

@@ -9,6 +9,7 @@ from history.core.ids import format_id
 from rms.feed.byte_log import FeedOffset
 from rms.feed.gaps import GAPS_MAX, Gaps
 from rms.feed.position import Position
+from rms.feed.sse import unchunked
 from tests.rms.parts import events
 
 
@@ -24,8 +25,8 @@ def told(gaps: Gaps, high: int, offset: int) -> list[tuple[int, int]]:
 def test_a_gap_says_from_where_to_where_and_why() -> None:
     gap = Gaps().add(5, 9, 100, FeedOffset(0))
     frame = b'event: gap\ndata: {"from":"%b","to":"%b","reason":"too_long_ago"}\n\n'
-    assert gap.frame() == frame % (format_id(4).encode(), format_id(9).encode())
-    assert gap.frame(b"p") == b"id: p\n" + gap.frame()
+    assert unchunked(gap.frame()) == frame % (format_id(4).encode(), format_id(9).encode())
+    assert unchunked(gap.frame(b"p")) == b"id: p\n" + unchunked(gap.frame())
 
 
 def test_it_is_told_to_those_from_before_who_enter_behind_it() -> None:

@@ -17,6 +17,7 @@ from rms.feed.editions import Form
 from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.position import parse_position
 from rms.feed.resuming import NeedsHistory
+from rms.feed.sse import retry_line
 from tests.rms.feed.one_log import AUTHORS, FORMS, LIMITS, SEED, Node, Service, Store, Viewer
 from tests.rms.parts import T0
 
@@ -187,7 +188,7 @@ class OneLog(RuleBasedStateMachine):
     def open(self, viewer: Viewer, private: bytes) -> None:
         viewer.stream = b""
         viewer.decompress = zlib.decompressobj(31) if viewer.form.gzip else None
-        viewer.feed(viewer.edition.begin(b"retry: 1\n"))
+        viewer.feed(viewer.edition.begin(retry_line(1)))
         viewer.stream = b""
         viewer.feed(private)
 

@@ -12,6 +12,7 @@ from rms.feed.event import Event
 from rms.feed.feed import Attach, Feed
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory, Resuming
+from rms.feed.sse import unchunked
 from tests.rms.feed.test_feed import A_GAP, LIMITS, feed_with_a_gap, gaps_in, new_feed, position_after, read
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
 
@@ -110,13 +111,13 @@ def test_any_number_of_cuts_and_changes_of_the_node(data: st.DataObject) -> None
     stream = b""
     feed, attach = feeds[0], feeds[0].join(backfill=len(talk))
     for _ in range(4):
-        blocks = read(feed, attach).split(b"\n\n")[:-1]
+        blocks = unchunked(read(feed, attach)).split(b"\n\n")[:-1]
         keep = data.draw(st.integers(0, len(blocks)))
         stream += b"".join(block + b"\n\n" for block in blocks[:keep])
         if stream:
             feed = data.draw(st.sampled_from(feeds))
             attach = resumed(feed, last_position(stream), chained(talk))
-    stream += read(feed, attach)
+    stream += unchunked(read(feed, attach))
     assert sorted(ids(stream)) == [c.id for c in talk]
 
 

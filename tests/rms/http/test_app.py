@@ -11,7 +11,7 @@ import pytest
 
 from rms.clocks import wall_ms
 from tests.rms.conftest import RunningNode, StartNode
-from tests.rms.parts import comment, events, ids
+from tests.rms.parts import comment, events, ids, without_chunks
 
 
 class RawViewer:
@@ -20,7 +20,20 @@ class RawViewer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.head = b""
-        self.body = b""
+        self.received = b""
+        """behind the head"""
+
+    @property
+    def body(self) -> bytes:
+        """As a client reads it: out of its chunks, and gunzipped"""
+        body = without_chunks(self.received) if b"transfer-encoding: chunked" in self.head else self.received
+        return zlib.decompressobj(31).decompress(body) if b"content-encoding: gzip" in self.head else body
+
+    async def read_to_end(self) -> bytes:
+        """Reads until the server has closed; returns the body."""
+        async with asyncio.timeout(10):
+            self.received += await self.reader.read()
+        return self.body
 
     async def read_until(self, enough: "int | bytes") -> bytes:
         """Reads until so many comments, or these bytes, have come; returns the body so far."""
@@ -28,7 +41,7 @@ class RawViewer:
             while (len(ids(self.body)) < enough) if isinstance(enough, int) else (enough not in self.body):
                 data = await self.reader.read(65536)
                 assert data, f"closed after {self.body!r}"
-                self.body += data
+                self.received += data
         return self.body
 
 
@@ -140,14 +153,19 @@ async def test_the_header_wins_over_an_older_query(start_node: StartNode) -> Non
         assert ids(await raw.read_until(1)) == [talk[-1].id]
 
 
-async def test_http_1_0_and_a_pipelined_request_behind(start_node: StartNode) -> None:
-    node = await start_node()
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_http_1_0_and_a_pipelined_request_behind(start_node: StartNode, encoding: str) -> None:
+    node = await start_node(gzip_viewers_min=1)
     await node.store.append([comment(1)])
-    async with viewer(node.port, "/comments/v", version="1.0") as old, viewer(node.port, "/comments/v") as raw:
+    asks = f"Accept-Encoding: {encoding}\r\n"
+    async with (
+        viewer(node.port, "/comments/v", asks, version="1.0") as old,
+        viewer(node.port, "/comments/v", asks) as raw,
+    ):
         raw.writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [b"transfer-encoding: chunked" in each.head for each in (old, raw)] == [False, True]
         for each in (old, raw):
             assert b"connection: close" in each.head
-            assert b"chunked" not in each.head
             assert ids(await each.read_until(1)) == [comment(1).id]
         node.dispatcher.deliver([comment(2)])
         for each in (old, raw):
@@ -297,14 +315,11 @@ async def test_gzip_flows_event_by_event(start_node: StartNode) -> None:
     await node.store.append(past)
     async with viewer(node.port, "/comments/v", "Accept-Encoding: br, gzip\r\n") as raw:
         assert b"content-encoding: gzip" in raw.head
-        gunzip, text = zlib.decompressobj(31), b""
         for number in range(20, 40):
-            async with asyncio.timeout(10):
-                while len(ids(text)) < number:
-                    text += gunzip.decompress(await raw.reader.read(65536))
+            await raw.read_until(number)
             node.dispatcher.deliver([comment(number)])
-        assert ids(text) == [comment(n).id for n in range(39)]
-        assert text.startswith(b"retry: ")
+        assert ids(raw.body) == [comment(n).id for n in range(40)][: len(ids(raw.body))]
+        assert raw.body.startswith(b"retry: ")
 
 
 @pytest.mark.parametrize("accepted", ["", "identity", "gzip;q=0", "br, deflate"])
@@ -319,11 +334,7 @@ async def test_a_viewer_may_ask_for_fewer_comments(start_node: StartNode, encodi
     node = await start_node(gzip_viewers_min=1)
     async with viewer(node.port, "/comments/v?max_rate=7", f"Accept-Encoding: {encoding}\r\n") as raw:
         node.dispatcher.deliver([comment(n) for n in range(50)])
-        gunzip, text = zlib.decompressobj(31), b""
-        async with asyncio.timeout(10):
-            while b"event: skipped" not in text:
-                data = await raw.reader.read(65536)
-                text += gunzip.decompress(data) if encoding == "gzip" else data
+        text = await raw.read_until(b"event: skipped")
         assert len(ids(text)) == 5, "the tier below 7"
         assert b'data: {"skipped":45}\n' in text
 

@@ -19,6 +19,7 @@ class Bytes:
     """An edition that is only a log; a position is an offset."""
 
     encoding = ""
+    last = b""
 
     def __init__(self) -> None:
         self.log: ByteLog[EditionOffset] = ByteLog()

@@ -24,7 +24,7 @@ async def test_an_operator_drains_a_node_and_takes_it_back(start_node: StartNode
         node.dispatcher.say(dispatch_pb2.DispatcherMessage(drain=dispatch_pb2.Drain(draining=True, over_ms=100)))
         for each in (raw, other):
             async with asyncio.timeout(10):
-                each.body += await each.reader.read()
+                await each.read_to_end()
             (*_, last) = events(each.body)
             assert last["event"] == "reconnect"
         await eventually(lambda: any(beat.draining for beat in node.dispatcher.beats[-1:]))
@@ -45,7 +45,7 @@ async def test_who_is_sent_away_goes_on_elsewhere_without_a_loss(start_node: Sta
     async def watch() -> None:
         async with viewer(here.port, "/comments/v") as raw:
             async with asyncio.timeout(10):
-                raw.body += await raw.reader.read()
+                await raw.read_to_end()
             *_, last = (event["id"] for event in events(raw.body) if "id" in event)
         async with viewer(there.port, f"/comments/v?last_event_id={last}") as again:
             await again.read_until(b"%016x" % talk[-1].id)

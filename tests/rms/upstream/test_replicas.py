@@ -342,3 +342,19 @@ async def test_what_was_sent_while_a_process_stood_still_is_old(
         new = comment(2, wall_ms())
         node.dispatcher.deliver([new])
         assert ids(await raw.read_until(1)) == [new.id]
+
+
+async def test_who_comes_before_the_first_replica_is_found_leaves_no_doubt_behind(start_node: StartNode) -> None:
+    """Positions that said for ever that something was missing would make every viewer read ever more of history."""
+    async with fake_dispatcher() as one:
+        one.welcomes = False
+        node = await start_node(dispatchers=one.address, wait=False)
+        async with viewer(node.port, "/comments/v"):
+            (video,) = node.node.served.videos
+            await eventually(lambda: video.viewers == 1)
+            assert video.sure_ms is not None
+            one.welcomes = True
+            await eventually(lambda: one.connected)
+            await eventually(lambda: len(one.beats) > 3)
+            assert video.sure_ms is None
+            assert video.feed.had.sure_ms is None

@@ -223,7 +223,7 @@ class ServedVideos:
         gone_by = self._interest.missed_from()
         if gone_by is not None:
             self.sure_until(time_of(gone_by))  # until a beat says that nothing goes by any more
-            missed.append(gone_by if video.sure_ms is None else max(gone_by, first_id_at(video.sure_ms)))
+            missed.append(gone_by if video.sure_ms is None else first_id_at(video.sure_ms))
             video.sure_ms = wall_ms() - LATE_MS  # once all of this is read
         if missed:
             video.miss(min(missed))

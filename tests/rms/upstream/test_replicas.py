@@ -358,3 +358,26 @@ async def test_who_comes_before_the_first_replica_is_found_leaves_no_doubt_behin
             await eventually(lambda: len(one.beats) > 3)
             assert video.sure_ms is None
             assert video.feed.had.sure_ms is None
+
+
+async def test_who_comes_when_the_last_replica_is_lost_misses_nothing_of_those_lost_before(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False)
+        await eventually(lambda: one.connected and two.connected)
+        async with viewer(node.port, "/comments/v"):
+            (video,) = node.node.served.videos
+            two.refuses = True
+            two.cut()
+            await eventually(lambda: video.feed.had.sure_ms is not None)
+            went_by = comment(1, wall_ms() - 60_000)
+            # As if `two` had been away for a minute, and the next read because of it were due later.
+            monkeypatch.setattr(node.node.upstream, "_read_since", lambda ms_ago: None)
+            video.set_sure(went_by.created_at_ms)
+            await node.store.append([went_by])
+            one.refuses = True
+            one.cut()
+            await eventually(lambda: node.node.upstream.missed_from() is not None)
+            async with viewer(node.port, "/comments/v") as newcomer:
+                assert ids(await newcomer.read_until(1)) == [went_by.id]

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 from unittest.mock import AsyncMock
 
+import grpc
 import pytest
 from structlog.testing import capture_logs
 
@@ -255,6 +256,17 @@ async def test_a_replica_that_talks_has_longer_to_acknowledge_than_a_silent_one(
         await node.node.upstream.join("v")
     assert counts.waits == waits
     await eventually(lambda: len(node.dispatcher.hellos) == 2)
+
+
+async def test_goodbye_survives_a_replica_that_goes_at_the_same_moment(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    (link,) = node.node.upstream._links
+    gone = AsyncMock(side_effect=grpc.aio.InternalError("gone"))
+    monkeypatch.setattr(type(link._call), "done_writing", gone)
+    await node.node.upstream.close()
+    await eventually(lambda: not node.dispatcher.connected)
 
 
 async def test_while_a_replica_is_away_positions_say_until_when_this_node_is_sure(start_node: StartNode) -> None:

@@ -108,16 +108,21 @@ class ServedVideo:
 
     def append(self, event: Event) -> None:
         """Sends an event to all viewers. Doubles are dropped."""
+        has_changed = self.feed.append(event, wall_ms())
+        self.take_over()
+        if has_changed:
+            self.publish()
+
+    def take_over(self) -> None:
+        """To be called when events were appended to the feed: notes what it misses by them, and overwrites in its
+        editions what they have overwritten in its log."""
         feed = self.feed
-        has_changed = feed.append(event, wall_ms())
         if feed.missing_from is not None:
             if not self.lacks_past:  # else it is looked for when that is read: it may be older than what viewers get
                 self.miss(feed.missing_from)
             feed.missing_from = None
         if feed.rewritten:
             self._rewrite()
-        if has_changed:
-            self.publish()
 
     def _rewrite(self) -> None:
         starts = [start for start in self.feed.rewritten if start >= self.feed.log.base]

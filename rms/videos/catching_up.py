@@ -223,7 +223,11 @@ def _needs(video: ServedVideo) -> bool:
 
 
 async def _append(video: ServedVideo, events: list[Event]) -> None:
-    for number, event in enumerate(events, 1):
-        video.append(event)
-        if number % APPENDED_AT_ONCE == 0:
+    for begin in range(0, len(events), APPENDED_AT_ONCE):
+        if begin:
             await asyncio.sleep(0)
+        try:
+            for event in events[begin : begin + APPENDED_AT_ONCE]:
+                video.append(event)
+        finally:
+            video.take_over()

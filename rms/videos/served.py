@@ -175,6 +175,8 @@ class ServedVideos:
             except Exception as error:
                 video.miss_failed(event, error)
         last = events[-1]  # a wire message has one at least
+        if video.state is not OPENING:
+            video.take_over()
         if last.hidden_from_id:
             self._unreadable[service_of(last.id)] = last.hidden_from_id
         elif self._unreadable:

@@ -187,6 +187,7 @@ class FilteredEdition(Derived[FeedOffset]):
             self._next_second(entry.at_ms, entry.start)
             if entry.kind != VISIBLE or self._rate is None or self._passed < self._rate:
                 self._passed += entry.kind == VISIBLE
+                self._tell_skipped(entry.start)  # whoever has the position of this one was told what it lacks
                 self._pass(entry)
             else:
                 self._skipped += 1
@@ -217,6 +218,9 @@ class FilteredEdition(Derived[FeedOffset]):
         if now_ms - self._second_ms < 1_000:
             return
         self._second_ms, self._passed = now_ms, 0
+        self._tell_skipped(source_end)
+
+    def _tell_skipped(self, source_end: FeedOffset) -> None:
         if self._skipped:
             text = self._feed.text_at(source_end)
             frame = event_frame("skipped", {"skipped": self._skipped}, None if text is None else self._text(text))

@@ -21,7 +21,7 @@ from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
 from rms.feed.returned import Returned
 from rms.feed.seen_ids import SeenIds
 from rms.feed.sse import blank_frame, frame, frame_data, frame_position, position_frame
-from rms.feed.withdrawn import Withdrawn
+from rms.feed.withdrawn import Withdrawn, in_any_json
 
 ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
 """Kinds of events of which the last one of each comment holds"""
@@ -218,8 +218,9 @@ class Feed:
                 self._show(index, event.data)
         elif event.kind == AUTHOR_PURGED:
             self._withdrawn.add(event.author_id, event.target_id)
-            for index, kind in enumerate(self._kinds):
-                comment_id = self._returned.comment_of(self._ids[index])
+            known_by = in_any_json(event.author_id)
+            for index in list(range(len(self)) if known_by is None else self.log.frames_with(known_by)):
+                kind, comment_id = self._kinds[index], self._returned.comment_of(self._ids[index])
                 if kind in (VISIBLE, RETURNED) and self._withdrawn.holds(comment_id, frame_data(self.log.frame(index))):
                     self._blank(index)
 

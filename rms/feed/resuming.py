@@ -21,6 +21,9 @@ from rms.feed.sse import event_frame, frame, position_frame, with_position
 OUTCOMES_MAX = 1_000
 """kept for viewers that resume from the same position"""
 
+OUTCOMES_BYTES_MAX = 1 << 20
+"""in these; beyond, they are made anew: a log of 4 MB may be given to each of a thousand positions"""
+
 
 class NeedsHistory(NamedTuple):
     """Where this viewer enters can be told only with the events from this id on, out of history."""
@@ -31,11 +34,12 @@ class NeedsHistory(NamedTuple):
 class Resuming:
     """Resumes the viewers of one feed."""
 
-    __slots__ = ("_feed", "_outcomes", "_valid_for")
+    __slots__ = ("_bytes", "_feed", "_outcomes", "_valid_for")
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._outcomes: dict[tuple[Position, int, bool], Attach[FeedOffset] | NeedsHistory] = {}
+        self._bytes = 0  # in the outcomes
         self._valid_for = (feed.log.base, feed.log.end)  # the outcomes hold as long as the log stays as it is
 
     def resume(
@@ -53,12 +57,14 @@ class Resuming:
         # After a node's death thousands come from the same position.
         key = (position, backfill, history is not None)
         log_is = (feed.log.base, feed.log.end)
-        if log_is != self._valid_for or len(self._outcomes) >= OUTCOMES_MAX:
-            self._outcomes.clear()
-            self._valid_for = log_is
-        outcome = self._outcomes.get(key)
+        outcome = self._outcomes.get(key) if log_is == self._valid_for else None
         if outcome is None:
+            is_full = len(self._outcomes) >= OUTCOMES_MAX or self._bytes > OUTCOMES_BYTES_MAX
+            if log_is != self._valid_for or is_full:
+                self._outcomes.clear()
+                self._bytes, self._valid_for = 0, log_is
             outcome = self._outcomes[key] = self._enter(position, backfill, history)
+            self._bytes += len(outcome.private) if isinstance(outcome, Attach) else 0
         return outcome
 
     def gap(self, position: Position | None, backfill: int, reason: str) -> Attach[FeedOffset]:

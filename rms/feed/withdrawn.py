@@ -4,6 +4,8 @@ of authors who were purged.
 Rule: no clock, no socket.
 """
 
+import re
+
 import msgspec
 
 from rms.feed.event import COMMENT, ERASED, RESTORED, Event
@@ -24,6 +26,14 @@ class _Data(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Data).decode
+
+
+_PLAIN = re.compile(r"[\w:.@ -]+", re.ASCII)
+
+
+def in_any_json(author_id: str) -> bytes | None:
+    """What stands in the JSON of each of the author's comments, whoever made it; None: JSON may write it in two ways"""
+    return author_id.encode() if _PLAIN.fullmatch(author_id) else None
 
 
 class Withdrawn:

@@ -231,7 +231,8 @@ class Link:
         """Says goodbye by ending the stream from this side; `run` returns when the replica has ended the other."""
         self._closing = True
         if self._call is not None:
-            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+            # The last of these comes if the replica ends the stream in the same moment.
+            with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError, grpc.aio.BaseError):
                 await self._call.done_writing()
 
     def statistics(self) -> LinkStatistics:

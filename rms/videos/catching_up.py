@@ -42,7 +42,7 @@ class CatchingUp:
         self._tasks = tasks
         self._under_way: set[ServedVideo] = set()
         self._waiting: OrderedDict[ServedVideo, None] = OrderedDict()  # of these, those that no worker has
-        self._looks: dict[ServedVideo, asyncio.Future[None]] = {}  # done when the video is read, or could not be
+        self._looks: dict[ServedVideo, list[asyncio.Future[None]]] = {}  # done when it is read, or could not be
         self._workers = 0
         self._away = 0  # failures of the store in a row, over all videos
         self._failures: dict[ServedVideo, int] = {}  # in a row, of a video for another reason
@@ -61,19 +61,23 @@ class CatchingUp:
             self._queue(video)
 
     async def look(self, video: ServedVideo) -> None:
-        """Begins as `start` does, before other videos, and returns when nothing is missed any more: at the latest after
-        `catch_up_hold_ms`, or when history can't be read."""
+        """Begins as `start` does, before other videos, and returns when all is read that is missed now: at the latest
+        after `catch_up_hold_ms`, or when history can't be read."""
         self.start(video)
         if self._away or video not in self._under_way:
             return
         if video in self._waiting:
             self._waiting.move_to_end(video, last=False)
-        look = self._looks.setdefault(video, asyncio.get_running_loop().create_future())
+        look = asyncio.get_running_loop().create_future()
+        self._looks.setdefault(video, []).append(look)
         await asyncio.wait([look], timeout=self._settings.catch_up_hold_ms / 1000)
 
-    def _looked(self, video: ServedVideo) -> None:
-        look = self._looks.pop(video, None)
-        if look is not None:
+    def _looked(self, video: ServedVideo, count: int | None = None) -> None:
+        """count: so many of the looks, the first ones, are done; None: all"""
+        looks = self._looks.pop(video, [])
+        if looks[len(looks) if count is None else count :]:
+            self._looks[video] = looks[count:]
+        for look in looks[:count]:
             look.set_result(None)
 
     def hold_live(self, video: ServedVideo) -> None:
@@ -177,9 +181,12 @@ class CatchingUp:
         # Comments from before the feed began are new to none of its viewers.
         from_id = max(video.missed_from, video.feed.complete_from)
         video.missed_from = None
+        looks = len(self._looks.get(video, ()))
         rest_from: int | None = from_id
         try:
-            rest_from = await self._read_page(video, from_id)
+            # To its end, whatever is missed meanwhile: else who keeps coming would hold it at its first page.
+            while rest_from is not None and video.state is not State.DROPPED:
+                rest_from = await self._read_page(video, rest_from)
         finally:
             if rest_from is not None:
                 video.miss(rest_from)  # beside what has been missed meanwhile
@@ -187,6 +194,7 @@ class CatchingUp:
         if rest_from is None:
             for promise in promises:
                 video.feed.promised(promise)
+            self._looked(video, looks)
 
     async def _read_page(self, video: ServedVideo, from_id: int) -> int | None:
         """Returns the id from which on there is more to read; None: there isn't."""
@@ -215,7 +223,11 @@ def _needs(video: ServedVideo) -> bool:
 
 
 async def _append(video: ServedVideo, events: list[Event]) -> None:
-    for number, event in enumerate(events, 1):
-        video.append(event)
-        if number % APPENDED_AT_ONCE == 0:
+    for begin in range(0, len(events), APPENDED_AT_ONCE):
+        if begin:
             await asyncio.sleep(0)
+        try:
+            for event in events[begin : begin + APPENDED_AT_ONCE]:
+                video.append(event)
+        finally:
+            video.take_over()

@@ -85,8 +85,10 @@ class Entering:
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
         if isinstance(attach, NeedsHistory):
             return video.resuming.gap(position, backfill, "too_far_behind" if read else "history_unavailable")
-        if history:
-            video.publish()  # what was read may be new to all
+        if history:  # what was read may be new to all
+            video.take_over()
+            video.publish()
+            self._on_behind(video)
         return self._bounded(video, position, backfill, attach)
 
     def _bounded(

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from history.core.ids import ID_MAX, first_id_at
+from history.core.ids import ID_MAX, first_id_at, time_of
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor, shared
 from rms.clocks import wall_ms
@@ -175,6 +175,8 @@ class ServedVideos:
             except Exception as error:
                 video.miss_failed(event, error)
         last = events[-1]  # a wire message has one at least
+        if video.state is not OPENING:
+            video.take_over()
         if last.hidden_from_id:
             self._unreadable[service_of(last.id)] = last.hidden_from_id
         elif self._unreadable:
@@ -222,7 +224,8 @@ class ServedVideos:
         missed = [from_id for _, from_id, _, _ in self._missing]
         gone_by = self._interest.missed_from()
         if gone_by is not None:
-            missed.append(gone_by if video.sure_ms is None else max(gone_by, first_id_at(video.sure_ms)))
+            self.sure_until(time_of(gone_by))  # until a beat says that nothing goes by any more
+            missed.append(gone_by if video.sure_ms is None else first_id_at(video.sure_ms))
             video.sure_ms = wall_ms() - LATE_MS  # once all of this is read
         if missed:
             video.miss(min(missed))

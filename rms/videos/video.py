@@ -99,6 +99,7 @@ class ServedVideo:
                 self.append(event)
             except Exception as error:
                 self.miss_failed(event, error)
+        self.take_over()
         if self._overflow_id is not None:
             self.miss(self._overflow_id)
             self._overflow_id = None
@@ -108,17 +109,25 @@ class ServedVideo:
         return self.feed.may_have_forgotten(event.id, wall_ms())
 
     def append(self, event: Event) -> None:
-        """Sends an event to all viewers. Doubles are dropped."""
+        """Sends an event to all viewers. Doubles are dropped. `take_over` is to be called before anything else runs,
+        once for all events that are appended together."""
+        if self.feed.append(event, wall_ms()):
+            self.publish()
+
+    def take_over(self) -> None:
+        """To be called when events were appended to the feed: notes what it misses by them, and overwrites in its
+        editions what they have overwritten in its log. A gzipped one makes its last blocks anew, which takes half a
+        millisecond, however many frames it is for. Raises nothing."""
         feed = self.feed
-        has_changed = feed.append(event, wall_ms())
         if feed.missing_from is not None:
             if not self.lacks_past:  # else it is looked for when that is read: it may be older than what viewers get
                 self.miss(feed.missing_from)
             feed.missing_from = None
         if feed.rewritten:
-            self._rewrite()
-        if has_changed:
-            self.publish()
+            try:
+                self._rewrite()
+            except Exception as error:
+                log.error("events not taken over", video=self.video_id, reason=repr(error), exc_info=error)
 
     def _rewrite(self) -> None:
         starts = [start for start in self.feed.rewritten if start >= self.feed.log.base]

@@ -27,6 +27,15 @@ def test_the_log_is_the_frames_in_a_row(frames: list[bytes], data: st.DataObject
     assert rest == all_bytes[offset + taken : cut_end]
 
 
+@given(st.lists(st.text("ab", max_size=9), max_size=30), st.text("ab", min_size=1, max_size=3), st.data())
+def test_frames_are_found_by_what_they_have(texts: list[str], needle: str, data: st.DataObject) -> None:
+    log: ByteLog[FeedOffset] = ByteLog()
+    ends = [log.end, *(log.append(text.encode() + b"\n") for text in texts)]
+    log.trim(data.draw(st.sampled_from(ends)))
+    held = texts[ends.index(log.base) :]
+    assert list(log.frames_with(needle.encode())) == [index for index, text in enumerate(held) if needle in text]
+
+
 def test_trimming_to_where_it_begins_changes_nothing() -> None:
     log: ByteLog[FeedOffset] = ByteLog()
     log.append(b"one")

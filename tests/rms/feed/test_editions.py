@@ -166,6 +166,21 @@ def test_a_rate_lets_so_many_through_each_second_and_tells_the_rest() -> None:
     assert ids(client.body)[-1] == comment(200, T0 + 1_200).id
 
 
+def test_what_was_left_out_is_told_before_anything_else_passes() -> None:
+    """Whoever leaves with the position of what passes has, by that, what was left out."""
+    feed = new_feed()
+    client = Client(FilteredEdition(feed, 1, T0, 5), feed.join(5), T0)
+    first, left_out = comment(1, T0 + 1), comment(2, T0 + 2)
+    for each in (event(first), event(left_out), erasure(comment(3, T0 + 3).id, first.id)):
+        feed.append(each, T0 + 50)
+        client.read(T0 + 60)
+    assert [each["event"] for each in events(client.body) if "event" in each] == ["skipped", "deleted"]
+    told = next(each for each in events(client.body) if each.get("event") == "skipped")
+    assert parse_position(told["id"]).claims().cover(left_out.id)
+    client.read(T0 + 2_000)
+    assert sum(each.get("event") == "skipped" for each in events(client.body)) == 1
+
+
 @given(
     st.lists(st.integers(0, 600), min_size=1, max_size=60),
     st.sampled_from([1, 2, 5]),

@@ -1,17 +1,20 @@
 """rms/feed/feed.py: whatever is late, doubled, erased or trimmed, each comment is in the log once, for all."""
 
 import json
+from unittest.mock import patch
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from history.core.ids import format_id
-from history.core.model import Comment
+from history.core.model import Author, Comment
 from rms.feed.byte_log import FeedOffset
 from rms.feed.event import AUTHOR_PURGED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.feed import Attach, Feed, FeedLimits
 from rms.feed.position import Position, parse_position
+from rms.feed.withdrawn import Withdrawn
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
 
 LIMITS = FeedLimits(
@@ -247,6 +250,18 @@ def test_a_purged_author_s_comments_are_gone_and_stay_away() -> None:
     assert not feed.append(event(comment(5)), T0), "it was said before, and comes late"
     assert feed.append(event(comment(10)), T0)
     assert ids(read(feed, feed.join(10))) == [comment(10).id]
+
+
+@pytest.mark.parametrize(("author", "looked_at"), [("user:7", 1), ('s/he "é"', 51)])
+def test_a_purge_takes_only_comments_apart_that_may_be_the_author_s(author: str, looked_at: int) -> None:
+    """A log has tens of thousands, and the event loop waits."""
+    hers = msgspec.structs.replace(comment(50), author=Author(author, "she"))
+    feed = new_feed([*(comment(n) for n in range(50)), hers])
+    purge = Event(comment(90).id, b"{}", AUTHOR_PURGED, "author_purged", hers.id, author)
+    with patch.object(Withdrawn, "holds", autospec=True, side_effect=Withdrawn.holds) as looks:
+        feed.append(purge, T0)
+    assert looks.call_count == looked_at
+    assert ids(read(feed, feed.join(100))) == [comment(n).id for n in range(50)]
 
 
 def test_a_restored_comment_s_text_goes_with_it_when_it_is_hidden_again_or_its_author_is_purged() -> None:

@@ -11,7 +11,7 @@ from history.core.model import Comment
 from rms.feed.event import Event
 from rms.feed.feed import Attach, Feed
 from rms.feed.position import Position, parse_position
-from rms.feed.resuming import NeedsHistory, Resuming
+from rms.feed.resuming import OUTCOMES_BYTES_MAX, NeedsHistory, Resuming
 from rms.feed.sse import unchunked
 from tests.rms.feed.test_feed import A_GAP, LIMITS, feed_with_a_gap, gaps_in, new_feed, position_after, read
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
@@ -258,3 +258,16 @@ def test_what_was_erased_while_history_was_read_is_not_sent() -> None:
     feed.append(erasure(comment(10).id, talk[1].id), T0)
     attach = attached(Resuming(feed).resume(position, 5, T0, history))
     assert ids(attach.private) == [talk[2].id]
+
+
+def test_what_many_who_come_back_have_got_is_kept_up_to_some_bytes_only() -> None:
+    feed = new_feed([comment(n, T0 + n, message="long " * 2_000) for n in range(50)])
+    resuming, last, got = Resuming(feed), feed.ids[-1], 0
+    for number in range(20):  # each has but the last one, and has been somewhere else before
+        position = Position(feed.ids[0] - (number + 1 << 16), (), ((last, last),))
+        found = resuming.resume(position, 0, T0 + 50, [])
+        assert isinstance(found, Attach)
+        got = len(found.private)
+        assert got > 400_000
+    kept = sum(len(each.private) for each in resuming._outcomes.values() if isinstance(each, Attach))
+    assert kept <= OUTCOMES_BYTES_MAX + got

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, cast
 from unittest.mock import AsyncMock
 
+import grpc
 import pytest
 from structlog.testing import capture_logs
 
@@ -257,6 +258,17 @@ async def test_a_replica_that_talks_has_longer_to_acknowledge_than_a_silent_one(
     await eventually(lambda: len(node.dispatcher.hellos) == 2)
 
 
+async def test_goodbye_survives_a_replica_that_goes_at_the_same_moment(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    (link,) = node.node.upstream._links
+    gone = AsyncMock(side_effect=grpc.aio.InternalError("gone"))
+    monkeypatch.setattr(type(link._call), "done_writing", gone)
+    await node.node.upstream.close()
+    await eventually(lambda: not node.dispatcher.connected)
+
+
 async def test_while_a_replica_is_away_positions_say_until_when_this_node_is_sure(start_node: StartNode) -> None:
     """What went by it must be looked for wherever its viewers go; what is read from history need not."""
     async with fake_dispatcher() as one, fake_dispatcher() as two:
@@ -342,3 +354,42 @@ async def test_what_was_sent_while_a_process_stood_still_is_old(
         new = comment(2, wall_ms())
         node.dispatcher.deliver([new])
         assert ids(await raw.read_until(1)) == [new.id]
+
+
+async def test_who_comes_before_the_first_replica_is_found_leaves_no_doubt_behind(start_node: StartNode) -> None:
+    """Positions that said for ever that something was missing would make every viewer read ever more of history."""
+    async with fake_dispatcher() as one:
+        one.welcomes = False
+        node = await start_node(dispatchers=one.address, wait=False)
+        async with viewer(node.port, "/comments/v"):
+            (video,) = node.node.served.videos
+            await eventually(lambda: video.viewers == 1)
+            assert video.sure_ms is not None
+            one.welcomes = True
+            await eventually(lambda: one.connected)
+            await eventually(lambda: len(one.beats) > 3)
+            assert video.sure_ms is None
+            assert video.feed.had.sure_ms is None
+
+
+async def test_who_comes_when_the_last_replica_is_lost_misses_nothing_of_those_lost_before(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False)
+        await eventually(lambda: one.connected and two.connected)
+        async with viewer(node.port, "/comments/v"):
+            (video,) = node.node.served.videos
+            two.refuses = True
+            two.cut()
+            await eventually(lambda: video.feed.had.sure_ms is not None)
+            went_by = comment(1, wall_ms() - 60_000)
+            # As if `two` had been away for a minute, and the next read because of it were due later.
+            monkeypatch.setattr(node.node.upstream, "_read_since", lambda ms_ago: None)
+            video.set_sure(went_by.created_at_ms)
+            await node.store.append([went_by])
+            one.refuses = True
+            one.cut()
+            await eventually(lambda: node.node.upstream.missed_from() is not None)
+            async with viewer(node.port, "/comments/v") as newcomer:
+                assert ids(await newcomer.read_until(1)) == [went_by.id]

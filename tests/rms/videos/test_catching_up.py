@@ -295,6 +295,36 @@ async def test_all_holds_end_in_their_order_by_one_timer(
     await eventually(lambda: not len(served.catching_up))
 
 
+async def test_who_looks_waits_for_nobody_who_comes_later(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would get what went by, for as long as others come."""
+    node = await start_node(catch_up_hold_ms=3_600_000)
+    talk = [comment(n, wall_ms()) for n in range(600)]  # more than one page
+    await node.store.append(talk)
+    reads, turns, since = [], asyncio.Semaphore(0), Past.since
+    async with viewer(node.port, "/comments/v"):
+        (video,) = node.node.served.videos
+
+        async def slow(past: Past, video_id: str, from_id: int, limit: int) -> object:
+            reads.append(from_id)
+            await turns.acquire()
+            return await since(past, video_id, from_id, limit)
+
+        monkeypatch.setattr(Past, "since", slow)
+        looks = []
+        for read in (1, 2, 3):
+            video.miss(talk[0].id)
+            looks.append(asyncio.create_task(node.node.served.catching_up.look(video)))
+            await eventually(lambda read=read: len(reads) == read)  # type: ignore[misc]
+            turns.release()
+        await eventually(lambda: [look.done() for look in looks] == [True, False, False])
+        for _ in range(3):
+            turns.release()
+        await asyncio.gather(*looks)
+        assert not video.is_behind
+
+
 async def test_a_hole_in_a_services_chain_is_filled_from_history(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v") as raw:

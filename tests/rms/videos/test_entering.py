@@ -9,6 +9,7 @@ from history.store import StoreUnavailable
 from rms.clocks import wall_ms
 from rms.feed.editions import Form
 from rms.feed.event import AUTHOR_PURGED, Event
+from rms.feed.position import Position
 from rms.videos.entering import Entering
 from rms.videos.past import Past
 from tests.rms.conftest import StartNode
@@ -196,3 +197,18 @@ async def test_a_backfill_read_before_an_erasure_has_nothing_of_what_is_erased(s
     got = ids(attach.private + video.feed.log.read(attach.offset, 1 << 20))
     assert got == [talk[2].id]
     served.release(video)
+
+
+async def test_what_is_found_erased_for_one_who_comes_back_is_blank_in_every_form(start_node: StartNode) -> None:
+    node = await start_node()
+    talk = [comment(n, wall_ms(), message=f"words {n}") for n in range(3)]
+    await node.store.append(talk)
+    async with viewer(node.port, "/comments/v") as raw:
+        await raw.read_until(3)
+        (video,) = node.node.served.videos
+        limited = video.audience(Form(5), 5).edition
+        read = [event(each) for each in talk[1:]]
+        position = Position(talk[0].id + 1)
+        node.node.served.entering.attach(video, position, 0, [*read, erasure(talk[2].id + 1, talk[1].id, talk[2].id)])
+        assert b"words 1" not in limited.log.read(limited.log.base, 1 << 20)
+        assert b"words 2" in limited.log.read(limited.log.base, 1 << 20)

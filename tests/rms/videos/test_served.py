@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections import Counter
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
@@ -24,7 +25,7 @@ from rms.videos.served import CannotOpen, ServedVideos
 from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, events, ids
+from tests.rms.parts import comment, erasure, events, ids
 from tests.waiting import eventually
 
 
@@ -186,6 +187,28 @@ async def test_a_comment_that_cannot_be_appended_stops_no_other_and_is_read_agai
         assert (line["event"], line["video"], line["id"]) == ("event not appended", "v", talk[0].id)
         assert line["reason"] == "ValueError('says the test')"
         assert len(node.dispatcher.hellos) == 1, "the link goes on"
+
+
+async def test_what_a_batch_erases_is_overwritten_at_once_in_every_form(start_node: StartNode) -> None:
+    """A gzipped form makes its last blocks anew each time: with each of hundreds the event loop would stand still."""
+    node = await start_node()
+    now_ms = wall_ms()
+    talk = [comment(n, now_ms, message=f"words {n}") for n in range(20)]
+    await node.store.append(talk)
+    async with viewer(node.port, "/comments/v") as raw:
+        await raw.read_until(20)
+        (video,) = node.node.served.videos
+        limited = video.audience(Form(100), 50).edition
+        gzipped = video.audience(Form(100, True), 50).edition
+        orders = [erasure(talk[-1].id + 1 + n, each.id, talk[-1].id + n) for n, each in enumerate(talk)]
+        with patch.object(gzipped, "rewrite", side_effect=gzipped.rewrite) as rewrites:
+            node.node.served.deliver("v", orders[:10])
+            assert rewrites.call_count == 1
+            video.hold_live()
+            node.node.served.deliver("v", orders[10:])
+            video.flush()
+            assert rewrites.call_count == 2
+        assert b"words" not in limited.log.read(limited.log.base, 1 << 20)
 
 
 async def test_gzip_is_for_videos_where_enough_viewers_share_it(start_node: StartNode) -> None:

@@ -176,7 +176,10 @@ class Servicer:
     async def _write_responses(self, publisher: Publisher, context: Context) -> None:
         while True:
             seqs = await publisher.done_batches()
-            response = PublishResponse(seq=seqs[0], seqs=seqs[1:], newest_id=self._replica.newest.id)
+            replica = self._replica
+            response = PublishResponse(
+                seq=seqs[0], seqs=seqs[1:], newest_id=replica.newest.id, in_doubt=replica.is_in_doubt
+            )
             await context.write(response.SerializeToString())
             publisher.written(len(seqs))
 

@@ -170,11 +170,16 @@ class PublishResponse(_message.Message):
     SEQ_FIELD_NUMBER: _builtins.int
     SEQS_FIELD_NUMBER: _builtins.int
     NEWEST_ID_FIELD_NUMBER: _builtins.int
+    IN_DOUBT_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     newest_id: _builtins.int
     """The largest id that the replica has routed, of all callers, and that isn't ahead of its clock by more than a bound
     (`--ahead-ms-max`); 0: none yet. A comment_service that gives no smaller id from now on keeps up with the others,
     whatever its clock says.
+    """
+    in_doubt: _builtins.bool
+    """A node that was connected here less than a lease ago, or may have been to this replica's last life, may live and not
+    have these events yet. It reads them from history when it is connected again, or knows by then that it is cut off.
     """
     @_builtins.property
     def seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -186,10 +191,11 @@ class PublishResponse(_message.Message):
         seq: _builtins.int = ...,
         seqs: _abc.Iterable[_builtins.int] | None = ...,
         newest_id: _builtins.int = ...,
+        in_doubt: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["newest_id", b"newest_id", "seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_doubt", b"in_doubt", "newest_id", b"newest_id", "seq", b"seq", "seqs", b"seqs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,6 +33,9 @@ EVENT_BYTES = 320
 """At most so many are around an event in a PublishRequest: its video's id twice, of 128 bytes, and tags, lengths and
 numbers. And around all events together. It is also about what an event takes in memory beside its bytes."""
 
+SURE_AGAIN_MAX = 10_000
+"""events that are sent again because of a doubt, and answered: of a purge in as many videos"""
+
 
 class Publishable(msgspec.Struct, frozen=True, gc=False):
     """An event of a video's log, as it is sent to the dispatchers: encoded once, however often it is sent"""
@@ -108,7 +111,8 @@ class Outbox:
         self._catch_up_in_flight: Batch | None = None
         self._owed_from_id: int | None = None
         self._hidden_from_id: int | None = None
-        self._dropped_id = 0  # the greatest that is left to a catch-up
+        self._doubtful_id = 0  # the greatest that is left to a catch-up, or was answered in doubt
+        self._sure_again: set[int] = set()  # up to that one, but sent again and answered since
         self._seq = 0
         self.published = 0
         self.resent = 0
@@ -159,11 +163,12 @@ class Outbox:
         return self._newest_id + 1 if low is None else low
 
     def is_published(self, event_id: int) -> bool | None:
-        """Whether a replica has answered for an id that was begun, and not abandoned. None: not yet. False: it may be
-        left to a catch-up. An answer to that doesn't say that nodes have read."""
+        """Whether every living node has an event that was begun, and not abandoned. None: no replica has answered yet.
+        False: some may lack it. The answer was in doubt, or it is left to a catch-up, and an answer to that doesn't say
+        that nodes have read. Sent again, it may be published after all."""
         if event_id in self._open:
             return None
-        return event_id > self._dropped_id
+        return event_id > self._doubtful_id or event_id in self._sure_again
 
     def begin(self, event_id: int, video_id: str) -> int:
         """An event of the video has got this id; from now on the watermark counts it. It is larger than all before,
@@ -244,8 +249,8 @@ class Outbox:
         self._backlog_bytes -= bytes_max
         return tuple(taken), bytes_max
 
-    def answered(self, seq: int) -> None:
-        """A replica has answered the batch. An unknown seq changes nothing."""
+    def answered(self, seq: int, in_doubt: bool = False) -> None:
+        """A replica has answered the batch. in_doubt: some living node may lack it. An unknown seq changes nothing."""
         batch = self._in_flight.pop(seq, None)
         if batch is None:
             return
@@ -254,6 +259,13 @@ class Outbox:
         self._events_in_flight -= len(batch.events)
         self._bytes_in_flight -= batch.bytes_max
         self.published += len(batch.events)
+        if in_doubt and batch.events:
+            self._doubtful_id = max(self._doubtful_id, *(event.id for event in batch.events))
+            self._sure_again.difference_update(event.id for event in batch.events)
+        else:
+            self._sure_again.update(event.id for event in batch.events if event.id <= self._doubtful_id)
+            if len(self._sure_again) > SURE_AGAIN_MAX:
+                self._sure_again.clear()
         for event in batch.events:
             self._open.pop(event.id, None)  # one that was begun twice: the first answer counts
 
@@ -311,7 +323,7 @@ class Outbox:
 
     def _owe_event(self, event: Publishable) -> None:
         self.owe(event.id)
-        self._dropped_id = max(self._dropped_id, event.id)
+        self._doubtful_id = max(self._doubtful_id, event.id)
         self._open.pop(event.id, None)
 
 

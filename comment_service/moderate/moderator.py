@@ -32,8 +32,13 @@ STORED_MS_MAX = 5_000
 """ms that a change may take to become durable, which takes 5: so long the video's later comments wait behind it"""
 
 
+AGAIN_MS = 500
+"""until a change is sent again that some node may lack: a quarter of the lease after which that is known"""
+
+
 class ChangePublisher(Protocol):
-    """What moderating needs of a Publisher: `begin`, then either `put` or `abandon`, and whether it has arrived"""
+    """What moderating needs of a Publisher: `begin`, then either `put` or `abandon`, and whether it has arrived. What
+    is begun and put once more is sent once more."""
 
     def begin(self, event_id: int, video_id: str) -> int: ...
 
@@ -42,8 +47,8 @@ class ChangePublisher(Protocol):
     def put(self, event: Change) -> None: ...
 
     async def published(self, event_id: int) -> bool:
-        """True: a dispatcher has answered for it: every living node with viewers of its video has it. False: nobody
-        will say when they have it."""
+        """True: a dispatcher has answered for it: every living node with viewers of its video has it. False: some may
+        lack it."""
         ...
 
 
@@ -84,9 +89,9 @@ class Changing:
         after_id = self._publisher.begin(change_id, video_id)
         return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
 
-    async def apply(self, change: Change) -> None:
-        """Returns when it is durable and in this node's copies. Raises StoreUnavailable, after STORED_MS_MAX at the
-        latest; then its id is abandoned."""
+    async def apply(self, change: Change) -> Change:
+        """Returns it, as it is published, when it is durable and in this node's copies. Raises StoreUnavailable, after
+        STORED_MS_MAX at the latest; then its id is abandoned."""
         end_s = asyncio.get_running_loop().time() + STORED_MS_MAX / 1000
         try:
             async with asyncio.timeout_at(end_s):
@@ -102,14 +107,21 @@ class Changing:
             change = await self._checked(change, end_s)
         finally:
             self._publisher.put(change)
+        return change
 
     async def wait_published(self, changes: Sequence[Change]) -> bool:
-        """Whether all of them are, in time"""
+        """Whether every living node with viewers has all of them, in time. After the death of a node it takes a lease
+        until that is known: they are sent again until then."""
         try:
             async with asyncio.timeout(self._published_ms / 1000):
-                return all([await self._publisher.published(change.id) for change in changes])
+                while left := [change for change in changes if not await self._publisher.published(change.id)]:
+                    await asyncio.sleep(AGAIN_MS / 1000)
+                    for change in left:
+                        self._publisher.begin(change.id, change.video_id)
+                        self._publisher.put(change)
         except TimeoutError:
             return False
+        return True
 
     async def _checked(self, change: Change, end_s: float) -> Change:
         """A restored comment isn't sent if it was hidden or erased meanwhile."""
@@ -163,8 +175,8 @@ class Moderator:
         self, kind: str, video_id: str, comment_id: int, data: bytes = b"", *, above_id: int = 0
     ) -> Order:
         change = self._changing.new(kind, video_id, above_id=above_id, target_id=comment_id, data=data)
-        await self._changing.apply(change)
-        return Order(1, await self._changing.wait_published([change]))
+        applied = await self._changing.apply(change)
+        return Order(1, await self._changing.wait_published([applied]))
 
 
 def _last_id(found: Found) -> int:

@@ -134,8 +134,8 @@ class Publisher:
         self._work.set()
 
     async def published(self, event_id: int) -> bool:
-        """True: a dispatcher has answered for the event, which was `put`. False: it may be left to a catch-up, and
-        nodes don't say when they have read."""
+        """True: a dispatcher has answered for the event, which was `put`: every living node with viewers has it. False:
+        some may not have it; put again, it may be answered better."""
         outcome = self._outbox.is_published(event_id)
         if outcome is None:
             waiter = self._waiters.setdefault(event_id, asyncio.get_running_loop().create_future())
@@ -263,7 +263,7 @@ class Publisher:
         async for response in call:
             self._answered_on_stream = True
             for seq in (response.seq, *response.seqs):
-                self._outbox.answered(seq)
+                self._outbox.answered(seq, response.in_doubt)
             self._on_newest(response.newest_id)
             self._work.set()
             self._emptied.set()

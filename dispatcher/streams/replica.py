@@ -58,6 +58,7 @@ class Replica:
         self.counts = Counts()
         self.latency = AckLatency()
         self.started_ms = now_ms()
+        self._doubt_until_ms = self.started_ms + self.config.lease_ms
         self.links: dict[int, Link] = {}
         """of the living nodes, by session; for reading only, like the publishers"""
         self.publishers: set[Publisher] = set()
@@ -130,6 +131,11 @@ class Replica:
             self.announce(Kind.DRAINING if after is State.DRAINING else Kind.UNDRAINED, link.node_id)
 
     @property
+    def is_in_doubt(self) -> bool:
+        """A node may live that isn't connected here, and not know yet that it misses something."""
+        return self.now_ms() < self._doubt_until_ms
+
+    @property
     def ack_within_ms(self) -> int:
         """How long nodes may wait with an acknowledgement, so that all of them together don't send too many"""
         return max(self.config.ack_gather_ms, len(self.links) * 1000 // self.config.acks_per_s_max)
@@ -141,6 +147,7 @@ class Replica:
         link = self.links.pop(session, None)
         if link is None:
             return
+        self._doubt_until_ms = now_ms + self.config.lease_ms
         missed_from_id = link.end(reason)
         if missed_from_id is not None:
             self.registry.published(missed_from_id, now_ms)
@@ -172,7 +179,9 @@ class Replica:
     def _expire(self, session: int, now_ms: int) -> None:
         self.registry.expire(session, now_ms)
         self.counts.expiries += 1
+        before_ms = self._doubt_until_ms  # it has been silent for a lease: it knows
         self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
+        self._doubt_until_ms = before_ms
 
     # Publishers
 

@@ -239,6 +239,19 @@ async def test_each_response_tells_the_largest_id() -> None:
         assert other.answer.newest_id == first_id_at(now_ms) + 5
 
 
+async def test_a_response_tells_whether_a_living_node_may_lack_it() -> None:
+    async with RunningReplica(lease_ms=200, beat_ms=100) as server, PublisherPeer(server.listen) as publisher:
+        seq = 0
+        while seq == 0 or publisher.answer.in_doubt:
+            seq += 1
+            await publisher.publishes(seq, comment(seq))
+            assert await publisher.is_answered() == seq
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
+        await publisher.publishes(1, comment(1))
+        assert await publisher.is_answered() == 1
+        assert publisher.answer.in_doubt
+
+
 # The lives of nodes
 
 

@@ -88,7 +88,8 @@ async def begin(on: Stage) -> Before:
     room = on.room
     first, second, third, *rest = await room.say(12)
     await room.say(3, author="mal")
-    assert await room.hide(first) == 200
+    while await room.hide(first) != 200:
+        pass  # for a lease after their start, dispatchers don't know whether there are more nodes than these
     assert await room.restore(first) == 200
     assert await room.hide(second) == 200
     assert await room.erase(third) == 200
@@ -193,7 +194,7 @@ async def test_an_rms_is_stopped_for_three_seconds() -> None:
 
 async def test_an_order_answers_202_while_a_node_may_not_have_it() -> None:
     """The node is stopped for less than its lease: it gets all that was published meanwhile, over the same streams."""
-    patient = ["--lease-ms", "60000"]
+    patient = ["--lease-ms", "8000"]
     async with stage(dispatcher=patient, comment_service=["--moderate-published-ms", "500"]) as on:
         before = await begin(on)
         async with stopped(on.system, 1):

@@ -95,6 +95,21 @@ def test_a_full_backlog_is_left_to_a_catch_up_from_its_oldest() -> None:
     assert (box.catch_up_from_id, box.low_id()) == (None, 3)
 
 
+def test_an_answer_in_doubt_is_none_until_the_event_is_sent_again() -> None:
+    box = outbox()
+    put(box, 1, 2)
+    assert box.is_published(1) is None
+    box.answered(take(box).seq, in_doubt=True)
+    assert [box.is_published(each) for each in (1, 2)] == [False, False]
+    put(box, 2)
+    assert box.is_published(2) is None
+    box.answered(take(box).seq)
+    assert [box.is_published(each) for each in (1, 2)] == [False, True]
+    put(box, 2, 3)
+    box.answered(take(box).seq, in_doubt=True)
+    assert [box.is_published(each) for each in (1, 2, 3)] == [False, False, False]
+
+
 def test_a_batch_is_bounded_in_bytes() -> None:
     box = outbox(batch_bytes=EVENT_BYTES + 2 * EVENT_BYTES + 700)
     for event_id, size in ((1, 100), (2, 500), (3, 2_000), (4, 300), (5, 300), (6, 300)):

@@ -16,8 +16,8 @@ class RecordedPublisher:
     abandoned: list[int] = field(default_factory=list)
     put_: list[Change] = field(default_factory=list)
     answers: bool = True
-    is_left: bool = False
-    """everything is left to a catch-up"""
+    doubts: int = 0
+    """so many answers leave open whether nodes have it"""
 
     def begin(self, event_id: int, video_id: str) -> int:
         self.begun.append(event_id)
@@ -33,7 +33,8 @@ class RecordedPublisher:
     async def published(self, event_id: int) -> bool:
         if not self.answers:
             await asyncio.Event().wait()
-        return not self.is_left
+        self.doubts -= 1
+        return self.doubts < 0
 
 
 @dataclass

@@ -163,9 +163,20 @@ async def test_one_that_is_erased_meanwhile_is_not(store: History) -> None:
     assert [(each.kind, each.data) for each in node.publisher.put_] == [(RESTORED, b"")]
 
 
-async def test_what_is_left_to_a_catch_up_is_not_said_to_be_published(store: History) -> None:
+async def test_a_change_that_some_node_may_lack_is_sent_again_until_all_have_it(
+    store: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("comment_service.moderate.moderator.AGAIN_MS", 1)
     node = ModeratingNode(store)
-    node.publisher.is_left = True
+    node.publisher.doubts = 3
+    assert (await moderator(node).erase("demo", SAID.id)).is_published
+    assert len(node.publisher.put_) == len(node.publisher.begun) == 4
+    assert len(set(node.publisher.put_)) == 1
+
+
+async def test_what_stays_in_doubt_is_not_said_to_be_published(store: History) -> None:
+    node = ModeratingNode(store, published_ms=1)
+    node.publisher.doubts = 1_000_000
     assert not (await moderator(node).erase("demo", SAID.id)).is_published
 
 

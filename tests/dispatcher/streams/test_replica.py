@@ -88,6 +88,23 @@ async def test_a_silent_node_is_expired_after_its_lease_and_not_before() -> None
     assert await publisher.done_batches() == [1]
 
 
+async def test_for_a_lease_after_its_start_and_after_a_links_end_a_node_may_live_and_lack_something() -> None:
+    world = World()
+    assert world.replica.is_in_doubt, "nodes of its last life may not be back"
+    world.pass_ms(2000)
+    assert not world.replica.is_in_doubt
+    link, _ = world.node("rms-1", "a")
+    world.replica.end(link.session, None)
+    world.pass_ms(1999)
+    assert world.replica.is_in_doubt
+    world.pass_ms(1)
+    assert not world.replica.is_in_doubt
+    silent, _ = world.node("rms-1", "a")
+    world.pass_ms(2500)
+    assert silent.ended.done()
+    assert not world.replica.is_in_doubt, "it knows itself that it has heard nothing for a lease"
+
+
 async def test_what_an_expired_node_did_not_acknowledge_it_reads_when_it_is_back() -> None:
     world = World()
     world.node("rms-1", "a")

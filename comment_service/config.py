@@ -249,10 +249,10 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         64, ge=1, description="unanswered batches: as many as a dispatcher works on; more would only wait there"
     )
     publish_pace_after: int = Field(
-        8, ge=0, description="unanswered batches above which the next one waits: a healthy dispatcher has 3 at most"
+        32, ge=0, description="unanswered batches above which the next one waits: nodes acknowledge after 10 ms or more"
     )
     publish_pace_ms: int = Field(
-        2,
+        3,
         ge=0,
         description="ms to wait for each unanswered batch, unless the batch is full: 64 batches then last 4 s, "
         "longer than the lease (2 s) of a node that fell silent, so healthy nodes don't wait for it",

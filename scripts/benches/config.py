@@ -22,8 +22,8 @@ class FanoutSettings:
     http_publishers: int = 4  # keep-alive connections to the peers that are published to over HTTP
     unanswered_batches: int = 64  # that a publisher over gRPC has at once; as many as a replica takes
 
-    pace_after: int = 8  # unanswered ones, above which that publisher pauses for so many ms times their number:
-    pace_ms: int = 2  # comment_service's defaults
+    pace_after: int = 32  # unanswered ones, above which that publisher pauses for so many ms times their number:
+    pace_ms: int = 3  # comment_service's defaults
 
 
 @dataclass(frozen=True, slots=True)

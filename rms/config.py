@@ -186,6 +186,12 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
         gt=0,
         description="longest ms between reads of history for what is published through a replica out of reach",
     )
+    isolated_reads_per_s: int = Field(
+        100,
+        ge=1,
+        description="videos for which history is read in a second while no dispatcher is connected: 1,000 nodes are "
+        "then 100,000 reads a second, which a cluster of their size bears, and up to 100 videos are read each second",
+    )
     reconnect_ms_min: int = Field(
         50, gt=0, description="ms before a dispatcher is tried again, jittered; doubled with each failure in a row"
     )

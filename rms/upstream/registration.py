@@ -28,6 +28,10 @@ class Served(Protocol):
     useless: int
     """events that came for videos not served here"""
 
+    def __len__(self) -> int:
+        """videos served"""
+        ...
+
     def deliver(self, video_id: str, events: Sequence[Event]) -> None: ...
     def catch_up(
         self, from_id: int, live_waits: bool, video_ids: Sequence[str] = (), promise: Promise | None = None

@@ -140,6 +140,7 @@ class Upstream:
         connected = [link for link in self._links if link.connected]
         away_ms = self._away_ms()
         self._served.sure_until(None if away_ms is None else wall_ms() - away_ms - CLOCKS_APART_MS)
+        self._read_what_goes_by(away_ms)
         if not connected:
             return
         changed, viewers = self._served.changed_viewers()
@@ -154,7 +155,6 @@ class Upstream:
                 link.beat(beat)
             except Exception as error:
                 log.exception("beat failed", dispatcher=link.address, reason=repr(error))
-        self._read_what_goes_by(away_ms)
 
     def _away_ms(self) -> int | None:
         """How long a replica can't be reached through which comments may go; of several the longest. None: there is
@@ -169,17 +169,24 @@ class Upstream:
         )
 
     def _read_what_goes_by(self, away_ms: int | None) -> None:
-        """A replica that this node can't reach may be alive, and comments go through it to others only. While another
-        one is connected, history is read for them; ever more rarely, since a replica that is dead publishes nothing."""
+        """A replica that this node can't reach may be alive, and comments go through it to others only. So history is
+        read for them."""
         if away_ms is None:
             self._read_ms = None
             return
         now_ms = monotonic_ms()
         since_ms = away_ms if self._read_ms is None else now_ms - self._read_ms
-        every_ms = min(self._settings.partial_read_ms_max, max(FIRST_READ_MS, away_ms // 2))
-        if self._read_ms is None or since_ms >= every_ms:
+        if self._read_ms is None or since_ms >= self._read_every_ms(away_ms):
             self._read_ms = now_ms
             self._read_since(since_ms)
+
+    def _read_every_ms(self, away_ms: int) -> int:
+        """While another replica is connected ever more rarely, since one that is dead publishes nothing. If none is, this
+        is the only way on which viewers get anything; then as often as the store can bear from all nodes."""
+        settings = self._settings
+        if any(link.connected for link in self._links):
+            return min(settings.partial_read_ms_max, max(FIRST_READ_MS, away_ms // 2))
+        return max(FIRST_READ_MS, len(self._served) * 1_000 // settings.isolated_reads_per_s)
 
     def _read_since(self, ms_ago: int) -> None:
         """For comments of so many milliseconds that were published through a replica that this node couldn't reach"""

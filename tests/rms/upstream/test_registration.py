@@ -24,6 +24,9 @@ class FakeServed:
         self.promised: list[tuple[tuple[str, ...], Promise | None]] = []
         self.told: list[dict[str, int]] = []
 
+    def __len__(self) -> int:
+        return 0
+
     def deliver(self, video_id: str, events: Sequence[FeedEvent]) -> None:
         self.came.append((video_id, [event.id for event in events]))
 

@@ -125,6 +125,18 @@ async def test_what_goes_through_a_replica_that_cannot_be_reached_is_read(start_
             assert len(ids(raw.body)) == len(set(ids(raw.body))) == 3
 
 
+async def test_while_no_replica_is_connected_viewers_get_what_history_has(start_node: StartNode) -> None:
+    node = await start_node()
+    async with viewer(node.port, "/comments/v") as raw:
+        node.dispatcher.refuses = True
+        node.dispatcher.cut()
+        await eventually(lambda: node.node.upstream.connected == 0)
+        for n in range(2):
+            await node.store.append([comment(n, wall_ms())])
+            await raw.read_until(n + 1)
+        assert len(ids(raw.body)) == len(set(ids(raw.body))) == 2
+
+
 async def test_what_goes_through_a_replica_that_was_never_reached_is_read(start_node: StartNode) -> None:
     """It may be there for all but this node, behind a firewall or with another certificate."""
     async with fake_dispatcher() as one, fake_dispatcher() as two:

@@ -181,8 +181,8 @@ class Upstream:
             self._read_since(since_ms)
 
     def _read_every_ms(self, away_ms: int) -> int:
-        """While another replica is connected ever more rarely, since one that is dead publishes nothing. If none is, this
-        is the only way on which viewers get anything; then as often as the store can bear from all nodes."""
+        """While another replica is connected ever more rarely, since one that is dead publishes nothing. If none is,
+        viewers get nothing on any other way: then as often as the store can bear from all nodes."""
         settings = self._settings
         if any(link.connected for link in self._links):
             return min(settings.partial_read_ms_max, max(FIRST_READ_MS, away_ms // 2))

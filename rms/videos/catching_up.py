@@ -64,7 +64,7 @@ class CatchingUp:
         """Begins as `start` does, before other videos, and returns when all is read that is missed now: at the latest
         after `catch_up_hold_ms`, or when history can't be read."""
         self.start(video)
-        if self._away or video not in self._under_way:
+        if self._away or video in self._failures or video not in self._under_way:
             return
         if video in self._waiting:
             self._waiting.move_to_end(video, last=False)

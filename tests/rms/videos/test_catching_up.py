@@ -83,6 +83,25 @@ async def test_what_is_missed_while_history_is_read_is_read_as_well(
         assert ids(await raw.read_until(2)) == [first.id, second.id]
 
 
+async def test_nobody_who_comes_waits_for_a_read_that_has_failed(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(catch_up_retry_ms_max=600_000, catch_up_hold_ms=600_000)
+    served = node.node.served
+
+    async def broken(*args: object) -> object:
+        raise ValueError("says the test")
+
+    async with viewer(node.port, "/comments/v"):
+        (video,) = served.videos
+        monkeypatch.setattr(Past, "since", broken)
+        with capture_logs() as lines:
+            served.catch_up(comment(1, wall_ms()).id, live_waits=False)
+            await eventually(lambda: any(line["event"] == "catch-up failed" for line in lines))
+        async with asyncio.timeout(10):
+            await served.catching_up.look(video)
+
+
 async def test_a_gap_is_told_once_however_often_the_read_behind_it_fails(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from history.store import StoreUnavailable
 from rms.clocks import wall_ms
+from rms.videos.catching_up import CatchingUp
 from rms.videos.past import Past
 from rms.videos.video import State
 from tests.rms.conftest import StartNode
@@ -86,8 +87,9 @@ async def test_what_is_missed_while_history_is_read_is_read_as_well(
 async def test_nobody_who_comes_waits_for_a_read_that_has_failed(
     start_node: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = await start_node(catch_up_retry_ms_max=600_000, catch_up_hold_ms=600_000)
+    node = await start_node(catch_up_hold_ms=600_000)
     served = node.node.served
+    monkeypatch.setattr(CatchingUp, "_pause_s", lambda self, failures: 600.0)
 
     async def broken(*args: object) -> object:
         raise ValueError("says the test")

@@ -134,7 +134,9 @@ class Housekeeper:
             else:
                 next_ms = min(next_ms, audience.sent_ms + heartbeat_ms)
             if form.rate:
-                self._sweeper.publish(audience)  # so that viewers learn what was skipped, also when nothing follows
+                audience.edition.update(clocks.wall_ms())  # what was skipped is told also when nothing follows
+                if audience.log.end != audience.swept_to:
+                    self._sweeper.publish(audience)
                 next_ms = monotonic_ms + ROUND_MS
         video.drop_unused_audiences()
         return next_ms

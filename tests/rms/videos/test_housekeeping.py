@@ -74,6 +74,14 @@ async def test_a_heartbeat_is_told_only_where_nothing_else_is_due(start_node: St
         node.node.served.release(video)
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_who_gets_so_many_a_second_has_heartbeats_in_a_quiet_video(start_node: StartNode, encoding: str) -> None:
+    """It is looked after once a second, which is no sign of life."""
+    node = await start_node(heartbeat_ms=1_500, gzip_viewers_min=1)
+    async with viewer(node.port, "/comments/v?max_rate=1", f"Accept-Encoding: {encoding}\r\n") as raw:
+        await raw.read_until(b"\n:\n")
+
+
 async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v?max_rate=1") as raw:

@@ -132,13 +132,28 @@ async def test_resuming_after_a_cut_is_exact(start_node: StartNode, where: str) 
     talk = [comment(n, wall_ms()) for n in range(10)]
     async with viewer(node.port, "/comments/v") as raw:
         node.dispatcher.deliver(talk[:5])
-        last = list(events(await raw.read_until(5)))[2]["id"]
+        last = [each["id"] for each in events(await raw.read_until(5)) if "data" in each][2]
     node.dispatcher.deliver(talk[5:])
     path, header = (
         ("/comments/v", f"Last-Event-ID: {last}\r\n") if where == "header" else (f"?last_event_id={last}", "")
     )
     async with viewer(node.port, path if where == "header" else f"/comments/v{path}", header) as raw:
         assert ids(await raw.read_until(7)) == [c.id for c in talk[3:]]
+
+
+@pytest.mark.parametrize("form", ["", "&max_rate=100", "&backfill=0"])
+async def test_who_is_cut_before_anything_was_said_misses_nothing(start_node: StartNode, form: str) -> None:
+    """Without a position it would come back as a new one, and get the last comments only."""
+    node = await start_node()
+    async with viewer(node.port, f"/comments/v?{form}") as raw:
+        (first,) = events(await raw.read_until(b"\n\n"))
+        assert "data" not in first
+    talk = [comment(n, wall_ms()) for n in range(60)]
+    async with viewer(node.port, "/comments/v") as other:
+        node.dispatcher.deliver(talk)
+        await other.read_until(60)
+    async with viewer(node.port, f"/comments/v?last_event_id={first['id']}{form}") as raw:
+        assert ids(await raw.read_until(60)) == [each.id for each in talk]
 
 
 async def test_the_header_wins_over_an_older_query(start_node: StartNode) -> None:

@@ -43,7 +43,12 @@ class CassandraUnderTest:
         assert wait_until(lambda: not _listens(self.port), 10)
 
     def send_signal(self, number: signal.Signals) -> None:
-        os.kill(int((self.folder / "node1" / "pid").read_text()), number)
+        """Returns when it stands still, if it is stopped: on a busy machine its threads run on for a moment."""
+        pid = int((self.folder / "node1" / "pid").read_text())
+        os.kill(pid, number)
+        if number is signal.SIGSTOP:
+            states = Path(f"/proc/{pid}/task").glob("*/stat")
+            assert all(wait_until(lambda stat=stat: " T " in stat.read_text(), 10) for stat in states)  # type: ignore[misc]
 
     def nodetool(self, *arguments: str) -> None:
         done = self._run("nodetool", "--jmx-port", str(self._jmx_port), *arguments)

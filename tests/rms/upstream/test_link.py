@@ -126,7 +126,7 @@ async def test_a_replica_that_never_acknowledges_is_tried_ever_more_rarely(
     await node.node.served.enter("w")
     assert node.dispatcher.interest["w"]
     node.dispatcher.cut()
-    await eventually(lambda: len(node.dispatcher.hellos) == 8 and node.dispatcher.connected)
+    await eventually(lambda: len(node.dispatcher.hellos) == 8 and node.dispatcher.connected and link()[0].connected)
     assert len(waits_ms) == 6, "a stream that was of use is made again at once"
     node.dispatcher.acknowledges_interest = False
     await node.node.served.enter("x")

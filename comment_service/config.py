@@ -239,12 +239,8 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
     )
 
     # Dispatchers
-    publish_batch_max: int = Field(
-        1_000, ge=1, le=1_000, description="events in one publish; a dispatcher refuses more than 1,000"
-    )
-    publish_batch_bytes_max: int = Field(
-        3 << 20, ge=4_096, le=3 << 20, description="bytes in one publish; a dispatcher refuses more than 3 MiB"
-    )
+    publish_batch_max: int = Field(1_000, ge=1, le=1_000, description="events in one publish; dispatchers refuse more")
+    publish_batch_bytes_max: int = Field(3 << 20, ge=4_096, le=3 << 20, description="bytes in one publish, likewise")
     publish_in_flight_max: int = Field(
         64, ge=1, description="unanswered batches: as many as a dispatcher works on; more would only wait there"
     )
@@ -262,6 +258,9 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
         ge=100,
         description="ms for an answer to a batch, then its replica is left: longer than a dispatcher waits for a node "
         "(10 s); keepalive finds a dead replica long before",
+    )
+    publish_look_ms: int = Field(
+        1_000, ge=10, description="ms between questions to replicas which nodes they reach; two may change the replica"
     )
     publish_backlog_max: int = Field(
         100_000, ge=1, description="unanswered events: 100 s of 1,000/s; beyond, nodes read history instead"
@@ -396,5 +395,6 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
             backoff_max_ms=self.backoff_max_ms,
             pace_after=self.publish_pace_after,
             pace_ms=self.publish_pace_ms,
+            look_ms=self.publish_look_ms,
             watermark_ms=self.watermark_ms,
         )

@@ -65,6 +65,13 @@ class Config(TlsSettings):
         description="how far back it is known what a returning node has missed; 8 bytes for each second",
     )
 
+    ids_behind_ms_max: int = Field(
+        10_000,
+        ge=0,
+        description="how far behind this replica's clock ids may be that its last life has routed: two clocks of which "
+        "each may be off by 5,000. A node that was cut off during a restart reads so much further back",
+    )
+
     # Placement
     nearly_full_percent: int = Field(
         90, ge=1, le=100, description="of a node's capacity; above this its videos spill to one more node"
@@ -226,6 +233,7 @@ class Config(TlsSettings):
             nodes_max=self.nodes_max,
             videos_per_node_max=self.videos_per_node_max,
             recent_s=self.recent_s,
+            ids_behind_ms_max=self.ids_behind_ms_max,
             placement=PlacementPolicy(
                 nearly_full=self.nearly_full_percent / 100,
                 spill_viewers=self.spill_viewers,

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.outbox import OutboxLimits
+from comment_service.core.pacing import Pacing
 from comment_service.http.app import HttpLimits
 from comment_service.http.pages import PageSettings
 from comment_service.http.videos import VideoLimits
@@ -247,11 +248,11 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
     publish_pace_after: int = Field(
         32, ge=0, description="unanswered batches above which the next one waits: nodes acknowledge after 10 ms or more"
     )
-    publish_pace_ms: int = Field(
-        3,
+    publish_window_ms: int = Field(
+        10_500,
         ge=0,
-        description="ms to wait for each unanswered batch, unless the batch is full: 64 batches then last 4 s, "
-        "longer than the lease (2 s) of a node that fell silent, so healthy nodes don't wait for it",
+        description="ms that all these pauses last, each longer than the one before, the last 1 s: longer than a "
+        "dispatcher waits for a node that acknowledges late (10 s), so viewers of the others don't wait for it",
     )
     publish_ack_timeout_ms: int = Field(
         12_000,
@@ -393,8 +394,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
             ack_timeout_ms=self.publish_ack_timeout_ms,
             backoff_min_ms=self.backoff_min_ms,
             backoff_max_ms=self.backoff_max_ms,
-            pace_after=self.publish_pace_after,
-            pace_ms=self.publish_pace_ms,
+            pacing=Pacing(self.publish_pace_after, self.publish_in_flight_max, self.publish_window_ms),
             look_ms=self.publish_look_ms,
             watermark_ms=self.watermark_ms,
         )

@@ -21,6 +21,7 @@ import structlog
 
 from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.outbox import Outbox
+from comment_service.core.pacing import Pacing
 from comment_service.core.reach import Reach
 from comment_service.publish.encoding import publishable, request
 from comment_service.publish.replicas import ReplicaAway, Replicas
@@ -52,8 +53,7 @@ class PublishSettings:
     ack_timeout_ms: int
     backoff_min_ms: int
     backoff_max_ms: int
-    pace_after: int
-    pace_ms: int
+    pacing: Pacing
     look_ms: int
     watermark_ms: int
 
@@ -267,12 +267,11 @@ class Publisher:
             await self._pace()
 
     async def _pace(self) -> None:
-        """Makes fewer and larger batches while a dispatcher is slow to answer. The window of unanswered batches then
-        lasts until a silent node's lease has ended, so viewers of other nodes don't wait for that node. A full batch
-        needs no pause."""
-        in_flight = self._outbox.batches_in_flight
-        if in_flight > self._settings.pace_after and not self._outbox.has_full_batch:
-            await asyncio.sleep(in_flight * self._settings.pace_ms / 1000)
+        """Makes fewer and larger batches while a dispatcher is slow to answer, so that viewers of other nodes don't
+        wait for a node that acknowledges late. A full batch needs no pause."""
+        pause_ms = self._settings.pacing.pause_ms(self._outbox.batches_in_flight)
+        if pause_ms and not self._outbox.has_full_batch:
+            await asyncio.sleep(pause_ms / 1000)
 
     async def _receive(self, call: PublishCall) -> None:
         async for response in call:

@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from comment_service.core.outbox import Outbox, OutboxLimits
+from comment_service.core.pacing import Pacing
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from comment_service.publish.watermark import Saved, Watermark, resumed_outbox
@@ -30,8 +31,7 @@ SETTINGS = PublishSettings(
     ack_timeout_ms=60_000,
     backoff_min_ms=10,
     backoff_max_ms=50,
-    pace_after=8,
-    pace_ms=1,
+    pacing=Pacing(after=8, batches_max=64, window_ms=1_000),
     look_ms=60_000,
     watermark_ms=1,
 )
@@ -135,7 +135,7 @@ async def test_no_replica_refuses_a_batch_of_the_longest_comments(start: Start) 
 
 async def test_a_slow_dispatcher_gets_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
     dispatcher.responds = False
-    running = start(dispatcher.address, batch=1000, pace_after=0)
+    running = start(dispatcher.address, batch=1000, pacing=Pacing(after=0, batches_max=64, window_ms=1_000))
     for comment_id in range(1, 201):
         running.put(comment_id)
         await asyncio.sleep(0)

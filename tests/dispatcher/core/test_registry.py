@@ -304,18 +304,6 @@ def test_a_node_that_was_silent_for_longer_than_known_reads_from_its_silence() -
     assert come_back(nodes, START_MS + 21_000, silent_ms=11_000) == 7
 
 
-def test_a_node_that_was_given_up_before_a_restart_reads_from_its_silence() -> None:
-    """Nothing was published here since; but what the last life answered for, nobody knows any more."""
-    nodes = registry()
-    from_id = come_back(nodes, START_MS + 700, silent_ms=5000)
-    assert from_id == START_MS + 700 - 5000 - BEAT_MS - LIMITS.ids_behind_ms_max << 16
-
-
-def test_a_restart_alone_makes_no_node_read() -> None:
-    nodes = registry()
-    assert come_back(nodes, START_MS + 700, silent_ms=LEASE_MS - BEAT_MS - 1) is None
-
-
 def test_those_who_went_long_ago_are_purged() -> None:
     nodes = registry()
     nodes.hello(1, hello(videos={"a": 1}), START_MS)

@@ -223,6 +223,8 @@ class Registration:
                 joined=[video_id for video_id, joined in changes.items() if joined],
                 left=[video_id for video_id, joined in changes.items() if not joined],
             )
+            for video_id in interest.left:
+                self._totals.pop(video_id, None)
             messages.append(dispatch_pb2.NodeMessage(interest=interest))
         if self._beat is not None:
             beat = dispatch_pb2.Beat(delivered=self._take_delivered())
@@ -246,8 +248,8 @@ class Registration:
         welcomed this node. For a video that joins before that, which may take long, history is read once it is
         acknowledged."""
         self._interest[video_id] = joined
-        if not joined:
-            self._totals.pop(video_id, None)
+        if joined and self._uses_totals and (total := self._totals.get(video_id)) is not None:
+            self._served.set_totals({video_id: total})  # it comes again before the replica has heard that it had left
         self._wake.set()
         if self.welcomed:
             return self._next_ack
@@ -256,6 +258,11 @@ class Registration:
         return None
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:
+        """Said once the replica has welcomed this node, and reads. A beat has only the numbers that have changed since
+        the one before: those of one that still waits go with it."""
+        if self._beat is not None and self._beat.videos:
+            changed = {video.video_id: video.viewers for each in (self._beat, beat) for video in each.videos}
+            beat = dispatch_pb2.Beat(videos=video_viewers(changed), load=beat.load, draining=beat.draining)
         self._beat = beat
         self._wake.set()
 

@@ -163,6 +163,48 @@ async def test_a_beat_takes_an_acknowledgement_along_and_harms_no_other_link(ser
     node.end()
 
 
+def viewers_of(message: dispatch_pb2.NodeMessage) -> dict[str, int]:
+    return {video.video_id: video.viewers for video in message.beat.videos}
+
+
+async def test_a_beat_that_waits_loses_none_of_its_numbers_to_the_next_one(served: FakeServed) -> None:
+    node = registration(served)
+
+    def beat(viewers: int, **videos: int) -> None:
+        changed = [dispatch_pb2.VideoViewers(video_id=video_id, viewers=n) for video_id, n in videos.items()]
+        load = dispatch_pb2.Load(viewers=viewers, useless_events=2)
+        node.beat(dispatch_pb2.Beat(videos=changed, load=load, draining=True))
+
+    beat(5, a=5)  # between the hello and the welcome
+    node.welcome(welcome())
+    beat(13, b=8)
+    beat(12, a=4)
+    beat(12)
+    (message,) = await said(node)
+    assert viewers_of(message) == {"a": 4, "b": 8}
+    assert (message.beat.load.viewers, message.beat.load.useless_events, message.beat.draining) == (12, 2, True)
+    beat(12)
+    (message,) = await said(node)
+    assert viewers_of(message) == {}
+
+
+async def test_a_video_that_comes_again_before_its_end_was_told_keeps_its_total(served: FakeServed) -> None:
+    """The replica hears nothing of it, so it has no news of the total either."""
+    node = registration(served)
+    node.welcome(welcome())
+    node.use_totals(True)
+    node.take(Down(beat_ack=dispatch_pb2.BeatAck(videos=[dispatch_pb2.VideoViewers(video_id="v", viewers=9)])))
+    node.announce("v", False)
+    node.announce("v", True)
+    assert served.told == [{}, {"v": 9}, {"v": 9}]
+    told = len(served.told)
+    await said(node)
+    node.announce("v", False)
+    await said(node)
+    node.announce("v", True)
+    assert len(served.told) == told, "once it has heard of it, it tells the total anew"
+
+
 async def test_a_catch_up_passes_its_videos_and_its_promise_on(served: FakeServed) -> None:
     node = registration(served)
     node.welcome(welcome())

@@ -11,7 +11,7 @@ import structlog
 
 from history.core.ids import first_id_at, time_of
 from proto import dispatch_pb2
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.feed.event import Event, Promise
 from rms.upstream.decoding import events_of
 
@@ -77,7 +77,7 @@ class Registration:
         """an interest, at least one"""
         self.unrouted_from_id = unrouted_from_id
         """from which id on to read for videos opened since a hello and before its welcome; None: all are routed here"""
-        self._hello_ms = wall_ms()
+        self._hello_ms = monotonic_ms()
         self._uses_totals = False  # true at one of the replicas
         self._totals: dict[str, int] = {}  # viewers of this node's videos on all nodes, as the replica has reported
         self._wake = asyncio.Event()
@@ -254,7 +254,8 @@ class Registration:
         if self.welcomed:
             return self._next_ack
         if joined and self.unrouted_from_id is None:
-            self.unrouted_from_id = first_id_at(self._hello_ms - CLOCKS_APART_MS)
+            since_hello_ms = monotonic_ms() - self._hello_ms
+            self.unrouted_from_id = first_id_at(wall_ms() - since_hello_ms - CLOCKS_APART_MS)
         return None
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:

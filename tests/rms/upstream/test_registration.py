@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from history.core.ids import first_id_at
 from proto import dispatch_pb2
 from proto.event_pb2 import Comment, Event, VideoEvents
+from rms.clocks import wall_ms
 from rms.feed.event import Event as FeedEvent
 from rms.feed.event import Promise
-from rms.upstream.registration import Identity, Registration
+from rms.upstream.registration import CLOCKS_APART_MS, Identity, Registration
 
 Down = dispatch_pb2.DispatcherMessage
 
@@ -234,6 +236,19 @@ async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(s
     node.take(Down(interest_ack=dispatch_pb2.InterestAck(number=1)))
     assert served.read_from == [from_id]
     assert node.unrouted_from_id is None
+
+
+async def test_a_clock_that_was_set_since_the_hello_changes_nothing_of_what_is_read(
+    served: FakeServed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_ms = wall_ms()
+    monkeypatch.setattr("rms.upstream.registration.wall_ms", lambda: true_ms + 3_600_000)
+    node = registration(served)
+    node.hello(silent_ms=5)
+    monkeypatch.setattr("rms.upstream.registration.wall_ms", lambda: true_ms)
+    node.announce("v", True)
+    assert node.unrouted_from_id is not None
+    assert node.unrouted_from_id <= first_id_at(true_ms - CLOCKS_APART_MS)
 
 
 async def test_what_the_registration_before_had_left_is_read_with_the_welcome(served: FakeServed) -> None:

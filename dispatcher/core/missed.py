@@ -66,7 +66,7 @@ class Missed:
         """ids_behind_ms: how far an id's time may be behind the replica's clock when it is published."""
         self._recent = Recent(recent_s, started_ms)
         self._span_ms = recent_s * 1000
-        self._given_up_ms = lease_ms - beat_ms  # it may have been heard a beat before it heard something
+        self._lease_ms = lease_ms
         self._beat_ms = beat_ms
         self._ids_behind_ms = ids_behind_ms
         self._gone_max = gone_max
@@ -105,10 +105,11 @@ class Missed:
 
         since_ms may be before this replica's start, when an earlier life of it was here. If that life had not given the
         node up, it left what the node lacks unanswered, and publishers sent it again to another replica. But if the
-        node has been silent for a lease, that life may have given it up, and answered for all that came after.
+        node has been silent for a lease, that life may have given it up, and answered for all that came after. It may
+        have done so a beat before the node's own silence was that long, but a restart takes longer than a beat.
         """
         known = self._recent.smallest_since(since_ms - self._beat_ms, now_ms)
-        if since_ms >= self._started_ms or now_ms - since_ms < self._given_up_ms:
+        if since_ms >= self._started_ms or now_ms - since_ms < self._lease_ms:
             return known
         unknown_ms = max(since_ms - self._beat_ms - self._ids_behind_ms, now_ms - self._span_ms)
         unknown_from_id = max(1, unknown_ms) << ID_TIME_SHIFT

@@ -38,14 +38,14 @@ def test_one_beat_is_read_to_spare() -> None:
 
 def test_what_an_earlier_life_answered_for_is_read_from_the_silence_on() -> None:
     memory = missed()
-    from_ms = START_MS - 1000 - 500 - 10_000
-    assert memory.catch_up_from(START_MS - 1000, START_MS + 500) == from_ms << ID_TIME_SHIFT
+    from_ms = START_MS - 1500 - 500 - 10_000
+    assert memory.catch_up_from(START_MS - 1500, START_MS + 500) == from_ms << ID_TIME_SHIFT
     memory.published(9 << ID_TIME_SHIFT, START_MS + 600)
-    assert memory.catch_up_from(START_MS - 1000, START_MS + 700) == 9 << ID_TIME_SHIFT, "a late one is smaller"
+    assert memory.catch_up_from(START_MS - 1500, START_MS + 700) == 9 << ID_TIME_SHIFT, "a late one is smaller"
 
 
 def test_an_earlier_life_that_had_not_given_the_node_up_left_nothing() -> None:
-    assert missed().catch_up_from(START_MS - 1000, START_MS + 499) is None
+    assert missed().catch_up_from(START_MS - 1000, START_MS + 999) is None
 
 
 def test_nothing_is_read_from_before_the_ring_begins() -> None:

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.outbox import OutboxLimits
+from comment_service.core.pacing import Pacing
 from comment_service.http.app import HttpLimits
 from comment_service.http.pages import PageSettings
 from comment_service.http.videos import VideoLimits
@@ -239,29 +240,28 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
     )
 
     # Dispatchers
-    publish_batch_max: int = Field(
-        1_000, ge=1, le=1_000, description="events in one publish; a dispatcher refuses more than 1,000"
-    )
-    publish_batch_bytes_max: int = Field(
-        3 << 20, ge=4_096, le=3 << 20, description="bytes in one publish; a dispatcher refuses more than 3 MiB"
-    )
+    publish_batch_max: int = Field(1_000, ge=1, le=1_000, description="events in one publish; dispatchers refuse more")
+    publish_batch_bytes_max: int = Field(3 << 20, ge=4_096, le=3 << 20, description="bytes in one publish, likewise")
     publish_in_flight_max: int = Field(
         64, ge=1, description="unanswered batches: as many as a dispatcher works on; more would only wait there"
     )
     publish_pace_after: int = Field(
         32, ge=0, description="unanswered batches above which the next one waits: nodes acknowledge after 10 ms or more"
     )
-    publish_pace_ms: int = Field(
-        3,
+    publish_window_ms: int = Field(
+        10_500,
         ge=0,
-        description="ms to wait for each unanswered batch, unless the batch is full: 64 batches then last 4 s, "
-        "longer than the lease (2 s) of a node that fell silent, so healthy nodes don't wait for it",
+        description="ms that all these pauses last, each longer than the one before, the last 1 s: longer than a "
+        "dispatcher waits for a node that acknowledges late (10 s), so viewers of the others don't wait for it",
     )
     publish_ack_timeout_ms: int = Field(
         12_000,
         ge=100,
         description="ms for an answer to a batch, then its replica is left: longer than a dispatcher waits for a node "
         "(10 s); keepalive finds a dead replica long before",
+    )
+    publish_look_ms: int = Field(
+        1_000, ge=10, description="ms between questions to replicas which nodes they reach; two may change the replica"
     )
     publish_backlog_max: int = Field(
         100_000, ge=1, description="unanswered events: 100 s of 1,000/s; beyond, nodes read history instead"
@@ -394,7 +394,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
             ack_timeout_ms=self.publish_ack_timeout_ms,
             backoff_min_ms=self.backoff_min_ms,
             backoff_max_ms=self.backoff_max_ms,
-            pace_after=self.publish_pace_after,
-            pace_ms=self.publish_pace_ms,
+            pacing=Pacing(self.publish_pace_after, self.publish_in_flight_max, self.publish_window_ms),
+            look_ms=self.publish_look_ms,
             watermark_ms=self.watermark_ms,
         )

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from comment_service.clocks import wall_ms
+from comment_service.core.reach import Nodes
 from comment_service.http.kept_pages import KeptPagesStatistics
 from comment_service.publish.publisher import PublisherStatistics
 from history.cache.store import CacheStatistics
@@ -50,6 +51,7 @@ class ServiceStatistics:
     dispatchers: Sequence[str]
     """addresses of all"""
     dispatchers_connected: int
+    dispatchers_nodes: Nodes
     clock: ClockStatistics
 
 
@@ -106,6 +108,13 @@ class ServiceCollector(Collector):
         if publisher.connected in numbers:
             replica.add_metric([numbers[publisher.connected]], 1)
         yield replica
+        reach = GaugeMetricFamily(
+            "comment_service_dispatcher_nodes", "nodes that the replica reaches; none: no answer", labels=["dispatcher"]
+        )
+        for address, nodes in now.dispatchers_nodes.items():
+            if address in numbers and nodes is not None:
+                reach.add_metric([numbers[address]], nodes)
+        yield reach
         yield clock_offsets("comment_service", now.clock, numbers)
         edges = [*(str(bound / 1000) for bound in DURABLE_MS_BOUNDS), "+Inf"]
         yield HistogramMetricFamily(

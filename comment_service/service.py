@@ -192,6 +192,7 @@ class Service:
             publisher=self.publisher.statistics(),
             dispatchers=self.replicas.addresses,
             dispatchers_connected=self.replicas.connected(),
+            dispatchers_nodes=self.replicas.nodes,
             clock=self.clock.statistics(),
         )
 

@@ -65,6 +65,13 @@ class Config(TlsSettings):
         description="how far back it is known what a returning node has missed; 8 bytes for each second",
     )
 
+    ids_behind_ms_max: int = Field(
+        10_000,
+        ge=0,
+        description="how far behind this replica's clock ids may be that its last life has routed: two clocks of which "
+        "each may be off by 5,000. A node that was cut off during a restart reads so much further back",
+    )
+
     # Placement
     nearly_full_percent: int = Field(
         90, ge=1, le=100, description="of a node's capacity; above this its videos spill to one more node"
@@ -97,7 +104,9 @@ class Config(TlsSettings):
     sums_max: int = Field(
         10_000,
         ge=1,
-        description="videos in one BeatAck, each with its viewers on all nodes; the rest goes with the next one",
+        le=50_000,
+        description="videos in one BeatAck, each with its viewers on all nodes; the rest goes with the next one. "
+        "A node takes messages of 16 MiB: 50,000 beside the largest delivery",
     )
     videos_per_node_max: int = Field(
         50_000, ge=1, description="videos of one node, as many as a node itself takes; each costs 0.5 KB here"
@@ -118,7 +127,8 @@ class Config(TlsSettings):
     deliver_bytes_max: int = Field(
         3 << 20,
         ge=1024,
-        description="bytes in one Deliver; by default gRPC clients refuse messages over 4 MiB",
+        le=8 << 20,
+        description="bytes in one Deliver; by default gRPC clients refuse messages over 4 MiB, a node those over 16",
     )
     writes_at_once: int = Field(
         64,
@@ -161,9 +171,15 @@ class Config(TlsSettings):
     unanswered_batches_max: int = Field(
         64, ge=1, description="unanswered batches of one stream; beyond this it isn't read, which slows the peer down"
     )
-    batch_events_max: int = Field(1000, ge=1, description="events in one batch; beyond 500 each costs no less")
+    batch_events_max: int = Field(
+        1000,
+        ge=1000,
+        description="events in one batch, not below what a comment_service sends; from 500 on each costs as much",
+    )
     batch_bytes_max: int = Field(
-        3 << 20, ge=1024, description="bytes in one batch; 1,000 comments of the greatest size are 2.7 MB"
+        3 << 20,
+        ge=3 << 20,
+        description="bytes in one batch, not below what a comment_service sends; 1,000 longest comments are 2.7 MB",
     )
 
     catch_up_videos_max: int = Field(
@@ -178,7 +194,7 @@ class Config(TlsSettings):
 
     # What any peer may send
     message_bytes_max: int = Field(
-        8 << 20, ge=4096, description="bytes in one message; a hello with 50,000 videos of 128 bytes is 7 MB"
+        8 << 20, ge=8 << 20, description="bytes in one message; a hello with 50,000 videos of 128 bytes is 7 MB"
     )
     name_bytes_max: int = Field(128, ge=1, description="bytes in the id of a node or a video")
     url_bytes_max: int = Field(512, ge=16, description="bytes in a node's public URL")
@@ -226,6 +242,7 @@ class Config(TlsSettings):
             nodes_max=self.nodes_max,
             videos_per_node_max=self.videos_per_node_max,
             recent_s=self.recent_s,
+            ids_behind_ms_max=self.ids_behind_ms_max,
             placement=PlacementPolicy(
                 nearly_full=self.nearly_full_percent / 100,
                 spill_viewers=self.spill_viewers,

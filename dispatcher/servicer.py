@@ -88,7 +88,9 @@ class Servicer:
                 "Connect": grpc.stream_stream_rpc_method_handler(self._guarded("Connect", self.connect)),
                 "Events": grpc.unary_stream_rpc_method_handler(self._guarded("Events", self.events)),
                 "Place": self._unary("Place", PlaceRequest, queries.place),
-                "Clock": self._unary("Clock", ClockRequest, lambda _: ClockResponse(now_ms=wall_ms())),
+                "Clock": self._unary(
+                    "Clock", ClockRequest, lambda _: ClockResponse(now_ms=wall_ms(), nodes=len(self._replica.links))
+                ),
                 "Topology": self._unary(
                     "Topology", TopologyRequest, lambda request: queries.topology(request, wall_ms())
                 ),

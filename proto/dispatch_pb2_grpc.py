@@ -112,8 +112,9 @@ class DispatcherServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Clock(self, request, context):
-        """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
-        its own clock is off (proto/core/clocks_apart.py).
+        """What time is it at the replica, and how many nodes does it reach? Each comment_service and each node asks all replicas
+        now and then, to find out whether its own clock is off (proto/core/clocks_apart.py). Each comment_service asks them
+        every second, to publish through one that answers and reaches most nodes (comment_service/core/reach.py).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -56,8 +56,9 @@ class DispatcherStub:
     UNAVAILABLE: no living node has room. The caller tells its viewer when to retry.
     """
     Clock: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.ClockRequest, _dispatch_pb2.ClockResponse]
-    """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
-    its own clock is off (proto/core/clocks_apart.py).
+    """What time is it at the replica, and how many nodes does it reach? Each comment_service and each node asks all replicas
+    now and then, to find out whether its own clock is off (proto/core/clocks_apart.py). Each comment_service asks them
+    every second, to publish through one that answers and reaches most nodes (comment_service/core/reach.py).
     """
     Topology: _grpc.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]
     """What this replica knows, for operators. A consistent snapshot, which may be old when it is read."""
@@ -101,8 +102,9 @@ class DispatcherAsyncStub(DispatcherStub):
     UNAVAILABLE: no living node has room. The caller tells its viewer when to retry.
     """
     Clock: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.ClockRequest, _dispatch_pb2.ClockResponse]  # type: ignore[assignment]
-    """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
-    its own clock is off (proto/core/clocks_apart.py).
+    """What time is it at the replica, and how many nodes does it reach? Each comment_service and each node asks all replicas
+    now and then, to find out whether its own clock is off (proto/core/clocks_apart.py). Each comment_service asks them
+    every second, to publish through one that answers and reaches most nodes (comment_service/core/reach.py).
     """
     Topology: _aio.UnaryUnaryMultiCallable[_dispatch_pb2.TopologyRequest, _dispatch_pb2.TopologyResponse]  # type: ignore[assignment]
     """What this replica knows, for operators. A consistent snapshot, which may be old when it is read."""
@@ -167,8 +169,9 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_pb2.ClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_pb2.ClockResponse, _abc.Awaitable[_dispatch_pb2.ClockResponse]]:
-        """What time is it at the replica? Each comment_service and each node asks all replicas now and then, to find out whether
-        its own clock is off (proto/core/clocks_apart.py).
+        """What time is it at the replica, and how many nodes does it reach? Each comment_service and each node asks all replicas
+        now and then, to find out whether its own clock is off (proto/core/clocks_apart.py). Each comment_service asks them
+        every second, to publish through one that answers and reaches most nodes (comment_service/core/reach.py).
         """
 
     @_abc_1.abstractmethod

@@ -141,6 +141,12 @@ class ReplicaChannels:
             self.order.remove(address)
             self.order.append(address)
 
+    def prefer(self, address: str) -> None:
+        """Puts the replica at the beginning of the order."""
+        if address in self.order:
+            self.order.remove(address)
+            self.order.insert(0, address)
+
     async def wait_any(self) -> None:
         """Returns when at least one replica is known."""
         while not self.order:

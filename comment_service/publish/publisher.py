@@ -5,8 +5,8 @@ published, or it answers a catch-up that covers the event (see core/outbox.py an
 nodes drop the ids that they know.
 
 Events go to one replica at a time, on one stream. The stream is left when it ends, when keepalive finds the peer
-silent, or when a batch gets no answer in time; what is unanswered then goes to the next replica. There is no pause
-between replicas, only between rounds in which all of them failed.
+silent, when a batch gets no answer in time, or when another replica is better (core/reach.py); what is unanswered then
+goes to the next replica. There is no pause between replicas, only between rounds in which all of them failed.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ import structlog
 
 from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.outbox import Outbox
+from comment_service.core.pacing import Pacing
+from comment_service.core.reach import Reach
 from comment_service.publish.encoding import publishable, request
 from comment_service.publish.replicas import ReplicaAway, Replicas
 from comment_service.publish.watermark import Watermark
@@ -51,8 +53,8 @@ class PublishSettings:
     ack_timeout_ms: int
     backoff_min_ms: int
     backoff_max_ms: int
-    pace_after: int
-    pace_ms: int
+    pacing: Pacing
+    look_ms: int
     watermark_ms: int
 
 
@@ -78,6 +80,14 @@ class PublisherStatistics:
 
 class AnswerOverdue(Exception):
     """The connection to the replica is fine, but a batch got no answer in time."""
+
+
+class AnotherIsBetter(Exception):
+    """Nothing has failed. Says which link is at fault, and names the replica to go to."""
+
+    def __init__(self, address: str, words: str) -> None:
+        super().__init__(words)
+        self.address = address
 
 
 class StreamEnded(Exception):
@@ -192,8 +202,12 @@ class Publisher:
             self._answered_on_stream = False
             try:
                 await self._serve(address)
-            except* (grpc.aio.AioRpcError, ReplicaAway, AnswerOverdue, StreamEnded) as group:
-                reason = self._leave(address, _reason(group))
+            except* (grpc.aio.AioRpcError, ReplicaAway, AnswerOverdue, StreamEnded, AnotherIsBetter) as group:
+                error = _reason(group)
+                reason = self._leave(address, error)
+                if isinstance(error, AnotherIsBetter):
+                    self._replicas.prefer(error.address)
+                    self._answered_on_stream = True  # no batch was due, perhaps; it has answered before
             failures = 0 if self._answered_on_stream else failures + 1
             if failures and failures % len(self._replicas) == 0 and not self._closing:
                 rounds = failures // len(self._replicas)
@@ -209,7 +223,8 @@ class Publisher:
         log.info("publishing", dispatcher=address)
         try:
             gone = self._replicas.wait_gone(address)
-            await self._together(self._send(call), self._receive(call), self._watch_overdue(), gone)
+            watching = (self._watch_overdue(), self._watch_reach(address), gone)
+            await self._together(self._send(call), self._receive(call), *watching)
         finally:
             self._connected = None
             call.cancel()
@@ -252,12 +267,11 @@ class Publisher:
             await self._pace()
 
     async def _pace(self) -> None:
-        """Makes fewer and larger batches while a dispatcher is slow to answer. The window of unanswered batches then
-        lasts until a silent node's lease has ended, so viewers of other nodes don't wait for that node. A full batch
-        needs no pause."""
-        in_flight = self._outbox.batches_in_flight
-        if in_flight > self._settings.pace_after and not self._outbox.has_full_batch:
-            await asyncio.sleep(in_flight * self._settings.pace_ms / 1000)
+        """Makes fewer and larger batches while a dispatcher is slow to answer, so that viewers of other nodes don't
+        wait for a node that acknowledges late. A full batch needs no pause."""
+        pause_ms = self._settings.pacing.pause_ms(self._outbox.batches_in_flight)
+        if pause_ms and not self._outbox.has_full_batch:
+            await asyncio.sleep(pause_ms / 1000)
 
     async def _receive(self, call: PublishCall) -> None:
         async for response in call:
@@ -296,6 +310,16 @@ class Publisher:
             if oldest_ms is not None and now_ms - oldest_ms >= timeout_ms:
                 raise AnswerOverdue(f"a batch has no answer after {timeout_ms} ms")
             await asyncio.sleep((timeout_ms if oldest_ms is None else oldest_ms + timeout_ms - now_ms) / 1000)
+
+    async def _watch_reach(self, address: str) -> None:
+        """Raises AnotherIsBetter. Looks begin every look_ms, however long the answers take: within two of them."""
+        look_ms, reach = self._settings.look_ms, Reach(address)
+        while True:
+            begun_ms = monotonic_ms()
+            nodes = await self._replicas.look(look_ms)
+            if (other := reach.better(nodes)) is not None:
+                raise AnotherIsBetter(other, reach.words(other, nodes))
+            await asyncio.sleep(max(0, begun_ms + look_ms - monotonic_ms()) / 1000)
 
     async def _save_watermark(self) -> None:
         """Rewrites the file when the watermark has changed, and rests in between. Goes on trying while that fails, as

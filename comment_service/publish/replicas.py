@@ -3,12 +3,15 @@
 Connected replicas come first; among equals one that failed recently comes last.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc.aio
 
+from comment_service.core.reach import Nodes
 from proto.channel import Tls, Unreachable, wait_connected
+from proto.dispatch_pb2 import ClockRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.replicas import ReplicaAddresses, ReplicaChannels, reconnecting
 
@@ -44,6 +47,8 @@ class Replicas:
         ]
         self._channels = ReplicaChannels(replica_addresses, tls, options)
         self._troubles: dict[str, str] = {}
+        self.nodes: Nodes = {}
+        """what `look` has found"""
 
     def __len__(self) -> int:
         return len(self._channels.order)
@@ -72,6 +77,30 @@ class Replicas:
     def failed(self, address: str) -> None:
         """Puts it behind the others."""
         self._channels.failed(address)
+
+    def prefer(self, address: str) -> None:
+        """Puts it before the others."""
+        self._channels.prefer(address)
+
+    async def look(self, timeout_ms: int) -> Nodes:
+        """Asks all replicas at once how many nodes they reach. Takes timeout_ms at most."""
+        found: dict[str, int | None] = {}
+
+        async def ask(address: str, stub: "DispatcherAsyncStub") -> None:
+            try:
+                answer = await stub.Clock(ClockRequest(), timeout=timeout_ms / 1000)
+            except (grpc.RpcError, grpc.aio.UsageError):  # the latter if its channel is closed already
+                return
+            found[address] = answer.nodes if answer.HasField("nodes") else None
+
+        outcomes = await asyncio.gather(
+            *(ask(address, stub) for address, stub in self.connected_stubs().items()), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):  # gRPC cancels a call whose channel is closed: that is none
+                raise outcome
+        self.nodes = found
+        return found
 
     def is_connected(self, address: str) -> bool:
         """Asking also begins a connection if there is none, so that all of them are ready for a failover."""

@@ -60,10 +60,15 @@ class _Gone:
 class Missed:
     """Who was here until when, and what was published since"""
 
-    def __init__(self, recent_s: int, beat_ms: int, gone_max: int, started_ms: int) -> None:
+    def __init__(
+        self, recent_s: int, lease_ms: int, beat_ms: int, gone_max: int, ids_behind_ms: int, started_ms: int
+    ) -> None:
+        """ids_behind_ms: how far an id's time may be behind the replica's clock when it is published."""
         self._recent = Recent(recent_s, started_ms)
         self._span_ms = recent_s * 1000
+        self._lease_ms = lease_ms
         self._beat_ms = beat_ms
+        self._ids_behind_ms = ids_behind_ms
         self._gone_max = gone_max
         self._started_ms = started_ms
         self._gone: dict[str, _Gone] = {}  # in the order in which they went
@@ -89,15 +94,26 @@ class Missed:
 
         - If the same incarnation was here before: since that registration ended. The replica's own record counts: a
           node that was stopped for a while believes that it has heard everything.
-        - Otherwise since this replica's start. Nodes never acknowledged what a dead replica had not delivered, so
-          publishers sent it again to another replica.
+        - Otherwise since this replica's start, or since the node's own silence if that began before it:
+          `catch_up_from` says why.
         """
         gone = self._gone.pop(node_id, None)
         return gone.ended_ms if gone and gone.incarnation == incarnation else self._started_ms
 
     def catch_up_from(self, since_ms: int, now_ms: int) -> int | None:
-        """The id from which the node must read history, with one beat to spare. None: it has missed nothing."""
-        return self._recent.smallest_since(since_ms - self._beat_ms, now_ms)
+        """The id from which the node must read history, with one beat to spare. None: it has missed nothing.
+
+        since_ms may be before this replica's start, when an earlier life of it was here. If that life had not given the
+        node up, it left what the node lacks unanswered, and publishers sent it again to another replica. But if the
+        node has been silent for a lease, that life may have given it up, and answered for all that came after. It may
+        have done so a beat before the node's own silence was that long, but a restart takes longer than a beat.
+        """
+        known = self._recent.smallest_since(since_ms - self._beat_ms, now_ms)
+        if since_ms >= self._started_ms or now_ms - since_ms < self._lease_ms:
+            return known
+        unknown_ms = max(since_ms - self._beat_ms - self._ids_behind_ms, now_ms - self._span_ms)
+        unknown_from_id = max(1, unknown_ms) << ID_TIME_SHIFT
+        return unknown_from_id if known is None else min(known, unknown_from_id)
 
     def purge(self, now_ms: int) -> None:
         """Drops the nodes that went before the ring of recent ids begins, and the oldest if there are too many."""

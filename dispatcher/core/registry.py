@@ -27,6 +27,7 @@ class RegistryLimits:
     nodes_max: int
     videos_per_node_max: int
     recent_s: int
+    ids_behind_ms_max: int
     placement: PlacementPolicy
 
 
@@ -55,7 +56,14 @@ class Registry:
         self._nodes: dict[int, Node] = {}
         self._seating = Seating()
         self._sessions: dict[str, int] = {}
-        self._missed = Missed(limits.recent_s, limits.beat_ms, limits.nodes_max, started_ms)
+        self._missed = Missed(
+            recent_s=limits.recent_s,
+            lease_ms=limits.lease_ms,
+            beat_ms=limits.beat_ms,
+            gone_max=limits.nodes_max,
+            ids_behind_ms=limits.ids_behind_ms_max,
+            started_ms=started_ms,
+        )
         self._promises = Promises(self._seating)
         self._looked_ms = self._awake_since_ms = started_ms
 

@@ -214,8 +214,9 @@ class FilteredEdition(Derived[FeedOffset]):
         return str(merged(parse_position(feed_text.decode()), self._claimed)).encode()
 
     def _next_second(self, now_ms: int, source_end: FeedOffset) -> None:
-        """If a second is over, its skipped comments are counted in an event, also when no comment follows."""
-        if now_ms - self._second_ms < 1_000:
+        """If a second is over, its skipped comments are counted in an event, also when no comment follows. It is over,
+        too, when the clock has been set back: otherwise nothing would pass until the clock is there again."""
+        if 0 <= now_ms - self._second_ms < 1_000:
             return
         self._second_ms, self._passed = now_ms, 0
         self._tell_skipped(source_end)

@@ -52,9 +52,9 @@ class SeenIds:
             yield from part.ids[bisect_left(part.ids, from_id) :]
 
     def add(self, event_id: int, now_ms: int, old_below: int) -> None:
-        """old_below: ids from this one on are not forgotten yet, unless twice the time has passed: a wrong clock must
-        not fill the memory"""
-        if now_ms - self._fresh_since_ms > self._keep_ms // PARTS:
+        """old_below: ids from this one on are not forgotten yet, unless twice as many parts came after them as the time
+        has: ids that are ahead must not fill the memory. Parts are counted for that, because the clock may be set."""
+        if not 0 <= now_ms - self._fresh_since_ms <= self._keep_ms // PARTS:
             self._pack(now_ms, old_below)
         self._fresh.add(event_id)
 
@@ -65,14 +65,13 @@ class SeenIds:
             self._packed_max = max(self._packed_max, ids[-1])
             self._fresh = set()
         self._fresh_since_ms = now_ms
-        over = 0
+        over = max(0, len(self._parts) - 2 * PARTS - 1)
         while over < len(self._parts) and self._is_over(self._parts[over], now_ms, old_below):
             over += 1
         del self._parts[:over]
 
     def _is_over(self, part: _Part, now_ms: int, old_below: int) -> bool:
-        age_ms = now_ms - part.packed_ms
-        return age_ms > self._keep_ms and (part.ids[-1] < old_below or age_ms > 2 * self._keep_ms)
+        return now_ms - part.packed_ms > self._keep_ms and part.ids[-1] < old_below
 
 
 def _has(ids: "array[int]", event_id: int) -> bool:

@@ -17,7 +17,7 @@ from rms.feed.sse import retry_line
 from rms.sending.audience import Audience, Viewer
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
-from rms.videos.drain import Drain
+from rms.videos.drain import Drain, reconnect_words
 from rms.videos.request import Refused, StreamRequest
 from rms.videos.served import CannotOpen, ServedVideos, TooManyVideos
 from rms.videos.video import ServedVideo
@@ -55,8 +55,7 @@ class Viewers:
     async def enter(self, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
         """Takes the viewer's socket, sends on it from now on, and returns None. If `take` gives no socket: returns the
         body of a response to stream. Raises Refused; then no socket was taken."""
-        if self._drain.draining:
-            raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
+        self._refuse_if_draining()
         if len(self) >= self._settings.capacity:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
         self._entering += 1
@@ -73,12 +72,17 @@ class Viewers:
         finally:
             self._entering -= 1
 
+    def _refuse_if_draining(self) -> None:
+        if self._drain.draining:
+            raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
+
     async def _let_in(self, video: ServedVideo, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
         history, read = None, True
         try:
             history = await self._served.entering.history_for(video, asked.position, asked.backfill)
         except StoreUnavailable:
             read = False
+        self._refuse_if_draining()  # it may have begun meanwhile
         find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
@@ -130,8 +134,11 @@ class Viewers:
             settings.heartbeat_ms / 1000,
         )
         try:
-            async for chunk in body:
+            async for chunk in body:  # whole frames; a heartbeat at least
                 yield chunk
+                if self._drain.draining:
+                    yield audience.edition.aside(reconnect_words())
+                    return
         finally:
             video.holds -= 1
             self._streamed -= 1

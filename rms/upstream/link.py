@@ -211,10 +211,11 @@ class Link:
             self._registration.use_totals(use)
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:
-        """Does nothing while the replica isn't connected."""
-        if self._registration is None or self._registration.lease_ms is None:
+        """As Registration.beat. Does nothing if there is no stream."""
+        if self._registration is None:
             return
-        if self.away_ms > self._registration.lease_ms:
+        lease_ms = self._registration.lease_ms
+        if lease_ms is not None and self.away_ms > lease_ms:
             self.cut("nothing was heard for a lease")
         else:
             self._registration.beat(beat)

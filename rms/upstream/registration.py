@@ -11,7 +11,7 @@ import structlog
 
 from history.core.ids import first_id_at, time_of
 from proto import dispatch_pb2
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.feed.event import Event, Promise
 from rms.upstream.decoding import events_of
 
@@ -81,7 +81,7 @@ class Registration:
         """an interest, at least one"""
         self.unrouted_from_id = unrouted_from_id
         """from which id on to read for videos opened since a hello and before its welcome; None: all are routed here"""
-        self._hello_ms = wall_ms()
+        self._hello_ms = monotonic_ms()
         self._uses_totals = False  # true at one of the replicas
         self._totals: dict[str, int] = {}  # viewers of this node's videos on all nodes, as the replica has reported
         self._wake = asyncio.Event()
@@ -227,6 +227,8 @@ class Registration:
                 joined=[video_id for video_id, joined in changes.items() if joined],
                 left=[video_id for video_id, joined in changes.items() if not joined],
             )
+            for video_id in interest.left:
+                self._totals.pop(video_id, None)
             messages.append(dispatch_pb2.NodeMessage(interest=interest))
         if self._beat is not None:
             beat = dispatch_pb2.Beat(delivered=self._take_delivered())
@@ -250,16 +252,22 @@ class Registration:
         welcomed this node. For a video that joins before that, which may take long, history is read once it is
         acknowledged."""
         self._interest[video_id] = joined
-        if not joined:
-            self._totals.pop(video_id, None)
+        if joined and self._uses_totals and (total := self._totals.get(video_id)) is not None:
+            self._served.set_totals({video_id: total})  # it comes again before the replica has heard that it had left
         self._wake.set()
         if self.welcomed:
             return self._next_ack
         if joined and self.unrouted_from_id is None:
-            self.unrouted_from_id = first_id_at(self._hello_ms - CLOCKS_APART_MS)
+            since_hello_ms = monotonic_ms() - self._hello_ms
+            self.unrouted_from_id = first_id_at(wall_ms() - since_hello_ms - CLOCKS_APART_MS)
         return None
 
     def beat(self, beat: dispatch_pb2.Beat) -> None:
+        """Said once the replica has welcomed this node, and reads. A beat has only the numbers that have changed since
+        the one before: those of one that still waits go with it."""
+        if self._beat is not None and self._beat.videos:
+            changed = {video.video_id: video.viewers for each in (self._beat, beat) for video in each.videos}
+            beat = dispatch_pb2.Beat(videos=video_viewers(changed), load=beat.load, draining=beat.draining)
         self._beat = beat
         self._wake.set()
 

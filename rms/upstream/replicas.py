@@ -149,7 +149,7 @@ class Upstream:
             load=dispatch_pb2.Load(viewers=viewers, useless_events=self._served.useless),
             draining=self._draining.draining,
         )
-        for link in connected:
+        for link in self._links:  # a hello may have been said, and not answered yet: the next beat has no older changes
             try:
                 link.use_totals(link is connected[0])
                 link.beat(beat)

@@ -3,6 +3,8 @@ at the node that takes it next."""
 
 import asyncio
 import random
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -39,7 +41,7 @@ class Drain:
         Does nothing while the node ends: `finish` has its own pace.
         """
         if not self._finishing:
-            self._begin(over_ms)
+            self._begin(self._keep_empty(over_ms))
 
     def cancel(self) -> None:
         """Stops the drain, and lets viewers in again. Does nothing while the node ends."""
@@ -52,7 +54,7 @@ class Drain:
         gone, or when the drain has failed; it raises nothing."""
         self._finishing = True
         per_s, most_ms = self._settings.drain_viewers_per_s, self._settings.drain_ms_max
-        return self._begin(min(most_ms, len(self._sweeper) * 1_000 // per_s))
+        return self._begin(self._run(min(most_ms, len(self._sweeper) * 1_000 // per_s)))
 
     def close(self) -> None:
         """Stops the drain, if there is one; viewers are still not let in."""
@@ -60,11 +62,18 @@ class Drain:
             self._task.cancel()
             self._task = None
 
-    def _begin(self, over_ms: int) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self.close()
         self.draining = True
-        self._task = self._tasks.spawn("drain", self._run(over_ms))
+        self._task = self._tasks.spawn("drain", work)
         return self._task
+
+    async def _keep_empty(self, over_ms: int) -> None:
+        """Sends also those away who were on their way in when the drain began, or fell off their log; until `close`."""
+        await self._run(over_ms)
+        while True:
+            await asyncio.sleep(STEP_S)
+            self._send_away(len(self._sweeper))
 
     async def _run(self, over_ms: int) -> None:
         end_ms = monotonic_ms() + over_ms
@@ -89,6 +98,10 @@ class Drain:
         sent = 0
         for audience in video.audiences.values():
             if sent < count:
-                words = event_frame("reconnect", {"delay_ms": random.randint(0, DELAY_MS_MAX)})
-                sent += self._sweeper.close_some(audience, count - sent, "drained", words)
+                sent += self._sweeper.close_some(audience, count - sent, "drained", reconnect_words())
         return sent
+
+
+def reconnect_words() -> bytes:
+    """What a viewer is told last"""
+    return event_frame("reconnect", {"delay_ms": random.randint(0, DELAY_MS_MAX)})

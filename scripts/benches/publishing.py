@@ -79,8 +79,8 @@ async def publish_grpc(
                 await room.acquire()
                 await call.write(PublishRequest(seq=sent, videos=[batch]))
                 sent, events = sent + 1, events + batch.events
-                if pace and sent - answered > settings.pace_after:
-                    await asyncio.sleep((sent - answered) * settings.pace_ms / 1000)
+                if pace and (over := sent - answered - settings.pace_after) > 0:
+                    await asyncio.sleep(over**2 / 1000)
             await call.done_writing()
     return events
 

@@ -52,6 +52,10 @@ class FakeDispatcher(DispatcherServicer):
         self.placed: list[str] = []
         self.ahead_ms = 0
         """Its clock"""
+        self.clock_answers = asyncio.Event()
+        """Not set: Clock hangs, as over a link that has become slow."""
+        self.clock_answers.set()
+        self.nodes = 1
         self._cut = asyncio.Event()
 
     @property
@@ -99,7 +103,8 @@ class FakeDispatcher(DispatcherServicer):
             cut.cancel()
 
     async def Clock(self, request: ClockRequest, context: Any) -> ClockResponse:  # noqa: N802
-        return ClockResponse(now_ms=wall_ms() + self.ahead_ms)
+        await self.clock_answers.wait()
+        return ClockResponse(now_ms=wall_ms() + self.ahead_ms, nodes=self.nodes)
 
     async def Place(self, request: PlaceRequest, context: Any) -> PlaceResponse:  # noqa: N802
         self.placed.append(request.video_id)

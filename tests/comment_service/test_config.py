@@ -14,7 +14,7 @@ def test_the_defaults_fit_together() -> None:
     assert config.listen == "127.0.0.1:8000"
     assert config.admission().message_characters_max == 500
     assert config.connection_limits().head_timeout_s == 10
-    assert config.publish_settings().pace_after == config.publish_pace_after
+    assert config.publish_settings().pacing.after == config.publish_pace_after
 
 
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

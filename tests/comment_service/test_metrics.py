@@ -32,7 +32,9 @@ async def test_what_happened_is_counted(start_service: StartService, dispatcher:
             assert answer.status == 200
     await eventually(lambda: len(dispatcher.published) == 3)
     await eventually(lambda: running.service.publisher.statistics().published == 3)
+    await eventually(lambda: bool(running.service.replicas.nodes))
     now = await scrape(running)
+    assert now["comment_service_dispatcher_nodes 1"] == 1
     assert now["comment_service_accepted_total"] == 3
     assert now["comment_service_claimed_keys_total"] == now["comment_service_claims_total"] == 1
     assert now["comment_service_pending_keys"] == now["comment_service_pending_comments"] == 0

@@ -52,14 +52,14 @@ async def test_garbage_is_answered_with_a_sentence(method: str, garbage: bytes) 
 
 async def test_a_message_over_the_limit_ends_only_its_own_stream() -> None:
     async with (
-        RunningReplica(message_bytes_max=10_000, batch_bytes_max=5000) as server,
+        RunningReplica() as server,
         NodePeer(server.listen) as healthy,
     ):
         await healthy.hello()
         for method in ("Connect", "Publish"):
-            assert (await raw(server, method, b"x" * 10_001))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-        code, details = await raw(server, "Publish", b"x" * 5001)
-        assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "a batch has at most 5000 bytes, not 5001")
+            assert (await raw(server, method, bytes(8 << 20) + b"x"))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        code, details = await raw(server, "Publish", bytes(3 << 20) + b"x")
+        assert (code, details) == (grpc.StatusCode.INVALID_ARGUMENT, "a batch has at most 3145728 bytes, not 3145729")
         await healthy.beats()
 
 
@@ -86,7 +86,7 @@ async def test_a_second_hello_is_refused() -> None:
 
 
 async def test_limits_on_nodes_videos_and_publishers() -> None:
-    limits = {"nodes_max": 1, "videos_per_node_max": 2, "publishers_max": 1, "batch_events_max": 2}
+    limits = {"nodes_max": 1, "videos_per_node_max": 2, "publishers_max": 1}
     async with RunningReplica(**limits) as server, NodePeer(server.listen) as node:
         await node.hello({"a": 1})
         async with NodePeer(server.listen, "rms-2") as second:
@@ -97,10 +97,10 @@ async def test_limits_on_nodes_videos_and_publishers() -> None:
             assert await publisher.is_answered() == 1
             async with PublisherPeer(server.listen) as another:
                 assert (await another.ended())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-            await publisher.publishes(2, *(comment(i) for i in (1, 2, 3)))
+            await publisher.publishes(2, *(comment(i) for i in range(1, 1002)))
             code, details = await publisher.ended()
             assert code is grpc.StatusCode.INVALID_ARGUMENT
-            assert "at most 2 events, not 3" in details
+            assert "at most 1000 events, not 1001" in details
         await node.say(interest=Interest(number=1, joined=["b", "c"]))
         code, details = await node.ended()
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -128,11 +128,11 @@ async def test_an_event_without_an_id_and_an_acknowledgement_of_nothing_are_refu
 
 
 async def test_a_batch_that_is_too_large_is_refused_for_good_and_not_only_for_now() -> None:
-    async with RunningReplica(batch_bytes_max=1024) as server, PublisherPeer(server.listen) as publisher:
-        await publisher.publishes(1, comment(1, "a", "x" * 2000))
+    async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
+        await publisher.publishes(1, comment(1, "a", "x" * (3 << 20)))
         code, details = await publisher.ended()
         assert code is grpc.StatusCode.INVALID_ARGUMENT
-        assert details.startswith("a batch has at most 1024 bytes, not 2")
+        assert details.startswith("a batch has at most 3145728 bytes, not 3145")
 
 
 async def test_a_publisher_with_many_unanswered_batches_is_not_read() -> None:

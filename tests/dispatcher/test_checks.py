@@ -28,9 +28,7 @@ from proto.dispatch_pb2 import (
     VideoViewers,
 )
 
-CONFIG = Config.model_validate(
-    {"batch_events_max": 2, "batch_bytes_max": 1024, "excluded_max": 1, "catch_up_videos_max": 2}
-)
+CONFIG = Config.model_validate({"excluded_max": 1, "catch_up_videos_max": 2})
 
 
 def refusal(check: Callable[[], object]) -> str:
@@ -123,8 +121,8 @@ def test_what_is_published(good: PublishRequest) -> None:
         (changed(low_id=3), "the batch of video 'a' has a high_id below its low_id"),
         (changed(events=0), "the batch of video 'a' says that it has no events"),
         (changed(encoded=b""), "the batch of video 'a' has no bytes"),
-        (changed(events=3), "a batch has at most 2 events, not 3"),
-        (PublishRequest(videos=[GOOD, GOOD]), "a batch has at most 2 events, not 4"),
+        (changed(events=1001), "a batch has at most 1000 events, not 1001"),
+        (PublishRequest(videos=[GOOD] * 501), "a batch has at most 1000 events, not 1002"),
         (PublishRequest(catch_up=CatchUpOrder()), "a catch-up has no from_id"),
         (catch_up(up_to_id=8), "a catch-up has an up_to_id below its from_id"),
         (catch_up(video_ids=["a"] * 3), "a catch-up names at most 2 videos, not 3"),
@@ -137,6 +135,6 @@ def test_what_is_no_batch_is_refused_for_good(wrong: PublishRequest, sentence: s
 
 
 def test_a_batch_is_bounded_in_bytes() -> None:
-    check_batch_size(b"x" * 1024, CONFIG)
-    with pytest.raises(InvalidRequest, match="a batch has at most 1024 bytes, not 1025"):
-        check_batch_size(b"x" * 1025, CONFIG)
+    check_batch_size(bytes(3 << 20), CONFIG)
+    with pytest.raises(InvalidRequest, match="a batch has at most 3145728 bytes, not 3145729"):
+        check_batch_size(bytes(3 << 20) + b"x", CONFIG)

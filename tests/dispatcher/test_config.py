@@ -3,7 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
+from comment_service.config import Config as ServiceConfig
 from dispatcher.config import Config
+from rms.upstream.link import MESSAGE_BYTES_MAX
 
 
 def test_the_defaults_keep_what_the_protocol_promises() -> None:
@@ -22,6 +24,44 @@ def test_a_lease_holds_at_least_two_beats() -> None:
 def test_a_batch_fits_into_a_message() -> None:
     with pytest.raises(ValidationError, match="would never arrive"):
         Config.model_validate({"batch_bytes_max": 9 << 20})
+
+
+LARGEST = ServiceConfig.parse(()).outbox_limits()
+"""A comment_service can't be told to send larger batches than by default: test_no_service_sends_more"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "sent"),
+    [
+        ("batch_bytes_max", LARGEST.batch_bytes_max),
+        ("batch_events_max", LARGEST.batch_events_max),
+        ("message_bytes_max", 50_000 * 140),  # a hello
+    ],
+)
+def test_no_replica_can_be_told_to_refuse_what_healthy_peers_send(setting: str, sent: int) -> None:
+    """It would be sent again for ever, and all behind it wait."""
+    with pytest.raises(ValidationError, match="greater than or equal"):
+        Config.model_validate({setting: sent - 1})
+
+
+@pytest.mark.parametrize(
+    ("setting", "sent"),
+    [
+        ("publish_batch_bytes_max", LARGEST.batch_bytes_max),
+        ("publish_batch_max", LARGEST.batch_events_max),
+    ],
+)
+def test_no_service_sends_more(setting: str, sent: int) -> None:
+    with pytest.raises(ValidationError, match="less than or equal"):
+        ServiceConfig.model_validate({setting: sent + 1})
+
+
+def test_no_node_is_sent_a_message_that_it_refuses() -> None:
+    largest = Config.model_validate({"deliver_bytes_max": 8 << 20, "sums_max": 50_000})
+    assert largest.deliver_bytes_max + largest.sums_max * 140 < MESSAGE_BYTES_MAX
+    for setting, more in (("deliver_bytes_max", (8 << 20) + 1), ("sums_max", 50_001)):
+        with pytest.raises(ValidationError, match="less than or equal"):
+            Config.model_validate({setting: more})
 
 
 def test_every_setting_says_what_it_is_for() -> None:

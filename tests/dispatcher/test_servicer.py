@@ -160,6 +160,15 @@ async def test_a_slow_node_is_cut_and_has_to_catch_up() -> None:
 # Catching up
 
 
+async def test_a_node_that_was_cut_off_longer_than_a_lease_catches_up_at_a_restarted_replica() -> None:
+    async with RunningReplica(lease_ms=2000) as server:
+        async with NodePeer(server.listen) as cut_off:
+            from_id = (await cut_off.hello({"a": 1}, silent_ms=30_000)).catch_up_from_id
+            assert 0 < from_id < first_id_at(wall_ms() - 30_000)
+        async with NodePeer(server.listen, "rms-2") as connected:
+            assert (await connected.hello({"a": 1}, silent_ms=1000)).catch_up_from_id == 0
+
+
 async def test_a_node_that_comes_back_learns_what_it_may_have_missed() -> None:
     async with RunningReplica() as server, PublisherPeer(server.listen) as publisher:
         async with NodePeer(server.listen) as node:

@@ -9,8 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from comment_service.core.outbox import Outbox, OutboxLimits
+from comment_service.core.pacing import Pacing
 from comment_service.publish.publisher import Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from comment_service.publish.watermark import Saved, Watermark, resumed_outbox
@@ -21,7 +23,7 @@ from proto.replicas import ReplicaAddresses
 from proto.tasks import Supervisor
 from tests.comment_service.fake_dispatcher import FakeDispatcher, events_of, fake_dispatcher, serving
 from tests.comment_service.parts import comment
-from tests.dispatcher.peers import RunningReplica
+from tests.dispatcher.peers import NodePeer, RunningReplica
 from tests.waiting import eventually
 
 SETTINGS = PublishSettings(
@@ -29,8 +31,8 @@ SETTINGS = PublishSettings(
     ack_timeout_ms=60_000,
     backoff_min_ms=10,
     backoff_max_ms=50,
-    pace_after=8,
-    pace_ms=1,
+    pacing=Pacing(after=8, batches_max=64, window_ms=1_000),
+    look_ms=60_000,
     watermark_ms=1,
 )
 
@@ -68,9 +70,15 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
         stack.push_async_callback(tasks.close)
 
         def start_publisher(
-            *addresses: str, batch: int = 10, batch_bytes: int = 3 << 20, events: int = 1000, **settings: Any
+            *addresses: str,
+            prefer: str = "",
+            batch: int = 10,
+            batch_bytes: int = 3 << 20,
+            events: int = 1000,
+            **settings: Any,
         ) -> Running:
             replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
+            replicas.prefer(prefer)
             stack.push_async_callback(replicas.close)
             outbox = Outbox(0, replace(LIMITS, batch_events_max=batch, batch_bytes_max=batch_bytes, events_max=events))
             watermark = Watermark(tmp_path, 0)
@@ -127,7 +135,7 @@ async def test_no_replica_refuses_a_batch_of_the_longest_comments(start: Start) 
 
 async def test_a_slow_dispatcher_gets_larger_batches(start: Start, dispatcher: FakeDispatcher) -> None:
     dispatcher.responds = False
-    running = start(dispatcher.address, batch=1000, pace_after=0)
+    running = start(dispatcher.address, batch=1000, pacing=Pacing(after=0, batches_max=64, window_ms=1_000))
     for comment_id in range(1, 201):
         running.put(comment_id)
         await asyncio.sleep(0)
@@ -167,6 +175,41 @@ async def test_a_batch_without_an_answer_goes_to_the_next_replica(start: Start, 
         await eventually(lambda: bool(dispatcher.published and other.published))
         dispatcher.responds = other.responds = True
         await running.wait_published()
+
+
+async def test_a_replica_that_a_node_cannot_reach_is_left_for_one_that_all_reach(start: Start) -> None:
+    async with (
+        RunningReplica() as lacking,
+        RunningReplica() as whole,
+        NodePeer(lacking.listen, "a") as a_there,
+        NodePeer(whole.listen, "a") as a,
+        NodePeer(whole.listen, "b") as b,
+    ):
+        for node in (a_there, a, b):
+            await node.hello({"demo": 1})
+        with capture_logs() as lines:
+            running = start(lacking.listen, whole.listen, prefer=lacking.listen, look_ms=200)
+            await eventually(lambda: running.publisher.statistics().connected == whole.listen)
+        running.put(1)
+        assert await b.receives(1)
+        (left,) = [line for line in lines if line["event"] == "dispatcher left"]
+        assert left["dispatcher"] == lacking.listen
+        assert left["reason"] == f"nodes can't reach it: it has 1 of them, and {whole.listen} has 2"
+        assert not [line for line in lines if line["event"] == "no dispatcher can be reached"]
+
+
+async def test_a_slow_link_is_left_for_one_that_answers(start: Start, dispatcher: FakeDispatcher) -> None:
+    async with fake_dispatcher() as slow:
+        slow.responds = False
+        slow.clock_answers.clear()
+        with capture_logs() as lines:
+            running = start(slow.address, dispatcher.address, prefer=slow.address, look_ms=200)
+            running.put(1)
+            await running.wait_published()
+        assert dispatcher.published == [1]
+        (left,) = [line for line in lines if line["event"] == "dispatcher left"]
+        assert left["reason"] == f"its link is slow: {dispatcher.address} answers, and it doesn't"
+        assert left["resent"] == 1
 
 
 async def test_no_replica_for_a_while(start: Start, nowhere: str) -> None:

@@ -13,7 +13,7 @@ publishes = st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 1000)), max_
 
 
 def missed(gone_max: int = 2) -> Missed:
-    return Missed(recent_s=60, beat_ms=500, gone_max=gone_max, started_ms=START_MS)
+    return Missed(recent_s=60, lease_ms=2000, beat_ms=500, gone_max=gone_max, ids_behind_ms=10_000, started_ms=START_MS)
 
 
 def test_the_same_incarnation_has_missed_what_came_since_it_left() -> None:
@@ -34,6 +34,23 @@ def test_one_beat_is_read_to_spare() -> None:
     memory.published(5, START_MS + 9600)
     assert memory.catch_up_from(START_MS + 10_400, START_MS + 12_000) == 5
     assert memory.catch_up_from(START_MS + 10_600, START_MS + 12_000) is None
+
+
+def test_what_an_earlier_life_answered_for_is_read_from_the_silence_on() -> None:
+    memory = missed()
+    from_ms = START_MS - 1500 - 500 - 10_000
+    assert memory.catch_up_from(START_MS - 1500, START_MS + 500) == from_ms << ID_TIME_SHIFT
+    memory.published(9 << ID_TIME_SHIFT, START_MS + 600)
+    assert memory.catch_up_from(START_MS - 1500, START_MS + 700) == 9 << ID_TIME_SHIFT, "a late one is smaller"
+
+
+def test_an_earlier_life_that_had_not_given_the_node_up_left_nothing() -> None:
+    assert missed().catch_up_from(START_MS - 1000, START_MS + 999) is None
+
+
+def test_nothing_is_read_from_before_the_ring_begins() -> None:
+    now_ms = START_MS + 1000
+    assert missed().catch_up_from(START_MS - 200_000, now_ms) == now_ms - 60_000 << ID_TIME_SHIFT
 
 
 def test_too_many_and_those_of_long_ago_are_purged() -> None:

@@ -23,6 +23,7 @@ LIMITS = RegistryLimits(
     nodes_max=3,
     videos_per_node_max=4,
     recent_s=60,
+    ids_behind_ms_max=10_000,
     placement=PlacementPolicy(nearly_full=0.9, spill_viewers=3, load_bound=1.25, idle_load=0.1, looked_at_max=4),
 )
 NODES = ("rms-1", "rms-2", "rms-3", "rms-4")

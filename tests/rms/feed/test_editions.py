@@ -166,6 +166,17 @@ def test_a_rate_lets_so_many_through_each_second_and_tells_the_rest() -> None:
     assert ids(client.body)[-1] == comment(200, T0 + 1_200).id
 
 
+def test_a_rate_lets_as_much_through_after_the_clock_was_set_back() -> None:
+    feed = new_feed()
+    limited = FilteredEdition(feed, 5, T0, 5)
+    client = Client(limited, feed.join(0), T0)
+    for second in range(20):
+        now_ms = T0 - 600_000 + second * 1_000
+        feed.append(event(comment(second, now_ms)), now_ms)
+        client.read(now_ms)
+    assert len(ids(client.body)) == 20
+
+
 def test_what_was_left_out_is_told_before_anything_else_passes() -> None:
     """Whoever leaves with the position of what passes has, by that, what was left out."""
     feed = new_feed()

@@ -35,10 +35,26 @@ def test_what_is_old_is_forgotten() -> None:
 
 def test_what_never_becomes_old_is_forgotten_in_the_end() -> None:
     seen = SeenIds(KEEP_MS, 0)
-    for second in range(1_000):
-        seen.add(second + 1, second * 1_000, 0)
-        assert len(seen) <= 2 * KEEP_MS // 1_000 * (1 + 2 / PARTS) + 2
+    for tenth in range(2_000):
+        seen.add(tenth + 1, tenth * 100, 0)
+        assert len(seen) <= (2 * PARTS + 2) * (KEEP_MS // PARTS // 100 + 1)
     assert 1 not in seen
+
+
+def test_a_clock_that_is_set_makes_nothing_forgotten_that_may_come_again() -> None:
+    seen = SeenIds(KEEP_MS, 0)
+    for second in range(20):
+        seen.add(second + 1, second * 1_000, 0)
+    for now_ms in (3_600_000, 3_601_000, -3_600_000, -3_599_000):
+        seen.add(100, now_ms, 1)
+    assert all(second + 1 in seen for second in range(20))
+
+
+def test_a_clock_that_was_set_back_fills_no_memory() -> None:
+    seen = SeenIds(KEEP_MS, 3_600_000)
+    for tenth in range(2_000):
+        seen.add(tenth + 1, tenth * 100, tenth)
+        assert len(seen) <= (2 * PARTS + 2) * (KEEP_MS // PARTS // 100 + 1)
 
 
 def test_nothing_was_seen_yet() -> None:

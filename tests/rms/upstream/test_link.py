@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from rms.clocks import wall_ms
 from rms.upstream.replicas import Upstream
 from tests.rms.conftest import StartNode
+from tests.rms.fake_dispatcher import FakeDispatcher, fake_dispatcher
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import comment, ids
 from tests.waiting import eventually
@@ -212,6 +213,22 @@ async def test_a_video_that_opens_before_the_welcome_waits_for_nobody_and_misses
         assert ids(await raw.read_until(2))[1] == then.id
         assert [len(hello.videos) for hello in node.dispatcher.hellos] == [0, 0], "it was left"
         assert node.dispatcher.interest == {"v": True}
+
+
+async def test_a_replica_that_is_slow_to_welcome_gets_the_viewers_that_came_meanwhile(start_node: StartNode) -> None:
+    async with fake_dispatcher() as one, fake_dispatcher() as two:
+        two.welcomes = False
+        node = await start_node(dispatchers=f"{one.address},{two.address}", wait=False, welcome_ms=60_000)
+        await eventually(lambda: one.connected and bool(two.hellos))
+
+        def told(replica: FakeDispatcher) -> dict[str, int]:
+            return {video.video_id: video.viewers for beat in replica.beats for video in beat.videos}
+
+        async with viewer(node.port, "/comments/v"):
+            await eventually(lambda: told(one) == {"v": 1})
+            two.welcomes = True
+            await eventually(lambda: told(two) == {"v": 1})
+        assert len(two.hellos) == 1
 
 
 async def test_what_such_a_video_missed_is_read_also_if_that_welcome_never_comes(

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from history.core.ids import first_id_at
 from proto import dispatch_pb2
 from proto.event_pb2 import Comment, Event, VideoEvents
+from rms.clocks import wall_ms
 from rms.feed.event import Event as FeedEvent
 from rms.feed.event import Promise
-from rms.upstream.registration import Identity, Registration
+from rms.upstream.registration import CLOCKS_APART_MS, Identity, Registration
 
 Down = dispatch_pb2.DispatcherMessage
 
@@ -166,6 +168,48 @@ async def test_a_beat_takes_an_acknowledgement_along_and_harms_no_other_link(ser
     node.end()
 
 
+def viewers_of(message: dispatch_pb2.NodeMessage) -> dict[str, int]:
+    return {video.video_id: video.viewers for video in message.beat.videos}
+
+
+async def test_a_beat_that_waits_loses_none_of_its_numbers_to_the_next_one(served: FakeServed) -> None:
+    node = registration(served)
+
+    def beat(viewers: int, **videos: int) -> None:
+        changed = [dispatch_pb2.VideoViewers(video_id=video_id, viewers=n) for video_id, n in videos.items()]
+        load = dispatch_pb2.Load(viewers=viewers, useless_events=2)
+        node.beat(dispatch_pb2.Beat(videos=changed, load=load, draining=True))
+
+    beat(5, a=5)  # between the hello and the welcome
+    node.welcome(welcome())
+    beat(13, b=8)
+    beat(12, a=4)
+    beat(12)
+    (message,) = await said(node)
+    assert viewers_of(message) == {"a": 4, "b": 8}
+    assert (message.beat.load.viewers, message.beat.load.useless_events, message.beat.draining) == (12, 2, True)
+    beat(12)
+    (message,) = await said(node)
+    assert viewers_of(message) == {}
+
+
+async def test_a_video_that_comes_again_before_its_end_was_told_keeps_its_total(served: FakeServed) -> None:
+    """The replica hears nothing of it, so it has no news of the total either."""
+    node = registration(served)
+    node.welcome(welcome())
+    node.use_totals(True)
+    node.take(Down(beat_ack=dispatch_pb2.BeatAck(videos=[dispatch_pb2.VideoViewers(video_id="v", viewers=9)])))
+    node.announce("v", False)
+    node.announce("v", True)
+    assert served.told == [{}, {"v": 9}, {"v": 9}]
+    told = len(served.told)
+    await said(node)
+    node.announce("v", False)
+    await said(node)
+    node.announce("v", True)
+    assert len(served.told) == told, "once it has heard of it, it tells the total anew"
+
+
 async def test_a_catch_up_passes_its_videos_and_its_promise_on(served: FakeServed) -> None:
     node = registration(served)
     node.welcome(welcome())
@@ -195,6 +239,19 @@ async def test_a_video_that_opens_before_the_welcome_is_read_when_it_is_routed(s
     node.take(Down(interest_ack=dispatch_pb2.InterestAck(number=1)))
     assert served.read_from == [from_id]
     assert node.unrouted_from_id is None
+
+
+async def test_a_clock_that_was_set_since_the_hello_changes_nothing_of_what_is_read(
+    served: FakeServed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_ms = wall_ms()
+    monkeypatch.setattr("rms.upstream.registration.wall_ms", lambda: true_ms + 3_600_000)
+    node = registration(served)
+    node.hello(silent_ms=5)
+    monkeypatch.setattr("rms.upstream.registration.wall_ms", lambda: true_ms)
+    node.announce("v", True)
+    assert node.unrouted_from_id is not None
+    assert node.unrouted_from_id <= first_id_at(true_ms - CLOCKS_APART_MS)
 
 
 async def test_what_the_registration_before_had_left_is_read_with_the_welcome(served: FakeServed) -> None:

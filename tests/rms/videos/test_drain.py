@@ -1,6 +1,7 @@
 """rms/videos/drain.py: viewers are sent elsewhere, and nothing is lost on the way"""
 
 import asyncio
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,6 +9,8 @@ from structlog.testing import capture_logs
 from proto import dispatch_pb2
 from rms.clocks import wall_ms
 from rms.videos.drain import Drain
+from rms.videos.entering import Entering
+from rms.videos.request import parse_stream_request
 from rms.videos.video import ServedVideo
 from tests.rms.conftest import StartNode
 from tests.rms.http.test_app import viewer
@@ -69,6 +72,66 @@ async def test_who_is_sent_away_goes_on_elsewhere_without_a_loss(start_node: Sta
     await asyncio.gather(*watching)
     for body in bodies:
         assert ids(body) == [c.id for c in talk], "in this order, each once"
+
+
+async def test_who_is_on_the_way_in_when_a_drain_begins_is_sent_elsewhere(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+    history_for, arrived, go_on = Entering.history_for, asyncio.Event(), asyncio.Event()
+
+    async def slow_for_v(entering: Entering, video: ServedVideo, position: Any, backfill: int) -> Any:
+        if video.video_id == "v":
+            arrived.set()
+            await go_on.wait()
+        return await history_for(entering, video, position, backfill)
+
+    async def come() -> bytes:
+        async with viewer(node.port, "/comments/v") as coming:
+            return coming.head
+
+    monkeypatch.setattr(Entering, "history_for", slow_for_v)
+    async with viewer(node.port, "/comments/w") as other:
+        coming = asyncio.create_task(come())
+        await arrived.wait()
+        node.node.drain.start(over_ms=0)
+        await other.read_to_end()
+        go_on.set()
+        assert b"503" in (await coming).split(b"\r\n")[0]
+
+
+async def test_who_comes_back_into_a_drained_node_is_sent_away(start_node: StartNode) -> None:
+    """Who has fallen off its log is in no audience meanwhile."""
+    node = await start_node()
+    sweeper = node.node.sweeper
+    async with viewer(node.port, "/comments/v") as fallen:
+        (video,) = node.node.served.videos
+        ((slow,),) = [audience.viewers for audience in video.audiences.values()]
+        sweeper.detach(slow)
+        async with viewer(node.port, "/comments/w") as other:
+            node.node.drain.start(over_ms=0)
+            await other.read_to_end()
+        sweeper.add(slow)
+        await fallen.read_to_end()
+        assert [*events(fallen.body)][-1]["event"] == "reconnect"
+
+
+async def test_who_is_streamed_to_is_sent_away_at_the_next_event_or_heartbeat(start_node: StartNode) -> None:
+    """By other servers, which don't give their sockets away"""
+
+    async def no_socket() -> None:
+        return None
+
+    node = await start_node()
+    asked = parse_stream_request("v", {}, {"accept": "text/event-stream"}, backfill=0, backfill_max=0)
+    body = await node.node.viewers.enter(asked, no_socket)
+    assert body is not None
+    await anext(body)
+    node.node.drain.start(over_ms=0)
+    node.dispatcher.deliver([comment(1)])
+    last = b"".join([chunk async for chunk in body])
+    assert [event["event"] for event in events(last)] == ["reconnect"], "what it lacks it gets elsewhere"
+    assert len(node.node.viewers) == 0
 
 
 async def test_a_word_from_a_dispatcher_does_not_keep_a_node_from_ending(start_node: StartNode) -> None:

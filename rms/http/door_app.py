@@ -18,7 +18,7 @@ from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
 from rms.http.admission import TakeSocket, refusal_headers
 from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers
-from rms.videos.request import Refused, known_parameters, parse_stream_request
+from rms.videos.request import Refused, for_a_node, parse_stream_request
 
 
 class HandsOver(Protocol):
@@ -45,8 +45,7 @@ class DoorFace:
         self._retry_after_s = retry_after_s
 
     async def stream(self, request: Request) -> Response:
-        query = known_parameters(request.query_params)
-        headers = needed_headers(request)
+        query, headers = request.query_params, needed_headers(request)
         if headers.get("origin") not in self._credentials_origins:
             headers.pop("origin", None)  # of any length, and of no use to the node
         try:
@@ -57,7 +56,7 @@ class DoorFace:
             if request.method == "HEAD":
                 return head_of_a_stream()
             version, take = request.scope["http_version"], partial(take_socket_of, request.scope)
-            await self._door.hand_over(video_id, query, headers, version, take)
+            await self._door.hand_over(video_id, *for_a_node(query, headers), version, take)
         except Refused as refused:
             more = refusal_headers(refused, self._retry_after_s)
             return error_response(refused.status, refused.code, refused.message, more)

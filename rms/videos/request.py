@@ -12,6 +12,9 @@ from rms.feed.position import InvalidPosition, Position, parse_position
 RATES = (1, 2, 5, 10, 20, 50, 100)
 """comments a second. Each has one edition, and what a viewer asks for is rounded down to one. A person reads 5."""
 
+NUMBER_SHOWN = 40
+"""characters of a malformed number that its refusal repeats"""
+
 
 class StreamRequest(NamedTuple):
     """What a viewer asks for"""
@@ -69,11 +72,19 @@ def parse_stream_request(
     )
 
 
-def known_parameters(query: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that mean something here, for another process to parse"""
-    known = {name: query[name] for name in ("backfill", "max_rate") if name in query}
-    last = position_parameter(query)
-    return {**known, "last_event_id": last} if last else known
+def for_a_node(query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters and headers that mean something to a node, of a request that `parse_stream_request` has taken.
+
+    A few KB at most, however long the request was, beside the origin: the door keeps only those that it knows.
+    """
+    # A number that is too long stays too long, so that the node refuses it in the same words.
+    known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate") if name in query}
+    needed = {"origin": headers["origin"]} if "origin" in headers else {}
+    if last := headers.get("last-event-id") or position_parameter(query):
+        needed["last-event-id"] = last
+    if takes_gzip(headers.get("accept-encoding", "")):
+        needed["accept-encoding"] = "gzip"
+    return known, needed
 
 
 def position_parameter(query: Mapping[str, str]) -> str:
@@ -92,7 +103,8 @@ def _number(query: Mapping[str, str], name: str, least: int, most: int) -> int |
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
-        raise Refused(400, f"invalid_{name}", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
+        wanted = f"{name} is a number from {least} to {most}"
+        raise Refused(400, f"invalid_{name}", f"{wanted}, not {text[:NUMBER_SHOWN]!r}")
     return int(text)
 
 

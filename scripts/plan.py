@@ -37,9 +37,13 @@ class Part:
         return f"{self.role}-{self.number}"
 
     async def is_ready(self) -> bool:
+        return not await self.trouble()
+
+    async def trouble(self) -> str:
+        """Why it isn't ready, in its own words or the network's; empty: it is"""
         if self.role == "dispatcher":
-            return await grpc_serving(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
-        return await http_ready(f"http://{self.address}/health/ready")
+            return await grpc_trouble(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
+        return await http_trouble(f"http://{self.address}/health/ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +108,18 @@ def make_plan(
     return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
 
 
-async def http_ready(url: str) -> bool:
+async def http_trouble(url: str) -> str:
+    """Why the response isn't 200; empty: it is"""
     timeout = aiohttp.ClientTimeout(total=1)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
+            return "" if response.status == 200 else (await response.text()) or f"status {response.status}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return str(error) or repr(error)
+
+
+async def http_ready(url: str) -> bool:
+    return not await http_trouble(url)
 
 
 def tls_files(folder: Path, name: str) -> tuple[str, str, str]:
@@ -118,14 +127,20 @@ def tls_files(folder: Path, name: str) -> tuple[str, str, str]:
     return str(folder / f"{name}.pem"), str(folder / f"{name}.key"), str(folder / "ca.pem")
 
 
-async def grpc_serving(address: str, tls: Tls | None = None) -> bool:
+async def grpc_trouble(address: str, tls: Tls | None = None) -> str:
+    """Why the server doesn't serve; empty: it does"""
     async with aio_channel(address, tls) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # the stubs know only the class
         try:
             response = await check(health_pb2.HealthCheckRequest(), timeout=1)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+        except grpc.aio.AioRpcError as error:
+            return error.details() or error.code().name
+        serves = response.status == health_pb2.HealthCheckResponse.SERVING
+        return "" if serves else "it says that it doesn't serve"
+
+
+async def grpc_serving(address: str) -> bool:
+    return not await grpc_trouble(address)
 
 
 def is_free(port: int) -> bool:

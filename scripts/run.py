@@ -81,7 +81,10 @@ async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
     console = Terminal()
     say = _line_printer(console)
     groups = [
-        [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]
+        [
+            Process(part.name, part.command, is_ready=part.is_ready, trouble=part.trouble, on_output=say)
+            for part in parts
+        ]
         for parts in plan.parts
     ]
     supervisor = ProcessSupervisor(groups, restart=restart, say=say)

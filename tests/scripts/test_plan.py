@@ -80,6 +80,7 @@ async def test_a_process_that_is_not_there_is_not_ready() -> None:
     for part in filter(None, plan(dispatchers=1, rms=1, comment_services=1).parts):
         here = type(part[0])(part[0].role, 1, f"127.0.0.1:{port}", ())
         assert not await here.is_ready()
+        assert f"127.0.0.1:{port}" in await here.trouble(), "where nobody answers"
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "rms", "comment-service"])

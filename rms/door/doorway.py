@@ -16,6 +16,7 @@ import structlog
 
 from proto.tasks import Supervisor
 from rms.config import RmsSettings
+from rms.door.unix_address import unix_address
 from rms.http.admission import Viewers, raw_refusal
 from rms.videos.request import Refused, parse_stream_request
 
@@ -52,7 +53,8 @@ class Doorway:
         path = Path(self._settings.door_socket)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # left behind by a process that was killed
-        self._listener.bind(str(path))
+        with unix_address(path) as address:
+            self._listener.bind(address)
         os.chmod(path, 0o600)  # who writes to it acts for any viewer
         self._listener.listen()
         self._listener.setblocking(False)

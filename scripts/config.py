@@ -54,8 +54,16 @@ class SupervisorSettings:
     line_bytes_max: int = 64 * 1024  # a longer line of a child is split here, so no child can fill our memory
 
 
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How scripts/run starts the system."""
+
+    starts_max: int = 3  # when a port is taken between its choice and its use; twice in a row is very bad luck
+
+
 SSE = SseSettings()
 POST = PostSettings()
 REPLAY = ReplaySettings()
 WATCH = WatchSettings()
 SUPERVISOR = SupervisorSettings()
+RUN = RunSettings()

@@ -12,6 +12,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto.channel import Tls, aio_channel, load_tls
+from proto.settings import join_address
+
+LOCAL = "127.0.0.1"
 
 ROLES = ("dispatcher", "rms", "door", "comment-service")
 """In the order in which they are started. They are stopped in the reverse order."""
@@ -71,16 +74,19 @@ def make_plan(
     log_format: str,
     comment_services: int = 1,
     door: bool = False,
+    host: str = LOCAL,
     tls: Path | None = None,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
     """ports: one for each process, in the order of ROLES. more_flags(role): added to each command of the role.
 
-    door: put all RMS nodes behind one port. tls: a folder filled by scripts/certs; None: gRPC in clear.
+    door: put all RMS nodes behind one port. host: the address on which viewers and authors are served; dispatchers stay
+    on 127.0.0.1. tls: a folder filled by scripts/certs; None: gRPC in clear.
     """
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
-    addresses = {role: [f"127.0.0.1:{next(left)}" for _ in range(counts[role])] for role in ROLES}
+    hosts = {role: LOCAL if role == "dispatcher" else host for role in ROLES}
+    addresses = {role: [join_address(hosts[role], next(left)) for _ in range(counts[role])] for role in ROLES}
     replicas = ",".join(addresses["dispatcher"])
     sockets = data / "doors"
 
@@ -143,21 +149,26 @@ async def grpc_serving(address: str) -> bool:
     return not await grpc_trouble(address)
 
 
-def is_free(port: int) -> bool:
-    """Could a server listen on 127.0.0.1:port now?"""
-    with socket.socket() as probe:
+def is_free(port: int, host: str = LOCAL) -> bool:
+    """Could a server listen on host:port now?"""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def free_or_other(wanted: Sequence[int], promised: Container[int] = ()) -> list[int]:
-    """The wanted ports. A port that is taken, or among the promised ones, is replaced by another."""
-    others = (port for port in free_ports(2 * len(wanted) + 10) if port not in promised and port not in wanted)
-    return [port if port not in promised and is_free(port) else next(others) for port in wanted]
+def free_or_other(wanted: Sequence[int], promised: Container[int] = (), host: str = LOCAL) -> list[int]:
+    """The wanted ports. A port that is taken, here or on `host`, or among the promised ones, is replaced by another."""
+
+    def usable(port: int) -> bool:
+        return is_free(port) and (host == LOCAL or is_free(port, host))
+
+    spare = free_ports(2 * len(wanted) + 10)
+    others = (port for port in spare if port not in promised and port not in wanted and usable(port))
+    return [port if port not in promised and usable(port) else next(others) for port in wanted]
 
 
 def _ports_below_the_ephemeral() -> range:

@@ -22,8 +22,8 @@ logging.getLogger("cassandra.cluster").error("Control connection failed to conne
 """
 
 
-def lines(*flags: str) -> list[str]:
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *flags], capture_output=True, text=True, check=True)
+def lines(*flags: str, program: str = PROGRAM) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", program, *flags], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     return done.stderr.splitlines()
 
@@ -46,3 +46,27 @@ def test_the_console_form_is_readable() -> None:
 def test_the_level_is_respected() -> None:
     assert [json.loads(line)["event"] for line in lines("--log-level", "error")] == ["it failed"]
     assert "unseen" in [json.loads(line)["event"] for line in lines("--log-level", "debug")]
+
+
+GRPC = """
+import asyncio, socket
+from proto.channel import listen
+import grpc
+from proto.logs import configure_logging
+from proto.settings import Settings
+configure_logging(Settings.parse(), "test")
+async def main():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        try:
+            listen(server, f"127.0.0.1:{taken.getsockname()[1]}", None)
+        except RuntimeError:
+            pass
+        else:
+            raise AssertionError
+asyncio.run(main())
+"""
+
+
+def test_grpc_writes_no_lines_of_its_own() -> None:
+    assert lines(program=GRPC) == []

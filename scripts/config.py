@@ -12,6 +12,7 @@ class SseSettings:
     connect_timeout_s: float = 5.0  # on one machine or in one city a connection takes far less
     open_timeout_s: float = 10.0  # until a stream has begun: a viewer may be placed on a node whose host has just died
     silence_max_s: float = 45.0  # servers send a heartbeat every 15 to 30 s; after this the connection counts as dead
+    event_bytes_max: int = 1 << 20  # of one event; a comment has some 2 KB, and nobody may fill a viewer's memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from history.core.model import comment_json
 from history.spool.store import SpooledStatistics
 from history.store import Reader, StoreUnavailable
 from proto.clock_watch import ClockStatistics
+from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.responses import health_response
@@ -204,6 +205,7 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
         ],
         middleware=[
             Middleware(Cors, **cors_rules),
+            Middleware(ComeAgain),
             Middleware(Faults),
         ],
         exception_handlers={

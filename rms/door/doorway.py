@@ -8,6 +8,7 @@ in it. The viewer's client sees that, and reconnects through the door.
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -127,11 +128,11 @@ class Doorway:
             await self._viewers.enter(asked, take)
         except Refused as refused:
             with suppress(OSError):
-                os.write(fd, self._refusal(refused, handover.headers.get("origin", "")))
+                os.write(fd, self._refusal(refused, handover.headers))
         finally:
             if not taken:
                 os.close(fd)
 
-    def _refusal(self, refused: Refused, origin: str) -> bytes:
+    def _refusal(self, refused: Refused, headers: Mapping[str, str]) -> bytes:
         settings = self._settings
-        return raw_refusal(refused, settings.retry_after_s, origin, settings.credentials_origins_known())
+        return raw_refusal(refused, settings.retry_after_s, headers, settings.credentials_origins_known())

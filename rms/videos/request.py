@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from history.core.model import InvalidVideoId, check_video_id
-from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, preference
+from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, preference, wants_stream
 from rms.feed.editions import Form
 from rms.feed.position import InvalidPosition, Position, parse_position
 
 RATES = (1, 2, 5, 10, 20, 50, 100)
 """comments a second. Each has one edition, and what a viewer asks for is rounded down to one. A person reads 5."""
+
+INVALID_POSITION = "invalid_last_event_id"
+"""the code of a refusal"""
 
 NUMBER_SHOWN = 40
 """characters of a malformed number that its refusal repeats"""
@@ -56,7 +59,7 @@ def parse_stream_request(
     except InvalidVideoId as invalid:
         raise Refused(400, "invalid_video_id", str(invalid)) from invalid
     except InvalidPosition as invalid:
-        raise Refused(400, "invalid_last_event_id", str(invalid)) from invalid
+        raise Refused(400, INVALID_POSITION, str(invalid)) from invalid
     wanted = _number(query, "backfill", 0, backfill_max)
     max_rate = _number(query, "max_rate", 1, 1_000_000)
     return StreamRequest(
@@ -80,8 +83,12 @@ def for_a_node(query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[di
     # A number that is too long stays too long, so that the node refuses it in the same words.
     known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate") if name in query}
     needed = {"origin": headers["origin"]} if "origin" in headers else {}
-    if last := headers.get("last-event-id") or position_parameter(query):
+    if last := headers.get("last-event-id"):
         needed["last-event-id"] = last
+    elif last := position_parameter(query):
+        known["last_event_id"] = last
+    if wants_stream(headers.get("accept", "")):
+        needed["accept"] = EVENT_STREAM
     if takes_gzip(headers.get("accept-encoding", "")):
         needed["accept-encoding"] = "gzip"
     return known, needed

@@ -153,6 +153,31 @@ async def test_what_is_wrong_is_said_by_the_door_or_by_the_node(start_node: Star
     await eventually(lambda: len(node.node.viewers) == 0)
 
 
+async def test_whoever_comes_back_is_told_to_come_again(start_node: StartNode, tmp_path: Path) -> None:
+    """By the door, or by the node through it: anything but 200 would end a plain EventSource for good."""
+    node = await start_node(door_socket=str(tmp_path / "n1.sock"), capacity=1)
+    back = f"Last-Event-ID: {comment(1).id:016x}\r\n"
+    async with open_door(node.dispatcher, tmp_path) as port:
+        status, headers, body = await answer(port, get("/comments/v", more=back))
+        assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert body.startswith(b"retry: "), "no node has room"
+        node.dispatcher.placements = ["n1"]
+        async with viewer(port, "/comments/v"):
+            for of, at in (("node", node.port), ("node behind the door", port)):
+                status, headers, body = await answer(at, get("/comments/v", more=back))
+                assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8"), of
+                assert body.startswith(b"retry: "), of
+                query = f"/comments/v?last_event_id={comment(1).id:016x}"
+                status, _, _ = await answer(at, get(query))
+                assert status == 503, "it reads statuses"
+            for at in (node.port, port):
+                unknown = "Last-Event-ID: of another system\r\n"
+                status, _, body = await answer(at, get("/comments/v", more=unknown))
+                assert (status, b"\nevent: gap\nid\n" in body) == (200, True)
+                assert (await answer(at, get("/comments/v?last_event_id=nonsense")))[0] == 400
+    await eventually(lambda: len(node.node.viewers) == 0)
+
+
 async def test_when_no_node_takes_it_the_viewer_is_let_go(start_node: StartNode, tmp_path: Path) -> None:
     node = await start_node()
     node.dispatcher.placements = ["n1", "n2", "n3", "n4"]

@@ -104,4 +104,4 @@ def test_a_node_gets_little_and_understands_the_same(query: dict[str, str], head
         return
     known, needed = for_a_node(query, headers)
     assert outcome(known, needed) == outcome(query, headers)
-    assert sum(map(len, [*known.values(), *needed.values()])) <= 2 * NUMBER_SHOWN + TEXT_BYTES_MAX + len("gzip")
+    assert sum(map(len, [*known.values(), *needed.values()])) <= 2 * NUMBER_SHOWN + TEXT_BYTES_MAX + 30

@@ -70,3 +70,26 @@ asyncio.run(main())
 
 def test_grpc_writes_no_lines_of_its_own() -> None:
     assert lines(program=GRPC) == []
+
+
+FLOOD = """
+import structlog
+from proto.logs import configure_logging
+from proto.settings import Settings
+configure_logging(Settings.parse(), "test")
+for number in range(2_000):
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        structlog.stdlib.get_logger().exception("stranger came", number=number)
+"""
+
+
+def test_a_flood_is_bounded_and_told_in_the_same_form() -> None:
+    written = [json.loads(line) for line in lines(program=FLOOD)]
+    flood = [line for line in written if line["event"] == "stranger came"]
+    told = [line for line in written if line["event"] == "log lines left out"]
+    assert len(flood) + sum(line["lines"] for line in told) == 2_000
+    assert len(flood) < 2_000
+    assert {(line["of"], line["service"], line["level"]) for line in told} == {("stranger came", "test", "warning")}
+    assert all("ZeroDivisionError" in line["exception"] for line in flood)

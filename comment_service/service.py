@@ -176,6 +176,7 @@ class Service:
             replicas=self.replicas,
             gate=self._gate,
             clock=self.clock.statistics,
+            spooled=self.spooled.statistics,
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             moderating=ModeratingApi(moderator, self._purges, rights),
             limits=config.http_limits(),

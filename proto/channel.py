@@ -108,18 +108,24 @@ def load_tls(certificate: str, key: str, authority: str) -> Tls:
     return Tls(*(Path(name).read_bytes() for name in (certificate, key, authority)))
 
 
+_DIRECT = (("grpc.enable_http_proxy", 0),)
+"""No service is behind a proxy. gRPC would ask the one that http_proxy or grpc_proxy names, also for 127.0.0.1."""
+
+
 def aio_channel(
     address: str, tls: Tls | None, options: Sequence[tuple[str, int]] = (), tls_name: str = ""
 ) -> grpc.aio.Channel:
     """tls_name: the name that the peer's certificate must be for; empty: the address's host."""
     if tls is None:
-        return grpc.aio.insecure_channel(address, options=list(options))
+        return grpc.aio.insecure_channel(address, options=[*_DIRECT, *options])
     named = [("grpc.ssl_target_name_override", tls_name)] if tls_name else []
-    return grpc.aio.secure_channel(address, _client(tls), options=[*options, *named])
+    return grpc.aio.secure_channel(address, _client(tls), options=[*_DIRECT, *options, *named])
 
 
 def blocking_channel(address: str, tls: Tls | None) -> grpc.Channel:
-    return grpc.insecure_channel(address) if tls is None else grpc.secure_channel(address, _client(tls))
+    if tls is None:
+        return grpc.insecure_channel(address, options=_DIRECT)
+    return grpc.secure_channel(address, _client(tls), options=_DIRECT)
 
 
 def listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:

@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from proto.log_limit import BoundedHandler
 from proto.settings import Settings
 
 
@@ -18,7 +19,6 @@ def configure_logging(settings: Settings, service: str) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if console else "iso", utc=not console),
-        structlog.processors.format_exc_info if not console else _unchanged,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -27,19 +27,22 @@ def configure_logging(settings: Settings, service: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            exception_formatter=structlog.dev.plain_traceback,  # no local variables: they can hold users' comments
-        )
+    # Only what is written gets its traceback made: a flood must cost little.
+    rendering: list[structlog.typing.Processor] = (
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # no local variables: they can hold users' comments
+            )
+        ]
         if console
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BoundedHandler(sys.stderr, settings.log_lines_per_s_max)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -52,9 +55,3 @@ def configure_logging(settings: Settings, service: str) -> None:
     # The driver logs a traceback for each failed attempt to connect. We get the same errors as exceptions, and the code
     # that uses the store logs once that it is away.
     logging.getLogger("cassandra").setLevel(logging.CRITICAL)
-
-
-def _unchanged(
-    logger: structlog.typing.WrappedLogger, name: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    return event

@@ -11,6 +11,7 @@ import uvloop
 
 from proto.collector import calm_collector
 from proto.logs import configure_logging
+from proto.open_files import raise_open_files
 from proto.settings import Settings
 from proto.signals import on_stop_signals
 from proto.tasks import Supervisor
@@ -43,6 +44,9 @@ def run_process(
     """
     configure_logging(settings, name)
     calm_collector(settings.gc_objects)
+    files = raise_open_files()
+    if files < (wanted := getattr(settings, "connections_max", 0)):
+        log.warning("few files may be open, so few connections", files=files, wanted=wanted)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sys.exit(runner.run(live(settings, build, cannot_start)))
 

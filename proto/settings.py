@@ -74,7 +74,11 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="console: readable lines; json: one object a line; auto: console on a terminal, else json"
     )
-
+    log_lines_per_s_max: int = Field(
+        50,
+        ge=1,
+        description="log lines of one warning or error in a second; those beyond are counted: strangers may cause some",
+    )
     gc_objects: int = Field(
         20_000,
         ge=700,

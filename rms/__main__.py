@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import resource
 from urllib.parse import urlsplit
 
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from history.opening import InvalidStoreUrl, parse_store_url
 from proto.clock_watch import ClockWatch
 from proto.listening import address_of, listen
+from proto.open_files import raise_open_files
 from proto.process import run_process
 from proto.tasks import Supervisor
 from rms.clocks import monotonic_ms, wall_ms
@@ -29,7 +29,7 @@ from rms.videos.served import ServedVideos
 log = structlog.stdlib.get_logger()
 
 FILES_FOR_THE_REST = 500
-"""open files kept for handshakes, gRPC and the store"""
+"""open files kept for handshakes, gRPC and the store; half of them, where fewer than twice as many are allowed"""
 
 
 class Node:
@@ -114,9 +114,8 @@ async def build(settings: RmsSettings) -> Node:
 
 
 def _files_for_viewers() -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(1, hard - FILES_FOR_THE_REST)
+    files = raise_open_files()
+    return files - min(FILES_FOR_THE_REST, files // 2)
 
 
 if __name__ == "__main__":

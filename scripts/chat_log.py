@@ -1,5 +1,6 @@
 """Reads a chat log, JSON lines `{"t", "user", "text"}`, and computes when each line is due in a replay."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -35,11 +36,13 @@ class BadLine:
 
 
 def read(lines: Iterable[bytes], limit: int | None = None) -> tuple[list[Entry], list[BadLine]]:
-    """Returns at most `limit` entries in the log's order, and the bad lines up to there. Empty lines are skipped."""
+    """Returns at most `limit` entries in the log's order, and the bad lines up to there. Empty lines are skipped, and a
+    byte order mark at the beginning, as Windows' editors write it."""
     good: list[tuple[int, _Line]] = []
     bad: list[BadLine] = []
     decode = msgspec.json.Decoder(_Line).decode
-    for number, line in enumerate(lines, 1):
+    for number, whole in enumerate(lines, 1):
+        line = whole.removeprefix(BOM_UTF8) if number == 1 else whole
         if limit is not None and len(good) == limit:
             break
         if not line.strip():

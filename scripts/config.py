@@ -12,6 +12,7 @@ class SseSettings:
     connect_timeout_s: float = 5.0  # on one machine or in one city a connection takes far less
     open_timeout_s: float = 10.0  # until a stream has begun: a viewer may be placed on a node whose host has just died
     silence_max_s: float = 45.0  # servers send a heartbeat every 15 to 30 s; after this the connection counts as dead
+    event_bytes_max: int = 1 << 20  # of one event; a comment has some 2 KB, and nobody may fill a viewer's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,16 @@ class SupervisorSettings:
     line_bytes_max: int = 64 * 1024  # a longer line of a child is split here, so no child can fill our memory
 
 
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How scripts/run starts the system."""
+
+    starts_max: int = 3  # when a port is taken between its choice and its use; twice in a row is very bad luck
+
+
 SSE = SseSettings()
 POST = PostSettings()
 REPLAY = ReplaySettings()
 WATCH = WatchSettings()
 SUPERVISOR = SupervisorSettings()
+RUN = RunSettings()

@@ -12,6 +12,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from proto.channel import Tls, aio_channel, load_tls
+from proto.settings import join_address
+
+LOCAL = "127.0.0.1"
 
 ROLES = ("dispatcher", "rms", "door", "comment-service")
 """In the order in which they are started. They are stopped in the reverse order."""
@@ -37,9 +40,13 @@ class Part:
         return f"{self.role}-{self.number}"
 
     async def is_ready(self) -> bool:
+        return not await self.trouble()
+
+    async def trouble(self) -> str:
+        """Why it isn't ready, in its own words or the network's; empty: it is"""
         if self.role == "dispatcher":
-            return await grpc_serving(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
-        return await http_ready(f"http://{self.address}/health/ready")
+            return await grpc_trouble(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
+        return await http_trouble(f"http://{self.address}/health/ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +74,19 @@ def make_plan(
     log_format: str,
     comment_services: int = 1,
     door: bool = False,
+    host: str = LOCAL,
     tls: Path | None = None,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
     """ports: one for each process, in the order of ROLES. more_flags(role): added to each command of the role.
 
-    door: put all RMS nodes behind one port. tls: a folder filled by scripts/certs; None: gRPC in clear.
+    door: put all RMS nodes behind one port. host: the address on which viewers and authors are served; dispatchers stay
+    on 127.0.0.1. tls: a folder filled by scripts/certs; None: gRPC in clear.
     """
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
-    addresses = {role: [f"127.0.0.1:{next(left)}" for _ in range(counts[role])] for role in ROLES}
+    hosts = {role: LOCAL if role == "dispatcher" else host for role in ROLES}
+    addresses = {role: [join_address(hosts[role], next(left)) for _ in range(counts[role])] for role in ROLES}
     replicas = ",".join(addresses["dispatcher"])
     sockets = data / "doors"
 
@@ -104,13 +114,18 @@ def make_plan(
     return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
 
 
-async def http_ready(url: str) -> bool:
+async def http_trouble(url: str) -> str:
+    """Why the response isn't 200; empty: it is"""
     timeout = aiohttp.ClientTimeout(total=1)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
+            return "" if response.status == 200 else (await response.text()) or f"status {response.status}"
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return str(error) or repr(error)
+
+
+async def http_ready(url: str) -> bool:
+    return not await http_trouble(url)
 
 
 def tls_files(folder: Path, name: str) -> tuple[str, str, str]:
@@ -118,31 +133,42 @@ def tls_files(folder: Path, name: str) -> tuple[str, str, str]:
     return str(folder / f"{name}.pem"), str(folder / f"{name}.key"), str(folder / "ca.pem")
 
 
-async def grpc_serving(address: str, tls: Tls | None = None) -> bool:
+async def grpc_trouble(address: str, tls: Tls | None = None) -> str:
+    """Why the server doesn't serve; empty: it does"""
     async with aio_channel(address, tls) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # the stubs know only the class
         try:
             response = await check(health_pb2.HealthCheckRequest(), timeout=1)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+        except grpc.aio.AioRpcError as error:
+            return error.details() or error.code().name
+        serves = response.status == health_pb2.HealthCheckResponse.SERVING
+        return "" if serves else "it says that it doesn't serve"
 
 
-def is_free(port: int) -> bool:
-    """Could a server listen on 127.0.0.1:port now?"""
-    with socket.socket() as probe:
+async def grpc_serving(address: str) -> bool:
+    return not await grpc_trouble(address)
+
+
+def is_free(port: int, host: str = LOCAL) -> bool:
+    """Could a server listen on host:port now?"""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def free_or_other(wanted: Sequence[int], promised: Container[int] = ()) -> list[int]:
-    """The wanted ports. A port that is taken, or among the promised ones, is replaced by another."""
-    others = (port for port in free_ports(2 * len(wanted) + 10) if port not in promised and port not in wanted)
-    return [port if port not in promised and is_free(port) else next(others) for port in wanted]
+def free_or_other(wanted: Sequence[int], promised: Container[int] = (), host: str = LOCAL) -> list[int]:
+    """The wanted ports. A port that is taken, here or on `host`, or among the promised ones, is replaced by another."""
+
+    def usable(port: int) -> bool:
+        return is_free(port) and (host == LOCAL or is_free(port, host))
+
+    spare = free_ports(2 * len(wanted) + 10)
+    others = (port for port in spare if port not in promised and port not in wanted and usable(port))
+    return [port if port not in promised and usable(port) else next(others) for port in wanted]
 
 
 def _ports_below_the_ephemeral() -> range:

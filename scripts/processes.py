@@ -26,6 +26,10 @@ class NotReady(Exception):
     """A process ended, or the time was over, before it was ready."""
 
 
+async def _untold() -> str:
+    return ""
+
+
 async def start_tethered(command: Sequence[str], root: Path = ROOT, **options: Any) -> asyncio.subprocess.Process:
     """Starts a process that ends with this one. `options` are those of asyncio.create_subprocess_exec.
 
@@ -42,7 +46,10 @@ async def start_tethered(command: Sequence[str], root: Path = ROOT, **options: A
 
 
 class Process:
-    """One command that can be started again and again; each run is a *life* with a pid. name: for people, `rms-1`."""
+    """One command that can be started again and again; each run is a *life* with a pid.
+
+    name: for people, `rms-1`. trouble: says why it isn't ready; asked once, when the time is over.
+    """
 
     def __init__(
         self,
@@ -51,6 +58,7 @@ class Process:
         *,
         is_ready: Callable[[], Awaitable[bool]],
         on_output: Say,
+        trouble: Callable[[], Awaitable[str]] = _untold,
         root: Path = ROOT,
         settings: SupervisorSettings = SUPERVISOR,
     ) -> None:
@@ -59,6 +67,7 @@ class Process:
         self.returncodes: list[int] = []  # of the lives that have ended
         self._command = command
         self._is_ready = is_ready
+        self._trouble = trouble
         self._on_output = on_output
         self._settings = settings
         self._child: asyncio.subprocess.Process | None = None
@@ -93,7 +102,10 @@ class Process:
                         return
                     await asyncio.sleep(self._settings.ready_poll_s)
         except TimeoutError:
-            raise NotReady(f"{self.name} was not ready after {self._settings.ready_timeout_s:.0f} s") from None
+            why = await self._trouble()
+            raise NotReady(
+                f"{self.name} was not ready after {self._settings.ready_timeout_s:.0f} s{why and f': {why}'}"
+            ) from None
         raise NotReady(f"{self.name} has {ending(self.returncodes[-1])} before it was ready")
 
     async def wait(self) -> int:

@@ -5,7 +5,8 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from history.opening import STORE_HELP
-from scripts.plan import ROLES, Plan, free_or_other, is_free, make_plan, tls_files
+from proto.settings import is_wildcard, join_address, split_address
+from scripts.config import RUN
+from scripts.plan import LOCAL, ROLES, Plan, free_or_other, is_free, make_plan, tls_files
 from scripts.processes import ROOT, NotReady, Process, ProcessSupervisor
 from scripts.terminal import Terminal
 
@@ -38,21 +41,23 @@ def main(
     door: Annotated[bool, typer.Option(help="put all RMS nodes behind one port, without a load balancer")] = False,
     tls: Annotated[bool, typer.Option(help="mutual TLS between the services, with new certificates")] = False,
     store: Annotated[str, typer.Option(help=f"sqlite, cassandra, or {STORE_HELP}")] = "sqlite",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port of the page and the API on 127.0.0.1")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="address of this machine on which page, API and viewers' ports listen")
+    ] = LOCAL,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port of the page and the API")] = 8000,
     data: Annotated[Path, typer.Option(file_okay=False, help="folder for comments and state")] = ROOT / ".data",
     restart: Annotated[bool, typer.Option(help="restart a process that has died")] = True,
 ) -> None:
     """Starts the whole system on this machine and prints its addresses. Ctrl-C ends it; a second one kills it.
 
-    Everything listens on 127.0.0.1 only. A process that dies is restarted on its own port: kill -9 one, and watch. What
-    was written stays in --data for the next run.
+    Everything listens on 127.0.0.1, unless --host gives the address that other machines call, such as 192.168.1.20. A
+    process that dies is restarted on its own port: kill -9 one, and watch. What was written stays in --data for the
+    next run.
     """
     data = data.resolve()
+    _check_host(host)
     outer = range(port, port + comment_services)
-    for number in outer:
-        if not is_free(number):
-            print(f"run: port {number} is taken; choose another: scripts/run --port {number + 100}", file=sys.stderr)
-            raise typer.Exit(1)
+    _check_free(outer, host)
     inner = [*range(DISPATCHER_PORT, DISPATCHER_PORT + dispatchers), *range(RMS_PORT, RMS_PORT + rms)]
     inner += [DOOR_PORT] if door else []
     data.mkdir(parents=True, exist_ok=True)
@@ -60,28 +65,72 @@ def main(
         _need_cassandra()
     certificates = _make_certificates(data / "certificates") if tls else None
     urls = {"sqlite": f"sqlite:{data / 'comments.db'}", "cassandra": CASSANDRA_URL}
-    plan = make_plan(
+    plan_with = partial(
+        make_plan,
         dispatchers=dispatchers,
         rms=rms,
         comment_services=comment_services,
         door=door,
+        host=host,
         tls=certificates,
         store=urls.get(store, store),
         data=data,
-        ports=[*free_or_other(inner, promised=outer), *outer],
         log_format="console",
     )
-    code = asyncio.run(_run(plan, restart, data, urls.get(store, store)))
+    for start in range(1, RUN.starts_max + 1):
+        plan = plan_with(ports=[*free_or_other(inner, promised=outer, host=host), *outer])
+        try:
+            code = asyncio.run(_run(plan, restart, data, urls.get(store, store)))
+            break
+        except PortsTaken as taken:
+            print(f"run: {taken}", file=sys.stderr, flush=True)
+            _check_free(outer, host)
+            code = 1
+            if start < RUN.starts_max:
+                print("run: starting again on other ports", file=sys.stderr, flush=True)
     if store == "cassandra":
         print("Cassandra keeps running for the next run; scripts/cassandra stop ends it.", flush=True)
     raise typer.Exit(code)
+
+
+class PortsTaken(Exception):
+    """Others listen on ports that were free when they were chosen."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(addresses)} taken by another process meanwhile")
+
+
+def _check_host(host: str) -> None:
+    why = ""
+    if is_wildcard(join_address(host, 0)):
+        why = "nobody can call it; name the address that others call"
+    elif not is_free(0, host):
+        why = "it is no address of this machine"
+    if why:
+        print(f"run: --host {host}: {why}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _check_free(ports: Iterable[int], host: str) -> None:
+    for number in ports:
+        if not is_free(number, host):
+            print(f"run: port {number} is taken; choose another: scripts/run --port {number + 100}", file=sys.stderr)
+            raise typer.Exit(1)
+
+
+def _is_free(address: str) -> bool:
+    host, port = split_address(address)
+    return is_free(port, host)
 
 
 async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
     console = Terminal()
     say = _line_printer(console)
     groups = [
-        [Process(part.name, part.command, is_ready=part.is_ready, on_output=say) for part in parts]
+        [
+            Process(part.name, part.command, is_ready=part.is_ready, trouble=part.trouble, on_output=say)
+            for part in parts
+        ]
         for parts in plan.parts
     ]
     supervisor = ProcessSupervisor(groups, restart=restart, say=say)
@@ -105,6 +154,8 @@ async def _run(plan: Plan, restart: bool, data: Path, store: str) -> int:
         console.print(f"run: {error}", style="bold red")
         code = 1
     clean = await supervisor.stop()
+    if code and (taken := [part.address for parts in plan.parts for part in parts if not _is_free(part.address)]):
+        raise PortsTaken(taken)
     return code if clean else 1
 
 

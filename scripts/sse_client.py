@@ -30,40 +30,49 @@ class Event:
     id: str
 
 
-class SseParser:
-    """Turns bytes into events. The events are the same however the bytes are split into chunks."""
+class TooLong(Exception):
+    """A line or an event is longer than a client may be made to keep. The stream can't be read on."""
 
-    def __init__(self) -> None:
+
+class SseParser:
+    """Turns bytes into events. The events are the same however the bytes are split into chunks, and the work is linear
+    in the bytes."""
+
+    def __init__(self, event_bytes_max: int = SSE.event_bytes_max) -> None:
         self.last_event_id = ""
         self.retry_ms: int | None = None
-        self._line = b""  # the beginning of a line whose end has not arrived
+        self._event_bytes_max = event_bytes_max
+        self._line = bytearray()  # the beginning of a line whose end has not arrived
         self._at_start = True
         self._skip_lf = False  # the last byte was a CR: a LF that follows belongs to it
         self._name = ""
         self._data: list[str] = []
+        self._data_bytes = 0
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[Event]:
-        text = self._line + chunk
+        """Raises TooLong."""
         if self._at_start:
-            if len(text) < len(BOM) and BOM.startswith(text):
-                self._line = text
+            chunk = bytes(self._line) + chunk
+            self._line.clear()
+            if len(chunk) < len(BOM) and BOM.startswith(chunk):
+                self._line += chunk
                 return []
             self._at_start = False
-            text = text.removeprefix(BOM)
-        if self._skip_lf and text:
+            chunk = chunk.removeprefix(BOM)
+        if self._skip_lf and chunk:
             self._skip_lf = False
-            text = text.removeprefix(b"\n")
-        lines = text.splitlines(keepends=True)  # for bytes: at LF, CR and CRLF, and nowhere else
-        self._line = b""
-        if lines and not lines[-1].endswith((b"\n", b"\r")):
-            self._line = lines.pop()
-        self._skip_lf = self._skip_lf or (bool(lines) and not self._line and lines[-1].endswith(b"\r"))
-        events = []
-        for line in lines:
-            event = self._take(line.rstrip(b"\r\n"))
-            if event is not None:
-                events.append(event)
+            chunk = chunk.removeprefix(b"\n")
+        lines = chunk.splitlines(keepends=True)  # for bytes: at LF, CR and CRLF, and nowhere else
+        rest = lines.pop() if lines and not lines[-1].endswith((b"\n", b"\r")) else b""
+        self._skip_lf = self._skip_lf or (bool(lines) and not rest and lines[-1].endswith(b"\r"))
+        if lines and self._line:
+            lines[0] = bytes(self._line) + lines[0]
+            self._line.clear()
+        events = [event for line in lines if (event := self._take(line.rstrip(b"\r\n"))) is not None]
+        self._line += rest
+        if len(self._line) + self._data_bytes > self._event_bytes_max:
+            raise TooLong(f"an event is longer than {self._event_bytes_max} bytes")
         return events
 
     def _take(self, line: bytes) -> Event | None:
@@ -74,6 +83,7 @@ class SseParser:
         match field:
             case b"data":
                 self._data.append(text)
+                self._data_bytes += len(line)
             case b"event":
                 self._name = text
             case b"id" if "\0" not in text:
@@ -85,7 +95,7 @@ class SseParser:
     def _dispatch(self) -> Event | None:
         self.last_event_id = self._id
         name, data = self._name, self._data
-        self._name, self._data = "", []
+        self._name, self._data, self._data_bytes = "", [], 0
         return Event(name or "message", "\n".join(data), self._id) if data else None
 
 
@@ -151,7 +161,7 @@ class SseClient:
                 cut = Cut("the server has ended the stream")
             except Cut as early:
                 cut = early
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            except (aiohttp.ClientError, TimeoutError, OSError, TooLong) as error:
                 cut = Cut(str(error) or type(error).__name__)
             self.server = ""
             wait_s = self._wait_s(cut)
@@ -173,7 +183,7 @@ class SseClient:
             self.server = response.url.authority
             self._failures = 0
             self._on_state(State(Phase.LIVE))
-            parser = SseParser()
+            parser = SseParser(self._settings.event_bytes_max)
             async for chunk in response.content.iter_any():
                 for event in parser.feed(chunk):
                     self.last_event_id = event.id or self.last_event_id

@@ -9,6 +9,7 @@ import time
 import unicodedata
 import uuid
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Annotated
@@ -173,9 +174,11 @@ async def _post_lines(poster: Poster, name: str, console: Console) -> None:
 
 def _read_stdin(take: Callable[[str], object]) -> None:
     rest = b""
+    at_start = True
     with contextlib.suppress(RuntimeError):  # the loop is closed
         while chunk := os.read(0, 65536):  # not sys.stdin: this thread would hold its lock at exit
-            *lines, rest = (rest + chunk).split(b"\n")
+            *lines, rest = (rest + (chunk.removeprefix(BOM_UTF8) if at_start else chunk)).split(b"\n")
+            at_start = False
             for line in lines:
                 take(line.decode(errors="replace"))
         take(rest.decode(errors="replace"))

@@ -195,6 +195,16 @@ def test_tasks_are_begun_only_under_supervision(room: str) -> None:
                 )
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_channels_are_opened_in_one_place(room: str) -> None:
+    """So that each goes past the proxy that the environment names."""
+    for path in sources(room):
+        if name_of(path) != "proto/channel.py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                opens = isinstance(node, ast.Attribute) and node.attr in ("insecure_channel", "secure_channel")
+                assert not opens, f"{name_of(path)}:{getattr(node, 'lineno', 0)}: use proto/channel.py"
+
+
 def test_only_the_standard_library_is_called_pure() -> None:
     assert PURE - {"msgspec"} <= set(sys.stdlib_module_names)
 

@@ -38,8 +38,10 @@ from comment_service.publish.replicas import Replicas
 from comment_service.videos.gate import VideoGate
 from comment_service.write.intake import Intake
 from history.core.model import comment_json
+from history.spool.store import SpooledStatistics
 from history.store import Reader, StoreUnavailable
 from proto.clock_watch import ClockStatistics
+from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.responses import health_response
@@ -73,6 +75,7 @@ class Api:
     replicas: Replicas
     gate: VideoGate
     clock: Callable[[], ClockStatistics]
+    spooled: Callable[[], SpooledStatistics]
     videos: VideosApi
     moderating: ModeratingApi
     limits: HttpLimits
@@ -122,19 +125,22 @@ class Api:
         return health_response(ok, {"live": True, **details})
 
     async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
-        """Ready means that the store answers and the clock is right. Dispatchers are only counted, since posting works
-        without them."""
+        """Ready means that comments are accepted and the clock is right. Dispatchers are only counted, since posting
+        works without them."""
         try:
             await self.history.check()
-            store = "ok"
+            accepts, store = True, "ok"
         except StoreUnavailable as error:
-            store = str(error)
-        clock, publisher = self.clock(), self.publisher.statistics()
+            accepts, store = False, str(error)
+        clock, publisher, spooled = self.clock(), self.publisher.statistics(), self.spooled()
+        if accepts and spooled.away:
+            store = "away; comments wait in the spool"
         numbers = replica_numbers(self.replicas.addresses)
-        is_ready = store == "ok" and not clock.is_off
+        is_ready = accepts and not clock.is_off
         details = {
             "ready": is_ready,
             "store": store,
+            "spooled": spooled.spool.comments,
             "clock": clock.words,
             "dispatchers_connected": self.replicas.connected(),
             "dispatchers_configured": len(self.replicas),
@@ -199,6 +205,7 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
         ],
         middleware=[
             Middleware(Cors, **cors_rules),
+            Middleware(ComeAgain),
             Middleware(Faults),
         ],
         exception_handlers={

@@ -88,8 +88,14 @@ class WriteFile(ReadFile):
         def transact(file: sqlite3.Connection) -> T:
             # IMMEDIATE: the lock is taken, and waited for, before anything is read.
             file.execute("BEGIN IMMEDIATE")
-            result = work(file)
-            file.execute("COMMIT")
+            try:
+                result = work(file)
+                file.execute("COMMIT")
+            except BaseException:
+                # An error that isn't SQLite's leaves the connection open: other processes would wait for the lock.
+                with suppress(sqlite3.Error):
+                    file.rollback()
+                raise
             return result
 
         def run() -> T:

@@ -30,11 +30,14 @@ import uvicorn
 from starlette.types import ASGIApp, Scope
 from uvicorn.server import ServerState
 
+from proto.http.come_again import ComeAgain
 from proto.http.exchange import STATUS_LINES, TAKE_SOCKET, Exchange, Sent
 from proto.http.requests import BadRequest, Head, RequestReader
 from proto.http.responses import error_response, overloaded
 from proto.http_settings import BODY_BYTES_HELD, DISCARDED_BYTES_MAX, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
 from proto.tasks import shared
+
+_OVERLOADED = ComeAgain(overloaded)
 
 Run = Callable[[ASGIApp], None]
 """Has an app answer the request, in a task of its own"""
@@ -106,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         if len(self._state.connections) > self._limits.connections_max:
-            self._app, self._shortcut = overloaded, None
+            self._app, self._shortcut = _OVERLOADED, None
         self._enter(Phase.IDLE, self._limits.head_timeout_s)
 
     def data_received(self, data: bytes) -> None:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+RETRY_S = 2
+"""s until a client comes again, where nobody knows better"""
+
 
 def error_response(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """`{"error": {"code", "message"}}`: the code is for programs; the message tells a person what would be right."""
@@ -22,6 +25,6 @@ def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
 
 async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
     """The app of a connection over the limit: one response, and the connection ends."""
-    headers = {"retry-after": "2", "connection": "close"}
+    headers = {"retry-after": str(RETRY_S), "connection": "close"}
     answer = error_response(503, "too_many_connections", "this server has as many connections as it can hold", headers)
     await answer(scope, receive, send)

@@ -8,6 +8,7 @@ in it. The viewer's client sees that, and reconnects through the door.
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import structlog
 
 from proto.tasks import Supervisor
 from rms.config import RmsSettings
+from rms.door.unix_address import unix_address
 from rms.http.admission import Viewers, raw_refusal
 from rms.videos.request import Refused, parse_stream_request
 
@@ -52,7 +54,8 @@ class Doorway:
         path = Path(self._settings.door_socket)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # left behind by a process that was killed
-        self._listener.bind(str(path))
+        with unix_address(path) as address:
+            self._listener.bind(address)
         os.chmod(path, 0o600)  # who writes to it acts for any viewer
         self._listener.listen()
         self._listener.setblocking(False)
@@ -125,11 +128,11 @@ class Doorway:
             await self._viewers.enter(asked, take)
         except Refused as refused:
             with suppress(OSError):
-                os.write(fd, self._refusal(refused, handover.headers.get("origin", "")))
+                os.write(fd, self._refusal(refused, handover.headers))
         finally:
             if not taken:
                 os.close(fd)
 
-    def _refusal(self, refused: Refused, origin: str) -> bytes:
+    def _refusal(self, refused: Refused, headers: Mapping[str, str]) -> bytes:
         settings = self._settings
-        return raw_refusal(refused, settings.retry_after_s, origin, settings.credentials_origins_known())
+        return raw_refusal(refused, settings.retry_after_s, headers, settings.credentials_origins_known())

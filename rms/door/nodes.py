@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from rms.config import DoorSettings
+from rms.door.unix_address import unix_address
 
 
 class Nodes:
@@ -32,7 +33,8 @@ class Nodes:
         node = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         node.setblocking(False)
         try:
-            node.connect(str(self._folder / f"{node_id}.sock"))  # never waits: it is there, or it isn't
+            with unix_address(self._folder / f"{node_id}.sock") as address:
+                node.connect(address)  # never waits: it is there, or it isn't
         except OSError:
             node.close()
             raise

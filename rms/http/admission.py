@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from functools import partial
 
 from history.store import StoreUnavailable
+from proto.http.come_again import come_again, comes_back, is_passing, stream_that_ends
 from proto.http.cors import origin_headers
 from proto.http.responses import error_response
 from rms.clocks import wall_ms
@@ -154,11 +155,24 @@ def refusal_headers(refused: Refused, retry_after_s: int) -> dict[str, str]:
     return headers
 
 
-def raw_refusal(refused: Refused, retry_after_s: int, origin: str, credentials_origins: Collection[str]) -> bytes:
-    """A refusal as rms/http/app.py sends it, for a socket that came without a framework: through the door"""
-    response = error_response(refused.status, refused.code, refused.message, refusal_headers(refused, retry_after_s))
-    headers = {**response.headers, **origin_headers(origin, credentials_origins), "connection": "close"}
-    return b"HTTP/1.1 %d Refused\r\n%b\r\n%b" % (refused.status, _lines(headers), bytes(response.body))
+def raw_refusal(
+    refused: Refused, retry_after_s: int, headers: Mapping[str, str], credentials_origins: Collection[str]
+) -> bytes:
+    """A refusal as rms/http/app.py sends it, for a socket that came without a framework: through the door. headers: the
+    request's"""
+    more = refusal_headers(refused, retry_after_s)
+    if comes_back(headers) and is_passing(refused.status):
+        status, response = 200, stream_that_ends(come_again(int(more.get("retry-after", retry_after_s))))
+    else:
+        status, response = refused.status, error_response(refused.status, refused.code, refused.message, more)
+    origin = headers.get("origin", "")
+    lines = {**response.headers, **origin_headers(origin, credentials_origins), "connection": "close"}
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (
+        status,
+        b"OK" if status == 200 else b"Refused",
+        _lines(lines),
+        bytes(response.body),
+    )
 
 
 def _stream_head(encoding: str, chunked: bool) -> bytes:

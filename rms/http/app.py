@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from proto.http.come_again import ComeAgain, comes_back, start_over, stream_that_ends
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.responses import error_response, health_response
@@ -19,7 +20,7 @@ from proto.http.server import build_server as http_server
 from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
 from rms.metrics import NodeStatistics, build_registry
-from rms.videos.request import Refused, parse_stream_request
+from rms.videos.request import INVALID_POSITION, Refused, parse_stream_request
 
 NEEDED_HEADERS = ("accept", "accept-encoding", "last-event-id", "origin")
 
@@ -54,8 +55,7 @@ class Face:
                 return head_of_a_stream()
             body = await self._viewers.enter(asked, partial(take_socket_of, request.scope))
         except Refused as refused:
-            headers = refusal_headers(refused, settings.retry_after_s)
-            return error_response(refused.status, refused.code, refused.message, headers)
+            return refusal(refused, request, settings.retry_after_s)
         return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
 
     async def live(self, request: Request) -> Response:
@@ -99,7 +99,10 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
             route("/health", face.ready),
             route("/metrics", metrics),
         ],
-        middleware=[Middleware(PublicCors, credentials_origins=settings.credentials_origins_known())],
+        middleware=[
+            Middleware(PublicCors, credentials_origins=settings.credentials_origins_known()),
+            Middleware(ComeAgain),
+        ],
         exception_handlers={HTTPException: http_error},
     )
 
@@ -107,6 +110,13 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
 def needed_headers(request: Request) -> dict[str, str]:
     """The headers of a request that a node needs. A header may come in several lines (RFC 9110, 5.3)."""
     return {name: ", ".join(lines) for name in NEEDED_HEADERS if (lines := request.headers.getlist(name))}
+
+
+def refusal(refused: Refused, request: Request, retry_after_s: int) -> Response:
+    """An EventSource that comes back with a position that can't be read starts over: it would never come again."""
+    if refused.code == INVALID_POSITION and comes_back(request.headers):
+        return stream_that_ends(start_over(retry_after_s))
+    return error_response(refused.status, refused.code, refused.message, refusal_headers(refused, retry_after_s))
 
 
 def head_of_a_stream() -> Response:

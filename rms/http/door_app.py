@@ -11,14 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proto.http.come_again import ComeAgain
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
-from proto.http.responses import error_response, health_response
+from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
-from rms.http.admission import TakeSocket, refusal_headers
-from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers
-from rms.videos.request import Refused, known_parameters, parse_stream_request
+from rms.http.admission import TakeSocket
+from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers, refusal
+from rms.videos.request import Refused, for_a_node, parse_stream_request
 
 
 class HandsOver(Protocol):
@@ -45,8 +46,7 @@ class DoorFace:
         self._retry_after_s = retry_after_s
 
     async def stream(self, request: Request) -> Response:
-        query = known_parameters(request.query_params)
-        headers = needed_headers(request)
+        query, headers = request.query_params, needed_headers(request)
         if headers.get("origin") not in self._credentials_origins:
             headers.pop("origin", None)  # of any length, and of no use to the node
         try:
@@ -57,10 +57,9 @@ class DoorFace:
             if request.method == "HEAD":
                 return head_of_a_stream()
             version, take = request.scope["http_version"], partial(take_socket_of, request.scope)
-            await self._door.hand_over(video_id, query, headers, version, take)
+            await self._door.hand_over(video_id, *for_a_node(query, headers), version, take)
         except Refused as refused:
-            more = refusal_headers(refused, self._retry_after_s)
-            return error_response(refused.status, refused.code, refused.message, more)
+            return refusal(refused, request, self._retry_after_s)
         return Gone()
 
     async def live(self, request: Request) -> Response:
@@ -80,7 +79,10 @@ def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
             route("/health/live", face.live),
             route("/health/ready", face.ready),
         ],
-        middleware=[Middleware(PublicCors, credentials_origins=settings.credentials_origins_known())],
+        middleware=[
+            Middleware(PublicCors, credentials_origins=settings.credentials_origins_known()),
+            Middleware(ComeAgain),
+        ],
         exception_handlers={HTTPException: http_error},
     )
     return build_server(app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True)

@@ -5,12 +5,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from history.core.model import InvalidVideoId, check_video_id
-from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, preference
+from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, preference, wants_stream
 from rms.feed.editions import Form
 from rms.feed.position import InvalidPosition, Position, parse_position
 
 RATES = (1, 2, 5, 10, 20, 50, 100)
 """comments a second. Each has one edition, and what a viewer asks for is rounded down to one. A person reads 5."""
+
+INVALID_POSITION = "invalid_last_event_id"
+"""the code of a refusal"""
+
+NUMBER_SHOWN = 40
+"""characters of a malformed number that its refusal repeats"""
 
 
 class StreamRequest(NamedTuple):
@@ -53,7 +59,7 @@ def parse_stream_request(
     except InvalidVideoId as invalid:
         raise Refused(400, "invalid_video_id", str(invalid)) from invalid
     except InvalidPosition as invalid:
-        raise Refused(400, "invalid_last_event_id", str(invalid)) from invalid
+        raise Refused(400, INVALID_POSITION, str(invalid)) from invalid
     wanted = _number(query, "backfill", 0, backfill_max)
     max_rate = _number(query, "max_rate", 1, 1_000_000)
     return StreamRequest(
@@ -69,11 +75,23 @@ def parse_stream_request(
     )
 
 
-def known_parameters(query: Mapping[str, str]) -> dict[str, str]:
-    """The parameters that mean something here, for another process to parse"""
-    known = {name: query[name] for name in ("backfill", "max_rate") if name in query}
-    last = position_parameter(query)
-    return {**known, "last_event_id": last} if last else known
+def for_a_node(query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters and headers that mean something to a node, of a request that `parse_stream_request` has taken.
+
+    A few KB at most, however long the request was, beside the origin: the door keeps only those that it knows.
+    """
+    # A number that is too long stays too long, so that the node refuses it in the same words.
+    known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate") if name in query}
+    needed = {"origin": headers["origin"]} if "origin" in headers else {}
+    if last := headers.get("last-event-id"):
+        needed["last-event-id"] = last
+    elif last := position_parameter(query):
+        known["last_event_id"] = last
+    if wants_stream(headers.get("accept", "")):
+        needed["accept"] = EVENT_STREAM
+    if takes_gzip(headers.get("accept-encoding", "")):
+        needed["accept-encoding"] = "gzip"
+    return known, needed
 
 
 def position_parameter(query: Mapping[str, str]) -> str:
@@ -92,7 +110,8 @@ def _number(query: Mapping[str, str], name: str, least: int, most: int) -> int |
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
-        raise Refused(400, f"invalid_{name}", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
+        wanted = f"{name} is a number from {least} to {most}"
+        raise Refused(400, f"invalid_{name}", f"{wanted}, not {text[:NUMBER_SHOWN]!r}")
     return int(text)
 
 

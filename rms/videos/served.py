@@ -80,6 +80,7 @@ class ServedVideos:
             deque()
         )  # catch-ups that have not begun in all
         self._sure_ms: int | None = None  # see `sure_until`
+        self._without_past = 0  # videos opened so since the last one with its past
         self._unreadable: dict[int, int] = {}  # by service: from which id on history may lack what it has published
         self.useless = 0
         """events that came for videos not served here"""
@@ -127,6 +128,17 @@ class ServedVideos:
     def release(self, video: ServedVideo) -> None:
         video.holds -= 1
 
+    def _count_without_past(self, video_id: str, reason: str) -> None:
+        """Logs only the first one: any stranger can ask for videos that nobody has heard of."""
+        if not self._without_past:
+            log.warning("feeds open without their past", first=video_id, reason=reason)
+        self._without_past += 1
+
+    def _say_past_is_back(self) -> None:
+        if self._without_past:
+            log.info("feeds open with their past again", without_past=self._without_past)
+        self._without_past = 0
+
     async def _open(self, video: ServedVideo) -> None:
         try:
             await self._interest.join(video.video_id)
@@ -137,9 +149,11 @@ class ServedVideos:
                 )
             except StoreUnavailable as away:
                 # People go on talking: the live comments come, and the past follows when it can be read.
-                log.warning("feed opened without its past", video=video.video_id, reason=str(away))
+                self._count_without_past(video.video_id, str(away))
                 seed, complete_from = [], None
                 video.lacks_past = True
+            else:
+                self._say_past_is_back()
             video.open(Feed(self._feed_limits, seed, complete_from, now_ms, hidden))
         except BaseException as error:
             if isinstance(error, Exception):

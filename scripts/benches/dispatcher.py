@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-import grpc
-
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 from scripts.benches import procfs, redis_pubsub
@@ -122,7 +121,7 @@ async def restart(settings: DispatcherSettings) -> list[Figure]:
         started_s = time.monotonic()
         await process.start()
         await process.wait_ready()
-        async with grpc.aio.insecure_channel(address) as channel, asyncio.timeout(settings.nodes_timeout_s):
+        async with aio_channel(address, None) as channel, asyncio.timeout(settings.nodes_timeout_s):
             stub = DispatcherStub(channel)
             # Another process has what we wait for.
             while len((await stub.Topology(TopologyRequest())).nodes) < settings.nodes:  # noqa: ASYNC110

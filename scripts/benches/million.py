@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import grpc
 
 from history.opening import open_store
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import PlaceRequest, PlaceResponse
 from proto.dispatch_pb2_grpc import DispatcherStub
 from scripts.benches import procfs
@@ -139,7 +140,7 @@ class Entrance:
         """Returns when every viewer has its stream. Raises BenchFailed, grpc.RpcError."""
         limit_s = self._settings.connect_timeout_s
         async with AsyncExitStack() as stack:
-            channels = [await stack.enter_async_context(grpc.aio.insecure_channel(address)) for address in replicas]
+            channels = [await stack.enter_async_context(aio_channel(address, None)) for address in replicas]
             stubs = [DispatcherStub(channel) for channel in channels]
             try:
                 with ungrouped():

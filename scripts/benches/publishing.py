@@ -11,6 +11,7 @@ from history.core.ids import IdSource
 from history.core.model import Author, Comment
 from history.core.stream_data import comment_data
 from proto import event_pb2
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import PublishRequest, PublishResponse, VideoBatch
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.event_pb2 import Event, VideoEvents
@@ -72,7 +73,7 @@ async def publish_grpc(
                 room.release()
 
     with ungrouped():
-        async with grpc.aio.insecure_channel(address) as channel, asyncio.TaskGroup() as group:
+        async with aio_channel(address, None) as channel, asyncio.TaskGroup() as group:
             call = DispatcherStub(channel).Publish()
             group.create_task(read(call))
             async for batch in batches:

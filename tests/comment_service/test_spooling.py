@@ -51,6 +51,9 @@ async def test_pages_and_the_replay_have_what_is_spooled(start_service: StartSer
     cut_off_writes(running)
     ids += [(await say(running.http, f"spooled {n}"))[1] for n in range(5)]
     assert running.service.spooled.statistics().spool.comments == 5
+    async with running.http.get("/health/ready") as ready:
+        facts = await ready.json()
+        assert (ready.status, facts["store"], facts["spooled"]) == (200, "away; comments wait in the spool", 5)
     assert await page(running.http, "pagesize=100") == ids[::-1]
     assert await page(running.http, f"cursor={ids[7]}&pagesize=4") == ids[6:2:-1]
     assert await page(running.http, f"newer_than={ids[2]}&pagesize=4") == ids[6:2:-1]

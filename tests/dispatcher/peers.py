@@ -13,6 +13,7 @@ import grpc.aio
 from dispatcher.__main__ import build
 from dispatcher.config import Config
 from dispatcher.server import Server
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import (
     Beat,
     CatchUpOrder,
@@ -95,7 +96,7 @@ class RunningReplica:
 
 class _Peer:
     def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+        self._channel = aio_channel(address, None)
         self.stub = DispatcherStub(self._channel)
 
     async def __aenter__(self) -> Self:

@@ -8,6 +8,7 @@ import pytest
 
 from dispatcher.server import Server
 from dispatcher.servicer import SERVICE
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import (
     Beat,
     Interest,
@@ -19,7 +20,7 @@ from tests.waiting import eventually
 
 async def raw(server: Server, method: str, *messages: bytes) -> tuple[grpc.StatusCode, str]:
     """Sends these bytes on a new stream, and says how it ended"""
-    async with grpc.aio.insecure_channel(server.listen) as channel:
+    async with aio_channel(server.listen, None) as channel:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(f"/{SERVICE}/{method}")()
         try:
             for message in messages:

@@ -8,6 +8,7 @@ import pytest
 
 from dispatcher.clocks import wall_ms
 from dispatcher.servicer import SERVICE
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import (
     ClockRequest,
     DrainRequest,
@@ -70,7 +71,7 @@ async def test_the_clock_is_the_replicas_wall_clock() -> None:
 
 async def test_an_unfinished_batch_of_another_version_is_read_as_far_as_it_is_known() -> None:
     newer = PublishRequest(seq=3, videos=batches(comment(1, "nobody"))).SerializeToString() + b"\xfa\x07\x01x"
-    async with RunningReplica() as server, grpc.aio.insecure_channel(server.listen) as channel:
+    async with RunningReplica() as server, aio_channel(server.listen, None) as channel:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(f"/{SERVICE}/Publish")()
         await call.write(newer)
         answer = await call.read()

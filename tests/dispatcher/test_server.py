@@ -13,6 +13,7 @@ from dispatcher.__main__ import build
 from dispatcher.clocks import steady_clock_ms
 from dispatcher.config import Config
 from dispatcher.servicer import SERVICE
+from proto.channel import aio_channel
 from tests.dispatcher.peers import NodePeer, PublisherPeer, RunningReplica, comment
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -34,7 +35,7 @@ async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_stre
     running = asyncio.create_task(server.run())
     await server.ready.wait()
     async with (
-        grpc.aio.insecure_channel(server.listen) as channel,
+        aio_channel(server.listen, None) as channel,
         NodePeer(server.listen) as node,
         PublisherPeer(server.listen) as publisher,
     ):
@@ -63,7 +64,7 @@ async def test_a_stop_is_announced_then_waits_for_batches_and_then_ends_the_stre
 
 
 async def test_reflection_names_the_service_and_finds_its_methods() -> None:
-    async with RunningReplica() as server, grpc.aio.insecure_channel(server.listen) as channel:
+    async with RunningReplica() as server, aio_channel(server.listen, None) as channel:
         ask: grpc.aio.StreamStreamMultiCallable[
             reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse
         ]

@@ -41,3 +41,35 @@ async def test_a_plain_event_source_survives_the_death_of_its_rms(open_page: Ope
             await system.back_again("rms", number)
             await say(f"with rms-{number} again")
             await eventually(has_all)
+
+
+async def test_a_plain_event_source_survives_a_time_without_any_rms(open_page: OpenPage) -> None:
+    """Any answer but 200 would end it for good."""
+    soon = {"door": ("--retry-after-s", "1"), "rms": ("--retry-ms", "200")}
+    async with (
+        System(door=True, restart=False, more_flags=lambda role: soon.get(role, ())) as system,
+        aiohttp.ClientSession(system.base_url) as http,
+    ):
+        page = await open_page(f"{system.base_url}/health/live")
+        await page.evaluate(PLAIN, f"{system.base_url}/comments/demo")
+        await page.evaluate("window.opened = 0; window.source.onopen = () => { window.opened++; }")
+
+        async def say(message: str) -> None:
+            async with http.post("/comment/create", json={"liveVideoId": "demo", "message": message}) as response:
+                assert response.status == 200
+
+        async def is_true(condition: str) -> bool:
+            return bool(await page.evaluate(condition))
+
+        await say("before")
+        await eventually(lambda: is_true("window.got.length === 1"))
+        await page.evaluate("window.opened = 0")
+        for number in (1, 2):
+            await system.kill("rms", number)
+        await say("meanwhile")
+        await eventually(lambda: is_true("window.opened >= 2"), 60)  # twice told to come again
+        assert await is_true("window.source.readyState !== EventSource.CLOSED")
+        for number in (1, 2):
+            await system.start_again("rms", number)
+        await say("after")
+        await eventually(lambda: is_true("window.got.join() === 'before,meanwhile,after'"), 60)

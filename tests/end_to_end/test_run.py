@@ -149,3 +149,19 @@ async def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path) -
             assert await run.process.wait() == 1
     assert run.text == f"run: port {port} is taken; choose another: scripts/run --port {port + 100}\n"
     assert not (tmp_path / "data").exists()
+
+
+async def test_others_are_served_on_another_address(tmp_path: Path) -> None:
+    port = free_ports(1)[0]
+    async with running(tmp_path / "data", "--host", "127.0.0.2", "--door", "--rms", "1", port=port) as run:
+        await run.ready()
+        run.base_url = f"http://127.0.0.2:{port}"
+        assert await post(run, "from elsewhere") == 200
+        headers = {"Accept": "text/event-stream"}
+        async with aiohttp.request("GET", f"{run.base_url}/comments/v", headers=headers) as stream:
+            assert stream.url.host == "127.0.0.2"
+            async with asyncio.timeout(30):
+                assert await stream.content.readuntil(b"from elsewhere")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await aiohttp.request("GET", f"http://127.0.0.1:{port}/comments/v").__aenter__()
+        assert await run.end(signal.SIGTERM) == 0, run.text

@@ -63,6 +63,24 @@ async def test_operators_need_a_certificate_too(certificates: Path) -> None:
         assert (code, server.listen in out) == (0, True)
 
 
+async def test_a_proxy_in_the_environment_is_not_asked(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for running, shown in ((RunningReplica(), None), (replica(certificates), files(certificates, "operator"))):
+            async with running as server:
+                assert await ask(server.listen, shown) == server.listen
+                code, out, err = await topology(
+                    *(("--tls", ",".join(shown)) if shown else ()), "replicas", dispatchers=server.listen
+                )
+                assert (code, server.listen in out) == (0, True), err
+        proxy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
 def test_half_a_configuration_is_refused() -> None:
     with pytest.raises(ValidationError, match="give all three, or none"):
         Config.model_validate({"tls_cert": "x"})

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from structlog.types import EventDict
 
 from proto import clock_watch
+from proto.channel import aio_channel
 from proto.clock_watch import ClockSettings, ClockWatch
 from proto.core.clocks_apart import Verdict
 from proto.dispatch_pb2 import ClockRequest, ClockResponse
@@ -149,7 +150,7 @@ async def test_a_replica_is_asked_when_it_is_due() -> None:
 
 async def test_a_channel_that_is_closed_meanwhile_ends_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        channel = grpc.aio.insecure_channel(f"127.0.0.1:{silent.getsockname()[1]}")
+        channel = aio_channel(f"127.0.0.1:{silent.getsockname()[1]}", None)
         away = Replica()
         away.is_away = True
         stubs: dict[str, object] = {"silent": DispatcherStub(channel)}

@@ -22,6 +22,7 @@ def test_flags_then_environment_then_defaults(monkeypatch: pytest.MonkeyPatch) -
     assert Example.parse(["--listen", "x:2"]).model_dump() == {
         "log_level": "info",
         "log_format": "auto",
+        "log_lines_per_s_max": 50,
         "gc_objects": 20_000,
         "listen": "x:2",
         "others": "a:1,[::1]:2",

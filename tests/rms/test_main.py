@@ -146,6 +146,19 @@ async def test_a_stop_that_fails_is_logged_and_ends_the_process(tmp_path: Path) 
         assert await running.wait() == 0
 
 
+@pytest.mark.parametrize(("files", "capacity"), [(256, 128), (1_000, 500), (1_500, 1_000), (1 << 20, 19_000)])
+async def test_a_node_with_few_files_takes_few_viewers(
+    files: int, capacity: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rms.__main__.raise_open_files", lambda: files)
+    node = await build(RmsSettings.parse(["--listen", "127.0.0.1:0", "--store", f"sqlite:{tmp_path / 'x.db'}"]))
+    assert node.settings.capacity == capacity
+    running = asyncio.create_task(node.run())
+    await eventually(lambda: node.server.started)
+    await node.stop()
+    await running
+
+
 async def test_a_node_at_an_ipv6_address_joins(tmp_path: Path) -> None:
     async with RunningReplica(listen="[::1]:0") as replica:
         store = f"sqlite:{tmp_path / 'comments.db'}"

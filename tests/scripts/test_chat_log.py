@@ -32,6 +32,12 @@ def test_the_order_stays_and_no_line_is_early(times_s: list[float]) -> None:
     assert all(due >= time - first_s - 1e-6 for due, time in zip(due_s, times_s, strict=True))
 
 
+def test_a_byte_order_mark_is_passed_over() -> None:
+    line = b'{"t": 0, "user": "ann", "text": "hi"}\r\n'
+    entries, bad = read([b"\xef\xbb\xbf" + line, line])
+    assert ([entry.text for entry in entries], bad) == (["hi", "hi"], [])
+
+
 def test_reads_lines_and_reports_bad_ones() -> None:
     entries, bad = read(
         [

@@ -46,6 +46,23 @@ def test_comment_services_never_share_a_number_or_a_state_folder() -> None:
     assert len({flag(part.command, "--state-dir") for part in services}) == 3
 
 
+def test_others_are_served_on_the_host_and_dispatchers_stay_local() -> None:
+    many = make_plan(
+        dispatchers=1,
+        rms=1,
+        door=True,
+        host="fd00::7",
+        store="sqlite:x",
+        data=Path("/data"),
+        ports=range(7000, 7004),
+        log_format="json",
+    )
+    assert [part.address for group in many.parts for part in group] == [
+        *("127.0.0.1:7000", "[fd00::7]:7001", "[fd00::7]:7002", "[fd00::7]:7003")
+    ]
+    assert flag(many["rms"][0].command, "--public-url") == "http://[fd00::7]:7002"
+
+
 def test_more_flags_go_to_their_role() -> None:
     assert flag(plan()["rms"][0].command, "--capacity") == "5"
     assert "--capacity" not in plan()["dispatcher"][0].command
@@ -70,6 +87,8 @@ def test_a_taken_port_is_replaced() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = free_or_other([free, port, promised], promised=[promised])
+    with socket.create_server(("127.0.0.2", port)):
+        assert free_or_other([port], host="127.0.0.2") != [port], "it is free on 127.0.0.1 only"
     assert ports[0] == free
     assert not {port, promised} & set(ports)
     assert len(set(ports)) == 3
@@ -80,6 +99,7 @@ async def test_a_process_that_is_not_there_is_not_ready() -> None:
     for part in filter(None, plan(dispatchers=1, rms=1, comment_services=1).parts):
         here = type(part[0])(part[0].role, 1, f"127.0.0.1:{port}", ())
         assert not await here.is_ready()
+        assert f"127.0.0.1:{port}" in await here.trouble(), "where nobody answers"
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "rms", "comment-service"])

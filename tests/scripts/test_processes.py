@@ -1,5 +1,6 @@
 """scripts/processes.py, with real processes: restarts, order, and a clean end."""
 
+import asyncio
 import os
 import signal
 import sys
@@ -131,6 +132,22 @@ async def test_a_process_that_ends_before_it_is_ready_is_reported() -> None:
         await supervisor.start()
     assert await supervisor.stop()
     assert recorder.said == ["p: no disk"]
+
+
+async def test_a_process_that_never_gets_ready_is_reported_with_its_reason() -> None:
+    recorder = Recorder()
+    process = Process(
+        "p",
+        (sys.executable, "-S", "-c", STUBBORN),
+        is_ready=lambda: asyncio.sleep(0, False),
+        trouble=lambda: asyncio.sleep(0, "no dispatcher answers"),
+        on_output=recorder.say,
+        settings=SupervisorSettings(ready_timeout_s=0.1, stop_timeout_s=0.1),
+    )
+    await process.start()
+    with pytest.raises(NotReady, match="p was not ready after 0 s: no dispatcher answers"):
+        await process.wait_ready()
+    await process.stop()
 
 
 async def test_only_a_process_that_was_ready_must_handle_sigterm() -> None:

@@ -1,9 +1,11 @@
 """scripts/sse_client.py: the parser with the WHATWG's examples and any split, the client with real cuts."""
 
 import asyncio
+import collections
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.config import SseSettings
-from scripts.sse_client import Event, Phase, Refused, SseClient, SseParser, State
+from scripts.sse_client import Event, Phase, Refused, SseClient, SseParser, State, TooLong
 
 QUICK = SseSettings(open_timeout_s=0.5, retry_first_ms=1, retry_max_ms=5)
 
@@ -91,6 +93,43 @@ def test_any_split_gives_the_same_events(lines: list[tuple[bytes, bytes]], bom: 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_it(stream: bytes) -> None:
     assert parse(*(bytes([byte]) for byte in stream)) == parse(stream)
+
+
+@pytest.mark.parametrize("piece", [b"x" * 40, b"\ndata: " + b"x" * 40, b"\ndata"])
+def test_an_endless_event_is_not_kept(piece: bytes) -> None:
+    parser = SseParser(event_bytes_max=1_000)
+    parser.feed(b"data: " + b"x" * 900 + b"\n\n")
+    with pytest.raises(TooLong, match="1000 bytes"):
+        collections.deque(map(parser.feed, [piece] * 1_000))
+
+
+def test_a_long_line_is_looked_through_once() -> None:
+    """Counts the bytes that are split, as a time would depend on the machine."""
+
+    class Counting(bytes):
+        looked_through = 0
+
+        def splitlines(self, keepends: bool = False) -> list[bytes]:
+            Counting.looked_through += len(self)
+            return super().splitlines(keepends)
+
+        def removeprefix(self, prefix: object, /) -> "Counting":
+            return self
+
+    parser = SseParser()
+    parser.feed(b"data: ")
+    for _ in range(1_000):
+        parser.feed(Counting(b"y" * 100))
+    assert parser.feed(b"\n\n") == [Event("message", "y" * 100_000, "")]
+    assert Counting.looked_through == 100_000
+
+
+async def test_a_stream_that_sends_too_much_is_cut_and_asked_again() -> None:
+    server = Scripted(b"data: " + b"x" * 5_000, b"data: a\n\n")
+    async with served(server) as base, aiohttp.ClientSession() as session, asyncio.timeout(10):
+        client = SseClient(session, f"{base}/comments/v", settings=replace(QUICK, event_bytes_max=1_000))
+        async with aclosing(client.events()) as events:
+            assert (await anext(events)).data == "a"
 
 
 class Scripted:

@@ -14,7 +14,7 @@ from rich.console import Console
 from scripts import watch
 from scripts.processes import ROOT
 from scripts.sse_client import Event
-from scripts.watch import JOINERS, Shown, harmless, render
+from scripts.watch import JOINERS, Shown, _read_stdin, harmless, render
 
 
 def comment(comment_id: str, name: str, message: str) -> Event:
@@ -97,3 +97,11 @@ def test_a_closed_pipe_ends_the_tool_by_sigterm_without_an_error() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(30) == 0
+
+
+def test_a_byte_order_mark_before_the_first_line_is_not_posted(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks = iter([b"\xef\xbb\xbfhel", b"lo\n\xef\xbb\xbfagain", b""])
+    monkeypatch.setattr("scripts.watch.os.read", lambda *_: next(chunks))
+    lines: list[str] = []
+    _read_stdin(lines.append)
+    assert lines == ["hello", "\ufeffagain"], "only there it is a mark"

@@ -116,6 +116,11 @@ async def test_too_many_connections(start_service: StartService) -> None:
     async with connection(running), connection(running):
         await eventually(lambda: len(connections) == 2)
         await assert_refused(running, GET, b"503 ", "too_many_connections")
+        async with connection(running) as (reader, writer):
+            writer.write(
+                b"GET /comments/v HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nlast-event-id: x\r\n\r\n"
+            )
+            assert (await reader.read()).endswith(b"\r\n\r\nretry: 2000\n\n"), "an EventSource that comes back"
     await eventually(lambda: not connections)
     async with connection(running) as (reader, writer):
         writer.write(GET)

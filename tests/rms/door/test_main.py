@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from rms.config import DoorSettings
 from rms.door.__main__ import Door
 from tests.rms.conftest import StartNode
@@ -78,6 +80,27 @@ async def test_a_position_goes_through(start_node: StartNode, tmp_path: Path) ->
         assert ids(await raw.read_until(3)) == [comment(n, 1_700_000_000_000 + n * 10_000).id for n in (6, 7, 8)]
 
 
+async def test_a_request_of_any_length_comes_through(start_node: StartNode, tmp_path: Path) -> None:
+    node = await start_node(door_socket=str(tmp_path / "n1.sock"), gzip_viewers_min=1)
+    node.dispatcher.placements = ["n1"]
+    last = f"{comment(1).id:016x}"
+    with capture_logs() as lines:
+        async with open_door(node.dispatcher, tmp_path, more=("--head-bytes-max", "400000")) as port:
+            for length in (20_000, 300_000):
+                much = "x" * length
+                for name in ("Accept", "Accept-Encoding"):
+                    async with viewer(port, "/comments/v", f"{name}: gzip, {much}\r\n") as raw:
+                        assert raw.head.startswith(b"HTTP/1.1 200 "), (name, length)
+                    await eventually(lambda: len(node.node.sweeper) == 0)
+                async with viewer(
+                    port, f"/comments/v?last_event_id={much[:60_000]}", f"Last-Event-ID: {last}\r\n"
+                ) as raw:
+                    assert raw.head.startswith(b"HTTP/1.1 200 "), "the header is newer, the query means nothing"
+                status, _, body = await answer(port, get(f"/comments/v?backfill={much[:60_000]}"))
+                assert (status, json.loads(body)["error"]["code"]) == (400, "invalid_backfill")
+    assert not [line for line in lines if line["log_level"] in ("warning", "error")]
+
+
 async def test_a_dead_node_and_a_dead_dispatcher_are_passed_over(start_node: StartNode, tmp_path: Path) -> None:
     node = await start_node(door_socket=str(tmp_path / "n2.sock"))
     node.dispatcher.placements = ["n1", "n2"]
@@ -127,6 +150,31 @@ async def test_what_is_wrong_is_said_by_the_door_or_by_the_node(start_node: Star
             status, headers, body = await answer(port, get("/comments/v"))
             assert (status, json.loads(body)["error"]["code"]) == (503, "full")
             assert int(headers["retry-after"]) >= 5
+    await eventually(lambda: len(node.node.viewers) == 0)
+
+
+async def test_whoever_comes_back_is_told_to_come_again(start_node: StartNode, tmp_path: Path) -> None:
+    """By the door, or by the node through it: anything but 200 would end a plain EventSource for good."""
+    node = await start_node(door_socket=str(tmp_path / "n1.sock"), capacity=1)
+    back = f"Last-Event-ID: {comment(1).id:016x}\r\n"
+    async with open_door(node.dispatcher, tmp_path) as port:
+        status, headers, body = await answer(port, get("/comments/v", more=back))
+        assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+        assert body.startswith(b"retry: "), "no node has room"
+        node.dispatcher.placements = ["n1"]
+        async with viewer(port, "/comments/v"):
+            for of, at in (("node", node.port), ("node behind the door", port)):
+                status, headers, body = await answer(at, get("/comments/v", more=back))
+                assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8"), of
+                assert body.startswith(b"retry: "), of
+                query = f"/comments/v?last_event_id={comment(1).id:016x}"
+                status, _, _ = await answer(at, get(query))
+                assert status == 503, "it reads statuses"
+            for at in (node.port, port):
+                unknown = "Last-Event-ID: of another system\r\n"
+                status, _, body = await answer(at, get("/comments/v", more=unknown))
+                assert (status, b"\nevent: gap\nid\n" in body) == (200, True)
+                assert (await answer(at, get("/comments/v?last_event_id=nonsense")))[0] == 400
     await eventually(lambda: len(node.node.viewers) == 0)
 
 

@@ -215,7 +215,7 @@ def get(target: str, accept: str = "text/event-stream", more: str = "", method: 
         (get("/comments/v?backfill=201"), 400, "invalid_backfill"),
         (get("/comments/v?backfill=%D9%A3"), 400, "invalid_backfill"),
         (get("/comments/v?last_event_id=zz"), 400, "invalid_last_event_id"),
-        (get("/comments/v", more="Last-Event-ID: \x01\xff\r\n".replace("\x01", "~")), 400, "invalid_last_event_id"),
+        (get("/comments/v", "*/*", "Last-Event-ID: ~\xff\r\n"), 400, "invalid_last_event_id"),
         (get("/comments/v", method="POST"), 405, "method_not_allowed"),
         (get("/comments/v", method="DELETE"), 405, "method_not_allowed"),
     ],

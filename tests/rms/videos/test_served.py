@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from history.core.ids import format_id
+from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
@@ -42,6 +43,28 @@ async def test_the_past_is_read_only_after_the_interest_is_acknowledged(
     node.dispatcher.cut()  # an ended stream acknowledges everything: after it history is read anyway
     video = await joining
     assert ids(video.feed.log.read(FeedOffset(0), 1 << 20)) == [comment(1).id]
+
+
+async def test_a_store_that_is_away_is_logged_once_for_any_number_of_videos(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node()
+
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away, says the test")
+
+    with capture_logs() as lines:
+        with monkeypatch.context() as outage:
+            outage.setattr(Past, "seed", away)
+            for number in range(30):
+                node.node.served.release(await node.node.served.enter(f"random-{number}"))
+        for number in range(30, 33):
+            node.node.served.release(await node.node.served.enter(f"random-{number}"))
+    said = [line for line in lines if "past" in line["event"]]
+    assert [(line["event"], line.get("first"), line.get("without_past")) for line in said] == [
+        ("feeds open without their past", "random-0", None),
+        ("feeds open with their past again", None, 30),
+    ]
 
 
 async def test_what_comes_while_history_is_read_is_appended_once(

@@ -17,9 +17,10 @@ Why a claim of its own, and not a row beside the comment. Two processes that wri
 agree who was first: one may have responded before the other one's row came. Keyed comments that arrive during one write
 go with the next, as others do; requests without a key don't wait for any of this.
 
-While the store is away no key can be claimed, and comments are still accepted (history/spool/store.py): the key then
-holds in this process's memory only (idempotency.py). A retry that reaches another process, or comes after a restart,
-makes a second comment.
+While the store is away no key can be claimed, and comments are still accepted (history/spool/store.py), with their
+keys. Until the spool is drained the key holds in this process's memory only (idempotency.py): a retry that reaches
+another process, or comes after a restart, makes a second comment. The drain claims the key, and then exactly one of the
+two stands; the other one is withdrawn (withdrawing.py).
 """
 
 import hashlib

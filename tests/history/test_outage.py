@@ -23,11 +23,13 @@ from history.store import History, Store
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment
 from tests.history.contract import StoreContract, video
-from tests.history.spool.parts import RecordedVisibility
+from tests.history.spool.parts import RecordedVisibility, never_withdraw
 
 __all__ = ["video"]
 
-SPOOLING = SpoolSettings(slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3, check_ms=0)
+SPOOLING = SpoolSettings(
+    slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3, keys_keep_ms=60_000, check_ms=0
+)
 PATIENT = replace(SPOOLING, slow_ms=60_000)
 IMPATIENT = StoreSettings(cassandra_request_timeout_ms=1_000, cassandra_reconnect_ms=100)
 CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, reads_max=5, late_ms=0, tip_ms=1, closed_ms=1)
@@ -43,7 +45,7 @@ class Node:
         self.history = history
         self.visibility = RecordedVisibility()
         self.spool = Spool.open(folder / "spool", bytes_max=10_000_000, segment_bytes_max=65_536)
-        self.spooled = SpooledStore(history, self.spool, self.visibility, spooling)
+        self.spooled = SpooledStore(history, self.spool, self.visibility, spooling, never_withdraw)
         self.store = CachedStore(self.spooled, CACHING, is_whole=lambda: not self.spooled.is_away)
         self._draining = asyncio.create_task(self.spooled.drain())
 

@@ -134,7 +134,9 @@ class Service:
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=lambda: not self.spooled.is_away)
         self.kept_pages = KeptPages(bytes_max=config.cache_pages_bytes_max)
         self.commit = self._group(self._append)
-        self._claims = KeyClaims(self.store, config.idempotency_keep_s * 1000, self._group, self._tally.durable)
+        self._claims = KeyClaims(
+            *(self.store, self._opened, config.idempotency_keep_s * 1000, self._group, self._tally.durable)
+        )
         self._node_claim = NodeClaim(node, config.state_dir, self._opened, config.lease_settings())
         self._copies = NodeCopies(self.store, self.spooled)
         self._upkeep = CopiesUpkeep(
@@ -169,7 +171,10 @@ class Service:
         rights = Rights(config.admin_token)
         return Api(
             admission=config.admission(),
-            intake=Intake(ids, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
+            intake=Intake(
+                *(ids, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
+                comments_keep_ms=config.comments_keep_s * 1000,
+            ),
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,

@@ -31,11 +31,12 @@ from functools import partial
 import msgspec
 
 from comment_service.clocks import monotonic_s, wall_ms
+from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
 from comment_service.write.idempotency import Done, Key
 from history.core.model import Comment
 from history.group_commit import GroupCommit, GroupCommitStatistics
-from history.store import Claim, Outcome, Store, own_comments
+from history.store import Claim, Keys, Outcome, Store, own_comments
 
 
 @dataclass(slots=True)
@@ -53,9 +54,18 @@ Grouping = Callable[[Callable[[Sequence[Claiming]], Awaitable[None]]], GroupComm
 class KeyClaims:
     """Belongs to one event loop."""
 
-    def __init__(self, store: Store, keep_ms: int, group: Grouping, durable: Callable[[int, float], None]) -> None:
-        """group: makes the GroupCommit. durable: hears how many comments became durable, and within how many ms."""
+    def __init__(
+        self,
+        store: Store,
+        history: Callable[[], Keys],
+        keep_ms: int,
+        group: Grouping,
+        durable: Callable[[int, float], None],
+    ) -> None:
+        """history: the open store; raises StoreUnavailable until there is one. group: makes the GroupCommit. durable:
+        hears how many comments became durable, and within how many ms."""
         self._store = store
+        self._history = history
         self._keep_ms = keep_ms
         self._group = group(self._append)
         self._durable = durable
@@ -70,6 +80,17 @@ class KeyClaims:
         """
         claiming = Claiming(comment, Claim(*key, comment.id, comment.created_at_ms, _digest(comment)))
         self._group.submit(claiming, partial(_report, claiming, done))
+
+    async def find(self, key: Key, draft: Draft) -> Comment | None:
+        """The comment that the key stands for, which may not be stored yet; claims nothing. None: it stands for none.
+        Raises StoreUnavailable, and IdempotencyKeyReused if the comment says something else."""
+        claim = await self._history().claim_of(*key)
+        if claim is None:
+            return None
+        comment = Comment(claim.comment_id, draft.video_id, draft.author, draft.message, claim.created_at_ms)
+        if claim.digest != _digest(comment):
+            raise IdempotencyKeyReused
+        return comment
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""

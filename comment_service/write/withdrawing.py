@@ -12,9 +12,10 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from comment_service.clocks import wall_ms
+from comment_service.core.retries import is_expired, may_be_published_again
 from comment_service.moderate.moderator import Changing
 from comment_service.write.idempotency import IdempotentWrites, Key
-from history.core.model import ERASED, Comment, withdrawn_json
+from history.core.model import ERASED, Comment, State, withdrawn_json
 from history.spool.draining import Lost
 from history.store import History
 
@@ -53,7 +54,7 @@ class Withdrawing:
         one is made sure of first: at no time is none of the two there."""
         comment, standing = lost.comment, lost.standing
         stands = replace(comment, id=standing.comment_id, created_at_ms=standing.created_at_ms, after_id=0)
-        if not is_expired(stands, self._comments_keep_ms):
+        if not is_expired(stands, self._comments_keep_ms, wall_ms()):
             await self._make_sure_of(stands)
         data = withdrawn_json(comment.id, stands.id)
         change = self._changing.new(ERASED, comment.video_id, target_id=comment.id, data=data)
@@ -62,17 +63,14 @@ class Withdrawing:
 
     async def _make_sure_of(self, stands: Comment) -> None:
         history = self._history()
-        if await history.find(stands.video_id, stands.id) is not None:
+        found = await history.find(stands.video_id, stands.id)
+        if found is not None and not (found.state is State.VISIBLE and may_be_published_again(stands, wall_ms())):
             return
         stands = replace(stands, after_id=self._publisher.begin(stands.id, stands.video_id))
         try:
-            await history.append([stands])
+            if found is None:
+                await history.append([stands])
         except BaseException:
             self._publisher.abandon(stands.id)
             raise
         self._publisher.put(stands)
-
-
-def is_expired(comment: Comment, keep_ms: int) -> bool:
-    """Whether the store has deleted the comment, or is about to, because of its age. keep_ms: 0: it never does."""
-    return keep_ms > 0 and comment.created_at_ms <= wall_ms() - keep_ms

@@ -70,7 +70,11 @@ class Withdrawing:
         try:
             if found is None:
                 await history.append([stands])
+                found = await history.find(stands.video_id, stands.id)
         except BaseException:
             self._publisher.abandon(stands.id)
             raise
-        self._publisher.put(stands)
+        if found is not None and found.state is State.VISIBLE:
+            self._publisher.put(stands)
+        else:  # his author was purged meanwhile
+            self._publisher.abandon(stands.id)

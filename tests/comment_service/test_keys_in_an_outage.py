@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from history.core.ids import parse_id
+from history.core.purges import Purge
 from history.store import StoreUnavailable
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.fake_dispatcher import FakeDispatcher
@@ -97,6 +98,32 @@ async def test_what_a_dead_process_had_claimed_is_stored_and_published_before_th
         await first.service.spooled.wait_drained()
     await eventually_page(first, [stands])
     await eventually(lambda: parse_id(stands) in dispatcher.published and taken_back(dispatcher) != [])
+
+
+async def test_what_an_operator_has_erased_of_the_two_comes_not_back(
+    start_service: StartService, dispatcher: FakeDispatcher
+) -> None:
+    """Its key stands for it all the same, so the other one is taken back, too. Nor does a purged author's come back
+    that a dead process had claimed."""
+    first = await start_service(dispatchers=dispatcher.address, node=1)
+    second = await start_service(node=2)
+    with pytest.MonkeyPatch.context() as of_first:
+        outage = CutOff(first, of_first)
+        lost = [await post(first.http, key) for key in ("erased", "purged")]
+        stands = [await post(second.http, key) for key in ("erased", "purged")]
+        history = second.service._opened()
+        await history.erase("demo", [parse_id(stands[0])])
+        ((purged, *_),) = [(await history.newer("demo", parse_id(stands[0]), 1)).comments]
+        file = history._file  # type: ignore[attr-defined]
+        await file.write(
+            lambda connection: connection.execute("DELETE FROM comments WHERE id = ?", (purged.id,)).rowcount
+        )
+        await history.begin_purge(Purge(purged.id + 1, purged.author.id, "demo", purged.id + 1))
+        outage.end()
+        await first.service.spooled.wait_drained()
+    await eventually_page(first, [])
+    await eventually(lambda: [each["id"] for each in taken_back(dispatcher)] == lost)
+    assert not {parse_id(each) for each in stands} & set(dispatcher.published)
 
 
 async def test_other_comments_of_the_outage_stay(start_service: StartService, dispatcher: FakeDispatcher) -> None:

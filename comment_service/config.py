@@ -106,9 +106,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
     idempotency_entries_max: int = Field(
         50_000, ge=1, description="Idempotency-Keys kept in memory, 1 KB each: 50 s of 1,000 comments/s"
     )
-    idempotency_keep_s: int = Field(
-        86_400, ge=1, description="s an Idempotency-Key is kept: a phone may send again after a night offline"
-    )
+    idempotency_keep_s: int = Field(86_400, ge=1, description="s an Idempotency-Key is kept: a night offline, and more")
 
     # Writing
     commit_batch_max: int = Field(
@@ -361,6 +359,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
             retry_max_ms=self.drain_retry_max_ms,
             drain_batch=self.drain_batch,
             quick_writes=self.drain_quick_writes,
+            keys_keep_ms=self.idempotency_keep_s * 1000,
             check_ms=self.store_check_ms,
         )
 

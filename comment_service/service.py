@@ -34,12 +34,14 @@ from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import KeyClaims
+from comment_service.write.withdrawing import Withdrawing
 from history.cache.store import CachedStore
 from history.config import ADOPTING_MS, ADOPTING_POLL_MS
 from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit, Item
 from history.opening import open_store, parse_store_url
+from history.spool.draining import Lost
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
@@ -128,17 +130,25 @@ class Service:
         self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms)
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
         self.lazy_store = LazyStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
-        self.spooled = SpooledStore(self.lazy_store, spool, self.publisher, config.spool_settings())
+        self.spooled = SpooledStore(self.lazy_store, spool, self.publisher, config.spool_settings(), self._withdraw)
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=lambda: not self.spooled.is_away)
         self.kept_pages = KeptPages(bytes_max=config.cache_pages_bytes_max)
         self.commit = self._group(self._append)
-        self._claims = KeyClaims(self.store, config.idempotency_keep_s * 1000, self._group, self._tally.durable)
+        self._claims = KeyClaims(
+            *(self.store, self._opened, config.idempotency_keep_s * 1000, self._group, self._tally.durable)
+        )
         self._node_claim = NodeClaim(node, config.state_dir, self._opened, config.lease_settings())
         self._copies = NodeCopies(self.store, self.spooled)
         self._upkeep = CopiesUpkeep(
             self._opened, self._copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
         )
         changing = Changing(self._opened, self._copies, self.publisher, ids, published_ms=config.moderate_published_ms)
+        self._idempotent = IdempotentWrites(
+            entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
+        )
+        self._withdrawing = Withdrawing(
+            *(self._opened, changing, self.publisher, self._idempotent), comments_keep_ms=config.comments_keep_s * 1000
+        )
         self._purges = Purges(self._opened, self._copies, changing, ids, config.purge_settings())
         errors = ErrorResponses(
             retry_after_min_s=config.retry_after_min_s,
@@ -159,12 +169,12 @@ class Service:
         """What HTTP requests reach"""
         config = self.config
         rights = Rights(config.admin_token)
-        idempotent = IdempotentWrites(
-            entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
-        )
         return Api(
             admission=config.admission(),
-            intake=Intake(ids, self.commit, self.publisher, idempotent, self._claims, self._gate),
+            intake=Intake(
+                *(ids, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
+                comments_keep_ms=config.comments_keep_s * 1000,
+            ),
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
@@ -262,6 +272,9 @@ class Service:
     async def _open_history(self) -> History:
         self._history = await open_store(self.config.store, self.config.store_settings())
         return self._history
+
+    async def _withdraw(self, lost: Lost) -> None:
+        await self._withdrawing.withdraw(lost)
 
     def _opened(self) -> History:
         """The store with all that it can do. Raises StoreUnavailable until it is open."""

@@ -126,6 +126,11 @@ Cassandra's hints. What comes later, from a spool, is refused. So the later look
 EVICTED_MAX = 10_000
 """Ids that a cache remembers to have evicted, 2 MB: an append that was under way ends within 10 s."""
 
+SETTLED_MS = 2_000
+"""After which nearly every comment can be read that has a smaller id than one that was read, in milliseconds: a write
+takes up to a second, and synchronized clocks differ by some milliseconds. Pages behind younger comments are read from
+the store, so a larger number costs busy videos more reads."""
+
 PURGES_KEPT_MS = 6 * 3_600_000
 """How long processes remember purged authors, in milliseconds: longer than the last look of a purge (4 h), which finds
 what became readable late."""

@@ -85,6 +85,15 @@ def own_comments(items: Sequence[Claimed], outcomes: Sequence[Outcome]) -> list[
     ]
 
 
+class Keys(Protocol):
+    """Looks for claims, and makes none"""
+
+    async def claim_of(self, author_id: str, video_id: str, key: str) -> Claim | None:
+        """The claim of this key that holds, whose comment may not be stored yet. None: nobody has been told that one
+        does, or it was too long ago. Raises StoreUnavailable."""
+        ...
+
+
 class Log(Reader, Protocol):
     """What an RMS may do: reads a video's log with all kinds of events in it. A comment that can't be seen comes as
     Gone, so each row is one event. A `restored` has the comment's JSON, unless that can't be seen now either."""
@@ -239,7 +248,7 @@ class Nodes(Protocol):
         ...
 
 
-class History(Store, Log, Moderating, Notices, Videos, Nodes, Protocol):
+class History(Store, Keys, Log, Moderating, Notices, Videos, Nodes, Protocol):
     """All that a store can do: what comment_service uses"""
 
     async def sweep(self, now_ms: int) -> int:

@@ -72,6 +72,12 @@ class IdempotentWrites:
             assert entry.comment is not None
             done(entry.comment)
 
+    def stands_for(self, key: Key, comment: Comment) -> None:
+        """From now on a retry gets this one, which says the same as the one that was written here."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.comment is not None:
+            entry.comment = comment
+
     def _end(self, key: Key, entry: _Entry, outcome: Comment | Exception) -> None:
         waiting, entry.waiting = entry.waiting, None
         assert waiting is not None

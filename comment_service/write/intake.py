@@ -1,6 +1,7 @@
 """The write path: an accepted draft gets its id, becomes durable, is acknowledged, and is handed to the publisher."""
 
 import asyncio
+from collections.abc import Coroutine
 from functools import partial
 from typing import Protocol
 
@@ -8,6 +9,8 @@ import msgspec
 
 from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.admission import Draft
+from comment_service.core.errors import VideoEnded
+from comment_service.core.retries import is_expired, may_be_published_again
 from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import Done, IdempotentWrites, Key
 from comment_service.write.key_claims import KeyClaims
@@ -15,10 +18,6 @@ from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit
 from proto.tasks import shared
-
-AGAIN_MS = 60_000
-"""How old a comment may be that a retry finds stored, and that is published again, in milliseconds: clients that got an
-error try again after 5 s, and nodes know by the id for 11 min that they have it."""
 
 
 class CommentPublisher(Protocol):
@@ -55,13 +54,17 @@ class Intake:
         idempotent: IdempotentWrites,
         claims: KeyClaims,
         gate: VideoGate,
+        *,
+        comments_keep_ms: int = 0,
     ) -> None:
+        """comments_keep_ms: after which the store deletes comments; 0: never."""
         self._ids = ids
         self._commit = commit
         self._publisher = publisher
         self._idempotent = idempotent
         self._claims = claims
         self._gate = gate
+        self._comments_keep_ms = comments_keep_ms
         self._completing: set[asyncio.Task[None]] = set()
 
     async def accept(self, draft: Draft, idempotency_key: str | None) -> Comment:
@@ -78,8 +81,14 @@ class Intake:
                 waiter.set_result(outcome)
 
         if not self.begin(draft, idempotency_key, done):
-            await self._gate.check(draft.video_id)
-            self._begin(draft, idempotency_key, done, asks_gate=False)
+            asks_gate = False
+            try:
+                await self._gate.check(draft.video_id)
+            except VideoEnded:
+                if idempotency_key is None:
+                    raise
+                asks_gate = True
+            self._begin(draft, idempotency_key, done, asks_gate=asks_gate)
         outcome = await waiter
         if isinstance(outcome, Exception):
             raise outcome
@@ -122,7 +131,11 @@ class Intake:
             done(error)
 
     def _write_claimed(self, key: Key, draft: Draft, asks_gate: bool, done: Done) -> None:
-        comment = self._begun(draft, asks_gate)
+        try:
+            comment = self._begun(draft, asks_gate)
+        except VideoEnded as error:  # its comment may have been accepted before the end, and the answer lost
+            self._beside(self._find_accepted(key, draft, error, done))
+            return
         try:
             self._claims.submit(key, comment, partial(self._end_claimed, comment, done))
         except BaseException:
@@ -138,9 +151,24 @@ class Intake:
         if isinstance(outcome, Exception):
             done(outcome)
             return
-        completing = shared(self._complete(outcome, done))
-        self._completing.add(completing)
-        completing.add_done_callback(self._completing.discard)
+        self._beside(self._complete(outcome, done))
+
+    def _beside(self, work: Coroutine[None, None, None]) -> None:
+        """work: calls `done`, whatever comes."""
+        task = shared(work)
+        self._completing.add(task)
+        task.add_done_callback(self._completing.discard)
+
+    async def _find_accepted(self, key: Key, draft: Draft, refusal: VideoEnded, done: Done) -> None:
+        try:
+            accepted = await self._claims.find(key, draft)
+        except Exception as error:
+            done(error)
+            return
+        if accepted is None:
+            done(refusal)
+        else:
+            await self._complete(accepted, done)
 
     def _begun(self, draft: Draft, asks_gate: bool) -> Comment:
         """The comment, with an id that has begun"""
@@ -158,8 +186,9 @@ class Intake:
         outcome: Comment | Exception = first
         try:
             if not await self._claims.is_stored(first):
-                await self._append(first)
-            elif first.created_at_ms > wall_ms() - AGAIN_MS:
+                if not is_expired(first, self._comments_keep_ms, wall_ms()):
+                    await self._append(first)
+            elif may_be_published_again(first, wall_ms()):
                 after_id = self._publisher.begin(first.id, first.video_id)
                 self._publisher.put(msgspec.structs.replace(first, after_id=after_id))
         except Exception as error:

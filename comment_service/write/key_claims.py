@@ -17,9 +17,10 @@ Why a claim of its own, and not a row beside the comment. Two processes that wri
 agree who was first: one may have responded before the other one's row came. Keyed comments that arrive during one write
 go with the next, as others do; requests without a key don't wait for any of this.
 
-While the store is away no key can be claimed, and comments are still accepted (history/spool/store.py): the key then
-holds in this process's memory only (idempotency.py). A retry that reaches another process, or comes after a restart,
-makes a second comment.
+While the store is away no key can be claimed, and comments are still accepted (history/spool/store.py), with their
+keys. Until the spool is drained the key holds in this process's memory only (idempotency.py): a retry that reaches
+another process, or comes after a restart, makes a second comment. The drain claims the key, and then exactly one of the
+two stands; the other one is withdrawn (withdrawing.py).
 """
 
 import hashlib
@@ -30,11 +31,12 @@ from functools import partial
 import msgspec
 
 from comment_service.clocks import monotonic_s, wall_ms
+from comment_service.core.admission import Draft
 from comment_service.core.errors import IdempotencyKeyReused
 from comment_service.write.idempotency import Done, Key
 from history.core.model import Comment
 from history.group_commit import GroupCommit, GroupCommitStatistics
-from history.store import Claim, Outcome, Store, own_comments
+from history.store import Claim, Keys, Outcome, Store, own_comments
 
 
 @dataclass(slots=True)
@@ -52,9 +54,18 @@ Grouping = Callable[[Callable[[Sequence[Claiming]], Awaitable[None]]], GroupComm
 class KeyClaims:
     """Belongs to one event loop."""
 
-    def __init__(self, store: Store, keep_ms: int, group: Grouping, durable: Callable[[int, float], None]) -> None:
-        """group: makes the GroupCommit. durable: hears how many comments became durable, and within how many ms."""
+    def __init__(
+        self,
+        store: Store,
+        history: Callable[[], Keys],
+        keep_ms: int,
+        group: Grouping,
+        durable: Callable[[int, float], None],
+    ) -> None:
+        """history: the open store; raises StoreUnavailable until there is one. group: makes the GroupCommit. durable:
+        hears how many comments became durable, and within how many ms."""
         self._store = store
+        self._history = history
         self._keep_ms = keep_ms
         self._group = group(self._append)
         self._durable = durable
@@ -69,6 +80,17 @@ class KeyClaims:
         """
         claiming = Claiming(comment, Claim(*key, comment.id, comment.created_at_ms, _digest(comment)))
         self._group.submit(claiming, partial(_report, claiming, done))
+
+    async def find(self, key: Key, draft: Draft) -> Comment | None:
+        """The comment that the key stands for, which may not be stored yet; claims nothing. None: it stands for none.
+        Raises StoreUnavailable, and IdempotencyKeyReused if the comment says something else."""
+        claim = await self._history().claim_of(*key)
+        if claim is None:
+            return None
+        comment = Comment(claim.comment_id, draft.video_id, draft.author, draft.message, claim.created_at_ms)
+        if claim.digest != _digest(comment):
+            raise IdempotencyKeyReused
+        return comment
 
     async def is_stored(self, comment: Comment) -> bool:
         """Raises StoreUnavailable."""

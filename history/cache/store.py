@@ -7,11 +7,13 @@
 - What this node appends is added at once to the runs it belongs to, also when it is late.
 - The size is bounded in bytes; the run that was used least recently goes first.
 
-So a page may lack what another node accepted within the last `tip_ms`. No copy is older than `closed_ms`. Erased
-and hidden comments leave the copies with `evict`, a purged author's with `evict_author`; where comments were restored,
-or arrived late from another node's spool, `invalidate` drops the copies. This node calls all of them at once for what
-it does itself, and when it sees the notices of other nodes. What it has just evicted doesn't come back by an append
-that was under way, or is repeated: the store doesn't take it either.
+So a page may lack what another node accepted within the last `tip_ms`. But a reader who goes on from page to page, each
+perhaps from another node, skips nothing: behind a comment that is as new as a run, the run isn't used.
+
+No copy is older than `closed_ms`. Erased and hidden comments leave the copies with `evict`, a purged author's with
+`evict_author`; where comments were restored, or arrived late from another node's spool, `invalidate` drops the copies.
+This node calls all of them at once for what it does itself, and when it sees the notices of other nodes. What it has
+just evicted doesn't come back by an append that was under way, or is repeated: the store doesn't take it either.
 """
 
 import asyncio
@@ -23,7 +25,7 @@ import structlog
 from aiocache import SimpleMemoryCache  # type: ignore[import-untyped]
 
 from history.clocks import monotonic_s, wall_ms
-from history.config import EVICTED_MAX, PURGES_KEPT_MS
+from history.config import EVICTED_MAX, PURGES_KEPT_MS, SETTLED_MS
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
 from history.core.model import Comment, Comments
@@ -110,10 +112,11 @@ class CachedStore:
         found: list[Comment] = []
         validities: list[Validity] = []
         high = END if before is None else min(before, END)
+        above: Run | None = None
         reads = 0
         while len(found) < limit and high > 0:
             run = await self._known(video_id, high)
-            if run is None:
+            if run is None or not run.serves(high, above, SETTLED_MS):
                 if reads == self._settings.reads_max:
                     return Comments(found, high), tuple(validities)
                 reads += 1
@@ -123,8 +126,9 @@ class CachedStore:
                 self._hits += 1
                 self._sizes.move_to_end((video_id, run.high))
             found += run.before(high, limit - len(found))
-            validities.append(run.validity)
-            high = run.low
+            is_settled = run.serves(high, above, SETTLED_MS)
+            validities.append(run.validity if is_settled else Validity(0, run.is_whole))
+            high, above = run.low, run
         next_id = found[-1].id if 0 < limit <= len(found) else None
         return Comments(found, next_id), tuple(validities)
 
@@ -210,13 +214,14 @@ class CachedStore:
         settings = self._settings
         changes = self._changes
         appended = self._appended.setdefault(video_id, [])
-        closed_before = first_id_at(wall_ms() - settings.late_ms)
+        read_ms = wall_ms()
+        closed_before = first_id_at(read_ms - settings.late_ms)
         size = max(settings.read_comments, limit)
         self._reads += 1
         comments, next_id = await self._store.older(video_id, None if high == END else high, size)
         if changes != self._changes:  # some of whoever waits has come after an order that the read hasn't seen
             comments = [comment for comment in comments if not self._is_gone(comment)]
-        run = Run(next_id or 0, high, comments, self._is_whole())
+        run = Run(next_id or 0, high, comments, self._is_whole(), read_ms)
         for comment in appended:  # the store may have been read before they were in it
             if not self._is_gone(comment):
                 run.add(comment)
@@ -232,7 +237,10 @@ class CachedStore:
             await self._remove(video_id, high)
         above = await self._known(video_id, run.high + 1) if run.high < END else None
         if above is not None and above.low < run.high:
-            return  # another read has this stretch already
+            if above.read_ms >= run.read_ms:
+                return  # another read has this stretch already
+            above.raise_low(run.high)
+            self._count(video_id, above)
         run.keep_until(monotonic_s() + keep_ms / 1000)
         await self._cache.set(_key(video_id, run.high), run, ttl=keep_ms / 1000)
         self._highs[video_id].add(run.high)

@@ -67,6 +67,10 @@ DECIDE = """
 INSERT INTO $keyspace.idempotency_keys (author_id, video_id, key, comment_id, created_at_ms, digest)
 VALUES (?, ?, ?, ?, ?, ?) IF NOT EXISTS USING TTL ?
 """
+DECIDED = """
+SELECT author_id, video_id, key, comment_id, created_at_ms, digest FROM $keyspace.idempotency_keys
+WHERE author_id = ? AND video_id = ? AND key = ?
+"""
 TAKE_NODE = "INSERT INTO $keyspace.nodes (node, holder, words) VALUES (?, ?, ?) IF NOT EXISTS USING TTL ?"
 KEEP_NODE = "UPDATE $keyspace.nodes USING TTL ? SET holder = ?, words = ? WHERE node = ? IF holder = ?"
 RELEASE_NODE = "DELETE FROM $keyspace.nodes WHERE node = ? IF holder = ?"
@@ -100,7 +104,7 @@ class _Row(NamedTuple):
 
 
 class CassandraClaims:
-    """`history.store.Nodes`, and `append_claimed` of `history.store.Store`"""
+    """`history.store.Keys` and `Nodes`, and `append_claimed` of `history.store.Store`"""
 
     def __init__(
         self,
@@ -130,6 +134,17 @@ class CassandraClaims:
             for index, first in zip(indexes, found, strict=True)
         }
         return [by_index[index] for index in range(len(items))]
+
+    async def claim_of(self, author_id: str, video_id: str, key: str) -> Claim | None:
+        """Whoever was told that its claim holds either was alone in the first round, and has written so, or has asked
+        the LWT, whose word is final."""
+        layout, place = _place(author_id, video_id, key)
+        for decided in await self._tables.run(DECIDED, author_id, video_id, key):
+            return Claim(*decided)
+        for row in (await self._read(layout, [place]))[place[-1]]:
+            if row.proposal.was_alone:
+                return Claim(author_id, video_id, key, row.proposal.value, row.created_at_ms, row.digest)
+        return None
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         """The lease is a time to live, in whole seconds; now_ms isn't needed."""
@@ -242,16 +257,23 @@ class CassandraClaims:
         return claim if applied else Claim(*theirs)
 
 
+def _place(author_id: str, video_id: str, key: str) -> tuple[Layout, Place]:
+    name, made_ms = name_of_key(author_id, video_id, key), time_of_key(key)
+    if made_ms is None:
+        return BY_KEY, (name,)
+    return BY_TIME, (f"{video_id}/{made_ms // BUCKET_MS}".encode(), name)
+
+
 def _parts(items: Sequence[Claimed]) -> Iterator[tuple[Layout, list[Place], list[int]]]:
     """What goes in one request: a layout, and places in it with the indexes of their items"""
-    by_key, by_time = [], defaultdict(list)
+    by_key: list[tuple[Place, int]] = []
+    by_time: defaultdict[bytes, list[tuple[Place, int]]] = defaultdict(list)
     for index, (_, claim) in enumerate(items):
-        name, made_ms = name_of_key(claim.author_id, claim.video_id, claim.key), time_of_key(claim.key)
-        if made_ms is None:
-            by_key.append(((name,), index))
+        layout, place = _place(claim.author_id, claim.video_id, claim.key)
+        if layout is BY_KEY:
+            by_key.append((place, index))
         else:
-            stretch = f"{claim.video_id}/{made_ms // BUCKET_MS}".encode()
-            by_time[stretch].append(((stretch, name), index))
+            by_time[place[0]].append((place, index))
     yield from _pieces(BY_KEY, by_key, CLAIMS_AT_ONCE)
     few = []
     for neighbours in by_time.values():

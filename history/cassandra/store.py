@@ -163,7 +163,8 @@ class CassandraStore(CassandraReader):
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
         self.videos, self.changed_videos = videos.videos, videos.changed_videos
-        self.append_claimed, self.claim_node = self._claims.append_claimed, self._claims.claim_node
+        self.append_claimed, self.claim_of = self._claims.append_claimed, self._claims.claim_of
+        self.claim_node = self._claims.claim_node
         self.release_node = self._claims.release_node
         self._known_buckets = _Known(settings.cassandra_known_buckets_max)
         self._known_authors = _Known(settings.cassandra_known_authors_max)

@@ -74,7 +74,8 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     target_id: int = 0
     """The comment that it is about"""
     data: bytes = b""
-    """JSON for viewers. Of `restored` it is the comment, if that can be seen."""
+    """JSON for viewers. Of `restored` it is the comment, if that can be seen. Of `erased` it is `withdrawn_json`, or
+    empty."""
     author_id: str = ""
     """Of `author_purged`, for as long as it may be named"""
     up_to_id: int = 0
@@ -133,13 +134,18 @@ def comment_json(comment: Comment) -> bytes:
     )
 
 
+def withdrawn_json(comment_id: int, stands_id: int) -> bytes:
+    """The data of an `erased` for a comment that was accepted twice: `standsAs` is the one that stays."""
+    return b'{"id":"%016x","standsAs":"%016x"}' % (comment_id, stands_id)
+
+
 def as_server_sent(change: Change) -> tuple[str, bytes]:
     """The name and the data of the server-sent event by which viewers get it; no data: they get nothing.
 
     What is hidden or erased is `deleted`. A kind that isn't known here goes by its own name and data.
     """
     if change.kind in (ERASED, HIDDEN):
-        return "deleted", b'{"id":"%016x"}' % change.target_id
+        return "deleted", change.data or b'{"id":"%016x"}' % change.target_id
     if change.kind == AUTHOR_PURGED:
         named = b'{"authorId":%b,"upTo":"%016x"}' % (_json(change.author_id), change.up_to_id)
         return change.kind, named if change.author_id else b""

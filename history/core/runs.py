@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from history.core.ids import time_of
 from history.core.model import Comment
 
 END = 1 << 63
@@ -37,6 +38,8 @@ class Run:
     comments: list[Comment]  # newest first
     is_whole: bool = True
     """See Validity"""
+    read_ms: int = 0
+    """When its read began"""
     size: int = field(init=False)
     """Bytes of memory, estimated"""
     validity: Validity = field(init=False)
@@ -50,6 +53,22 @@ class Run:
     def keep_until(self, until_s: float) -> None:
         """Begins a new validity. 0: the run isn't kept any more."""
         self._until_s = until_s
+        self._changed()
+
+    def serves(self, before: int, above: "Run | None", settled_ms: int) -> bool:
+        """Whether whoever has got comments down to `before` skips nothing if he goes on in this run. They may come from
+        another service, read later than this run: then comments may have come between, below the last of them. None has
+        if the run was read settled_ms after that one's time: by then all with smaller ids could be read.
+
+        above: the run that they come from, if it is one of this cache."""
+        if before >= END or (above is not None and above.read_ms <= self.read_ms):
+            return True
+        return time_of(before) + settled_ms <= self.read_ms
+
+    def raise_low(self, low: int) -> None:
+        """Leaves what is below to another run."""
+        self._remove([comment for comment in self.comments if comment.id < low])
+        self.low = low
         self._changed()
 
     def before(self, high: int, limit: int) -> list[Comment]:
@@ -83,7 +102,8 @@ class Run:
             return [self]
         at = bisect_left(self.comments, -border + 1, key=_descending)
         below, above = self.comments[at:], self.comments[:at]
-        return [Run(self.low, border, below, self.is_whole), Run(border, self.high, above, self.is_whole)]
+        about = (self.is_whole, self.read_ms)
+        return [Run(self.low, border, below, *about), Run(border, self.high, above, *about)]
 
     def _remove(self, gone: list[Comment]) -> None:
         if gone:

@@ -3,20 +3,50 @@
 A cluster may have lost the replicas of some partitions and serve all others. So a write of many videos that fails is
 repeated video by video. Videos that the store takes are drained; the others' comments stay in the spool. If nothing is
 taken, nothing is known about single videos: the store is away.
+
+**Idempotency-Keys.** A comment that came with a key is claimed now. Another process may have claimed the key meanwhile,
+for another comment with the same text: then that one stands, and the spooled one, which viewers have got already, is
+withdrawn (`Withdraw`). It leaves the spool only after that, so a kill in between repeats it. If the other one has
+another text, then both stand, for both were accepted. What the store can't say of a key leaves its comment here.
 """
 
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from history.clocks import monotonic_ms
+from history.clocks import monotonic_ms, wall_ms
 from history.config import DRAINED_AT_ONCE
 from history.core.model import Comment
 from history.spool.files import Segment, Spool
 from history.spool.settings import SpoolSettings
-from history.store import Store, StoreUnavailable
+from history.store import Claim, Store, StoreUnavailable
 from proto.tasks import shared
+
+
+class Lost(NamedTuple):
+    """A spooled comment whose key stands for another one, which has the same text"""
+
+    comment: Comment
+    key: str
+    standing: Claim
+
+
+Withdraw = Callable[[Lost], Awaitable[None]]
+"""Returns when the standing comment is durable and the lost one gone for good, also for those who have it. Safe to
+repeat; raises StoreUnavailable."""
+
+
+@dataclass(slots=True)
+class _Written:
+    """What became of comments of the spool"""
+
+    stored: list[Comment]
+    lost: list[Lost] = field(default_factory=list)
+    is_whole: bool = True
+    """nothing else is left of them"""
 
 
 class DrainStep:
@@ -30,6 +60,7 @@ class DrainStep:
         refused_before: Iterable[str],
         on_stored: Callable[[Sequence[Comment], int], None],
         on_slow: Callable[[Iterable[str]], None],
+        withdraw: Withdraw,
     ) -> None:
         """refused_before: videos that the store didn't take while it took others; they
         are tried last. on_stored: gets comments that are in the store now, and within how many ms they were written.
@@ -38,12 +69,16 @@ class DrainStep:
         self._spool = spool
         self._slow_s = settings.slow_ms / 1000
         self._batch = settings.drain_batch
+        self._keys_keep_ms = settings.keys_keep_ms
         self._refused_before = frozenset(refused_before)
         self._on_stored = on_stored
         self._on_slow = on_slow
+        self._withdraw = withdraw
         self.refused: dict[str, StoreUnavailable] = {}
         """videos that the store hasn't taken, and why"""
         self.drained = 0
+        self.is_undecided = False
+        """The store could not say of some keys for which comment they stand."""
 
     @property
     def tells_nothing_new(self) -> bool:
@@ -70,11 +105,11 @@ class DrainStep:
             begin_ms = monotonic_ms()
             try:
                 async with asyncio.timeout(self._slow_s):
-                    await self._store.append(comments)
+                    written = await self._append(segment, comments)
             except (TimeoutError, StoreUnavailable):
                 pass
             else:
-                await self._drop(segment, comments, begin_ms)
+                await self._settle(segment, written, begin_ms)
                 return
         await self._write_apart(segment, comments)
 
@@ -108,11 +143,44 @@ class DrainStep:
     async def _write_video(self, segment: Segment, video_id: str, comments: Sequence[Comment]) -> None:
         begin_ms = monotonic_ms()
         try:
-            await self._store.append(comments)
+            written = await self._append(segment, comments)
         except StoreUnavailable as error:
             self.refused[video_id] = error
         else:
-            await self._drop(segment, comments, begin_ms)
+            await self._settle(segment, written, begin_ms)
+
+    async def _append(self, segment: Segment, comments: Sequence[Comment]) -> _Written:
+        """Raises StoreUnavailable; then some of them may be stored."""
+        keyed = segment.keyed(comments)
+        written = _Written([comment for comment in comments if comment.id not in segment.keys])
+        outcomes = await self._store.append_claimed(keyed, wall_ms(), self._keys_keep_ms) if keyed else []
+        others = list(written.stored)
+        for (comment, claim), standing in zip(keyed, outcomes, strict=True):
+            if not isinstance(standing, Claim):
+                written.is_whole = False
+            elif standing.comment_id == comment.id:
+                written.stored.append(comment)
+            elif standing.digest == claim.digest:
+                written.lost.append(Lost(comment, claim.key, standing))
+            else:
+                others.append(comment)
+                written.stored.append(comment)
+        if others:
+            await self._store.append(others)
+        return written
+
+    async def _settle(self, segment: Segment, written: _Written, begin_ms: int) -> None:
+        self.is_undecided |= not written.is_whole
+        if written.stored:
+            await self._drop(segment, written.stored, begin_ms)
+        for lost in written.lost:
+            begin_ms = monotonic_ms()
+            try:
+                await self._withdraw(lost)
+            except StoreUnavailable as error:
+                self.refused[lost.comment.video_id] = error
+            else:
+                await self._drop(segment, [lost.comment], begin_ms)
 
     async def _drop(self, segment: Segment, comments: Sequence[Comment], begin_ms: int) -> None:
         self.drained += len(comments)

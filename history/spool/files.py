@@ -19,7 +19,7 @@ import asyncio
 import fcntl
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,9 +29,9 @@ from typing import TypeVar
 import structlog
 
 from history.core.model import Comment
-from history.core.spool_format import MAGIC, encode_records, is_of_newer_release, read_segment
+from history.core.spool_format import MAGIC, SpooledKey, encode_records, is_of_newer_release, read_segment
 from history.core.spooled_comments import SpooledComments
-from history.store import StoreOverloaded, StoreUnavailable
+from history.store import Claim, Claimed, StoreOverloaded, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -70,8 +70,15 @@ class Segment:
     path: Path
     size: int = 0  # bytes that count against the limit
     comments: list[Comment] = field(default_factory=list)
+    keys: dict[int, SpooledKey] = field(default_factory=dict)
+    """of those comments that came with one, by id"""
     is_damaged: bool = False
     """some of its records can't be read"""
+
+    def keyed(self, comments: Sequence[Comment]) -> list[Claimed]:
+        """Those of them that came with an Idempotency-Key, each with the claim that it would make"""
+        found = [(comment, self.keys[comment.id]) for comment in comments if comment.id in self.keys]
+        return [(c, Claim(c.author.id, c.video_id, k.key, c.id, c.created_at_ms, k.digest)) for c, k in found]
 
     def end(self) -> None:
         """Nothing of it has to be drained any more. Raises OSError."""
@@ -155,14 +162,15 @@ class Spool:
         """The greatest id in it. Looks at every comment."""
         return max((comment.id for segment in self._segments for comment in segment.comments), default=None)
 
-    async def append(self, comments: Sequence[Comment]) -> None:
-        """Returns when they are durable here. Raises SpoolFull, and StoreUnavailable if the disk fails."""
-        records = encode_records(comments)
+    async def append(self, comments: Sequence[Comment], keys: Mapping[int, SpooledKey]) -> None:
+        """Returns when they are durable here, with the keys of those that came with one. Raises SpoolFull, and
+        StoreUnavailable if the disk fails."""
+        records = encode_records(comments, keys)
         if self._bytes + len(records) > self._bytes_max:
             raise SpoolFull(f"the store is away, and the spool is full: {self._bytes} of {self._bytes_max} bytes")
         self._bytes += len(records)
         try:
-            await self._in_thread(lambda: self._write(records, comments))
+            await self._in_thread(lambda: self._write(records, comments, keys))
         except BaseException:
             self._bytes -= len(records)
             raise
@@ -185,6 +193,8 @@ class Spool:
             self._segments.remove(segment)
             self._bytes -= segment.size
         segment.comments = left
+        for comment_id in ids:
+            segment.keys.pop(comment_id, None)
         self.comments.remove(comments)
 
     async def close(self) -> None:
@@ -209,7 +219,7 @@ class Spool:
         except OSError as error:
             raise SpoolFailed(f"spool: {error}") from error
 
-    def _write(self, records: bytes, comments: Sequence[Comment]) -> None:
+    def _write(self, records: bytes, comments: Sequence[Comment], keys: Mapping[int, SpooledKey]) -> None:
         segment, fd = self._writing, self._fd
         if segment is None or fd is None or segment.size + len(records) > self._segment_bytes_max:
             segment, fd = self._begin_segment()
@@ -223,6 +233,7 @@ class Spool:
             self._segments.append(segment)
         segment.size += len(records)
         segment.comments += comments
+        segment.keys.update(keys)
 
     def _begin_segment(self) -> tuple[Segment, int]:
         """With its file descriptor. Its name in the folder is durable before anything in it is acknowledged."""
@@ -267,7 +278,7 @@ class Spool:
             _log.error("spool_file_of_newer_release", file=str(path), bytes=len(content), reason="start that release")
             return []
         read = read_segment(content)
-        segment = Segment(path, read.size - len(MAGIC), read.comments, is_damaged=read.damaged_bytes > 0)
+        segment = Segment(path, read.size - len(MAGIC), read.comments, read.keys, is_damaged=read.damaged_bytes > 0)
         if segment.is_damaged:
             _log.error(
                 "spool_file_damaged",

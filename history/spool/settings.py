@@ -14,5 +14,7 @@ class SpoolSettings:
     """comments in one write of the drain"""
     quick_writes: int
     """of the drain, in a row, each within half of slow_ms, until authors wait for the store again"""
+    keys_keep_ms: int
+    """how long a key is kept that the drain claims"""
     check_ms: int
     """how long the result of one check serves others"""

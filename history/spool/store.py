@@ -21,7 +21,7 @@ the first one's id in a file, so that a kill in between changes nothing.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -31,8 +31,9 @@ import structlog
 
 from history.clocks import monotonic_ms
 from history.core.model import Comment, Comments
+from history.core.spool_format import SpooledKey
 from history.core.spooled_comments import merged
-from history.spool.draining import DrainStep
+from history.spool.draining import DrainStep, Withdraw
 from history.spool.files import Spool, SpoolFailed, SpoolStatistics
 from history.spool.settings import SpoolSettings
 from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable, own_comments
@@ -42,6 +43,8 @@ _log = structlog.stdlib.get_logger()
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+NO_KEYS: Mapping[int, SpooledKey] = {}
 
 
 class Visibility(Protocol):
@@ -75,11 +78,15 @@ class SpooledStatistics:
 class SpooledStore:
     """A history.store.Store. Belongs to one event loop; `drain` has to run for as long as it is used."""
 
-    def __init__(self, store: Store, spool: Spool, visibility: Visibility, settings: SpoolSettings) -> None:
+    def __init__(
+        self, store: Store, spool: Spool, visibility: Visibility, settings: SpoolSettings, withdraw: Withdraw
+    ) -> None:
+        """withdraw: takes back a comment whose key stands for another one (history/spool/draining.py)."""
         self._store = store
         self._spool = spool
         self._visibility = visibility
         self._settings = settings
+        self._withdraw = withdraw
         self._availability = Availability.UNKNOWN
         self._checking: asyncio.Task[str | None] | None = None  # the last check, under way or done
         self._checked_ms = 0  # once it is done: when it was
@@ -117,11 +124,12 @@ class SpooledStore:
             self._note_stored(others)
 
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
-        """While the store doesn't take a video's comments, no key of it can be claimed: each comment is appended, and
-        its own claim returned. Raises as `append` does."""
+        """While the store doesn't take a video's comments, no key of it can be claimed: each comment is spooled with
+        its key, and its own claim returned. The drain claims it, and may find that it stands for another comment.
+        Raises as `append` does."""
         held, others = self._split(items, lambda item: item[0].video_id)
         if held:
-            await self._append_to_spool([comment for comment, _ in held])
+            await self._spool_keyed(held)
         if not others:
             return [claim for _, claim in items]
         try:
@@ -129,7 +137,7 @@ class SpooledStore:
         except StoreRefuses:
             raise
         except StoreUnavailable:
-            await self._append_to_spool([comment for comment, _ in others])
+            await self._spool_keyed(others)
             return [claim for _, claim in items]
         if own := own_comments(others, outcomes):
             self._note_stored(own)
@@ -145,9 +153,13 @@ class SpooledStore:
         held = [item for item in items if video_of(item) in self._refused]
         return held, [item for item in items if video_of(item) not in self._refused]
 
-    async def _append_to_spool(self, comments: Sequence[Comment]) -> None:
+    async def _spool_keyed(self, items: Sequence[Claimed]) -> None:
+        keys = {comment.id: SpooledKey(claim.key, claim.digest) for comment, claim in items}
+        await self._append_to_spool([comment for comment, _ in items], keys)
+
+    async def _append_to_spool(self, comments: Sequence[Comment], keys: Mapping[int, SpooledKey] = NO_KEYS) -> None:
         try:
-            await self._spool.append(comments)
+            await self._spool.append(comments, keys)
         finally:
             self._work.set()  # only now, so that the first probe is the drain of these comments
             if self._has_left:
@@ -249,7 +261,10 @@ class SpooledStore:
             await self._store.check()
             self._back()
             return True
-        step = DrainStep(self._store, self._spool, self._settings, self._refused, self._note_drained, self._pass_over)
+        step = DrainStep(
+            *(self._store, self._spool, self._settings, self._refused),
+            *(self._note_drained, self._pass_over, self._withdraw),
+        )
         try:
             await step.run(segments)
         except SpoolFailed:
@@ -263,12 +278,12 @@ class SpooledStore:
             self._visibility.show()
             self._emptied.set()
             _log.info("spool_drained", drained=self._drained)
-        elif step.refused and step.drained:
+        elif (step.refused and step.drained) or step.is_undecided:
             self._back()
             self._visibility.show()
             if (low_id := self._spool.low_id()) is not None:
                 self._visibility.hide(low_id)
-        return not step.refused
+        return not (step.refused or step.is_undecided)
 
     def _note_drained(self, comments: Sequence[Comment], took_ms: int) -> None:
         """A store that has just been started is slow at first. Authors don't wait for that: the drain warms it up."""

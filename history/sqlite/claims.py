@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from history.clocks import wall_ms
 from history.core.keys import name_of_key, time_of_key
 from history.core.model import Comment
 from history.sqlite.file import WriteFile
@@ -61,7 +62,7 @@ RELEASE_NODE = "DELETE FROM nodes WHERE node = ? AND holder = ?"
 
 
 class SqliteClaims:
-    """`history.store.Nodes`, and `append_claimed` of `history.store.Store`"""
+    """`history.store.Keys` and `Nodes`, and `append_claimed` of `history.store.Store`"""
 
     def __init__(self, file: WriteFile, insert: Callable[[sqlite3.Connection, Sequence[Comment]], None]) -> None:
         """insert: appends comments within a transaction."""
@@ -77,6 +78,12 @@ class SqliteClaims:
             return firsts
 
         return await self._file.write(work) if items else []
+
+    async def claim_of(self, author_id: str, video_id: str, key: str) -> Claim | None:
+        table, place = _place(Claim(author_id, video_id, key, 0, 0, b""))
+        for row in await self._file.query(f"{table.find} AND expires_at_ms > ?", (*place, wall_ms())):
+            return Claim(author_id, video_id, key, *row)
+        return None
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         def work(connection: sqlite3.Connection) -> str | None:

@@ -91,7 +91,7 @@ class SqliteStore(SqliteReader):
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
         self.videos, self.changed_videos = videos.videos, videos.changed_videos
-        self.append_claimed, self.claim_node = claims.append_claimed, claims.claim_node
+        self.append_claimed, self.claim_of, self.claim_node = claims.append_claimed, claims.claim_of, claims.claim_node
         self.release_node = claims.release_node
 
     @classmethod

@@ -42,6 +42,22 @@ async def stored_ids(store: Store, video_id: str) -> list[int]:
 @pytest.mark.asyncio(loop_scope="module")
 class ClaimsContract:
     @pytest.mark.parametrize("key", KEYS)
+    @pytest.mark.parametrize("rivals", [1, 4])
+    async def test_a_claim_that_holds_is_found_without_claiming(
+        self, store: History, url: str, video: str, key: str, rivals: int
+    ) -> None:
+        other = await open_store(url)
+        assert await store.claim_of("author", video, key) is None
+        assert await stored_ids(store, video) == []
+        ((first,), *_) = await asyncio.gather(
+            *(append_claimed((store, other)[n % 2], [a_claim(video, n, key)]) for n in range(rivals))
+        )
+        assert await store.claim_of("author", video, key) == await other.claim_of("author", video, key) == first
+        assert await store.claim_of("another", video, key) is None
+        assert await store.claim_of("author", video, f"{key} 2") is None
+        await other.close()
+
+    @pytest.mark.parametrize("key", KEYS)
     async def test_the_first_claim_of_a_key_stands(self, store: History, url: str, video: str, key: str) -> None:
         other = await open_store(url)
         claims = [a_claim(video, n, key) for n in range(6)]

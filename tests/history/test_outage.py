@@ -14,20 +14,23 @@ from history.cache.store import CachedStore, CacheSettings
 from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.ids import IdSource
-from history.core.model import Comment
+from history.core.model import ERASED, Change, Comment
 from history.opening import open_store
+from history.spool.draining import Lost, Withdraw
 from history.spool.files import Spool
 from history.spool.settings import SpoolSettings
 from history.spool.store import SpooledStore
-from history.store import History, Store
+from history.store import Claim, Claimed, History, Store
 from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.comments import a_comment
 from tests.history.contract import StoreContract, video
-from tests.history.spool.parts import RecordedVisibility
+from tests.history.spool.parts import RecordedVisibility, never_withdraw
 
 __all__ = ["video"]
 
-SPOOLING = SpoolSettings(slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3, check_ms=0)
+SPOOLING = SpoolSettings(
+    slow_ms=300, retry_min_ms=10, retry_max_ms=200, drain_batch=50, quick_writes=3, keys_keep_ms=60_000, check_ms=0
+)
 PATIENT = replace(SPOOLING, slow_ms=60_000)
 IMPATIENT = StoreSettings(cassandra_request_timeout_ms=1_000, cassandra_reconnect_ms=100)
 CACHING = CacheSettings(bytes_max=1_000_000, read_comments=30, reads_max=5, late_ms=0, tip_ms=1, closed_ms=1)
@@ -39,11 +42,13 @@ pytestmark = pytest.mark.timeout(240)  # Cassandra starts, on a machine that may
 class Node:
     """What one comment_service has of stores"""
 
-    def __init__(self, history: Store, folder: Path, spooling: SpoolSettings = SPOOLING) -> None:
+    def __init__(
+        self, history: Store, folder: Path, spooling: SpoolSettings = SPOOLING, withdraw: Withdraw = never_withdraw
+    ) -> None:
         self.history = history
         self.visibility = RecordedVisibility()
         self.spool = Spool.open(folder / "spool", bytes_max=10_000_000, segment_bytes_max=65_536)
-        self.spooled = SpooledStore(history, self.spool, self.visibility, spooling)
+        self.spooled = SpooledStore(history, self.spool, self.visibility, spooling, withdraw)
         self.store = CachedStore(self.spooled, CACHING, is_whole=lambda: not self.spooled.is_away)
         self._draining = asyncio.create_task(self.spooled.drain())
 
@@ -165,3 +170,42 @@ async def test_what_a_dead_process_had_spooled_is_drained_by_the_next(
     await second.wait_drained()
     assert (await history.newer(video, 0, 1_000)).comments == author.taken
     await second.stop()
+
+
+async def test_of_two_comments_of_a_key_one_stands_when_it_goes_on(
+    cassandra: CassandraUnderTest, url: str, video: str, tmp_path: Path
+) -> None:
+    """Each key is used at two nodes while Cassandra is stuck. What was on its way there may be done all the same."""
+    histories = [await open_store(url, IMPATIENT) for _ in range(2)]
+    lost: list[Lost] = []
+
+    async def withdraw(one: Lost) -> None:
+        lost.append(one)
+        change_id = ids.next(wall_ms())
+        await histories[0].apply([Change(change_id, video, ERASED, target_id=one.comment.id)])
+
+    ids = IdSource(9)
+    nodes = [Node(each, tmp_path / f"{n}", withdraw=withdraw) for n, each in enumerate(histories)]
+    await nodes[0].store.append_claimed([_keyed(a_comment(ids.next(wall_ms()), video), "before")], wall_ms(), 60_000)
+    posted: dict[int, str] = {}
+    cassandra.send_signal(signal.SIGSTOP)
+    try:
+        for n in range(20):
+            for node in nodes:
+                comment = a_comment(ids.next(wall_ms()), video)
+                posted[comment.id] = f"key {n}"
+                await node.store.append_claimed([_keyed(comment, posted[comment.id])], wall_ms(), 60_000)
+    finally:
+        cassandra.send_signal(signal.SIGCONT)
+    await asyncio.gather(*(node.wait_drained() for node in nodes))
+    (before, *standing) = (await histories[1].newer(video, 0, 1_000)).comments
+    assert before.id not in posted
+    assert sorted(posted[each.id] for each in standing) == sorted(set(posted.values()))
+    assert {one.comment.id for one in lost} == posted.keys() - {each.id for each in standing}
+    for node in nodes:
+        await node.stop()
+
+
+def _keyed(comment: Comment, key: str) -> Claimed:
+    digest = comment.message.encode()
+    return comment, Claim(comment.author.id, comment.video_id, key, comment.id, comment.created_at_ms, digest)

@@ -27,7 +27,7 @@ async def leave(tmp_path: Path, node: int, comments: list[Comment]) -> None:
     """A process with that number was killed, with these in its spool."""
     spool = open_spool(tmp_path, node)
     for comment in comments:
-        await spool.append([comment])
+        await spool.append([comment], {})
     await spool.close()
 
 

@@ -17,7 +17,7 @@ from history.core.ids import IdSource
 from history.core.model import Comment, Comments
 from history.core.video import Video
 from history.group_commit import GroupCommit
-from history.store import Claimed, Outcome, StoreOverloaded, StoreUnavailable, Videos
+from history.store import Claim, Claimed, Outcome, StoreOverloaded, StoreUnavailable, Videos
 from tests.comment_service.parts import ANN, Published
 from tests.waiting import eventually
 
@@ -44,6 +44,9 @@ class Store:
         await self.append([comment for comment, _ in items])
         return [claim for _, claim in items]
 
+    async def claim_of(self, author_id: str, video_id: str, key: str) -> Claim | None:
+        return None
+
     async def older(self, video_id: str, before: int | None, limit: int) -> Comments:
         raise NotImplementedError
 
@@ -66,7 +69,7 @@ class Parts:
         self.store = Store()
         self.outbox = Outbox(FIRST_ID, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
-        self.claims = KeyClaims(self.store, 60_000, group, lambda count, ms: None)
+        self.claims = KeyClaims(self.store, lambda: self.store, 60_000, group, lambda count, ms: None)
         # The outbox has the publisher's three methods; a stream is not needed here.
         self.intake = Intake(
             IdSource(5),

@@ -1,6 +1,7 @@
 """Idempotency-Keys between processes and after a restart: at most one comment, which every retry gets"""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -8,19 +9,22 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from comment_service.clocks import wall_ms
 from comment_service.core.admission import Draft
-from comment_service.core.errors import IdempotencyKeyReused
+from comment_service.core.errors import IdempotencyKeyReused, VideoEnded
 from comment_service.core.outbox import Outbox, OutboxLimits
-from comment_service.videos.gate import GateSettings, VideoGate
+from comment_service.videos.gate import GateSettings, Verdict, VideoGate
 from comment_service.write.idempotency import IdempotentWrites, Key
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, KeyClaims
 from history.core.ids import IdSource, first_id_at
 from history.core.model import Comment
+from history.core.video import Video
 from history.group_commit import GroupCommit
 from history.opening import open_store
 from history.store import Claimed, History, Outcome, StoreOverloaded, StoreUnavailable
 from tests.comment_service.parts import ANN, Published, comment
+from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
 
@@ -32,14 +36,17 @@ def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit
 class Process:
     """The write path of one comment_service, on a history that it shares"""
 
-    def __init__(self, node: int, history: History) -> None:
+    def __init__(self, node: int, history: History, ended: Verdict = "accept", comments_keep_ms: int = 0) -> None:
         self.outbox = Outbox(0, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
         self.commit = GroupCommit(history.append, batch_max=10, pending_max=10)
         self.durable = 0
-        self.claims = KeyClaims(history, 60_000, group, self._count)
-        gate = VideoGate(lambda: history, GateSettings("accept", "accept", 1_000, 30_000, 250, 1))
+        self.claims = KeyClaims(history, lambda: history, 60_000, group, self._count)
+        gate = VideoGate(lambda: history, GateSettings(ended, "accept", 1_000, 30_000, 250, 1))
         idempotent = IdempotentWrites(entries_max=9, keep_ms=60_000)
-        self.intake = Intake(IdSource(node), self.commit, Published(self.outbox), idempotent, self.claims, gate)
+        self.intake = Intake(
+            *(IdSource(node), self.commit, Published(self.outbox), idempotent, self.claims, gate),
+            comments_keep_ms=comments_keep_ms,
+        )
 
     def _count(self, count: int, ms: float) -> None:
         self.durable += count
@@ -197,7 +204,7 @@ async def test_what_was_stored_though_its_author_got_an_error_is_published_with_
 
 async def test_an_old_comment_is_not_published_again(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     await Process(0, history).intake.accept(DRAFT, "key")
-    monkeypatch.setattr("comment_service.write.intake.AGAIN_MS", -1_000)
+    monkeypatch.setattr("comment_service.core.retries.AGAIN_MS", -1_000)
     restarted = Process(0, history)
     await restarted.intake.accept(DRAFT, "key")
     assert restarted.outbox.is_empty
@@ -221,3 +228,50 @@ async def test_what_can_not_be_completed_is_an_error_and_tried_again(
     assert survivor.outbox.is_empty
     assert await survivor.intake.accept(DRAFT, "key") == claimed
     assert survivor.outbox.backlog == 1
+
+
+async def test_a_retry_after_the_videos_end_gets_its_comment(history: History) -> None:
+    """Whatever process it reaches, whether that knows of the end already or not"""
+    await history.add_video(Video("demo", "t", ANN, created_at_ms=1, started_at_ms=2))
+    first = await Process(0, history, ended="refuse").intake.accept(DRAFT, "key")
+    live = await history.video("demo")
+    assert live is not None
+    assert await history.change_video(live, dataclasses.replace(live, ended_at_ms=3))
+    restarted = Process(0, history, ended="refuse")
+    for _ in range(2):
+        assert await restarted.intake.accept(DRAFT, "key") == first
+        with pytest.raises(VideoEnded):
+            await restarted.intake.accept(DRAFT, "another key")
+        with pytest.raises(VideoEnded):
+            await restarted.intake.accept(DRAFT, None)
+        with pytest.raises(IdempotencyKeyReused):
+            await restarted.intake.accept(Draft("demo", ANN, "something else"), "key")
+    assert (await history.newer("demo", 0, 10)).comments == [first]
+    assert restarted.outbox.backlog == 1
+
+
+async def test_a_retry_does_not_store_an_expired_comment_again(history: History) -> None:
+    first = await Process(0, history).intake.accept(DRAFT, "key")
+    await history._file.write(lambda file: file.execute("DELETE FROM comments").rowcount)  # type: ignore[attr-defined]
+    await eventually(lambda: wall_ms() > first.created_at_ms)
+    later = Process(1, history, comments_keep_ms=1)
+    assert await later.intake.accept(DRAFT, "key") == first
+    assert (await history.newer("demo", 0, 10)).comments == []
+    assert later.outbox.is_empty
+    younger = Process(2, history, comments_keep_ms=86_400_000)
+    assert await younger.intake.accept(DRAFT, "key") == first
+    assert [each.id for each in (await history.newer("demo", 0, 10)).comments] == [first.id]
+
+
+async def test_what_nobody_published_is_published_with_a_late_retry(history: History) -> None:
+    """Its process stored it and died for good; the client is back after minutes."""
+    made_ms = wall_ms() - 300_000
+    first = msgspec.structs.replace(comment(first_id_at(made_ms)), created_at_ms=made_ms)
+    heard: asyncio.Queue[Comment | Exception] = asyncio.Queue()
+    Process(0, history).claims.submit(Key(ANN.id, "demo", "key"), first, heard.put_nowait)
+    assert await heard.get() == first
+    process = Process(1, history)
+    assert await process.intake.accept(DRAFT, "key") == first
+    batch = process.outbox.next_batch(0)
+    assert batch is not None
+    assert [each.id for each in batch.events] == [first.id]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from history.core.model import Author, Change, Comment, Gone, comment_json
+from history.core.model import ERASED, Author, Change, Comment, Gone, comment_json, withdrawn_json
 from history.core.stream_data import comment_data, name_and_data
 
 # Everything that some client takes for a line's end, and what browsers or terminals trip over
@@ -40,3 +40,10 @@ def test_a_comment_is_unnamed_and_one_that_is_gone_is_nothing() -> None:
     comment = Comment(1, "v", Author("a", "A"), "hi", 2)
     assert name_and_data(comment) == ("", comment_data(comment))
     assert name_and_data(Gone(1, "v")) == ("", b"")
+
+
+def test_an_erased_comment_that_was_accepted_twice_names_the_one_that_stands() -> None:
+    plain = name_and_data(Change(9, "v", ERASED, target_id=1))
+    assert plain == ("deleted", b'{"id":"0000000000000001"}')
+    name, data = name_and_data(Change(9, "v", ERASED, target_id=1, data=withdrawn_json(1, 2)))
+    assert (name, json.loads(data)) == ("deleted", {"id": "0000000000000001", "standsAs": "0000000000000002"})

@@ -6,13 +6,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from history.core.model import Comment, Comments
+from history.spool.draining import Lost, Withdraw
 from history.spool.files import Spool
 from history.spool.settings import SpoolSettings
 from history.spool.store import SpooledStore
 from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable
 from tests.waiting import eventually
 
-SETTINGS = SpoolSettings(slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, check_ms=0)
+SETTINGS = SpoolSettings(
+    slow_ms=200, retry_min_ms=1, retry_max_ms=10, drain_batch=7, quick_writes=3, keys_keep_ms=60_000, check_ms=0
+)
+
+
+async def never_withdraw(lost: Lost) -> None:
+    raise AssertionError(f"no key is claimed twice here: {lost}")
 
 
 class RecordedVisibility:
@@ -106,11 +113,11 @@ class SlowToWarmUp(FaultyStore):
 
 
 class Parts:
-    def __init__(self, inner: Store, path: Path, bytes_max: int = 100_000) -> None:
+    def __init__(self, inner: Store, path: Path, bytes_max: int = 100_000, withdraw: Withdraw = never_withdraw) -> None:
         self.inner = FaultyStore(inner)
         self.visibility = RecordedVisibility()
         self.spool = Spool.open(path / "spool", bytes_max=bytes_max, segment_bytes_max=1_000)
-        self.store = SpooledStore(self.inner, self.spool, self.visibility, SETTINGS)
+        self.store = SpooledStore(self.inner, self.spool, self.visibility, SETTINGS, withdraw)
         self.draining = asyncio.create_task(self.store.drain())
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from history.spool.files import Spool, SpoolFull
 from history.spool.store import Availability, SpooledStore
 from history.store import StoreUnavailable
 from tests.history.comments import a_comment
-from tests.history.spool.parts import SETTINGS, FaultyStore, Parts, RecordedVisibility
+from tests.history.spool.parts import SETTINGS, FaultyStore, Parts, RecordedVisibility, never_withdraw
 from tests.waiting import eventually
 
 
@@ -43,7 +43,7 @@ async def test_who_asks_at_the_same_time_shares_a_check(parts: Parts) -> None:
 async def test_a_check_serves_those_who_ask_soon_after(tmp_path: Path) -> None:
     inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
     spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
-    store = SpooledStore(inner, spool, RecordedVisibility(), replace(SETTINGS, check_ms=60_000))
+    store = SpooledStore(inner, spool, RecordedVisibility(), replace(SETTINGS, check_ms=60_000), never_withdraw)
     for _ in range(100):
         await store.check()
     assert inner.checks == 1
@@ -76,7 +76,7 @@ async def test_a_start_without_the_store_is_ready_once_that_is_known(tmp_path: P
     inner = FaultyStore(await open_store(f"sqlite:{tmp_path / 'comments.db'}"))
     inner.away = True
     spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=1_000)
-    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS)
+    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS, never_withdraw)
     with pytest.raises(StoreUnavailable):  # it may just be opening
         await store.check()
     assert not store.is_away

@@ -24,7 +24,7 @@ async def fill(spool: Spool, first: int = 1) -> list[Comment]:
     taken: list[Comment] = []
     with suppress(StoreUnavailable):
         while True:
-            await spool.append([comment := a_comment(first + len(taken))])
+            await spool.append([comment := a_comment(first + len(taken))], {})
             taken.append(comment)
     return taken
 
@@ -43,7 +43,7 @@ async def test_everything_comes_back_in_order(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     assert spool.is_empty
     for begin in range(0, 100, 10):
-        await spool.append(comments[begin : begin + 10])
+        await spool.append(comments[begin : begin + 10], {})
     assert len(list((tmp_path / "spool").glob("*.spool"))) > 2
     before = spool.statistics()
     await spool.close()
@@ -63,7 +63,7 @@ async def test_everything_comes_back_in_order(tmp_path: Path) -> None:
 async def test_a_torn_tail_is_cut_and_the_rest_kept(tmp_path: Path) -> None:
     comments = comments_every(10, 5, "video")
     spool = open_spool(tmp_path)
-    await spool.append(comments)
+    await spool.append(comments, {})
     await spool.close()
     (segment,) = (tmp_path / "spool").glob("*.spool")
     with segment.open("r+b") as file:
@@ -71,7 +71,7 @@ async def test_a_torn_tail_is_cut_and_the_rest_kept(tmp_path: Path) -> None:
     with capture_logs() as lines:
         again = open_spool(tmp_path)
     assert [line["event"] for line in lines] == ["spool_tail_cut"]
-    await again.append(comments[4:])
+    await again.append(comments[4:], {})
     assert await drain(again) == comments
     await again.close()
     (tmp_path / "spool" / "000000000099.spool").write_bytes(b"LCsp")  # killed at once after it was made
@@ -84,7 +84,7 @@ async def test_a_torn_tail_is_cut_and_the_rest_kept(tmp_path: Path) -> None:
 async def test_a_flipped_bit_costs_one_comment_and_the_file_is_kept(tmp_path: Path, at: int) -> None:
     comments = comments_every(10, 1_000, "video")
     spool = open_spool(tmp_path, segment_bytes_max=1_000_000)
-    await spool.append(comments)
+    await spool.append(comments, {})
     await spool.close()
     (segment,) = (tmp_path / "spool").glob("*.spool")
     content = bytearray(segment.read_bytes())
@@ -107,7 +107,7 @@ async def test_a_flipped_bit_costs_one_comment_and_the_file_is_kept(tmp_path: Pa
     with capture_logs() as lines:
         last = open_spool(tmp_path)
     assert (last.is_empty, lines) == (True, [])
-    await last.append(comments[:1])
+    await last.append(comments[:1], {})
     await drain(last)
     assert aside.read_bytes() == content
     assert not aside.with_suffix(".spool").exists()
@@ -120,7 +120,7 @@ async def test_a_file_without_one_good_comment_is_kept(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     assert spool.is_empty
     (aside,) = (tmp_path / "spool").glob("*.damaged")
-    await spool.append([a_comment(1)])
+    await spool.append([a_comment(1)], {})
     assert [path.name for path in (tmp_path / "spool").glob("*.spool")] == ["000000000002.spool"]
     assert aside.read_bytes() == b"nothing that is known" * 9
     await spool.close()
@@ -128,7 +128,7 @@ async def test_a_file_without_one_good_comment_is_kept(tmp_path: Path) -> None:
 
 async def test_a_newer_releases_file_waits_for_it(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
-    await spool.append(comments_every(10, 5, "video"))
+    await spool.append(comments_every(10, 5, "video"), {})
     await spool.close()
     (newer,) = (tmp_path / "spool").glob("*.spool")
     content = newer.read_bytes().replace(b"LCspool1", b"LCspool2")
@@ -136,7 +136,7 @@ async def test_a_newer_releases_file_waits_for_it(tmp_path: Path) -> None:
     with capture_logs() as lines:
         spool = open_spool(tmp_path)
     assert [(line["event"], line["log_level"]) for line in lines] == [("spool_file_of_newer_release", "error")]
-    await spool.append([a_comment(1)])
+    await spool.append([a_comment(1)], {})
     assert await drain(spool) == [a_comment(1)]
     await spool.close()
     assert newer.read_bytes() == content
@@ -147,10 +147,10 @@ async def test_it_is_bounded(tmp_path: Path) -> None:
     assert spool.has_room
     taken = await fill(spool)
     with pytest.raises(SpoolFull, match="of 1000 bytes"):
-        await spool.append([a_comment(99)])
+        await spool.append([a_comment(99)], {})
     assert not spool.has_room
     assert await drain(spool) == taken
-    await spool.append([a_comment(99)])
+    await spool.append([a_comment(99)], {})
     await spool.close()
 
 
@@ -165,7 +165,7 @@ async def test_appends_and_draining_side_by_side(tmp_path: Path) -> None:
             await asyncio.sleep(0)
 
     async with asyncio.timeout(10):
-        await asyncio.gather(drain_until_all_came(), *(spool.append([comment]) for comment in comments))
+        await asyncio.gather(drain_until_all_came(), *(spool.append([comment], {}) for comment in comments))
     assert drained == comments
     assert (spool.statistics().bytes, len(spool.comments)) == (0, 0)
     await spool.close()
@@ -176,7 +176,7 @@ async def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     """The fault is made where the kernel would report it; what a real disk then holds may be less."""
     spool = open_spool(tmp_path, segment_bytes_max=300)
     kept = [a_comment(1), a_comment(2), a_comment(3)]
-    await spool.append(kept)
+    await spool.append(kept, {})
     write = os.write
 
     def full(*arguments: object) -> int:
@@ -188,9 +188,9 @@ async def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest
         fault.setattr(os, fails, full)
         kept += await fill(spool, first=10)
         with pytest.raises(StoreUnavailable, match="no space left"):
-            await spool.append([a_comment(98)])
+            await spool.append([a_comment(98)], {})
     size = spool.statistics().bytes
-    await spool.append([a_comment(99)])
+    await spool.append([a_comment(99)], {})
     assert spool.statistics().bytes > size
     await spool.close()
     again = open_spool(tmp_path)
@@ -204,5 +204,5 @@ async def test_one_process_has_it(tmp_path: Path) -> None:
         open_spool(tmp_path)
     await spool.close()
     with pytest.raises(StoreUnavailable, match="closed"):
-        await spool.append([a_comment(1)])
+        await spool.append([a_comment(1)], {})
     await open_spool(tmp_path).close()

@@ -31,7 +31,7 @@ async def test_a_page_does_not_pass_over_rows_that_the_store_has_not_examined(tm
     await inner.erase("video", [each.id for each in stored if each not in shown])
     parts = Parts(inner, tmp_path)
     parts.draining.cancel()
-    await parts.spool.append(spooled)
+    await parts.spool.append(spooled, {})
     expected = sorted([*spooled, *shown], key=lambda comment: comment.id)
     assert await scroll_back(parts.store, "video", 4) == expected[::-1]
     assert await read_on(parts.store, "video", 4) == expected
@@ -42,7 +42,7 @@ async def test_a_purged_authors_comments_are_no_longer_read(parts: Parts) -> Non
     parts.draining.cancel()
     here, there, bobs = said_by("ann", "here", 5), said_by("ann", "there", 5), said_by("bob", "here", 5)
     for each in (here, there, bobs):
-        await parts.spool.append(each)
+        await parts.spool.append(each, {})
     parts.store.evict_author("ann", "here", here[2].id)
     assert len((await parts.store.older("here", None, 20)).comments) == 7
     parts.store.evict_author("ann", ALL_VIDEOS, here[-1].id)

@@ -17,7 +17,7 @@ from history.spool.files import Segment, Spool, SpoolFull
 from history.spool.store import Availability, SpooledStore
 from history.store import StoreUnavailable
 from tests.history.comments import a_comment, comments_every
-from tests.history.spool.parts import SETTINGS, Parts, RecordedVisibility, SlowToWarmUp
+from tests.history.spool.parts import SETTINGS, Parts, RecordedVisibility, SlowToWarmUp, never_withdraw
 from tests.waiting import eventually
 
 
@@ -54,7 +54,7 @@ async def test_authors_do_not_wait_for_a_store_that_warms_up(tmp_path: Path) -> 
     inner = SlowToWarmUp(await open_store(f"sqlite:{tmp_path / 'comments.db'}"), slow_writes=3)
     inner.away = True
     spool = Spool.open(tmp_path / "spool", bytes_max=100_000, segment_bytes_max=10_000)
-    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS)
+    store = SpooledStore(inner, spool, RecordedVisibility(), SETTINGS, never_withdraw)
     comments = comments_every(10, 50, "video")
     await store.append(comments[:49])  # seven batches
     inner.away = False
@@ -285,7 +285,7 @@ from tests.history.comments import a_comment
 async def main():
     spool = Spool.open(Path(sys.argv[1]), bytes_max=10**8, segment_bytes_max=65_536)
     for n in range(1, 10**9, 10):
-        await spool.append([a_comment(n + k, "video", "x" * (n % 300)) for k in range(10)])
+        await spool.append([a_comment(n + k, "video", "x" * (n % 300)) for k in range(10)], {})
         print(format_id(n + 9), flush=True)
 
 asyncio.run(main())
@@ -304,7 +304,7 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(parts: Parts, tmp_path
     rest, _ = await process.communicate()
     *_, acknowledged = [acknowledged, *(line for line in rest.splitlines() if len(line) == 16)]
     spool = Spool.open(folder, bytes_max=10**8, segment_bytes_max=65_536)
-    store = SpooledStore(parts.inner, spool, parts.visibility, SETTINGS)
+    store = SpooledStore(parts.inner, spool, parts.visibility, SETTINGS, never_withdraw)
     draining = asyncio.create_task(store.drain())
     await asyncio.wait_for(store.wait_drained(), 30)
     draining.cancel()

@@ -72,6 +72,10 @@ class Entering:
             found = (each for each in history or () if each.data and not feed.must_not_show(each))
             # One that came late is below `held_from`, and in the log.
             older = b"".join(older_frame(each.data) for each in found if each.id not in held)
+            if joined.offset == feed.log.end and not joined.private:
+                # Nothing else has an id. Cut now, the viewer would come back as a new one, and not know what it missed.
+                count = {"viewers": max(video.viewers, video.total_viewers)}
+                older += event_frame("viewers", count, feed.had.text())
             return joined._replace(private=older + joined.private)
         if video.lacks_past:
             # What is read for one goes to all then.

@@ -64,6 +64,7 @@ def parse_stream_request(
             None if max_rate is None else _tier(max_rate),
             takes_gzip(headers.get("accept-encoding", "")),
             chunked=http_version != "1.0",
+            beat_events=_beat_events(query),
         ),
         headers.get("origin", ""),
     )
@@ -71,7 +72,7 @@ def parse_stream_request(
 
 def known_parameters(query: Mapping[str, str]) -> dict[str, str]:
     """The parameters that mean something here, for another process to parse"""
-    known = {name: query[name] for name in ("backfill", "max_rate") if name in query}
+    known = {name: query[name] for name in ("backfill", "max_rate", "heartbeat") if name in query}
     last = position_parameter(query)
     return {**known, "last_event_id": last} if last else known
 
@@ -94,6 +95,14 @@ def _number(query: Mapping[str, str], name: str, least: int, most: int) -> int |
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and least <= int(text) <= most):
         raise Refused(400, f"invalid_{name}", f"{name} is a number from {least} to {most}, not {text[:40]!r}")
     return int(text)
+
+
+def _beat_events(query: Mapping[str, str]) -> bool:
+    """Raises Refused."""
+    heartbeat = query.get("heartbeat", "comment")
+    if heartbeat not in ("comment", "event"):
+        raise Refused(400, "invalid_heartbeat", f"heartbeat is event or comment, not {heartbeat[:40]!r}")
+    return heartbeat == "event"
 
 
 def takes_gzip(accept_encoding: str) -> bool:

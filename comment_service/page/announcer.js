@@ -11,9 +11,9 @@ export class Announcer {
   #arrivals = 0; // in the current second
   #calmTimer = 0;
 
-  /** Call it for each live comment. comment: null if it isn't to be read aloud. */
+  /** Call it for each live comment. */
   arrived(comment) {
-    if (comment !== null) this.#waiting.push(comment);
+    this.#waiting.push(comment);
     this.#arrivals += 1;
     this.#calmTimer ||= setTimeout(() => {
       this.#arrivals = this.#calmTimer = 0;

@@ -77,7 +77,7 @@ export class Conversation {
     const { detached } = this.#timeline;
     if (!this.#timeline.add(comment) && !detached) return;
     this.#bound();
-    this.#view.arrived(this.#backfilled ? comment : null);
+    this.#view.arrived(comment, this.#backfilled);
     this.#changed();
   }
 

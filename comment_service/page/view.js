@@ -68,10 +68,10 @@ export class View {
     return Math.min(this.#timeline.indexFrom(this.#topId), Math.max(0, entries.length - 1));
   }
 
-  /** Call it when a live comment has arrived. comment: null if it isn't to be read aloud. */
-  arrived(comment) {
+  /** Call it when a comment has arrived. isNew: it is to be read aloud. */
+  arrived(comment, isNew) {
     if (!this.following) this.#unread += 1;
-    this.#announcer.arrived(comment);
+    if (isNew) this.#announcer.arrived(comment);
     this.changed();
   }
 

@@ -2,19 +2,20 @@
  * Bounds the streams of a browser. Over HTTP/1.1 it opens six connections to one host, for all of its tabs together: six
  * streams let nothing else through, not even another tab's post. So each stream needs a slot, one of a few locks (Web
  * Locks), which the browser frees however its tab ends. A tab that finds none free asks the others, and those that are
- * hidden give theirs back: they catch up when they are seen. Pages without TLS have no locks, and so no bound.
+ * hidden give theirs back: they catch up when they are seen. Pages without TLS have no locks: there each tab has a slot,
+ * and hidden ones give up their streams for one that can't open its own.
  */
 import { SLOTS, SLOT_ASK_MS } from "./limits.js";
 
 export class Slot {
   #locks = navigator.locks;
-  #channel = new BroadcastChannel("livecomments-slots");
+  #channel = "BroadcastChannel" in window ? new BroadcastChannel("livecomments-slots") : null;
   #asking = null; // an AbortController, until a lock is granted
   #giveBack = null; // frees the lock that is held
 
   /** onWanted(): called when another tab finds no slot */
   constructor(onWanted) {
-    this.#channel.onmessage = onWanted;
+    if (this.#channel) this.#channel.onmessage = onWanted;
   }
 
   get isHeld() {
@@ -28,7 +29,7 @@ export class Slot {
     this.#asking = asking;
     let asked = 0;
     const timer = setInterval(() => {
-      this.#channel.postMessage("wanted"); // again and again: a hidden tab may have been granted what was given back
+      this.ask(); // again and again: a hidden tab may have been granted what was given back
       asked += 1;
       if (asked === 2) onNone(); // nobody has answered the first time
     }, SLOT_ASK_MS);
@@ -42,8 +43,18 @@ export class Slot {
     };
     for (let number = 0; number < SLOTS; number += 1) {
       const name = `livecomments-slot-${number}`;
-      this.#locks.request(name, { signal: asking.signal }, held).catch(() => {}); // no longer asked for
+      this.#locks.request(name, { signal: asking.signal }, held).catch(() => {
+        if (asking.signal.aborted) return; // it is asked for no longer
+        this.#locks = null; // a browser that has locks, and gives none to this page
+        asking.abort();
+        onHeld();
+      });
     }
+  }
+
+  /** Asks the other tabs for a slot. */
+  ask() {
+    this.#channel?.postMessage("wanted");
   }
 
   release() {
@@ -55,6 +66,6 @@ export class Slot {
   /** Releases it for good. */
   stop() {
     this.release();
-    this.#channel.close();
+    this.#channel?.close();
   }
 }

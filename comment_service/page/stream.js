@@ -99,7 +99,7 @@ export class Stream {
     this.#source.onopen = () => this.#opened();
     this.#source.onerror = () => this.#failed();
     this.#listen(this.#source);
-    this.#timer = setTimeout(() => this.#askWhy(), OPEN_TIMEOUT_MS);
+    this.#timer = setTimeout(() => this.#notOpened(), OPEN_TIMEOUT_MS);
     this.#enter(Phase.CONNECTING, State.CONNECTING);
   }
 
@@ -185,6 +185,11 @@ export class Stream {
     } else {
       this.#askWhy();
     }
+  }
+
+  #notOpened() {
+    this.#slot.ask(); // perhaps the browser has no connection left
+    this.#askWhy();
   }
 
   async #askWhy() {

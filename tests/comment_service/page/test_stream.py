@@ -15,6 +15,7 @@ from tests.comment_service.page.reader import (
     open_live,
     open_with_limits,
     post,
+    set_limits,
 )
 from tests.comment_service.page.stand_in import Server, StandIn
 from tests.waiting import eventually
@@ -238,17 +239,48 @@ async def test_a_position_that_is_refused_is_given_up_and_nothing_is_missed(
     assert stand_in.last_event_ids[-1] is None
 
 
+HIDE = """(() => {
+    let hidden = false;
+    Object.defineProperty(Document.prototype, "hidden", {get: () => hidden});
+    window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
+})()"""
+
+
+async def test_without_locks_hidden_tabs_give_way_too(stand_in: StandIn, open_page: OpenPage) -> None:
+    """A page without TLS has none. Its streams come from another host than the page itself."""
+    page = await open_page("about:blank")
+    await page.context.add_init_script(f"Object.defineProperty(navigator, 'locks', {{value: undefined}}); {HIDE}")
+    for _ in range(6):
+        await page.goto(f"{stand_in.url}/?video=demo")
+        await expect_state(page, "live")
+        await page.evaluate("hide(true)")
+        page = await page.context.new_page()
+    assert streams_opened(stand_in) == 6
+    await set_limits(page, OPEN_TIMEOUT_MS=500, ASK_TIMEOUT_MS=500)
+    await page.goto(f"{stand_in.url}/?video=demo")
+    await expect_state(page, "live")
+
+
+async def test_a_page_that_comes_back_from_the_browsers_memory_opens_a_stream(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    await expect_state(page, "connecting")
+    stand_in.say("meanwhile")
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    await expect_state(page, "live")
+    await expect_messages(page, ["before", "meanwhile"])
+    assert streams_opened(stand_in) == 2
+
+
 async def test_more_tabs_than_a_browser_has_connections(stand_in: StandIn, open_page: OpenPage) -> None:
     """Streams and posts go to one host here, as behind a door. A hidden tab gives way; if there is none, it is said."""
     stand_in.one_origin = True
     first = await open_live(open_page, stand_in)
-    await first.context.add_init_script(
-        """(() => {
-            let hidden = false;
-            Object.defineProperty(Document.prototype, "hidden", {get: () => hidden});
-            window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
-        })()"""
-    )
+    await first.context.add_init_script(HIDE)
     tabs = []
     for _ in range(6):
         tabs.append(await first.context.new_page())

@@ -76,7 +76,7 @@ class StandIn:
         self.retry_after_s = 1
         self.one_origin = False  # streams come from the same host as everything else
         self.refuses_with: int | None = None  # the status for streams, before any RMS is asked
-        self.heartbeat_ms = 15_000  # as new streams tell it; they get no more of them
+        self.heartbeat_ms = 600_000  # as new streams are told; no other heartbeat follows
         self._by_key: dict[str, dict[str, Any]] = {}
         self._ms = int(time.time() * 1000) - 1_000_000
         self._changed = asyncio.Event()

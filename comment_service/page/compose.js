@@ -2,7 +2,7 @@
 import { countdown } from "./countdown.js";
 import { randomKey } from "./ids.js";
 import { COUNTER_FROM_CHARACTERS, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX, POST_TIMEOUT_MS } from "./limits.js";
-import { ServiceError, errorOf, request } from "./request.js";
+import { ServiceError, requestJson } from "./request.js";
 
 export class Compose {
   #form = document.getElementById("compose");
@@ -47,15 +47,16 @@ export class Compose {
     if (!text || this.#send.disabled) return;
     const attempt = this.#attemptFor(text);
     this.#setSending(true);
-    let outcome;
+    let comment;
     try {
-      outcome = await this.#post(attempt);
+      comment = await this.#post(attempt);
     } catch (error) {
-      outcome = error;
+      this.#setSending(false);
+      this.#failed(error instanceof ServiceError ? error : new ServiceError("This page has failed."));
+      return;
     }
     this.#setSending(false);
-    if (outcome instanceof ServiceError) this.#failed(outcome);
-    else this.#accepted(outcome);
+    this.#accepted(comment);
   }
 
   /** The same text to the same video under the same name is a retry, and keeps its key. */
@@ -70,13 +71,11 @@ export class Compose {
 
   async #post({ body, key }) {
     const headers = { "content-type": "application/json", "idempotency-key": key };
-    const response = await request("/comment/create", { method: "POST", headers, body, timeoutMs: POST_TIMEOUT_MS });
-    if (!response.ok) throw await errorOf(response);
-    try {
-      return await response.json();
-    } catch {
-      throw new ServiceError("The server's answer was incomplete."); // perhaps posted; the key makes a retry safe
-    }
+    const options = { method: "POST", headers, body, timeoutMs: POST_TIMEOUT_MS };
+    const comment = await requestJson("/comment/create", options);
+    // Perhaps it was posted; the key makes a retry safe.
+    if (typeof comment?.id !== "string") throw new ServiceError("The server's answer was incomplete.");
+    return comment;
   }
 
   #accepted(comment) {
@@ -128,9 +127,12 @@ export class Compose {
   }
 }
 
-/** False for the Enter that ends the composition of a Japanese or Chinese word */
+/**
+ * False for the Enter that ends the composition of a Japanese or Chinese word. In Safari that one comes behind the
+ * composition's end; keyCode 229 says that the input method has had it.
+ */
 function isEnter(event) {
-  return event.key === "Enter" && !event.isComposing;
+  return event.key === "Enter" && !event.isComposing && event.keyCode !== 229;
 }
 
 function leftLabel(left) {

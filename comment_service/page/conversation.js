@@ -20,6 +20,7 @@ export class Conversation {
   #cursor = undefined; // of the next older page; undefined: no page has been loaded yet
   #complete = false; // the first comment has been loaded
   #loading = false;
+  #starts = 0; // how often loading older pages has begun anew
   #backfilled = false; // the stream has sent its backfill, or there is no stream
 
   /** handlers: onState as Stream calls it, onViewers(count). */
@@ -32,6 +33,7 @@ export class Conversation {
       onComment: (comment) => this.#arrived(comment),
       onEvent: (name, payload) => this.#received(name, payload),
       onState: (state) => this.#stateChanged(state),
+      onAnew: () => this.#openedAnew(),
     });
     this.#stream.start();
   }
@@ -59,20 +61,43 @@ export class Conversation {
     }, state.state === State.LIVE ? BACKFILL_MS : 0);
   }
 
+  /** The stream brings the last comments only. Those between what is shown and them come from history. */
+  #openedAnew() {
+    if (!this.#backfilled || this.#timeline.detached) return; // nothing is shown yet; or nothing newer can be
+    const newestId = this.#timeline.newestId();
+    if (newestId === undefined) {
+      this.#loadFrom(undefined);
+      setTimeout(() => this.#view.watchEdges(), BACKFILL_MS);
+    } else {
+      this.#fillGap(newestId, null);
+    }
+  }
+
   #arrived(comment) {
     const { detached } = this.#timeline;
-    const first = this.#timeline.entries.length === 0;
     if (!this.#timeline.add(comment) && !detached) return;
-    if (first && this.#complete) this.#view.showAbove(this.#beginning()); // it said that there are none
     this.#bound();
-    this.#view.arrived();
+    this.#view.arrived(comment, this.#backfilled);
+    this.#changed();
+  }
+
+  /** To be called when the timeline has changed. */
+  #changed() {
+    if (this.#complete) this.#view.showAbove(this.#beginning());
+    this.#view.changed();
+  }
+
+  /** The next older page is the one below that cursor; undefined: below the oldest comment that is shown then. */
+  #loadFrom(cursor) {
+    this.#cursor = cursor;
+    this.#complete = false;
+    this.#starts += 1;
+    this.#view.showAbove("");
   }
 
   #bound() {
     if (!this.#timeline.bound(this.#view.start)) return;
-    this.#cursor = this.#timeline.oldestId(); // what was dropped is loaded again from history
-    this.#complete = false;
-    this.#view.showAbove("");
+    this.#loadFrom(this.#timeline.oldestId()); // what was dropped is loaded again from history
   }
 
   #received(name, payload) {
@@ -82,7 +107,7 @@ export class Conversation {
     else if (name === "author_purged") this.#timeline.removeAuthor(payload.authorId, payload.upTo);
     else if (name === "gap") this.#fillGap(payload.from ?? "", payload.to);
     else if (name === "skipped") this.#showSkipped(payload.skipped);
-    this.#view.changed();
+    this.#changed();
   }
 
   /** It comes back to its place, unless that lies before what has been loaded: then its page brings it. */
@@ -101,10 +126,10 @@ export class Conversation {
     if (this.#loading || this.#complete || !this.#backfilled) return;
     this.#loading = true;
     this.#view.showAbove("Loading older comments…");
-    const before = this.#cursor;
+    const start = this.#starts;
     try {
-      const page = await this.#pageWithRetries(before ?? this.#timeline.cursorBelowBackfill());
-      if (this.#cursor === before) this.#addOlder(page); // else the entries below it were dropped meanwhile
+      const page = await this.#pageWithRetries(this.#cursor ?? this.#timeline.cursorBelowBackfill());
+      if (this.#starts === start) this.#addOlder(page); // else something between it and what is shown may be missing
     } catch (error) {
       if (error.name !== "AbortError") throw error;
       return; // the page shows another video now
@@ -123,7 +148,7 @@ export class Conversation {
 
   #beginning() {
     if (!this.#complete) return "";
-    const empty = this.#timeline.entries.length === 0;
+    const empty = this.#timeline.oldestId() === undefined;
     return empty ? "No comments yet. Be the first to write one." : "This is the beginning of the conversation.";
   }
 
@@ -154,7 +179,7 @@ export class Conversation {
     const take = (comments) => {
       for (const comment of comments) this.#timeline.add(comment);
       this.#bound();
-      this.#view.changed();
+      this.#changed();
     };
     let rest;
     try {
@@ -180,8 +205,7 @@ export class Conversation {
   #reattach() {
     if (!this.#timeline.detached) return;
     this.#timeline.clear();
-    this.#cursor = undefined;
-    this.#complete = false;
+    this.#loadFrom(undefined);
     this.#view.watchEdges();
   }
 }

@@ -1,6 +1,6 @@
 /** Loads older comments from the service, one page at a time. */
 import { PAGE_TIMEOUT_MS } from "./limits.js";
-import { errorOf, request } from "./request.js";
+import { requestJson } from "./request.js";
 
 export class History {
   #path;
@@ -21,9 +21,7 @@ export class History {
     if (cursor !== undefined) query.set("cursor", cursor);
     const headers = { accept: "application/json" };
     const options = { headers, signal: this.#signal, timeoutMs: PAGE_TIMEOUT_MS };
-    const response = await request(`${this.#path}?${query}`, options);
-    if (!response.ok) throw await errorOf(response);
-    return response.json();
+    return requestJson(`${this.#path}?${query}`, options);
   }
 
   /**

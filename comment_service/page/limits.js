@@ -62,8 +62,17 @@ export const OPEN_TIMEOUT_MS = 10_000;
 /** The time-out of the request that asks why there is no stream */
 export const ASK_TIMEOUT_MS = 5_000;
 
-/** A page that was hidden and had no event for this long may have lost its connection while the phone slept. */
-export const ASLEEP_MS = 60_000;
+/** A stream that is silent for so many heartbeats is dead: one can be late, and a host's death closes no connection. */
+export const SILENT_HEARTBEATS_MAX = 2;
+
+/** How often a stream's silence is looked at. A page that is hidden looks once a minute: browsers slow its timers. */
+export const LOOK_MS = 1_000;
+
+/** Streams of one browser at the same time. It opens six connections to a host, and posts and pages need some, too. */
+export const SLOTS = 4;
+
+/** Between two questions to other tabs for a slot: longer than a hidden one takes to answer */
+export const SLOT_ASK_MS = 300;
 
 /** The backfill arrives within this time after the stream has opened. History is asked only for what is older. */
 export const BACKFILL_MS = 400;

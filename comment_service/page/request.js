@@ -16,16 +16,43 @@ export class ServiceError extends Error {
   }
 }
 
-/** fetch with a time-out. Rejects with a ServiceError if no response comes, with an AbortError if `signal` aborts. */
-export async function request(url, { signal, timeoutMs, ...options }) {
-  const signals = [AbortSignal.timeout(timeoutMs)];
-  if (signal) signals.push(signal);
+/** The URL of one of the service's paths. The page is served below the same prefix, if a proxy adds one. */
+export function urlOf(path) {
+  return new URL(`..${path}`, import.meta.url).href;
+}
+
+/**
+ * Fetches one of the service's paths. The time-out is for the body, too. Rejects with a ServiceError if no response
+ * comes, with an AbortError if `signal` aborts.
+ */
+export async function request(path, { signal, timeoutMs, ...options }) {
+  // AbortSignal.timeout and .any would do it, but Safari before 16 and 17.4 doesn't have them.
+  const own = new AbortController();
+  setTimeout(() => own.abort(), timeoutMs);
+  signal?.addEventListener("abort", () => own.abort(), { signal: own.signal });
+  if (signal?.aborted) own.abort();
   try {
-    return await fetch(url, { ...options, signal: AbortSignal.any(signals) });
-  } catch (error) {
-    if (signal?.aborted) throw error;
+    return await fetch(urlOf(path), { ...options, signal: own.signal });
+  } catch {
+    if (signal?.aborted) throw aborted();
     throw new ServiceError(navigator.onLine ? "No server answers." : "You are offline.");
   }
+}
+
+/** As `request`, for the JSON of a good response. Rejects with a ServiceError for any other. */
+export async function requestJson(path, options) {
+  const response = await request(path, options);
+  if (!response.ok) throw await errorOf(response);
+  try {
+    return await response.json();
+  } catch {
+    if (options.signal?.aborted) throw aborted();
+    throw new ServiceError("The server's answer was incomplete.");
+  }
+}
+
+function aborted() {
+  return new DOMException("The caller has aborted the request.", "AbortError");
 }
 
 /** The ServiceError for a response with an error status */

@@ -7,6 +7,8 @@ const WORDS = {
   [State.LIVE]: "Live",
   [State.RECONNECTING]: "Reconnecting",
   [State.DOWN]: "No server",
+  [State.REFUSED]: "Refused",
+  [State.TOO_MANY_TABS]: "Too many tabs",
 };
 const WAITS = { [State.RECONNECTING]: " in", [State.DOWN]: ", retry in" };
 

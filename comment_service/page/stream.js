@@ -6,17 +6,21 @@
  *   So we open a cut stream anew at the original URL, with `last_event_id`. Placement then chooses a living RMS.
  * - An HTTP error status ends it for good, and it shows neither the status nor the reason. So we ask for both with
  *   fetch; `redirect: "manual"` shows whether there is a place, without taking it.
- * - It shows neither heartbeats nor a dead connection. So a page that was hidden for long opens a new stream.
+ * - It hides comment lines, which heartbeats are, and a connection that is dead without being closed. So we ask for
+ *   heartbeats as events, and open a stream anew that misses them. Elapsed time is taken from two clocks: in sleep
+ *   `performance.now()` stands still in some systems, and `Date.now()` can be set back.
  *
- * Positions are taken from comments only: when a `gap` arrives, its comments have not been read yet.
+ * Positions are taken from comments only: when a `gap` arrives, its comments have not been read yet. Until the first
+ * comment comes, the position of another event is one where nothing has been missed.
  */
 import {
-  ASK_TIMEOUT_MS, ASLEEP_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GOOD_STREAM_MS, OPEN_TIMEOUT_MS,
-  PLACE_TRIES_MAX,
+  ASK_TIMEOUT_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GOOD_STREAM_MS, LOOK_MS, OPEN_TIMEOUT_MS, PLACE_TRIES_MAX,
+  SILENT_HEARTBEATS_MAX,
 } from "./limits.js";
-import { ServiceError, errorOf, request } from "./request.js";
+import { ServiceError, errorOf, request, urlOf } from "./request.js";
+import { Slot } from "./slot.js";
 
-const NAMED_EVENTS = ["gap", "skipped", "viewers", "deleted", "restored", "author_purged"];
+const NAMED_EVENTS = ["skipped", "viewers", "deleted", "restored", "author_purged"];
 
 /** What the reader sees of the connection */
 export const State = Object.freeze({
@@ -24,14 +28,19 @@ export const State = Object.freeze({
   LIVE: "live",
   RECONNECTING: "reconnecting",
   DOWN: "down",
+  REFUSED: "refused",
+  TOO_MANY_TABS: "too-many-tabs",
 });
 
 const Phase = Object.freeze({
   NEW: "new",
+  QUEUED: "queued", // for a slot
+  PAUSED: "paused", // its slot is given to another tab until this one is seen
   CONNECTING: "connecting",
   LIVE: "live",
   WAITING: "waiting", // for the next try
   ASKING: "asking", // why there is no stream
+  REFUSED: "refused", // for good, as far as we know
 });
 
 export class Stream {
@@ -39,16 +48,21 @@ export class Stream {
   #handlers;
   #ended = new AbortController();
   #phase = Phase.NEW;
+  #slot = new Slot(() => document.hidden && this.#pause());
   #source = null;
   #timer = 0; // for the next step, if nothing else happens before
   #lastId = "";
   #failures = 0;
+  #refusals = 0; // by nodes, one after the other
   #openedMs = 0;
-  #heardMs = 0;
+  #heard = { wallMs: 0, ms: 0 };
+  #silenceMsMax = Infinity; // until a heartbeat says how often they come
 
   /**
-   * handlers: onComment(comment), onEvent(name, payload), onState({state, reason, delayMs}). reason: a sentence if the
-   * state is DOWN. delayMs: until the next try, if the state is RECONNECTING or DOWN.
+   * handlers: onComment(comment), onEvent(name, payload), onState({state, reason, delayMs}), onAnew(). reason: a
+   * sentence if the state is DOWN, REFUSED or TOO_MANY_TABS. delayMs: until the next try, if the state is RECONNECTING or DOWN. onAnew
+   * is called when a stream has opened without a position, just before the state is LIVE: it brings the last comments,
+   * whatever was missed before them.
    */
   constructor(video, handlers) {
     this.#path = `/comments/${encodeURIComponent(video)}`;
@@ -57,15 +71,14 @@ export class Stream {
 
   start() {
     const options = { signal: this.#ended.signal };
-    let hiddenMs = 0;
-    const visible = () => {
-      const now = performance.now();
-      if (document.hidden) hiddenMs = now;
-      else this.#wake(now - Math.max(hiddenMs, this.#heardMs) > ASLEEP_MS);
-    };
-    document.addEventListener("visibilitychange", visible, options);
+    const awake = () => document.hidden || this.#wake(this.#isSilent());
+    document.addEventListener("visibilitychange", awake, options);
+    document.addEventListener("resume", awake, options); // a frozen tab
+    window.addEventListener("pagehide", () => this.#pause(), options); // it may come back, see pageshow
     window.addEventListener("online", () => this.#wake(true), options);
     window.addEventListener("pageshow", (event) => event.persisted && this.#wake(true), options);
+    const looks = setInterval(() => this.#phase === Phase.LIVE && this.#isSilent() && this.#lost(), LOOK_MS);
+    this.#ended.signal.addEventListener("abort", () => clearInterval(looks));
     this.#open();
   }
 
@@ -73,22 +86,45 @@ export class Stream {
   stop() {
     this.#ended.abort();
     this.#close();
+    this.#slot.stop();
   }
 
   #open() {
     this.#close();
-    const query = this.#lastId ? `?${new URLSearchParams({ last_event_id: this.#lastId })}` : "";
-    this.#source = new EventSource(this.#path + query);
+    if (!this.#slot.isHeld) {
+      this.#queue();
+      return;
+    }
+    this.#source = new EventSource(urlOf(this.#pathWithQuery()));
     this.#source.onopen = () => this.#opened();
     this.#source.onerror = () => this.#failed();
     this.#listen(this.#source);
-    this.#timer = setTimeout(() => this.#askWhy(), OPEN_TIMEOUT_MS);
+    this.#timer = setTimeout(() => this.#notOpened(), OPEN_TIMEOUT_MS);
     this.#enter(Phase.CONNECTING, State.CONNECTING);
+  }
+
+  #queue() {
+    this.#enter(Phase.QUEUED, State.CONNECTING);
+    const reason = "Other tabs of this browser show live comments. Close one of them to see these live, too.";
+    const none = () => this.#enter(Phase.QUEUED, State.TOO_MANY_TABS, reason);
+    this.#slot.take(() => this.#open(), none);
+  }
+
+  #pause() {
+    this.#close();
+    this.#slot.release();
+    this.#enter(Phase.PAUSED, State.CONNECTING);
+  }
+
+  #pathWithQuery() {
+    const query = new URLSearchParams({ heartbeat: "event" });
+    if (this.#lastId) query.set("last_event_id", this.#lastId);
+    return `${this.#path}?${query}`;
   }
 
   #listen(source) {
     const parse = (event) => {
-      this.#heardMs = performance.now();
+      this.#hear();
       return JSON.parse(event.data);
     };
     source.onmessage = (event) => {
@@ -97,8 +133,15 @@ export class Stream {
       this.#handlers.onComment(comment);
     };
     for (const name of NAMED_EVENTS) {
-      source.addEventListener(name, (event) => this.#handlers.onEvent(name, parse(event)));
+      source.addEventListener(name, (event) => {
+        this.#lastId ||= event.lastEventId;
+        this.#handlers.onEvent(name, parse(event));
+      });
     }
+    source.addEventListener("gap", (event) => this.#handlers.onEvent("gap", parse(event)));
+    source.addEventListener("heartbeat", (event) => {
+      this.#silenceMsMax = SILENT_HEARTBEATS_MAX * parse(event).every_ms || Infinity;
+    });
     source.addEventListener("reconnect", (event) => {
       const delayMs = Number(parse(event).delay_ms) || 0;
       this.#close();
@@ -108,13 +151,34 @@ export class Stream {
 
   #opened() {
     clearTimeout(this.#timer);
-    this.#openedMs = this.#heardMs = performance.now();
+    this.#hear();
+    this.#openedMs = performance.now();
+    this.#refusals = 0;
+    this.#silenceMsMax = Infinity;
+    if (!this.#lastId) this.#handlers.onAnew();
     this.#enter(Phase.LIVE, State.LIVE);
+  }
+
+  #hear() {
+    this.#heard = { wallMs: Date.now(), ms: performance.now() };
+  }
+
+  #isSilent() {
+    const { wallMs, ms } = this.#heard;
+    return Math.max(Date.now() - wallMs, performance.now() - ms) > this.#silenceMsMax;
+  }
+
+  /** The stream is dead, though nobody has closed it. */
+  #lost() {
+    this.#close();
+    this.#failures = 0;
+    this.#openIn(this.#backoffMs(), State.RECONNECTING);
   }
 
   /** Called when the stream is cut, refused or gets an error. After the first cut of a good stream, just reconnect. */
   #failed() {
     if (this.#phase === Phase.WAITING) return; // EventSource's own retry has failed as well; ours follows soon
+    if (this.#source.readyState === EventSource.CLOSED) this.#refusals += 1;
     if (this.#phase === Phase.LIVE && performance.now() - this.#openedMs > GOOD_STREAM_MS) this.#failures = 0;
     if (this.#phase === Phase.LIVE && this.#failures === 0 && this.#source.readyState !== EventSource.CLOSED) {
       this.#openIn(this.#backoffMs(), State.RECONNECTING); // before that EventSource may reconnect by itself
@@ -123,21 +187,35 @@ export class Stream {
     }
   }
 
+  #notOpened() {
+    this.#slot.ask(); // perhaps the browser has no connection left
+    this.#askWhy();
+  }
+
   async #askWhy() {
     this.#close();
     this.#phase = Phase.ASKING;
     const error = (await this.#refusal()) ?? this.#unreachable();
     if (this.#ended.signal.aborted || this.#phase !== Phase.ASKING) return; // reopened meanwhile
+    if (error?.isTemporary === false && !this.#lastId) {
+      this.#enter(Phase.REFUSED, State.REFUSED, error.message);
+      return;
+    }
+    if (error?.isTemporary === false) this.#lastId = ""; // perhaps it is the position that they don't like
     const delayMs = Math.max(this.#backoffMs(), error?.retryAfterMs ?? 0);
     this.#openIn(delayMs, error ? State.DOWN : State.RECONNECTING, error?.message);
   }
 
-  /** Why the service gives no place, as a ServiceError; null if there is a place to connect to */
+  /**
+   * Why the service gives no place, as a ServiceError; null if there is a place to connect to. If more than one node has
+   * refused us: what a node says.
+   */
   async #refusal() {
     const headers = { accept: "text/event-stream" };
-    const options = { headers, redirect: "manual", signal: this.#ended.signal, timeoutMs: ASK_TIMEOUT_MS };
+    const redirect = this.#refusals > 1 ? "follow" : "manual";
+    const options = { headers, redirect, signal: this.#ended.signal, timeoutMs: ASK_TIMEOUT_MS };
     try {
-      const response = await request(this.#path, options);
+      const response = await request(this.#pathWithQuery(), options);
       if (response.type === "opaqueredirect") return null;
       if (!response.ok) return await errorOf(response);
       await response.body.cancel(); // it was a stream, without a redirect
@@ -167,7 +245,7 @@ export class Stream {
 
   /** Reconnects at once: the person or the network is back. `stale`: also replace a stream that looks alive. */
   #wake(stale) {
-    if (!stale && this.#phase !== Phase.WAITING) return;
+    if (!stale && ![Phase.WAITING, Phase.REFUSED, Phase.PAUSED].includes(this.#phase)) return;
     this.#failures = 0;
     this.#open();
   }

@@ -88,6 +88,11 @@ export class Timeline {
     return low;
   }
 
+  /** Whether this very entry is there */
+  holds(entry) {
+    return this.entries[this.indexFrom(entry.id)] === entry;
+  }
+
   /** Drops what is over the limit. `readerIndex`: where the reader is. Returns true if the oldest were dropped. */
   bound(readerIndex) {
     if (this.entries.length <= this.#heldMax) return false;

@@ -6,7 +6,8 @@
  * above the reader never move what is being read. This file keeps the position itself: not every browser anchors it,
  * and none does at the very top. All changes of one frame reach the document at once.
  */
-import { ANNOUNCE_PER_S_MAX, BOTTOM_PX, NEAR_PX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP } from "./limits.js";
+import { Announcer } from "./announcer.js";
+import { BOTTOM_PX, NEAR_PX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP } from "./limits.js";
 import { commentRow, noticeRow } from "./row.js";
 
 export class View {
@@ -25,8 +26,7 @@ export class View {
   #topId = "";
   #lastTop = 0;
   #unread = 0;
-  #arrivals = 0; // in the current second
-  #calmTimer = 0;
+  #announcer = new Announcer();
   #frame = 0;
   #edges;
   #resizes;
@@ -55,7 +55,7 @@ export class View {
     this.#edges.disconnect();
     this.#resizes.disconnect();
     cancelAnimationFrame(this.#frame);
-    clearTimeout(this.#calmTimer);
+    this.#announcer.stop();
     this.#list.replaceChildren();
     this.#above.textContent = this.#below.textContent = "";
     this.#button.hidden = true;
@@ -68,13 +68,10 @@ export class View {
     return Math.min(this.#timeline.indexFrom(this.#topId), Math.max(0, entries.length - 1));
   }
 
-  /** Call it when a live comment has arrived. */
-  arrived() {
+  /** Call it when a comment has arrived. isNew: it is to be read aloud. */
+  arrived(comment, isNew) {
     if (!this.following) this.#unread += 1;
-    this.#arrivals += 1;
-    this.#calmTimer ||= setTimeout(() => {
-      this.#arrivals = this.#calmTimer = 0;
-    }, 1000);
+    if (isNew) this.#announcer.arrived(comment);
     this.changed();
   }
 
@@ -159,8 +156,8 @@ export class View {
     const anchors = this.following ? [] : this.#visibleRows();
     const { start } = this;
     const shown = this.#timeline.entries.slice(start, start + ROWS_MAX);
-    this.#list.ariaLive = this.following && this.#arrivals <= ANNOUNCE_PER_S_MAX ? "polite" : "off";
     this.#reconcile(shown);
+    this.#announcer.say(this.following, (comment) => this.#timeline.holds(comment));
     this.#above.textContent = start === 0 ? this.#aboveText : "";
     this.#below.textContent = this.#timeline.detached ? "There are many newer comments." : "";
     this.#button.hidden = this.following;

@@ -33,11 +33,15 @@ class Form(NamedTuple):
     """Not None: the viewer has more than the feed, and gets the stream without what this position claims"""
     chunked: bool = True
     """in HTTP's chunks; False: for HTTP/1.0, and for servers that make the chunks themselves"""
+    beat_events: bool = False
+    """Heartbeats are events, not comment lines."""
 
     @property
     def source(self) -> "Form | None":
         """The form whose edition this form's is made from; None: it is made from the feed"""
-        return self._replace(gzip=False, chunked=True) if self.gzip or not self.chunked else None
+        if not self.gzip and self.chunked:
+            return None
+        return self._replace(gzip=False, chunked=True, beat_events=False)  # one for both
 
 
 class Edition(Protocol):

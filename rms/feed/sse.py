@@ -40,6 +40,12 @@ HEARTBEAT = chunk(b":\n")
 """A comment line without a blank line behind it, so that a lone `retry:` before it isn't made into an event"""
 
 
+def heartbeat_event(every_ms: int) -> bytes:
+    """A heartbeat for viewers who ask for events: a browser's EventSource hides comment lines from its page. It says
+    after how long without anything else the next one comes."""
+    return event_frame("heartbeat", {"every_ms": every_ms})
+
+
 def frame(position: bytes, name: str, data: bytes) -> bytes:
     """position: as text. name: empty for an unnamed event, so that `onmessage` gets it. data: one line"""
     if name:

@@ -14,7 +14,7 @@ from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.feed import Attach
-from rms.feed.sse import retry_line
+from rms.feed.sse import heartbeat_event, retry_line
 from rms.sending.audience import Audience, Viewer
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
@@ -42,6 +42,7 @@ class Viewers:
         self._sweeper = sweeper
         self._drain = drain
         self._credentials_origins = settings.credentials_origins_known()
+        self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._entering = 0
         self._streamed = 0
 
@@ -94,7 +95,7 @@ class Viewers:
             private, offset, _ = audience.edition.attach(attach, wall_ms())
             edition = audience.edition
             head = self._stream_head(edition.encoding, audience.form.chunked, asked.origin)
-            head += edition.begin(self._retry())
+            head += edition.begin(self._first(audience.form))
             viewer = Viewer(fd, audience, head + private, offset)
         except BaseException:
             os.close(fd)
@@ -108,10 +109,12 @@ class Viewers:
             return head
         return head.replace(_FOR_ALL_PAGES, _lines({**origin_headers(origin, (origin,)), "vary": "origin"}))
 
-    def _retry(self) -> bytes:
-        """Jittered, so that the viewers of a node that dies don't all reconnect at once"""
+    def _first(self, form: Form) -> bytes:
+        """What a viewer reads first: when to reconnect, jittered, so that the viewers of a dead node don't all do it at
+        once; and a heartbeat, if they are events, which says how often they come"""
         retry_ms = self._settings.retry_ms
-        return retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
+        retry = retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
+        return retry + self._heartbeat_event if form.beat_events else retry
 
     async def _streamed_body(self, video: ServedVideo, form: Form, attach: Attach[FeedOffset]) -> AsyncIterator[bytes]:
         settings = self._settings
@@ -128,7 +131,7 @@ class Viewers:
         self._streamed += 1
         body = stream_from(
             audience,
-            audience.edition.begin(self._retry()) + entered.private,
+            audience.edition.begin(self._first(audience.form)) + entered.private,
             entered.offset,
             resume,
             settings.chunk_bytes,

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from rms.clocks import wall_ms
 from rms.feed.byte_log import EditionOffset
 from rms.feed.feed import Attach
-from rms.feed.sse import HEARTBEAT
+from rms.feed.sse import HEARTBEAT, heartbeat_event
 from rms.sending.audience import Audience
 
 
@@ -25,6 +25,7 @@ async def stream_from(
     """
     grown = asyncio.Event()
     audience.waiters.add(grown)
+    heartbeat = heartbeat_event(round(heartbeat_s * 1000)) if audience.form.beat_events else HEARTBEAT
     log, edition = audience.log, audience.edition
     stood_at = edition.text_at(offset)  # kept: once the log has dropped the offset, it is known no longer
     try:
@@ -52,6 +53,6 @@ async def stream_from(
             try:
                 await asyncio.wait_for(grown.wait(), heartbeat_s)
             except TimeoutError:
-                yield edition.aside(HEARTBEAT)
+                yield edition.aside(heartbeat)
     finally:
         audience.waiters.discard(grown)

@@ -13,7 +13,7 @@ from rms.feed.event import Event
 from rms.feed.feed import Attach
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory
-from rms.feed.sse import event_frame, older_frame, position_frame
+from rms.feed.sse import event_frame, older_frame
 from rms.sending.audience import Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
@@ -71,10 +71,12 @@ class Entering:
             feed, held = video.feed, set(video.feed.ids) if history else set()
             found = (each for each in history or () if each.data and not feed.must_not_show(each))
             # One that came late is below `held_from`, and in the log.
-            private = b"".join(older_frame(each.data) for each in found if each.id not in held) + joined.private
+            older = b"".join(older_frame(each.data) for each in found if each.id not in held)
             if joined.offset == feed.log.end and not joined.private:
-                private += position_frame(feed.had.text())  # who is cut before anything is said misses nothing of it
-            return joined._replace(private=private)
+                # Nothing else has an id. Cut now, the viewer would come back as a new one, and not know what it missed.
+                count = {"viewers": max(video.viewers, video.total_viewers)}
+                older += event_frame("viewers", count, feed.had.text())
+            return joined._replace(private=older + joined.private)
         if video.lacks_past:
             # What is read for one goes to all then.
             if position.sure_from < first_id_at(wall_ms() - self._settings.log_age_ms_max):

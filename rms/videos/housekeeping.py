@@ -13,7 +13,7 @@ import structlog
 
 from rms import clocks
 from rms.config import RmsSettings
-from rms.feed.sse import HEARTBEAT, event_frame
+from rms.feed.sse import HEARTBEAT, event_frame, heartbeat_event
 from rms.sending.sweep import Sweeper
 from rms.videos.served import ServedVideos
 from rms.videos.video import ServedVideo, State
@@ -43,6 +43,7 @@ class Housekeeper:
         self._settings = settings
         self._served = served
         self._sweeper = sweeper
+        self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._due_ms: dict[ServedVideo, int] = {}  # when each is looked after next (monotonic)
         self._queue: list[tuple[int, int, ServedVideo]] = []  # a heap of these times; those put off since are passed by
         self._order = itertools.count()
@@ -128,7 +129,7 @@ class Housekeeper:
             if not audience.viewers:
                 continue
             if monotonic_ms - audience.sent_ms >= heartbeat_ms and not audience.due:
-                self._sweeper.send_aside(audience, HEARTBEAT)
+                self._sweeper.send_aside(audience, self._heartbeat_event if form.beat_events else HEARTBEAT)
             elif audience.due:
                 next_ms = min(next_ms, monotonic_ms + ROUND_MS)
             else:

@@ -70,6 +70,7 @@ def parse_stream_request(
             None if max_rate is None else _tier(max_rate),
             takes_gzip(headers.get("accept-encoding", "")),
             chunked=http_version != "1.0",
+            beat_events=_beat_events(query),
         ),
         headers.get("origin", ""),
     )
@@ -81,7 +82,7 @@ def for_a_node(query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[di
     A few KB at most, however long the request was, beside the origin: the door keeps only those that it knows.
     """
     # A number that is too long stays too long, so that the node refuses it in the same words.
-    known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate") if name in query}
+    known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate", "heartbeat") if name in query}
     needed = {"origin": headers["origin"]} if "origin" in headers else {}
     if last := headers.get("last-event-id"):
         needed["last-event-id"] = last
@@ -113,6 +114,14 @@ def _number(query: Mapping[str, str], name: str, least: int, most: int) -> int |
         wanted = f"{name} is a number from {least} to {most}"
         raise Refused(400, f"invalid_{name}", f"{wanted}, not {text[:NUMBER_SHOWN]!r}")
     return int(text)
+
+
+def _beat_events(query: Mapping[str, str]) -> bool:
+    """Raises Refused."""
+    heartbeat = query.get("heartbeat", "comment")
+    if heartbeat not in ("comment", "event"):
+        raise Refused(400, "invalid_heartbeat", f"heartbeat is event or comment, not {heartbeat[:40]!r}")
+    return heartbeat == "event"
 
 
 def takes_gzip(accept_encoding: str) -> bool:

@@ -8,12 +8,20 @@ from playwright.async_api import Browser, Page
 from tests.browser_fixture import chromium, open_page
 from tests.comment_service.page.stand_in import StandIn
 
-__all__ = ["chromium", "modules", "open_page", "stand_in"]
+__all__ = ["chromium", "modules", "open_page", "stand_in", "stand_in_below_a_prefix"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stand_in() -> AsyncIterator[StandIn]:
     service = StandIn()
+    service.start()
+    yield service
+    await service.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stand_in_below_a_prefix() -> AsyncIterator[StandIn]:
+    service = StandIn("/live/chat")
     service.start()
     yield service
     await service.stop()

@@ -19,6 +19,14 @@ async def open_live(open_page: OpenPage, stand_in: StandIn, **context: Any) -> P
 async def open_with_limits(open_page: OpenPage, stand_in: StandIn, **limits: int) -> Page:
     """As `open_live`, with other numbers in limits.js, whose bounds are too large to reach in a test"""
     page = await open_page("about:blank")
+    await set_limits(page, **limits)
+    await page.goto(f"{stand_in.url}/?video=demo")
+    await expect_state(page, "live")
+    return page
+
+
+async def set_limits(page: Page, **limits: int) -> None:
+    """For pages that are loaded from now on"""
     numbers = "".join(f"export const {name} = {value};\n" for name, value in limits.items())
 
     async def serve(route: Any) -> None:
@@ -28,9 +36,6 @@ async def open_with_limits(open_page: OpenPage, stand_in: StandIn, **limits: int
         await route.fulfill(response=response, body=numbers + "\n".join(kept))
 
     await page.route("**/page/limits.js", serve)
-    await page.goto(f"{stand_in.url}/?video=demo")
-    await expect_state(page, "live")
-    return page
 
 
 async def expect_state(page: Page, state: str) -> None:

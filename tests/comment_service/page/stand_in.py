@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from proto.http.responses import error_response
@@ -60,7 +60,9 @@ class Server:
 class StandIn:
     """comment_service, history and dispatcher in one. `rms` is the server to which it redirects viewers."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """prefix: of all paths, as a proxy adds one"""
+        self._prefix = prefix
         self.arrivals: list[tuple[str, dict[str, Any], str]] = []  # event name ("" for a comment), payload, position
         self.only_in_history: list[dict[str, Any]] = []  # history has them, the stream never sent them
         self.rms: Server | None = None
@@ -72,6 +74,9 @@ class StandIn:
         self.responses_to_streams: list[Response] = []  # of the RMS
         self.opened = asyncio.Event()  # set when a stream opens; then replaced
         self.retry_after_s = 1
+        self.one_origin = False  # streams come from the same host as everything else
+        self.refuses_with: int | None = None  # the status for streams, before any RMS is asked
+        self.heartbeat_ms = 600_000  # as new streams are told; no other heartbeat follows
         self._by_key: dict[str, dict[str, Any]] = {}
         self._ms = int(time.time() * 1000) - 1_000_000
         self._changed = asyncio.Event()
@@ -79,7 +84,7 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        return self._front.url
+        return self._front.url + self._prefix
 
     def start(self) -> None:
         self._front.start()
@@ -128,12 +133,15 @@ class StandIn:
         return [known[comment_id] for comment_id in sorted(known, reverse=True)]
 
     def _front_app(self) -> Starlette:
-        routes = [
+        routes: list[BaseRoute] = [
             Route("/", lambda request: FileResponse(PAGE / "index.html", headers={"content-security-policy": POLICY})),
             Route("/comment/create", self._create, methods=["POST"]),
             Route("/comments/{video}", self._comments),
+            Route("/streams/{video}", self._stream),
             Mount("/page", StaticFiles(directory=PAGE)),
         ]
+        if self._prefix:
+            routes = [Mount(self._prefix, routes=routes)]
         return Starlette(routes=routes, middleware=[_cors()])
 
     async def _create(self, request: Request) -> Response:
@@ -150,10 +158,13 @@ class StandIn:
 
     async def _comments(self, request: Request) -> Response:
         if "text/event-stream" in request.headers["accept"]:
+            if self.refuses_with is not None:
+                return error_response(self.refuses_with, "refused", "not for you")
             if self.rms is None:
                 retry_after = {"retry-after": str(self.retry_after_s)}
                 return error_response(503, "no_place", "no dispatcher answers", retry_after)
-            return RedirectResponse(f"{self.rms.url}{request.url.path}?{request.url.query}")
+            rms = f"{self.url}/streams" if self.one_origin else f"{self.rms.url}/comments"
+            return RedirectResponse(f"{rms}/{request.path_params['video']}?{request.url.query}")
         cursor = request.query_params.get("cursor")
         self.cursors.append(cursor)
         if self.responses_to_pages:
@@ -171,11 +182,16 @@ class StandIn:
         self.opened = asyncio.Event()
         if self.responses_to_streams:
             return self.responses_to_streams.pop(0)
+        heartbeats = request.query_params.get("heartbeat") == "event"
         start = int(last.partition(".")[2]) + 1 if last else max(0, len(self.arrivals) - BACKFILL)
-        return StreamingResponse(self._frames(request.path_params["video"], start), media_type="text/event-stream")
+        return StreamingResponse(
+            self._frames(request.path_params["video"], start, heartbeats), media_type="text/event-stream"
+        )
 
-    async def _frames(self, video: str, index: int) -> AsyncIterator[bytes]:
+    async def _frames(self, video: str, index: int, heartbeats: bool) -> AsyncIterator[bytes]:
         """Of what was sent before the stream opened, only comments; named events go to open streams only."""
+        if heartbeats:
+            yield _frame("heartbeat", {"every_ms": self.heartbeat_ms}, "")
         backlog, index = self.arrivals[index:], len(self.arrivals)
         yield b":\n\n" + b"".join(_frame(*one) for one in backlog if not one[0] and one[1]["liveVideoId"] == video)
         while True:

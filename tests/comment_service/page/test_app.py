@@ -4,7 +4,15 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser_fixture import OpenPage
-from tests.comment_service.page.reader import EMPTY, expect_messages, expect_state, open_live, post
+from tests.comment_service.page.reader import (
+    BEGINNING,
+    EMPTY,
+    expect_messages,
+    expect_state,
+    open_live,
+    post,
+    scroll_up_until,
+)
 from tests.comment_service.page.stand_in import StandIn
 from tests.waiting import eventually
 
@@ -94,3 +102,34 @@ async def test_screen_readers_find_every_part(stand_in: StandIn, open_page: Open
         await expect(page.get_by_label(label, exact=True)).to_have_count(1)
     await expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
     await expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+async def test_it_works_below_a_prefix(stand_in_below_a_prefix: StandIn, open_page: OpenPage) -> None:
+    service = stand_in_below_a_prefix
+    for number in range(60):
+        service.say(f"comment {number}")
+    page = await open_live(open_page, service)
+    await post(page, "hello")
+    await expect(page.locator("article .message").last).to_have_text("hello")
+    await scroll_up_until(page, BEGINNING)
+    await expect(page.locator("article")).to_have_count(61)
+    assert page.url == f"{service.url}/?video=demo"
+
+
+async def test_from_right_to_left_it_is_mirrored(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.say("hello")
+    page = await open_live(open_page, stand_in, viewport={"width": 900, "height": 600})
+    sides = """() => {
+        const rect = (id) => document.getElementById(id).getBoundingClientRect();
+        const row = document.querySelector("article");
+        const disc = getComputedStyle(row, "::before");
+        const dot = getComputedStyle(document.getElementById("state"), "::before");
+        const {paddingLeft, paddingRight} = getComputedStyle(row);
+        return [[paddingLeft, paddingRight], [disc.left, disc.right], [dot.marginLeft, dot.marginRight],
+            [rect("choose").left, innerWidth - rect("choose").right].map(Math.round).map(String)];
+    }"""
+    await expect_messages(page, ["hello"])
+    usual = await page.evaluate(sides)
+    await page.evaluate("document.documentElement.dir = 'rtl'")
+    assert await page.evaluate(sides) == [side[::-1] for side in usual]
+    assert all(left != right for left, right in usual)

@@ -117,3 +117,49 @@ async def test_the_counter_counts_what_the_service_counts(stand_in: StandIn, ope
     await expect(send).to_be_disabled()
     await page.fill("#message", "😀" * 500)  # 500 characters, exactly 2,000 bytes
     await expect(send).to_be_enabled()
+
+
+KEYDOWN = """(options) => document.activeElement.dispatchEvent(
+    new KeyboardEvent("keydown", {key: "Enter", bubbles: true, cancelable: true, ...options}))"""
+
+
+async def test_the_enter_that_ends_a_composition_does_not_send(stand_in: StandIn, open_page: OpenPage) -> None:
+    """Safari sends it behind the composition's end, with isComposing false and keyCode 229 (WebKit bug 165004)."""
+    page = await open_live(open_page, stand_in)
+    await page.focus("#name")
+    await page.evaluate(KEYDOWN, {"isComposing": False, "keyCode": 229})
+    await expect(page.locator("#name")).to_be_focused()
+    await page.fill("#message", "にほ")
+    for keys in ({"isComposing": True, "keyCode": 229}, {"isComposing": False, "keyCode": 229}):
+        await page.evaluate(KEYDOWN, keys)
+        await expect(page.locator("#message")).to_have_value("にほ")
+        await expect(page.locator("#send")).to_be_enabled()
+    await page.evaluate(KEYDOWN, {"isComposing": False, "keyCode": 13})
+    await expect_sent(page)
+    assert [body["message"] for _, body in stand_in.posts] == ["にほ"]
+
+
+async def test_an_older_browser_posts(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    await page.evaluate("delete AbortSignal.any; delete AbortSignal.timeout")
+    await post(page, "hello")
+    await expect_messages(page, ["hello"])
+    await expect_sent(page)
+
+
+async def test_an_error_of_the_page_itself_is_no_success(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    await page.evaluate("window.AbortController = undefined")
+    await post(page, "hello")
+    await expect(page.locator("#problem")).to_contain_text("Your text is kept.")
+    await expect(page.locator("#message")).to_have_value("hello")
+    assert stand_in.posts == []
+
+
+@pytest.mark.parametrize("body", [None, {}, [], "posted"])
+async def test_an_answer_without_a_comment_is_a_failure(stand_in: StandIn, open_page: OpenPage, body: object) -> None:
+    page = await open_live(open_page, stand_in)
+    stand_in.responses_to_posts.append(JSONResponse(body))
+    await post(page, "hello")
+    await expect(page.locator("#problem")).to_have_text("The server's answer was incomplete. Your text is kept.")
+    await expect(page.locator("#message")).to_have_value("hello")

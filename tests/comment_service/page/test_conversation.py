@@ -7,6 +7,7 @@ from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import (
     BEGINNING,
+    EMPTY,
     expect_messages,
     expect_newest,
     expect_state,
@@ -185,3 +186,52 @@ async def test_what_is_far_below_a_reader_is_dropped_and_loaded_again(stand_in: 
     await page.wait_for_function("document.querySelectorAll('article').length >= 40")
     shown = await ids_shown(page)
     assert shown == [comment["id"] for comment in reversed(stand_in.comments("demo"))][-len(shown) :]
+
+
+@pytest.mark.parametrize("position", ["", "0.-1"])
+async def test_a_page_that_is_cut_before_the_first_comment_misses_nothing(
+    stand_in: StandIn, open_page: OpenPage, position: str
+) -> None:
+    """position: of an event that isn't a comment; empty: the cut came before that, too"""
+    page = await open_live(open_page, stand_in)
+    await expect(page.locator("#above")).to_have_text(EMPTY)
+    if position:
+        stand_in.send("viewers", {"viewers": 7}, position)
+        await expect(page.locator("#viewers")).to_have_text("7 watching")
+    rms, stand_in.rms = stand_in.rms, None
+    assert rms is not None
+    await rms.kill()
+    await expect_state(page, "down")
+    missed = [stand_in.say(f"missed {number}")["id"] for number in range(120)]
+    stand_in.start_rms()
+    await expect_newest(page, "missed 119")
+    await scroll_up_until(page, BEGINNING)
+    assert await ids_shown(page) == missed
+    assert stand_in.last_event_ids[-1] == (position or None)
+
+
+async def test_what_came_between_history_and_a_late_stream_is_not_missed(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    before = stand_in.say("before")["id"]
+    rms, stand_in.rms = stand_in.rms, None
+    assert rms is not None
+    await rms.kill()
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect_messages(page, ["before"])
+    missed = [stand_in.say(f"missed {number}")["id"] for number in range(120)]
+    stand_in.start_rms()
+    await expect_newest(page, "missed 119")
+    await scroll_up_until(page, BEGINNING)
+    await expect(page.locator("article")).to_have_count(121)
+    assert await ids_shown(page) == [before, *missed]
+
+
+async def test_the_line_above_says_what_is_there(stand_in: StandIn, open_page: OpenPage) -> None:
+    said = stand_in.say("the only one")
+    page = await open_live(open_page, stand_in)
+    await expect(page.locator("#above")).to_have_text(BEGINNING)
+    stand_in.send("deleted", {"id": said["id"]})
+    await expect(page.locator("#above")).to_have_text(EMPTY)
+    stand_in.send("restored", said)
+    await expect(page.locator("#above")).to_have_text(BEGINNING)

@@ -44,3 +44,43 @@ async def test_a_response_that_takes_too_long_is_a_service_error(modules: Page) 
     code = "return it.request('/silent', {timeoutMs: 50}).catch((error) => error.message);"
     assert await call(modules, "request.js", code) == "No server answers."
     await modules.unroute_all(behavior="ignoreErrors")
+
+
+@pytest.mark.parametrize("missing", [["any"], ["any", "timeout"]])
+async def test_older_browsers_get_an_answer_and_a_time_out_too(modules: Page, missing: list[str]) -> None:
+    """Safari before 17.4 has no AbortSignal.any, before 16 no AbortSignal.timeout."""
+    await modules.evaluate("void (window.kept = {any: AbortSignal.any, timeout: AbortSignal.timeout})")
+    try:
+        await modules.evaluate("(missing) => missing.forEach((name) => delete AbortSignal[name])", missing)
+        answered = "return (await it.request('/page/icon.svg', {timeoutMs: 5000, "
+        answered += "signal: new AbortController().signal})).status;"
+        assert await call(modules, "request.js", answered) == 200
+        await modules.route("**/silent", lambda route: None)
+        silent = "return it.request('/silent', {timeoutMs: 50}).catch((error) => [error.message, error.isTemporary]);"
+        assert await call(modules, "request.js", silent) == ["No server answers.", True]
+    finally:
+        await modules.evaluate("void Object.assign(AbortSignal, window.kept)")
+        await modules.unroute_all(behavior="ignoreErrors")
+
+
+async def test_a_body_that_is_cut_off_is_a_service_error_and_an_abort_is_not(modules: Page) -> None:
+    """Also when the time-out cuts it: the headers alone are no answer."""
+    code = """window.fetch = async (url, {signal}) => new Response(new ReadableStream({start(body) {
+        body.enqueue(new TextEncoder().encode('{"id":'));
+        signal.addEventListener("abort", () => body.error(new DOMException("cut", "AbortError")));
+    }}));
+    const stop = new AbortController();
+    if (given) setTimeout(() => stop.abort(), 50);
+    const options = {timeoutMs: given ? 60000 : 50, signal: stop.signal};
+    try { await it.requestJson("/cut", options); } catch (error) { return [error.name, error.message]; }"""
+    await modules.evaluate("window.kept = window.fetch")
+    try:
+        assert await call(modules, "request.js", code, False) == ["Error", "The server's answer was incomplete."]
+        assert (await call(modules, "request.js", code, True))[0] == "AbortError"
+    finally:
+        await modules.evaluate("window.fetch = window.kept")
+
+
+async def test_paths_lead_below_the_pages_own_prefix(modules: Page) -> None:
+    path = await call(modules, "request.js", "return new URL(it.urlOf('/comments/a%20b')).pathname;")
+    assert path == "/comments/a%20b"

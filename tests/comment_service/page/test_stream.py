@@ -1,14 +1,24 @@
 """stream.js reconnects after every cut: nothing is lost, nothing comes twice, and the reader sees the state."""
 
 import asyncio
+import json
 
 import pytest
 from playwright.async_api import Page, expect
 
 from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
-from tests.comment_service.page.reader import expect_messages, expect_state, open_live
+from tests.comment_service.page.reader import (
+    BEGINNING,
+    expect_messages,
+    expect_state,
+    open_live,
+    open_with_limits,
+    post,
+    set_limits,
+)
 from tests.comment_service.page.stand_in import Server, StandIn
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -163,3 +173,139 @@ async def test_a_gap_is_no_position(stand_in: StandIn, open_page: OpenPage) -> N
     stand_in.say("after")
     await expect_messages(page, ["before", "after"])
     assert stand_in.last_event_ids[-1] == f"{said['id']}.0"
+
+
+async def test_a_stream_that_is_dead_but_not_closed_is_opened_anew(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.heartbeat_ms = 300  # and no other one comes
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    await eventually(lambda: streams_opened(stand_in) >= 3)
+    assert None not in stand_in.last_event_ids[1:]
+    await expect_messages(page, ["before"])
+
+
+SLEEP = "const now = Date.now; Date.now = () => now() + 3_600_000;"
+"""An hour, in which performance.now() and all timers stood still"""
+
+
+@pytest.mark.parametrize("woken", ["", "visibilitychange", "resume"])
+async def test_after_an_hours_sleep_the_stream_is_opened_anew(
+    stand_in: StandIn, open_page: OpenPage, woken: str
+) -> None:
+    stand_in.say("before")
+    looks_itself = {} if woken else {"LOOK_MS": 100}
+    page = await open_with_limits(open_page, stand_in, **({"LOOK_MS": 600_000} | looks_itself))
+    await expect_messages(page, ["before"])
+    assert streams_opened(stand_in) == 1
+    await page.evaluate(f"{SLEEP} if ({json.dumps(woken)}) document.dispatchEvent(new Event({json.dumps(woken)}))")
+    await eventually(lambda: streams_opened(stand_in) > 1)
+
+
+async def test_a_stream_that_is_refused_for_good_is_not_tried_again(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.refuses_with = 404
+    stand_in.say("before")
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect_state(page, "refused")
+    await expect(page.locator("#reason")).to_have_text("Not for you.")
+    await expect(page.locator("#state")).to_have_text("Refused")
+    await expect_messages(page, ["before"])  # older comments may be had all the same
+    stand_in.refuses_with = None
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect_state(page, "live")
+    await expect(page.locator("#reason")).to_have_text("")
+
+
+async def test_nodes_that_refuse_for_good_are_quoted(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.responses_to_streams += [error_response(406, "no", "never") for _ in range(3)]
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect_state(page, "refused")
+    await expect(page.locator("#reason")).to_have_text("Never.")
+    assert streams_opened(stand_in) == 3
+
+
+async def test_a_position_that_is_refused_is_given_up_and_nothing_is_missed(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    await expect(page.locator("#above")).to_have_text(BEGINNING)
+    await kill_rms(stand_in)
+    said = [stand_in.say(f"meanwhile {number}")["message"] for number in range(70)]
+    stand_in.responses_to_streams += [error_response(400, "invalid_last_event_id", "what is that?") for _ in range(3)]
+    stand_in.start_rms()
+    await expect_messages(page, ["before", *said])
+    assert stand_in.last_event_ids[-1] is None
+
+
+HIDE = """(() => {
+    let hidden = false;
+    Object.defineProperty(Document.prototype, "hidden", {get: () => hidden});
+    window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
+})()"""
+
+
+async def test_without_locks_hidden_tabs_give_way_too(stand_in: StandIn, open_page: OpenPage) -> None:
+    """A page without TLS has none. Its streams come from another host than the page itself."""
+    page = await open_page("about:blank")
+    await page.context.add_init_script(f"Object.defineProperty(navigator, 'locks', {{value: undefined}}); {HIDE}")
+    for _ in range(6):
+        await page.goto(f"{stand_in.url}/?video=demo")
+        await expect_state(page, "live")
+        await page.evaluate("hide(true)")
+        page = await page.context.new_page()
+    assert streams_opened(stand_in) == 6
+    await set_limits(page, OPEN_TIMEOUT_MS=500, ASK_TIMEOUT_MS=500)
+    await page.goto(f"{stand_in.url}/?video=demo")
+    await expect_state(page, "live")
+
+
+async def test_a_page_that_comes_back_from_the_browsers_memory_opens_a_stream(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    await expect_state(page, "connecting")
+    stand_in.say("meanwhile")
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    await expect_state(page, "live")
+    await expect_messages(page, ["before", "meanwhile"])
+    assert streams_opened(stand_in) == 2
+
+
+async def test_more_tabs_than_a_browser_has_connections(stand_in: StandIn, open_page: OpenPage) -> None:
+    """Streams and posts go to one host here, as behind a door. A hidden tab gives way; if there is none, it is said."""
+    stand_in.one_origin = True
+    first = await open_live(open_page, stand_in)
+    await first.context.add_init_script(HIDE)
+    tabs = []
+    for _ in range(6):
+        tabs.append(await first.context.new_page())
+        await tabs[-1].goto(f"{stand_in.url}/?video=demo")
+    for tab in tabs[:3]:
+        await expect_state(tab, "live")
+    for tab in tabs[3:]:
+        await expect_state(tab, "too-many-tabs")
+    await expect(tabs[3].locator("#reason")).to_contain_text("Close one of them")
+    await post(first, "hello")
+    await expect_messages(first, ["hello"])
+    await post(tabs[5], "and from here")
+    await expect_messages(tabs[2], ["hello", "and from here"])
+    await expect_messages(tabs[5], ["and from here"])
+    await tabs[0].evaluate("hide(true)")
+    await expect_state(tabs[0], "connecting")
+    await tabs[1].close()
+    lives = 0
+    async with asyncio.timeout(15):
+        while lives < 2:
+            states = [await tab.locator("#state").get_attribute("data-state") for tab in tabs[3:]]
+            lives = states.count("live")
+    for tab in tabs[2:5]:
+        await tab.close()
+    await tabs[0].evaluate("hide(false)")
+    stand_in.say("last")
+    for tab in (tabs[0], first):
+        await expect_messages(tab, ["hello", "and from here", "last"])

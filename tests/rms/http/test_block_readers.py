@@ -20,7 +20,7 @@ async def test_requests_gets_each_comment_at_once(start_node: StartNode, encodin
         for number in range(5):
             node.dispatcher.deliver([comment(number)])
             line = b""
-            while not line.startswith(b"data: "):
+            while not line.startswith(b'data: {"id":'):
                 line = await asyncio.to_thread(next, lines)
             assert b'"%016x"' % comment(number).id in line
         node.node.drain.start(0)

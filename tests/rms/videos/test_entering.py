@@ -123,7 +123,7 @@ async def test_a_viewer_that_cannot_enter_again_is_closed_and_that_is_logged(
         with capture_logs() as lines:
             node.node.served.entering.fallen(video, fallen)
             async with asyncio.timeout(10):
-                assert b"data: " not in await raw.reader.read()
+                assert b'data: {"id"' not in await raw.reader.read()
             await eventually(lambda: bool(lines))
         (line,) = lines
         assert (line["task"], line["reason"]) == ("viewer entering again", "LookupError('says the test')")
@@ -212,3 +212,23 @@ async def test_what_is_found_erased_for_one_who_comes_back_is_blank_in_every_for
         node.node.served.entering.attach(video, position, 0, [*read, erasure(talk[2].id + 1, talk[1].id, talk[2].id)])
         assert b"words 1" not in limited.log.read(limited.log.base, 1 << 20)
         assert b"words 2" in limited.log.read(limited.log.base, 1 << 20)
+
+
+@pytest.mark.parametrize("query", ["", "?backfill=0", "?max_rate=100", "?backfill=0&max_rate=100"])
+async def test_a_viewer_that_is_cut_before_the_first_comment_misses_nothing(start_node: StartNode, query: str) -> None:
+    node = await start_node()
+    began_ms = wall_ms()
+    if "backfill" in query:
+        await node.store.append([comment(n, began_ms - 3_600_000) for n in range(3)])
+    async with viewer(node.port, f"/comments/v{query}") as raw:
+        await raw.read_until(b"id: ")
+        await raw.read_until(b"\n\n")
+        (first,) = [event for event in events(raw.body) if "id" in event]
+        assert (first["event"], first["data"]) == ("viewers", '{"viewers":1}'), "an event that clients know"
+    missed = [comment(n, wall_ms()) for n in range(60)]
+    await node.store.append(missed)
+    node.dispatcher.deliver(missed)
+    joint = "&" if query else "?"
+    async with viewer(node.port, f"/comments/v{query}{joint}last_event_id={first['id']}") as raw:
+        assert ids(await raw.read_until(60)) == [each.id for each in missed]
+        assert b"event: gap" not in raw.body

@@ -28,10 +28,10 @@ async def test_viewers_are_told_how_many_they_are(start_node: StartNode, monkeyp
     node = await start_node()
     async with viewer(node.port, "/comments/v") as raw, viewer(node.port, "/comments/v"):
         node.dispatcher.totals = {"v": 12_345, "unknown": 1}
-        await raw.read_until(b"event: viewers\n")
+        await raw.read_until(b'{"viewers":12345}\n\n')
         told = [event for event in events(raw.body + b"\n\n") if event.get("event") == "viewers"]
-        assert told[0]["data"] == '{"viewers":12345}'
-        assert "id" not in told[0], "it stands in no log: an id would take the viewer past what it has read"
+        assert told[-1]["data"] == '{"viewers":12345}'
+        assert "id" not in told[-1], "it stands in no log: an id would take the viewer past what it has read"
 
 
 async def test_the_count_is_told_once_a_second_and_less_often_to_many(start_node: StartNode) -> None:
@@ -80,6 +80,21 @@ async def test_who_gets_so_many_a_second_has_heartbeats_in_a_quiet_video(start_n
     node = await start_node(heartbeat_ms=1_500, gzip_viewers_min=1)
     async with viewer(node.port, "/comments/v?max_rate=1", f"Accept-Encoding: {encoding}\r\n") as raw:
         await raw.read_until(b"\n:\n")
+
+
+@pytest.mark.parametrize("headers", ["", "Accept-Encoding: gzip\r\n"])
+async def test_who_asks_for_heartbeats_as_events_gets_them_and_nobody_else(start_node: StartNode, headers: str) -> None:
+    node = await start_node(heartbeat_ms=1_000, gzip_viewers_min=1)
+    beat = b'event: heartbeat\ndata: {"every_ms":1000}\n\n'
+    async with (
+        viewer(node.port, "/comments/v?heartbeat=event", headers) as asking,
+        viewer(node.port, "/comments/v", headers) as usual,
+    ):
+        await asking.read_until(beat)  # at once: it says how often they come
+        await asking.read_until(asking.body + beat)
+        await usual.read_until(b"\n:\n")
+        assert b"event: heartbeat" not in usual.body
+        assert b"\n:\n" not in asking.body
 
 
 async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNode) -> None:

@@ -43,6 +43,14 @@ def test_gzip_is_given_to_who_names_it(header: str, takes: bool) -> None:
     assert takes_gzip(header) == takes
 
 
+def test_heartbeats_are_events_for_who_asks_for_them() -> None:
+    assert asked({"heartbeat": "event"}).form == Form(beat_events=True)
+    assert asked({"heartbeat": "comment"}) == asked()
+    assert for_a_node({"heartbeat": "event"}, {})[0] == {"heartbeat": "event"}, "through a door, too"
+    with pytest.raises(Refused):
+        asked({"heartbeat": "often"})
+
+
 @pytest.mark.parametrize("name", ["_", "utm_source", "evs_preamble", "cursor", ""])
 def test_unknown_parameters_are_ignored(name: str) -> None:
     assert asked({name: "1700000000", "max_rate": "5"}) == asked({"max_rate": "5"})

@@ -71,7 +71,7 @@ async def test_while_a_replica_is_away_positions_say_until_when_this_node_is_sur
             assert first_ms is not None
             assert first_ms <= wall_ms() - LATE_MS
             one.deliver([comment(1, wall_ms())])
-            position = parse_position(next(e["id"] for e in events(await raw.read_until(1)) if "data" in e))
+            position = parse_position(next(e["id"] for e in events(await raw.read_until(1)) if "event" not in e))
             assert position.sure_ms is not None
             assert first_ms - SURE_STEP_MS < position.sure_ms <= first_ms
             async with viewer(node.port, "/comments/w"):

@@ -206,7 +206,8 @@ def shares(what: str, pairs: Sequence[tuple[Asked, Asked]], at_least: float | No
     Where both cores are full, requests/s count the asker, the store and the dispatcher as well; the CPU doesn't.
     """
     by_rate = [100 * ours.per_s / least.per_s for least, ours in pairs]
-    by_cpu = [100 * least.cpu_us["service"] / ours.cpu_us["service"] for least, ours in pairs]
+    # /proc counts in ticks: of a very short run there may be none.
+    by_cpu = [100 * least.cpu_us["service"] / max(1, ours.cpu_us["service"]) for least, ours in pairs]
     beside = f"{loads(ours for _, ours in pairs)}; beside {loads(least for least, _ in pairs)}"
     return [
         Figure(f"{what}: requests/s", "%", by_rate, at_least=at_least, beside=beside),

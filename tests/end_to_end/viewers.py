@@ -117,7 +117,6 @@ class Viewer:
         async with session.get(url, params=self._query, headers=headers, timeout=timeout) as response:
             if response.status != 200:
                 return
-            assert response.headers.get("Content-Encoding", "identity") == self._encoding
             connection = Connection(f"{response.url.origin()}", began_s)
             self.connections.append(connection)
             self._response = response
@@ -125,6 +124,8 @@ class Viewer:
             async for chunk in response.content.iter_any():
                 connection.text += chunk.decode(errors="replace")
                 for event in parser.feed(chunk):
+                    # A stream without events only says when to come again.
+                    assert response.headers.get("Content-Encoding", "identity") == self._encoding
                     self._take(event.name, event.data)
                     if event.id:
                         self.positions[event.data] = event.id

@@ -221,9 +221,9 @@ class Link:
             self._registration.beat(beat)
 
     def cut(self, why: str) -> None:
-        """Ends the stream, and `run` makes a new one. A stream without its welcome is left alone: that has its own
-        bound, and a back-off after it."""
-        if self._call is not None and self.connected:
+        """Ends the stream, and `run` makes a new one; the first reason counts. A stream without its welcome is left
+        alone: that has its own bound, and a back-off after it."""
+        if self._call is not None and self.connected and self._given_up is None:
             log.warning("dispatcher given up", dispatcher=self.address, why=why)
             self._given_up = why
             self._call.cancel()

@@ -258,3 +258,12 @@ async def test_what_a_peer_says_is_told_to_the_log_only(start_node: StartNode) -
         await eventually(lambda: node.node.upstream.statistics()[0].trouble == "the connection failed: UNAVAILABLE")
     *_, told = (line for line in lines if line["event"] == "dispatcher can't be reached")
     assert (told["reason"], told["detail"]) == ("the connection failed: UNAVAILABLE", "refused by the test")
+
+
+async def test_a_stream_is_given_up_once_for_the_first_reason(start_node: StartNode) -> None:
+    node = await start_node()
+    (link,) = node.node.upstream._links
+    with capture_logs() as lines:
+        link.cut("the first reason")
+        link.cut("another one")
+    assert [line["why"] for line in lines if line["event"] == "dispatcher given up"] == ["the first reason"]

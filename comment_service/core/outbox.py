@@ -196,7 +196,7 @@ class Outbox:
         backlog = self._backlog
         for event in events:
             backlog.append(event)
-            self._backlog_bytes += len(event.encoded) + EVENT_BYTES
+            self._backlog_bytes += event.bytes_max
         while (
             self._backlog_bytes + self._bytes_in_flight > self._bytes_max
             or len(backlog) + self._events_in_flight > self._events_max

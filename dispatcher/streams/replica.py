@@ -140,14 +140,16 @@ class Replica:
         """How long nodes may wait with an acknowledgement, so that all of them together don't send too many"""
         return max(self.config.ack_gather_ms, len(self.links) * 1000 // self.config.acks_per_s_max)
 
-    def end(self, session: int, reason: DispatcherError | None) -> None:
-        """Ends a registration and its link; idempotent. reason: goes to the node; None if it closed the stream"""
+    def end(self, session: int, reason: DispatcherError | None, *, was_silent: bool = False) -> None:
+        """Ends a registration and its link; idempotent. reason: goes to the node; None if it closed the stream.
+        was_silent: for a lease. A node that lives knows then that it misses something."""
         now_ms = self.now_ms()
         self.registry.end(session, now_ms)
         link = self.links.pop(session, None)
         if link is None:
             return
-        self._doubt_until_ms = now_ms + self.config.lease_ms
+        if not was_silent:
+            self._doubt_until_ms = now_ms + self.config.lease_ms
         missed_from_id = link.end(reason)
         if missed_from_id is not None:
             self.registry.published(missed_from_id, now_ms)
@@ -179,9 +181,8 @@ class Replica:
     def _expire(self, session: int, now_ms: int) -> None:
         self.registry.expire(session, now_ms)
         self.counts.expiries += 1
-        before_ms = self._doubt_until_ms  # it has been silent for a lease: it knows
-        self.end(session, Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms"))
-        self._doubt_until_ms = before_ms
+        expired = Aborted(f"the lease has expired: nothing was heard for {self.config.lease_ms} ms")
+        self.end(session, expired, was_silent=True)
 
     # Publishers
 

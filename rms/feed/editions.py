@@ -148,7 +148,7 @@ class Derived(Generic[SourceT]):
             self.log.trim(self.log.end)
             self._stops = [Stop(self.log.end, self._source.base)]
             return
-        drop = bisect_left(self._stops, self._source.base, key=_source_end)
+        drop = bisect_left(self._stops, self._source.base, key=source_end_of)
         if drop:
             self.log.trim(self._stops[drop].end)
             del self._stops[:drop]
@@ -157,6 +157,25 @@ class Derived(Generic[SourceT]):
         """The last offset in the source that this frame's end stands for; None if it is no longer known"""
         index = bisect_right(self._stops, offset, key=_end) - 1
         return self._stops[index].source_end if index >= 0 and self._stops[index].end == offset else None
+
+
+class Reworked(Derived[SourceOffset]):
+    """What editions share that are made from another edition: all of its log, in another form."""
+
+    def __init__(self, source: "Edition", now_ms: int) -> None:
+        """Begins at the source's end."""
+        source.update(now_ms)
+        log = cast("ByteLog[SourceOffset]", source.log)
+        super().__init__(log, log.end)
+        self._edition = source
+        # What is the source's own offset there is one in the source here.
+        self._source_attach = cast("Callable[[Attach[FeedOffset], int], Attach[SourceOffset]]", source.attach)
+        self._source_text_at = cast("Callable[[SourceOffset], bytes | None]", source.text_at)
+        self._source_rewrite = cast("Callable[[list[FeedOffset]], list[SourceOffset]]", source.rewrite)
+
+    def text_at(self, offset: EditionOffset) -> bytes | None:
+        source = self._source_of(offset)
+        return None if source is None else self._source_text_at(source)
 
 
 class FilteredEdition(Derived[FeedOffset]):
@@ -237,7 +256,7 @@ class FilteredEdition(Derived[FeedOffset]):
         first = self._stops[0]
         if attach.offset < first.source_end:
             return Attach(attach.private + self._before(attach.offset, first.source_end), first.end)
-        index = bisect_right(self._stops, attach.offset, key=_source_end) - 1
+        index = bisect_right(self._stops, attach.offset, key=source_end_of) - 1
         return Attach(attach.private, self._stops[index].end)
 
     def _before(self, offset: FeedOffset, end: FeedOffset) -> bytes:
@@ -265,7 +284,7 @@ class FilteredEdition(Derived[FeedOffset]):
         rewritten = []
         for start in starts:
             entry = self._feed.entry(self._feed.log.index(start))
-            index = bisect_left(self._stops, entry.end, key=_source_end)  # what follows with the same end is `skipped`
+            index = bisect_left(self._stops, entry.end, key=source_end_of)  # behind it may be `skipped`
             if not 0 < index < len(self._stops) or self._stops[index].source_end != entry.end:
                 continue
             here = self._stops[index - 1].end
@@ -287,5 +306,6 @@ def _end(stop: Stop[SourceT]) -> EditionOffset:
     return stop.end
 
 
-def _source_end(stop: Stop[SourceT]) -> SourceT:
+def source_end_of(stop: Stop[SourceT]) -> SourceT:
+    """To look offsets of the source up"""
     return stop.source_end

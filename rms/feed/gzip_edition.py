@@ -18,8 +18,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, cast
 
-from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
-from rms.feed.editions import Derived, Edition, SourceOffset, Stop
+from rms.feed.byte_log import EditionOffset, FeedOffset
+from rms.feed.editions import Edition, Reworked, SourceOffset, Stop, source_end_of
 from rms.feed.feed import Attach
 from rms.feed.sse import LAST_CHUNK, chunk, unchunked
 
@@ -40,23 +40,17 @@ GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 take a stream that ends without one."""
 
 
-class GzipEdition(Derived[SourceOffset]):
+class GzipEdition(Reworked):
     """Another edition's log, compressed, each block a chunk."""
 
     encoding = "gzip"
 
     def __init__(self, source: Edition, now_ms: int, chunked: bool = True) -> None:
         """chunked: False: for viewers over HTTP/1.0"""
+        super().__init__(source, now_ms)
         self.last = LAST_CHUNK if chunked else b""
         self._chunk: Callable[[bytes], bytes] = chunk if chunked else bytes
-        source.update(now_ms)
-        log = cast("ByteLog[SourceOffset]", source.log)
-        super().__init__(log, log.end)
-        self._edition = source
-        self._source_attach = cast("Callable[[Attach[FeedOffset], int], Attach[SourceOffset]]", source.attach)
-        self._source_text_at = cast("Callable[[SourceOffset], bytes | None]", source.text_at)
-        self._source_rewrite = cast("Callable[[list[FeedOffset]], list[SourceOffset]]", source.rewrite)
-        self._shared_from = log.end  # every viewer has read the source from here on
+        self._shared_from = self._source.end  # every viewer has read the source from here on
         self._last_private: tuple[SourceOffset, SourceOffset, bytes] | None = None  # from where to where, compressed
         self._moved: dict[EditionOffset, EditionOffset] = {}
 
@@ -101,10 +95,6 @@ class GzipEdition(Derived[SourceOffset]):
             self._last_private = (offset, end, own)
         return Attach(own, self.log.end)
 
-    def text_at(self, offset: EditionOffset) -> bytes | None:
-        source = self._source_of(offset)
-        return None if source is None else self._source_text_at(source)
-
     def rewrite(self, starts: list[FeedOffset]) -> list[EditionOffset]:
         """Returns nothing: no edition is made from this one."""
         rewritten = [start for start in self._source_rewrite(starts) if start < self._taken]
@@ -120,7 +110,7 @@ class GzipEdition(Derived[SourceOffset]):
     def _make_anew(self, from_: SourceOffset) -> None:
         """The blocks behind that offset of the source are compressed once more, and those just before stay."""
         reach: Any = max(self._source.base, self._taken - ANEW_BYTES_MAX)
-        first = bisect_left(self._stops, reach, key=_source_end)
+        first = bisect_left(self._stops, reach, key=source_end_of)
         old = self._stops[first:]
         blocks = [self.log.read(stop.end, after.end - stop.end) for stop, after in pairwise(old)]
         self.log.append(b"\n")  # so that no old offset is a new one
@@ -159,7 +149,3 @@ def _deflate(data: bytes, dictionary: bytes) -> bytes:
     else:
         compressor = zlib.compressobj(6, zlib.DEFLATED, -15, 8)
     return compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-
-
-def _source_end(stop: Stop[SourceOffset]) -> SourceOffset:
-    return stop.source_end

@@ -179,7 +179,7 @@ class Config(HttpSettings, DispatcherSettings, ClockSettings):
     node_renew_ms: int = Field(10_000, ge=100, description="ms between renewals; each is one small write")
     node_retry_ms: int = Field(500, ge=10, description="ms between tries to claim the number while the store is away")
     node_wait_ms: int = Field(
-        3_000, ge=0, description="ms a start waits for its claim, which takes 50; then it accepts comments without one"
+        3_000, ge=0, description="ms a start waits for store and claim, which takes 50; then the spool takes comments"
     )
 
     # Moderating

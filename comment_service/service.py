@@ -129,7 +129,9 @@ class Service:
         self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
         self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms)
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
-        self.lazy_store = LazyStore(self._open_history, retry_max_ms=config.store_retry_max_ms)
+        self.lazy_store = LazyStore(
+            self._open_history, retry_max_ms=config.store_retry_max_ms, slow_ms=config.node_wait_ms
+        )
         self.spooled = SpooledStore(self.lazy_store, spool, self.publisher, config.spool_settings(), self._withdraw)
         self.store = CachedStore(self.spooled, config.cache_settings(), is_whole=lambda: not self.spooled.is_away)
         self.kept_pages = KeptPages(bytes_max=config.cache_pages_bytes_max)

@@ -22,18 +22,21 @@ class LazyStore:
     """A history.store.Store. Belongs to one event loop. Until `open` has returned, each call raises
     StoreUnavailable, or StoreRefuses if that was the reason of the last attempt."""
 
-    def __init__(self, open_store: Callable[[], Awaitable[Store]], *, retry_max_ms: int) -> None:
-        """open_store is called until it doesn't raise StoreUnavailable, with jittered waits up to retry_max_ms."""
+    def __init__(self, open_store: Callable[[], Awaitable[Store]], *, retry_max_ms: int, slow_ms: int) -> None:
+        """open_store is called until it doesn't raise StoreUnavailable, with jittered waits up to retry_max_ms. A first
+        call that takes longer than slow_ms, as when a schema is made, counts as tried."""
         self._open_store = open_store
         self._retry_max_ms = retry_max_ms
+        self._slow_ms = slow_ms
         self._store: Store | None = None
         self._away = False
         self._refusal: str | None = None  # why it can't be opened until somebody mends it
         self.tried = asyncio.Event()
-        """opened, or known to be away"""
+        """opened, or known to be away; and away is a store, too, that takes long to open"""
 
     async def open(self) -> None:
         """Returns when the store is open. Raises what `open_store` raises, but for StoreUnavailable."""
+        asyncio.get_running_loop().call_later(self._slow_ms / 1000, self.tried.set)
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_random_exponential(multiplier=0.2, max=self._retry_max_ms / 1000),

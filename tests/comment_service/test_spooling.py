@@ -1,5 +1,6 @@
 """A comment_service whose store is away: what readers get, and what happens when its spool is full, or its disk"""
 
+import asyncio
 import resource
 import signal
 import sqlite3
@@ -7,9 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 import aiohttp
+import pytest
 
+from history.config import StoreSettings
 from history.core.ids import format_id
-from history.store import StoreUnavailable
+from history.opening import open_store
+from history.store import History, StoreUnavailable
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.fake_dispatcher import FakeDispatcher
 from tests.comment_service.test_main import started
@@ -175,6 +179,34 @@ async def test_a_folder_that_has_gone_refuses(start_service: StartService, tmp_p
     assert (await say(running.http, "nobody keeps it"))[0] == 503
     (tmp_path / "elsewhere").rename(folder)
     assert (await say(running.http, "kept"))[0] == 200
+
+
+async def test_a_store_that_takes_long_to_open_is_away(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a schema is made on a busy cluster: a minute"""
+    made = asyncio.Event()
+
+    async def slowly(url: str, settings: StoreSettings) -> History:
+        await made.wait()
+        return await open_store(url, settings)
+
+    monkeypatch.setattr("comment_service.service.open_store", slowly)
+    running = await start_service(wait=False, node_wait_ms=50, drain_retry_min_ms=1, drain_retry_max_ms=10)
+
+    async def store() -> tuple[int, str]:
+        async with running.http.get("/health/ready") as ready:
+            return ready.status, (await ready.json())["store"]
+
+    async def is_ready() -> bool:
+        return await store() == (200, "away; comments wait in the spool")
+
+    await eventually(is_ready)
+    said = (await say(running.http, "spooled"))[1]
+    made.set()
+    await running.service.spooled.wait_drained()
+    assert await store() == (200, "ok")
+    assert await page(running.http, "pagesize=100") == [said]
 
 
 async def test_a_store_of_a_newer_release_refuses_and_readiness_says_why(

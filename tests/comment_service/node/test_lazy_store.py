@@ -28,7 +28,7 @@ class Opening:
 
 
 async def test_it_is_tried_until_it_opens(tmp_path: Path) -> None:
-    store = LazyStore(Opening(tmp_path, failures=2), retry_max_ms=10)
+    store = LazyStore(Opening(tmp_path, failures=2), retry_max_ms=10, slow_ms=60_000)
     for call in (store.check(), store.append([comment(1)]), store.older("demo", None, 1), store.newer("demo", 0, 1)):
         with pytest.raises(StoreUnavailable, match="not been opened"):
             await call
@@ -40,7 +40,7 @@ async def test_it_is_tried_until_it_opens(tmp_path: Path) -> None:
 
 
 async def test_its_going_and_coming_are_each_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = LazyStore(Opening(tmp_path, failures=0), retry_max_ms=10)
+    store = LazyStore(Opening(tmp_path, failures=0), retry_max_ms=10, slow_ms=60_000)
     await store.open()
 
     async def away() -> None:
@@ -59,14 +59,14 @@ async def test_its_going_and_coming_are_each_said_once(tmp_path: Path, monkeypat
 
 
 async def test_what_can_never_open_is_said() -> None:
-    store = LazyStore(partial(open_store, "nonsense"), retry_max_ms=10)
+    store = LazyStore(partial(open_store, "nonsense"), retry_max_ms=10, slow_ms=60_000)
     with pytest.raises(InvalidStoreUrl):
         await store.open()
     await store.close()
 
 
 async def test_it_ends_while_it_is_still_trying(tmp_path: Path) -> None:
-    store = LazyStore(Opening(tmp_path, failures=10**9), retry_max_ms=10_000)
+    store = LazyStore(Opening(tmp_path, failures=10**9), retry_max_ms=10_000, slow_ms=60_000)
     tasks = Supervisor()
     opening = tasks.keep("open store", store.open)
     await store.tried.wait()

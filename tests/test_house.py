@@ -50,6 +50,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("__main__",),
         ("service",),
         ("config", "metrics"),
+        ("settings",),
         ("http", "node"),
         ("write",),
         ("publish", "videos", "moderate"),

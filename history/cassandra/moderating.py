@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from itertools import pairwise
 
 from history.cassandra.barring import slices
-from history.cassandra.batches import written_us
+from history.cassandra.batches import row_us, written_us
 from history.cassandra.notices import CassandraNotices
 from history.cassandra.tables import CassandraTables, Partition, bucket_of, ttl_s
 from history.config import BUCKET_MS, NAMED_MS, StoreSettings
@@ -70,17 +70,21 @@ class CassandraModerating:
         notices: CassandraNotices,
         register: Callable[[Sequence[Partition]], Awaitable[None]],
         on_purged: Callable[[Sequence[Purged]], None],
+        refuse_taken: Callable[[Sequence[Change]], Awaitable[None]],
         settings: StoreSettings,
     ) -> None:
-        """register: makes the buckets known to readers. on_purged: remembers authors."""
+        """register: makes the buckets known to readers. on_purged: remembers authors.
+        refuse_taken: raises IdTaken if something else stands under their ids."""
         self._tables = tables
         self._notices = notices
         self._register = register
         self._on_purged = on_purged
+        self._refuse_taken = refuse_taken
         self._settings = settings
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """After a crash in between, applying them again does the rest."""
+        await self._refuse_taken(changes)
         for some in slices(changes, self._settings.erase_slice_max):
             await asyncio.gather(
                 self._erase([(each.video_id, each.target_id) for each in some if each.kind == ERASED]),
@@ -153,8 +157,8 @@ class CassandraModerating:
         partitions: defaultdict[Partition, list[tuple[object, ...]]] = defaultdict(list)
         naming: defaultdict[Partition, list[tuple[object, ...]]] = defaultdict(list)
         for change in changes:
-            name, at_us = (change.video_id, bucket_of(change.id)), written_us(change.id)
-            data = b"" if change.kind == RESTORED else change.data
+            name, data = (change.video_id, bucket_of(change.id)), b"" if change.kind == RESTORED else change.data
+            at_us = row_us(change.id, b"%b %d %d %b" % (change.kind.encode(), change.target_id, change.up_to_id, data))
             partitions[name].append(
                 (*name, change.id, change.kind, change.target_id, change.up_to_id, data, change.after_id, at_us, keep_s)
             )

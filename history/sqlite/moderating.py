@@ -13,10 +13,12 @@ from operator import itemgetter
 from history.clocks import wall_ms
 from history.config import NAMED_MS, StoreSettings
 from history.core.ids import first_id_at
+from history.core.log_rows import LogRow, taken_ids
 from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, Comment, State
 from history.core.purges import Purge, author_hash
 from history.sqlite.file import WriteFile
 from history.sqlite.notices import announce_changes
+from history.store import IdTaken
 
 ERASE = """
 INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms, state)
@@ -50,6 +52,7 @@ COMMENTS_OF_IN_VIDEO = """
 SELECT video_id, id FROM comments
 WHERE author_id = ? AND video_id = ? AND id > ? AND id BETWEEN ? AND ? AND kind = '' ORDER BY id LIMIT ?
 """
+STANDING = "SELECT id, kind, target_id, up_to_id FROM comments WHERE video_id = ? AND id = ?"
 SWEEP_NAMES = """
 UPDATE comments SET author_id = '' WHERE (video_id, id) IN (
     SELECT video_id, id FROM comments WHERE kind <> '' AND author_id <> '' AND id < ? LIMIT ?
@@ -73,7 +76,8 @@ class SqliteModerating:
                 elif change.kind in (HIDDEN, RESTORED):
                     state = State.HIDDEN if change.kind == HIDDEN else State.VISIBLE
                     connection.execute(SET_STATE, (state, change.id, change.video_id, change.target_id))
-            connection.executemany(LOG, map(_log_row, changes))
+            if connection.executemany(LOG, map(_log_row, changes)).rowcount < len(changes):
+                _refuse_taken(connection, changes)
             announce_changes(connection, changes, wall_ms())
 
         if changes:
@@ -145,3 +149,13 @@ def _log_row(change: Change) -> tuple[object, ...]:
     data = b"" if change.kind == RESTORED else change.data
     about = (change.kind, change.target_id, change.up_to_id, data, change.after_id)
     return change.video_id, change.id, change.author_id, *about
+
+
+def _refuse_taken(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Raises IdTaken, unless the same changes stand there already."""
+    rows = {}
+    for change in changes:
+        for id_, kind, target_id, up_to_id in connection.execute(STANDING, (change.video_id, change.id)):
+            rows[change.video_id, id_] = LogRow(id_, "", "", "", 0, 0, kind, target_id, up_to_id)
+    if taken := taken_ids(rows, changes):
+        raise IdTaken(taken)

@@ -142,14 +142,17 @@ class Service:
         self._upkeep = CopiesUpkeep(
             self._opened, self._copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
         )
-        changing = Changing(self._opened, self._copies, self.publisher, ids, published_ms=config.moderate_published_ms)
+        changing = Changing(
+            *(self._opened, self._copies, self.publisher, ids, self._node_claim),
+            published_ms=config.moderate_published_ms,
+        )
         self._idempotent = IdempotentWrites(
             entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
         )
         self._withdrawing = Withdrawing(
             *(self._opened, changing, self.publisher, self._idempotent), comments_keep_ms=config.comments_keep_s * 1000
         )
-        self._purges = Purges(self._opened, self._copies, changing, ids, config.purge_settings())
+        self._purges = Purges(*(self._opened, self._copies, changing, ids, self._node_claim), config.purge_settings())
         errors = ErrorResponses(
             retry_after_min_s=config.retry_after_min_s,
             retry_after_max_s=config.retry_after_max_s,
@@ -172,7 +175,7 @@ class Service:
         return Api(
             admission=config.admission(),
             intake=Intake(
-                *(ids, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
+                *(ids, self._node_claim, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
                 comments_keep_ms=config.comments_keep_s * 1000,
             ),
             history=self.store,

@@ -17,6 +17,7 @@ import msgspec
 
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import CommentErased, CommentUnknown
+from comment_service.fence import Fence, sure_ms
 from comment_service.moderate.copies import Copies
 from history.core.ids import IdSource, first_id_at, time_of
 from history.core.model import ERASED, HIDDEN, RESTORED, Change, Found, State, comment_json
@@ -71,6 +72,7 @@ class Changing:
         copies: Copies,
         publisher: ChangePublisher,
         ids: IdSource,
+        fence: Fence,
         *,
         published_ms: int,
     ) -> None:
@@ -80,12 +82,15 @@ class Changing:
         self._copies = copies
         self._publisher = publisher
         self._ids = ids
+        self._fence = fence
         self._published_ms = published_ms
 
-    def new(self, kind: str, video_id: str, *, above_id: int = 0, **fields: int | str | bytes) -> Change:
-        """A change with an id above that one, which is begun. `apply` or `publisher.abandon` has to follow."""
+    async def new(self, kind: str, video_id: str, *, above_id: int = 0, **fields: int | str | bytes) -> Change:
+        """A change with an id above that one, which is begun. `apply` or `publisher.abandon` has to follow. Raises
+        StoreUnavailable."""
+        now_ms = await sure_ms(self._fence)
         self._ids.observe(above_id)
-        change_id = self._ids.next(wall_ms())
+        change_id = self._ids.next(now_ms)
         after_id = self._publisher.begin(change_id, video_id)
         return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
 
@@ -174,7 +179,7 @@ class Moderator:
     async def _change(
         self, kind: str, video_id: str, comment_id: int, data: bytes = b"", *, above_id: int = 0
     ) -> Order:
-        change = self._changing.new(kind, video_id, above_id=above_id, target_id=comment_id, data=data)
+        change = await self._changing.new(kind, video_id, above_id=above_id, target_id=comment_id, data=data)
         applied = await self._changing.apply(change)
         return Order(1, await self._changing.wait_published([applied]))
 

@@ -57,7 +57,7 @@ class Withdrawing:
         if not is_expired(stands, self._comments_keep_ms, wall_ms()):
             await self._make_sure_of(stands)
         data = withdrawn_json(comment.id, stands.id)
-        change = self._changing.new(ERASED, comment.video_id, target_id=comment.id, data=data)
+        change = await self._changing.new(ERASED, comment.video_id, target_id=comment.id, data=data)
         await self._changing.apply(change)
         self._idempotent.stands_for(Key(comment.author.id, comment.video_id, lost.key), stands)
 

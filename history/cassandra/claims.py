@@ -32,6 +32,7 @@ from history.cassandra.batches import SerialisedBatch
 from history.cassandra.tables import CassandraTables, ttl_s
 from history.config import BUCKET_MS
 from history.core.commit_adopt import Proposal, decide, perhaps_alone, was_alone
+from history.core.holder import may_replace
 from history.core.keys import name_of_key, time_of_key
 from history.core.model import Comment
 from history.store import Claim, Claimed, Outcome, StoreUnavailable
@@ -154,9 +155,9 @@ class CassandraClaims:
             if taken:
                 return None
             _, their_holder, their_words = theirs
-            if their_holder != holder:
+            if not may_replace(holder, their_holder):
                 return str(their_words)
-            ((kept, *_),) = await self._tables.run(KEEP_NODE, lease_s, holder, words, node, holder)
+            ((kept, *_),) = await self._tables.run(KEEP_NODE, lease_s, holder, words, node, their_holder)
             if kept:
                 return None
         raise StoreUnavailable(f"Cassandra: the claim of node {node} was not decided")

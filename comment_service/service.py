@@ -41,7 +41,7 @@ from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit, Item
 from history.opening import open_store, parse_store_url
-from history.spool.draining import Lost
+from history.spool.draining import Lost, Taken
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
@@ -150,7 +150,9 @@ class Service:
             entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
         )
         self._withdrawing = Withdrawing(
-            *(self._opened, changing, self.publisher, self._idempotent), comments_keep_ms=config.comments_keep_s * 1000
+            *(self._opened, ids, self._node_claim, changing, self.publisher, self._idempotent),
+            comments_keep_ms=config.comments_keep_s * 1000,
+            keys_keep_ms=config.idempotency_keep_s * 1000,
         )
         self._purges = Purges(*(self._opened, self._copies, changing, ids, self._node_claim), config.purge_settings())
         errors = ErrorResponses(
@@ -276,8 +278,11 @@ class Service:
         self._history = await open_store(self.config.store, self.config.store_settings())
         return self._history
 
-    async def _withdraw(self, lost: Lost) -> None:
-        await self._withdrawing.withdraw(lost)
+    async def _withdraw(self, lost: Lost | Taken) -> None:
+        if isinstance(lost, Taken):
+            await self._withdrawing.renumber(lost)
+        else:
+            await self._withdrawing.withdraw(lost)
 
     def _opened(self) -> History:
         """The store with all that it can do. Raises StoreUnavailable until it is open."""

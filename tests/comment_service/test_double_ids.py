@@ -98,7 +98,7 @@ async def test_after_a_pause_no_id_of_a_number_that_is_anothers_is_given(
 SET_BACK = """
 import runpy, time
 real_ns = time.time_ns
-time.time_ns = lambda: real_ns() - 10_000_000_000
+time.time_ns = lambda: real_ns() - 3_600_000_000_000
 runpy.run_module("comment_service", run_name="__main__")
 """
 

@@ -140,7 +140,8 @@ class Changing:
 
 
 class Moderator:
-    """One comment's changes. Belongs to one event loop."""
+    """One comment's changes. Both ids of a comment that was accepted twice lead to the one that stands
+    (comment_service/write/withdrawing.py). Belongs to one event loop."""
 
     def __init__(self, history: Callable[[], History], changing: Changing) -> None:
         self._history = history
@@ -152,24 +153,27 @@ class Moderator:
 
         Its id needn't be above the last change's: erased is for ever, whatever comes before or after it.
         """
-        is_ahead = time_of(comment_id) > wall_ms() + AHEAD_MS_MAX
-        if is_ahead and await self._history().find(video_id, comment_id) is None:
+        found = await self._history().find(video_id, comment_id)
+        if found is None and time_of(comment_id) > wall_ms() + AHEAD_MS_MAX:
             raise CommentUnknown(video_id)
-        return await self._change(ERASED, video_id, comment_id)
+        stands_id = 0 if found is None else found.stands_id
+        return await self._change(ERASED, video_id, stands_id or comment_id)
 
     async def hide(self, video_id: str, comment_id: int) -> Order:
         """Raises CommentUnknown, CommentErased."""
         found = await self._find(video_id, comment_id)
-        return await self._change(HIDDEN, video_id, comment_id, above_id=_last_id(found))
+        return await self._change(HIDDEN, video_id, found.comment.id, above_id=_last_id(found))
 
     async def restore(self, video_id: str, comment_id: int) -> Order:
         """Raises CommentUnknown, CommentErased. One that is visible stays so; viewers get it once more, and have it."""
         found = await self._find(video_id, comment_id)
         data = comment_json(found.comment)
-        return await self._change(RESTORED, video_id, comment_id, data, above_id=_last_id(found))
+        return await self._change(RESTORED, video_id, found.comment.id, data, above_id=_last_id(found))
 
     async def _find(self, video_id: str, comment_id: int) -> Found:
         found = await self._history().find(video_id, comment_id)
+        if found is not None and found.stands_id:
+            found = await self._history().find(video_id, found.stands_id)
         if found is None:
             raise CommentUnknown(video_id)
         if found.state is State.ERASED:

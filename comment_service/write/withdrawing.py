@@ -73,12 +73,18 @@ class Withdrawing:
         one is made sure of first: at no time is none of the two there."""
         comment, standing = lost.comment, lost.standing
         stands = replace(comment, id=standing.comment_id, created_at_ms=standing.created_at_ms, after_id=0)
-        if not is_expired(stands, self._comments_keep_ms, wall_ms()):
+        found = await self._history().find(comment.video_id, comment.id)
+        if found is not None and found.state is State.ERASED and not found.stands_id:
+            # An operator's order came with this id before: it is about the one that stands.
+            await self._erase(stands, b"")
+        elif not is_expired(stands, self._comments_keep_ms, wall_ms()):
             await self._make_sure_of(stands)
-        data = withdrawn_json(comment.id, stands.id)
+        await self._erase(comment, withdrawn_json(comment.id, stands.id))
+        self._idempotent.stands_for(Key(comment.author.id, comment.video_id, lost.key), stands)
+
+    async def _erase(self, comment: Comment, data: bytes) -> None:
         change = await self._changing.new(ERASED, comment.video_id, target_id=comment.id, data=data)
         await self._changing.apply(change)
-        self._idempotent.stands_for(Key(comment.author.id, comment.video_id, lost.key), stands)
 
     async def renumber(self, taken: Taken) -> None:
         """`history.spool.draining.Withdraw`. What viewers got under the old id stays on their screens until they come

@@ -111,14 +111,14 @@ class CassandraClaims:
         self,
         tables: CassandraTables,
         append: Callable[[Sequence[Comment]], Awaitable[None]],
-        erase: Callable[[str, Sequence[int]], Awaitable[None]],
+        withdraw: Callable[[str, Sequence[int], int], Awaitable[None]],
         lwt_ms: int,
     ) -> None:
-        """append, erase: the store's."""
+        """append: the store's. withdraw: erases comments for which another one stands."""
         self._lwt_ms = lwt_ms
         self._tables = tables
         self._append = append
-        self._erase = erase
+        self._withdraw = withdraw
 
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
         """keep_ms is a time to live, so now_ms isn't needed. A repeated claim renews it."""
@@ -223,7 +223,7 @@ class CassandraClaims:
         proposals = [row.proposal for row in rows]
         losers = [comment_id for comment_id in perhaps_alone(proposals) if comment_id != first.comment_id]
         if losers:
-            await self._erase(comment.video_id, losers)
+            await self._withdraw(comment.video_id, losers, first.comment_id)
         if first.comment_id == comment.id:
             await self._append([comment])
         return first

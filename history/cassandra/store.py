@@ -161,7 +161,7 @@ class CassandraStore(CassandraReader):
         )
         self._barring = Barring(tables, self._recent, moderating.erase, settings)
         self.apply, self.erase, self.comments_of = moderating.apply, moderating.erase, moderating.comments_of
-        self._claims = CassandraClaims(tables, self._append, moderating.erase, settings.cassandra_lwt_ms)
+        self._claims = CassandraClaims(tables, self._append, moderating.withdraw, settings.cassandra_lwt_ms)
         self.begin_purge, self.end_purge = moderating.begin_purge, moderating.end_purge
         self.purges, self.note_look = moderating.purges, moderating.note_look
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
@@ -301,7 +301,7 @@ def _log_row(row: Row) -> LogRow:
         about = (kind, target_id or 0, up_to_id or 0, data or b"", after_id)
         return LogRow(id_, author_id or "", "", "", 0, 0, *about)
     if erased or message is None:
-        return LogRow(id_, "", "", "", created_at_ms or 0, State.ERASED, after_id=after_id)
+        return LogRow(id_, "", "", "", created_at_ms or 0, State.ERASED, target_id=target_id or 0, after_id=after_id)
     state = State.HIDDEN if last_change is not None and last_change.endswith("-") else State.VISIBLE
     return LogRow(id_, author_id, author_name, message, created_at_ms, state, after_id=after_id)
 

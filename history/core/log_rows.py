@@ -34,8 +34,8 @@ def comment_of(video_id: str, row: LogRow) -> Comment:
 
 
 def found_in(video_id: str, row: LogRow, changed_id: int) -> Found | None:
-    """None: it is no comment's row."""
-    return None if row.kind else Found(State(row.state), comment_of(video_id, row), changed_id)
+    """None: it is no comment's row. An erased comment's target is the one that stands for it."""
+    return None if row.kind else Found(State(row.state), comment_of(video_id, row), changed_id, row.target_id)
 
 
 def event_of(video_id: str, row: LogRow) -> Event:

@@ -14,16 +14,18 @@ from history.clocks import wall_ms
 from history.config import NAMED_MS, StoreSettings
 from history.core.ids import first_id_at
 from history.core.log_rows import LogRow, taken_ids
-from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, Comment, State
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, Comment, State, stands_as
 from history.core.purges import Purge, author_hash
 from history.sqlite.file import WriteFile
 from history.sqlite.notices import announce_changes
 from history.store import IdTaken
 
 ERASE = """
-INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms, state)
-VALUES (?, ?, '', '', '', 0, 2)
-ON CONFLICT (video_id, id) DO UPDATE SET author_id = '', author_name = '', message = '', state = 2 WHERE kind = ''
+INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms, state, target_id)
+VALUES (?, ?, '', '', '', 0, 2, ?)
+ON CONFLICT (video_id, id) DO UPDATE SET author_id = '', author_name = '', message = '', state = 2,
+    target_id = max(target_id, excluded.target_id)
+WHERE kind = ''
 """
 SET_STATE = """
 UPDATE comments SET state = ?1, changed_id = ?2
@@ -72,7 +74,7 @@ class SqliteModerating:
         def work(connection: sqlite3.Connection) -> None:
             for change in changes:
                 if change.kind == ERASED:
-                    connection.execute(ERASE, (change.video_id, change.target_id))
+                    connection.execute(ERASE, (change.video_id, change.target_id, stands_as(change)))
                 elif change.kind in (HIDDEN, RESTORED):
                     state = State.HIDDEN if change.kind == HIDDEN else State.VISIBLE
                     connection.execute(SET_STATE, (state, change.id, change.video_id, change.target_id))
@@ -84,7 +86,7 @@ class SqliteModerating:
             await self._file.write(work)
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
-        rows = [(video_id, comment_id) for comment_id in ids]
+        rows = [(video_id, comment_id, 0) for comment_id in ids]
         if rows:
             await self._file.write(lambda connection: connection.executemany(ERASE, rows).rowcount)
 

@@ -1,4 +1,4 @@
-"""The service's two clocks. Pure code has none: it gets `now_ms` or `monotonic_ms` as an argument."""
+"""The service's clocks. Pure code has none: it gets `now_ms` or `monotonic_ms` as an argument."""
 
 import time
 
@@ -16,3 +16,8 @@ def monotonic_ms() -> int:
 def monotonic_s() -> float:
     """`monotonic_ms` in seconds, for what lasts less than a millisecond, and for `history.core.runs.Validity`."""
     return time.monotonic()
+
+
+def boot_ms() -> int:
+    """`monotonic_ms`, but it goes on while the machine sleeps: for what others take for over meanwhile."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000

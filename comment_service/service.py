@@ -41,7 +41,7 @@ from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit, Item
 from history.opening import open_store, parse_store_url
-from history.spool.draining import Lost
+from history.spool.draining import Lost, Taken
 from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
@@ -144,14 +144,19 @@ class Service:
         self._upkeep = CopiesUpkeep(
             self._opened, self._copies, every_ms=config.forget_ms, overlap_ms=config.forget_overlap_ms
         )
-        changing = Changing(self._opened, self._copies, self.publisher, ids, published_ms=config.moderate_published_ms)
+        changing = Changing(
+            *(self._opened, self._copies, self.publisher, ids, self._node_claim),
+            published_ms=config.moderate_published_ms,
+        )
         self._idempotent = IdempotentWrites(
             entries_max=config.idempotency_entries_max, keep_ms=config.idempotency_keep_s * 1000
         )
         self._withdrawing = Withdrawing(
-            *(self._opened, changing, self.publisher, self._idempotent), comments_keep_ms=config.comments_keep_s * 1000
+            *(self._opened, ids, self._node_claim, changing, self.publisher, self._idempotent),
+            comments_keep_ms=config.comments_keep_s * 1000,
+            keys_keep_ms=config.idempotency_keep_s * 1000,
         )
-        self._purges = Purges(self._opened, self._copies, changing, ids, config.purge_settings())
+        self._purges = Purges(*(self._opened, self._copies, changing, ids, self._node_claim), config.purge_settings())
         errors = ErrorResponses(
             retry_after_min_s=config.retry_after_min_s,
             retry_after_max_s=config.retry_after_max_s,
@@ -174,7 +179,7 @@ class Service:
         return Api(
             admission=config.admission(),
             intake=Intake(
-                *(ids, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
+                *(ids, self._node_claim, self.commit, self.publisher, self._idempotent, self._claims, self._gate),
                 comments_keep_ms=config.comments_keep_s * 1000,
             ),
             history=self.store,
@@ -275,8 +280,11 @@ class Service:
         self._history = await open_store(self.config.store, self.config.store_settings())
         return self._history
 
-    async def _withdraw(self, lost: Lost) -> None:
-        await self._withdrawing.withdraw(lost)
+    async def _withdraw(self, lost: Lost | Taken) -> None:
+        if isinstance(lost, Taken):
+            await self._withdrawing.renumber(lost)
+        else:
+            await self._withdrawing.withdraw(lost)
 
     def _opened(self) -> History:
         """The store with all that it can do. Raises StoreUnavailable until it is open."""

@@ -9,10 +9,14 @@ from typing import Protocol
 
 import msgspec
 
+from history.core.ids import format_id
 from history.core.late import Stretch
 from history.core.model import Change, Comment, Comments, Event, Found
 from history.core.purges import Purge
 from history.core.video import Video
+
+TAKEN_SHOWN = 3
+"""ids in an error's words"""
 
 
 class StoreError(Exception):
@@ -27,6 +31,19 @@ class StoreUnavailable(StoreError):
 class StoreRefuses(StoreUnavailable):
     """The same call fails until somebody mends the store or this program: a schema of a newer release, say, or a wrong
     statement. It is no outage: what a spool accepted meanwhile would perhaps never be stored."""
+
+
+class IdTaken(StoreRefuses):
+    """Something else stands under ids of this call: two processes have given them. What has these ids was not stored;
+    of the rest some may be, and appending it again is safe."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        super().__init__(ids)
+        self.ids = frozenset(ids)
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(format_id, sorted(self.ids)[:TAKEN_SHOWN]))
+        return f"something else stands already under {len(self.ids)} ids ({shown}): two processes have given them"
 
 
 class StoreOverloaded(StoreUnavailable):
@@ -115,7 +132,9 @@ class Store(Reader, Protocol):
     async def append(self, comments: Sequence[Comment]) -> None:
         """Returns when all of them are durable: they survive kill -9 of this process and of the store's.
 
-        Idempotent by id. After an error some of them may be stored. Raises StoreUnavailable.
+        Idempotent by id. After an error some of them may be stored. Raises StoreUnavailable, and IdTaken if another
+        comment stands under one of the ids. Cassandra looks for that among comments that are `late_ms` old or older,
+        as all are that two processes have spooled; of younger ones one stands then, whole, and nobody is told.
         """
         ...
 
@@ -125,7 +144,8 @@ class Store(Reader, Protocol):
         keys are kept: keep_ms from now at least.
 
         Durable as after `append`; a crash never leaves a comment without its claim. Safe to repeat. After an error some
-        of the comments may be stored, each with its claim. Raises StoreUnavailable.
+        of the comments may be stored, each with its claim. Raises StoreUnavailable, and IdTaken as `append`: then no
+        claim was made in this call.
         """
         ...
 
@@ -145,7 +165,9 @@ class Moderating(Protocol):
     async def apply(self, changes: Sequence[Change]) -> None:
         """The comments' states first, then the changes as events of the log, then the notices. What is erased before
         it was stored stays away, too; a comment that isn't stored can't be hidden. Of `author_purged` only the event
-        is written: see `begin_purge`. Of `restored` the data isn't: the comment's own row has it."""
+        is written: see `begin_purge`. Of `restored` the data isn't: the comment's own row has it.
+
+        Raises IdTaken if something else stands under a change's id."""
         ...
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
@@ -239,8 +261,8 @@ class Nodes(Protocol):
     """Node numbers, of which each belongs to one process for a time. Raises StoreUnavailable."""
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
-        """None: the node number belongs to the holder for lease_ms from now, for the first time or again. Else the
-        words of its other holder. Durable."""
+        """None: the node number belongs to the holder for lease_ms from now, for the first time or again, or taken over
+        from an earlier life of it (history/core/holder.py). Else the words of its other holder. Durable."""
         ...
 
     async def release_node(self, node: int, holder: str) -> None:

@@ -257,7 +257,9 @@ class Hello(_message.Message):
     """where viewers reach it: scheme://host:port, no path"""
     capacity_viewers: _builtins.int
     silent_ms: _builtins.int
-    """Milliseconds since the node last heard from this replica; 0 if it never has."""
+    """Milliseconds since the node last heard from this replica; 0 if it never has. At least a lease if that stream ended
+    while the replica lived, which then answered its publishers for what the node lacks: a new life doesn't know it.
+    """
     draining: _builtins.bool
     """it serves its viewers and takes no new ones"""
     @_builtins.property

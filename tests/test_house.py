@@ -54,7 +54,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("http", "node"),
         ("write",),
         ("publish", "videos", "moderate"),
-        ("core",),
+        ("core", "fence"),
         ("clocks",),
     ),
     "history": (

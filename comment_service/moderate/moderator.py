@@ -17,6 +17,7 @@ import msgspec
 
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import CommentErased, CommentUnknown
+from comment_service.fence import Fence, sure_ms
 from comment_service.moderate.copies import Copies
 from history.core.ids import IdSource, first_id_at, time_of
 from history.core.model import ERASED, HIDDEN, RESTORED, Change, Found, State, comment_json
@@ -71,6 +72,7 @@ class Changing:
         copies: Copies,
         publisher: ChangePublisher,
         ids: IdSource,
+        fence: Fence,
         *,
         published_ms: int,
     ) -> None:
@@ -80,12 +82,15 @@ class Changing:
         self._copies = copies
         self._publisher = publisher
         self._ids = ids
+        self._fence = fence
         self._published_ms = published_ms
 
-    def new(self, kind: str, video_id: str, *, above_id: int = 0, **fields: int | str | bytes) -> Change:
-        """A change with an id above that one, which is begun. `apply` or `publisher.abandon` has to follow."""
+    async def new(self, kind: str, video_id: str, *, above_id: int = 0, **fields: int | str | bytes) -> Change:
+        """A change with an id above that one, which is begun. `apply` or `publisher.abandon` has to follow. Raises
+        StoreUnavailable."""
+        now_ms = await sure_ms(self._fence)
         self._ids.observe(above_id)
-        change_id = self._ids.next(wall_ms())
+        change_id = self._ids.next(now_ms)
         after_id = self._publisher.begin(change_id, video_id)
         return Change(change_id, video_id, kind, after_id=after_id, **fields)  # type: ignore[arg-type]
 
@@ -135,7 +140,8 @@ class Changing:
 
 
 class Moderator:
-    """One comment's changes. Belongs to one event loop."""
+    """One comment's changes. Both ids of a comment that was accepted twice lead to the one that stands
+    (comment_service/write/withdrawing.py). Belongs to one event loop."""
 
     def __init__(self, history: Callable[[], History], changing: Changing) -> None:
         self._history = history
@@ -147,24 +153,27 @@ class Moderator:
 
         Its id needn't be above the last change's: erased is for ever, whatever comes before or after it.
         """
-        is_ahead = time_of(comment_id) > wall_ms() + AHEAD_MS_MAX
-        if is_ahead and await self._history().find(video_id, comment_id) is None:
+        found = await self._history().find(video_id, comment_id)
+        if found is None and time_of(comment_id) > wall_ms() + AHEAD_MS_MAX:
             raise CommentUnknown(video_id)
-        return await self._change(ERASED, video_id, comment_id)
+        stands_id = 0 if found is None else found.stands_id
+        return await self._change(ERASED, video_id, stands_id or comment_id)
 
     async def hide(self, video_id: str, comment_id: int) -> Order:
         """Raises CommentUnknown, CommentErased."""
         found = await self._find(video_id, comment_id)
-        return await self._change(HIDDEN, video_id, comment_id, above_id=_last_id(found))
+        return await self._change(HIDDEN, video_id, found.comment.id, above_id=_last_id(found))
 
     async def restore(self, video_id: str, comment_id: int) -> Order:
         """Raises CommentUnknown, CommentErased. One that is visible stays so; viewers get it once more, and have it."""
         found = await self._find(video_id, comment_id)
         data = comment_json(found.comment)
-        return await self._change(RESTORED, video_id, comment_id, data, above_id=_last_id(found))
+        return await self._change(RESTORED, video_id, found.comment.id, data, above_id=_last_id(found))
 
     async def _find(self, video_id: str, comment_id: int) -> Found:
         found = await self._history().find(video_id, comment_id)
+        if found is not None and found.stands_id:
+            found = await self._history().find(video_id, found.stands_id)
         if found is None:
             raise CommentUnknown(video_id)
         if found.state is State.ERASED:
@@ -174,7 +183,7 @@ class Moderator:
     async def _change(
         self, kind: str, video_id: str, comment_id: int, data: bytes = b"", *, above_id: int = 0
     ) -> Order:
-        change = self._changing.new(kind, video_id, above_id=above_id, target_id=comment_id, data=data)
+        change = await self._changing.new(kind, video_id, above_id=above_id, target_id=comment_id, data=data)
         applied = await self._changing.apply(change)
         return Order(1, await self._changing.wait_published([applied]))
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from comment_service.clocks import wall_ms
+from comment_service.fence import Fence, sure_ms
 from comment_service.moderate.copies import Copies
 from comment_service.moderate.moderator import Changing, Order
 from history.config import PURGE_FIRST_LOOK_MS, PURGE_LOOK_BACK_MS, PURGE_LOOKS_MS
@@ -57,6 +58,7 @@ class Purges:
         copies: Copies,
         changing: Changing,
         ids: IdSource,
+        fence: Fence,
         settings: PurgeSettings,
     ) -> None:
         """history: the open store; raises StoreUnavailable until there is one."""
@@ -64,12 +66,13 @@ class Purges:
         self._copies = copies
         self._changing = changing
         self._ids = ids
+        self._fence = fence
         self._settings = settings
 
     async def purge(self, author_id: str, video_id: str | None) -> Order:
         """Returns after the first look. Raises StoreUnavailable."""
         await self._wait_spool_empty()
-        now_ms = wall_ms()
+        now_ms = await sure_ms(self._fence)
         purge_id = self._ids.next(now_ms)  # above all ids that this process has given
         up_to_id = max(first_id_at(now_ms + 1) - 1, purge_id)
         purge = Purge(purge_id, author_id, video_id or ALL_VIDEOS, up_to_id)
@@ -121,20 +124,20 @@ class Purges:
         changes: dict[str, Change] = {}
         async for video_id, ids in history.comments_of(purge.author_id, only, from_id, purge.up_to_id):
             if video_id not in changes:
-                changes[video_id] = self._event(purge, video_id)
+                changes[video_id] = await self._event(purge, video_id)
                 await self._changing.apply(changes[video_id])
             await history.erase(video_id, ids)
             erased += len(ids)
             # Thousands of writes must not hold up those of authors.
             await asyncio.sleep(self._settings.pause_ms / 1000)
         if only is not None and not (purge.looks or changes):
-            changes[only] = self._event(purge, only)
+            changes[only] = await self._event(purge, only)
             await self._changing.apply(changes[only])
         return erased, list(changes.values())
 
-    def _event(self, purge: Purge, video_id: str) -> Change:
+    async def _event(self, purge: Purge, video_id: str) -> Change:
         """`Changing.apply` has to follow."""
-        return self._changing.new(AUTHOR_PURGED, video_id, author_id=purge.author_id, up_to_id=purge.up_to_id)
+        return await self._changing.new(AUTHOR_PURGED, video_id, author_id=purge.author_id, up_to_id=purge.up_to_id)
 
     async def _wait_spool_empty(self) -> None:
         """What is in the spool was sent to viewers, so it has to be found, not only barred. Raises StoreUnavailable."""

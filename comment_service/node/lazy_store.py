@@ -11,7 +11,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from history.core.model import Comment, Comments
-from history.store import Claimed, Outcome, Store, StoreRefuses, StoreUnavailable
+from history.store import Claimed, IdTaken, Outcome, Store, StoreRefuses, StoreUnavailable
 
 log = structlog.stdlib.get_logger()
 
@@ -78,6 +78,8 @@ class LazyStore:
         """Logs when the store goes away and when it is back."""
         try:
             result = await call
+        except IdTaken:
+            raise
         except StoreUnavailable as error:
             if not self._away:
                 log.warning("store away", reason=str(error))

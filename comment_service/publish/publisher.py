@@ -36,11 +36,9 @@ log = structlog.stdlib.get_logger()
 REASON_CHARACTERS_MAX = 200
 """Characters of a peer's error that are logged"""
 
-IDS_AHEAD_MS = 100
-"""ms that ids may be ahead of the clock without a word in the watermark: no killed process is up again so soon"""
-
 IDS_SAVED_MS = 1_000
-"""ms of ids for which one word suffices: as long as they are ahead, that is one small write a second"""
+"""ms of ids for which one word in the watermark suffices: a small write a second at most beside those that come anyway;
+and so far ahead of its clock may a killed process's successor begin"""
 
 PublishCall = grpc.aio.StreamStreamCall[PublishRequest, PublishResponse]
 
@@ -118,7 +116,8 @@ class Publisher:
         self._answered_on_stream = False
         self._waiters: dict[int, asyncio.Future[bool]] = {}  # of `published`
         self._closing = False
-        self._ids_checked_below = 0  # ids below need no word in the watermark, or it has it
+        self._ids_checked_below = 0  # the watermark says that these may have been given
+        self._is_failing = False  # the watermark can't be saved, which was logged
 
     def start(self, tasks: Supervisor) -> None:
         """Publishes and saves the watermark from now on, until `close`."""
@@ -285,17 +284,20 @@ class Publisher:
         raise StreamEnded("the replica ended the stream")
 
     def _check_ids(self, event_id: int) -> None:
-        """Saves up to which id this process gives some, if the clock hasn't reached them: before the first of them is
-        stored. A process that is killed then has a successor that gives none of them again."""
-        now_ms = wall_ms()
-        if time_of(event_id) < now_ms + IDS_AHEAD_MS:
-            self._ids_checked_below = first_id_at(now_ms + IDS_AHEAD_MS)
-            return
-        self._watermark.ids_up_to = self._ids_checked_below = first_id_at(time_of(event_id) + IDS_SAVED_MS)
+        """Saves up to which id this process may give some, before the first of them is stored. A process that is killed
+        then has a successor that gives none of them again, wherever its clock stands. Under load `_save_watermark` has
+        done so before it is due."""
+        self._ids_checked_below = self._raise_ids_up_to(time_of(event_id))
         try:
             self._watermark.write(min(self._outbox.low_id(), event_id))
         except OSError as error:
-            log.error("ids are ahead of the clock, and that can't be saved", reason=str(error))
+            if not self._is_failing:
+                log.error("ids can't be saved", reason=str(error))
+            self._is_failing = True
+
+    def _raise_ids_up_to(self, ms: int) -> int:
+        up_to = self._watermark.ids_up_to = max(self._watermark.ids_up_to, first_id_at(ms + IDS_SAVED_MS))
+        return up_to
 
     def _tell_waiters(self) -> None:
         for event_id in list(self._waiters):
@@ -325,20 +327,21 @@ class Publisher:
         """Rewrites the file when the watermark has changed, and rests in between. Goes on trying while that fails, as
         on a full disk, and logs it once."""
         saved: int | None = None
-        failing = False
         while True:
             await asyncio.sleep(self._settings.watermark_ms / 1000)
             low_id = self._outbox.low_id()
             if low_id == saved:
                 continue
+            up_to = self._raise_ids_up_to(wall_ms())
             try:
                 await asyncio.to_thread(self._watermark.write, low_id)
             except OSError as error:
-                if not failing:
+                if not self._is_failing:
                     log.error("watermark can't be saved", reason=str(error))
-                failing = True
+                self._is_failing = True
             else:
-                saved, failing = low_id, False
+                saved, self._is_failing = low_id, False
+                self._ids_checked_below = max(self._ids_checked_below, up_to)
 
 
 def _reason(group: BaseExceptionGroup[Exception]) -> Exception:

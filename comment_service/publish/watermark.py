@@ -22,9 +22,10 @@ word before it gives its first id: from then on a kill must find a W that counts
 
 Without a file (a first start, or a new disk) the next process looks back by a configured time.
 
-Ids may run ahead of the clock, when another service's clock is ahead: then a new process whose clock hasn't reached
-them yet would give ids a second time. So the file also says up to which id this process may have given them, and the
-next one begins above it.
+W says nothing of the newest id: a new process whose clock stands below that would give ids a second time. It may stand
+there, because clocks are set back, and because ids run ahead of the clock when another service's is ahead. So the file
+also says up to which id this process may have given them, always up to a second ahead of what it gives, and the next
+one begins above that. It is written before the first of these ids is stored (publisher.py).
 
 The file is replaced by one rename, so a reader sees the old or the new one, never half of one. There is no fsync: once
 written, the bytes are in the kernel, and kill -9 doesn't remove them. After a power loss the file may be older, empty
@@ -59,12 +60,23 @@ class StateDirInUse(Exception):
         )
 
 
+def lives(state_dir: Path, node: int) -> bool:
+    """Whether a process with that number and this folder lives"""
+    if not (state_dir / f"published-node{node}.lock").exists():
+        return False
+    try:
+        Watermark(state_dir, node).hold().release()
+    except StateDirInUse:
+        return True
+    return False
+
+
 class Saved(NamedTuple):
     low_id: int
     clean: bool
     """the process ended with nothing left to publish"""
     ids_up_to: int = 0
-    """it may have given ids up to this one; 0: none that were ahead of its clock"""
+    """it may have given ids up to this one; 0: all were below low_id"""
 
 
 class Watermark:
@@ -76,7 +88,7 @@ class Watermark:
         self._lock_fd: int | None = None
         self._writing = threading.Lock()
         self.ids_up_to = 0
-        """0, or up to which id this process gives some that are ahead of its clock: goes into all that is written"""
+        """up to which id this process may give some: goes into all that is written. 0: it has given none"""
 
     def hold(self) -> Self:
         """Makes the folder and takes the lock; the kernel releases it however the process ends.

@@ -93,7 +93,7 @@ class StoringSettings(Settings):
 
     # Node number
     node_lease_ms: int = Field(
-        30_000, ge=1_000, description="ms a claim on the number lasts: three times --node-renew-ms"
+        30_000, ge=3_000, description="ms a claim on the number lasts: three times --node-renew-ms"
     )
     node_renew_ms: int = Field(10_000, ge=100, description="ms between renewals; each is one small write")
     node_retry_ms: int = Field(500, ge=10, description="ms between tries to claim the number while the store is away")

@@ -1,23 +1,29 @@
 """The write path: an accepted draft gets its id, becomes durable, is acknowledged, and is handed to the publisher."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 import msgspec
+import structlog
 
 from comment_service.clocks import monotonic_ms, wall_ms
 from comment_service.core.admission import Draft
 from comment_service.core.errors import VideoEnded
 from comment_service.core.retries import is_expired, may_be_published_again
+from comment_service.fence import Fence
 from comment_service.videos.gate import VideoGate
 from comment_service.write.idempotency import Done, IdempotentWrites, Key
 from comment_service.write.key_claims import KeyClaims
-from history.core.ids import IdSource
+from history.core.ids import IdSource, format_id
 from history.core.model import Comment
 from history.group_commit import GroupCommit
+from history.store import IdTaken, StoreUnavailable
 from proto.tasks import shared
+
+log = structlog.stdlib.get_logger()
 
 
 class CommentPublisher(Protocol):
@@ -35,7 +41,11 @@ class CommentPublisher(Protocol):
 
 
 class _NotChecked(Exception):
-    """The gate has to ask the store about the video first."""
+    """The gate has to ask the store about the video first, or the node number's lease is over."""
+
+
+TRIES = 3
+"""How often a comment gets another id because its own was taken: each one is above all that this process knows of"""
 
 
 class Intake:
@@ -49,6 +59,7 @@ class Intake:
     def __init__(
         self,
         ids: IdSource,
+        fence: Fence,
         commit: GroupCommit[Comment],
         publisher: CommentPublisher,
         idempotent: IdempotentWrites,
@@ -59,6 +70,7 @@ class Intake:
     ) -> None:
         """comments_keep_ms: after which the store deletes comments; 0: never."""
         self._ids = ids
+        self._fence = fence
         self._commit = commit
         self._publisher = publisher
         self._idempotent = idempotent
@@ -80,15 +92,19 @@ class Intake:
             if not waiter.done():
                 waiter.set_result(outcome)
 
-        if not self.begin(draft, idempotency_key, done):
-            asks_gate = False
+        asks_gate = True
+        while True:
+            with suppress(_NotChecked):
+                self._begin(draft, idempotency_key, done, asks_gate=asks_gate)
+                break
+            await self._fence.wait_sure()
             try:
                 await self._gate.check(draft.video_id)
             except VideoEnded:
                 if idempotency_key is None:
                     raise
-                asks_gate = True
-            self._begin(draft, idempotency_key, done, asks_gate=asks_gate)
+            else:
+                asks_gate = False
         outcome = await waiter
         if isinstance(outcome, Exception):
             raise outcome
@@ -97,8 +113,8 @@ class Intake:
     def begin(self, draft: Draft, idempotency_key: str | None, done: Done) -> bool:
         """`accept` for a caller that doesn't wait: calls `done` with what `accept` returns or raises, perhaps at once.
 
-        False, and nothing was done, if the gate has to ask the store about the video first. Raises, and never calls
-        `done`, if the draft is refused at once.
+        False, and nothing was done, if the store has to be asked about the video or the node number first. Raises, and
+        never calls `done`, if the draft is refused at once.
         """
         try:
             self._begin(draft, idempotency_key, done, asks_gate=True)
@@ -115,19 +131,39 @@ class Intake:
             self._idempotent.once(key, draft, partial(self._write_claimed, key, draft, asks_gate), done, monotonic_ms())
 
     def _write(self, draft: Draft, asks_gate: bool, done: Done) -> None:
-        comment = self._begun(draft, asks_gate)
+        self._submit(TRIES, done, self._begun(draft, asks_gate))
+
+    def _submit(self, tries: int, done: Done, comment: Comment) -> None:
         try:
-            self._commit.submit(comment, partial(self._end, comment, done))
+            self._commit.submit(comment, partial(self._end, comment, tries, done))
         except BaseException:
             self._publisher.abandon(comment.id, comment.after_id)
             raise
 
-    def _end(self, comment: Comment, done: Done, error: Exception | None) -> None:
+    def _end(self, comment: Comment, tries: int, done: Done, error: Exception | None) -> None:
         if error is None:
             self._publisher.put(comment)
             done(comment)
+        elif isinstance(error, IdTaken) and tries:
+            self._again(comment, error, partial(self._submit, tries - 1, done), done)
         else:
             self._publisher.abandon(comment.id)
+            done(error)
+
+    def _again(self, comment: Comment, taken: IdTaken, submit: Callable[[Comment], None], done: Done) -> None:
+        """Of the comments of that write; most of them had ids of their own."""
+        if comment.id in taken.ids:
+            log.error("id given twice, two processes have one node number", id=format_id(comment.id))
+            self._publisher.abandon(comment.id)
+            if not self._fence.is_sure():
+                done(StoreUnavailable(str(taken)))
+                return
+            comment_id = self._ids.next(wall_ms())
+            after_id = self._publisher.begin(comment_id, comment.video_id)
+            comment = msgspec.structs.replace(comment, id=comment_id, after_id=after_id)
+        try:
+            submit(comment)
+        except Exception as error:
             done(error)
 
     def _write_claimed(self, key: Key, draft: Draft, asks_gate: bool, done: Done) -> None:
@@ -136,16 +172,22 @@ class Intake:
         except VideoEnded as error:  # its comment may have been accepted before the end, and the answer lost
             self._beside(self._find_accepted(key, draft, error, done))
             return
+        self._submit_claimed(key, TRIES, done, comment)
+
+    def _submit_claimed(self, key: Key, tries: int, done: Done, comment: Comment) -> None:
         try:
-            self._claims.submit(key, comment, partial(self._end_claimed, comment, done))
+            self._claims.submit(key, comment, partial(self._end_claimed, key, comment, tries, done))
         except BaseException:
             self._publisher.abandon(comment.id, comment.after_id)
             raise
 
-    def _end_claimed(self, comment: Comment, done: Done, outcome: Comment | Exception) -> None:
+    def _end_claimed(self, key: Key, comment: Comment, tries: int, done: Done, outcome: Comment | Exception) -> None:
         if outcome is comment:
             self._publisher.put(comment)
             done(comment)
+            return
+        if isinstance(outcome, IdTaken) and tries:
+            self._again(comment, outcome, partial(self._submit_claimed, key, tries - 1, done), done)
             return
         self._publisher.abandon(comment.id)
         if isinstance(outcome, Exception):
@@ -175,6 +217,8 @@ class Intake:
         if asks_gate and not self._gate.is_checked(draft.video_id):
             raise _NotChecked
         now_ms = wall_ms()
+        if not self._fence.is_sure():
+            raise _NotChecked
         comment_id = self._ids.next(now_ms)
         after_id = self._publisher.begin(comment_id, draft.video_id)
         return Comment(comment_id, draft.video_id, draft.author, draft.message, now_ms, after_id)

@@ -32,6 +32,7 @@ from history.cassandra.batches import SerialisedBatch
 from history.cassandra.tables import CassandraTables, ttl_s
 from history.config import BUCKET_MS
 from history.core.commit_adopt import Proposal, decide, perhaps_alone, was_alone
+from history.core.holder import may_replace
 from history.core.keys import name_of_key, time_of_key
 from history.core.model import Comment
 from history.store import Claim, Claimed, Outcome, StoreUnavailable
@@ -110,14 +111,14 @@ class CassandraClaims:
         self,
         tables: CassandraTables,
         append: Callable[[Sequence[Comment]], Awaitable[None]],
-        erase: Callable[[str, Sequence[int]], Awaitable[None]],
+        withdraw: Callable[[str, Sequence[int], int], Awaitable[None]],
         lwt_ms: int,
     ) -> None:
-        """append, erase: the store's."""
+        """append: the store's. withdraw: erases comments for which another one stands."""
         self._lwt_ms = lwt_ms
         self._tables = tables
         self._append = append
-        self._erase = erase
+        self._withdraw = withdraw
 
     async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
         """keep_ms is a time to live, so now_ms isn't needed. A repeated claim renews it."""
@@ -154,9 +155,9 @@ class CassandraClaims:
             if taken:
                 return None
             _, their_holder, their_words = theirs
-            if their_holder != holder:
+            if not may_replace(holder, their_holder):
                 return str(their_words)
-            ((kept, *_),) = await self._tables.run(KEEP_NODE, lease_s, holder, words, node, holder)
+            ((kept, *_),) = await self._tables.run(KEEP_NODE, lease_s, holder, words, node, their_holder)
             if kept:
                 return None
         raise StoreUnavailable(f"Cassandra: the claim of node {node} was not decided")
@@ -222,7 +223,7 @@ class CassandraClaims:
         proposals = [row.proposal for row in rows]
         losers = [comment_id for comment_id in perhaps_alone(proposals) if comment_id != first.comment_id]
         if losers:
-            await self._erase(comment.video_id, losers)
+            await self._withdraw(comment.video_id, losers, first.comment_id)
         if first.comment_id == comment.id:
             await self._append([comment])
         return first

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from itertools import pairwise
 
 from history.cassandra.barring import slices
-from history.cassandra.batches import written_us
+from history.cassandra.batches import row_us, written_us
 from history.cassandra.notices import CassandraNotices
 from history.cassandra.tables import CassandraTables, Partition, bucket_of, ttl_s
 from history.config import BUCKET_MS, NAMED_MS, StoreSettings
 from history.core.ids import ID_MAX, first_id_at, format_id, time_of
 from history.core.late import ALL_VIDEOS
-from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, stands_as
 from history.core.purges import Purge, Purged, author_hash
 
 ERASURE_AHEAD_US = 86_400_000_000
@@ -32,6 +32,9 @@ PURGES_READ_MS = NAMED_MS - 3_600_000
 ERASE = """
 UPDATE $keyspace.comments USING TIMESTAMP ? SET author_id = '', author_name = '', message = '', erased = true
 WHERE video_id = ? AND bucket = ? AND id = ?
+"""
+NAME_STANDING = """
+UPDATE $keyspace.comments USING TIMESTAMP ? SET target_id = ? WHERE video_id = ? AND bucket = ? AND id = ?
 """
 SET_STATE = """
 UPDATE $keyspace.comments USING TIMESTAMP ? SET last_change = ? WHERE video_id = ? AND bucket = ? AND id = ?
@@ -70,20 +73,24 @@ class CassandraModerating:
         notices: CassandraNotices,
         register: Callable[[Sequence[Partition]], Awaitable[None]],
         on_purged: Callable[[Sequence[Purged]], None],
+        refuse_taken: Callable[[Sequence[Change]], Awaitable[None]],
         settings: StoreSettings,
     ) -> None:
-        """register: makes the buckets known to readers. on_purged: remembers authors."""
+        """register: makes the buckets known to readers. on_purged: remembers authors.
+        refuse_taken: raises IdTaken if something else stands under their ids."""
         self._tables = tables
         self._notices = notices
         self._register = register
         self._on_purged = on_purged
+        self._refuse_taken = refuse_taken
         self._settings = settings
 
     async def apply(self, changes: Sequence[Change]) -> None:
         """After a crash in between, applying them again does the rest."""
+        await self._refuse_taken(changes)
         for some in slices(changes, self._settings.erase_slice_max):
             await asyncio.gather(
-                self._erase([(each.video_id, each.target_id) for each in some if each.kind == ERASED]),
+                self._erase([(each.video_id, each.target_id, stands_as(each)) for each in some if each.kind == ERASED]),
                 self._set_states([each for each in some if each.kind in (HIDDEN, RESTORED)]),
             )
             await self._log(some)
@@ -91,7 +98,11 @@ class CassandraModerating:
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
         for some in slices(ids, self._settings.erase_slice_max):
-            await self._erase([(video_id, each) for each in some])
+            await self._erase([(video_id, each, 0) for each in some])
+
+    async def withdraw(self, video_id: str, ids: Sequence[int], stands_id: int) -> None:
+        """As `erase`; `find` then says which comment stands for them."""
+        await self._erase([(video_id, each, stands_id) for each in ids])
 
     async def begin_purge(self, purge: Purge) -> None:
         day = time_of(purge.id) // DAY_MS
@@ -133,11 +144,16 @@ class CassandraModerating:
             async for found in self._in_video(author_id, name, from_id, up_to_id):
                 yield name, found
 
-    async def _erase(self, comments: Sequence[tuple[str, int]]) -> None:
+    async def _erase(self, comments: Sequence[tuple[str, int, int]]) -> None:
+        """Each with the id of the comment that stands for it, or 0"""
         partitions: defaultdict[Partition, list[tuple[object, ...]]] = defaultdict(list)
-        for video_id, comment_id in comments:
-            name = (video_id, bucket_of(comment_id))
-            partitions[name].append((written_us(comment_id) + ERASURE_AHEAD_US, *name, comment_id))
+        standing: defaultdict[Partition, list[tuple[object, ...]]] = defaultdict(list)
+        for video_id, comment_id, stands_id in comments:
+            name, at_us = (video_id, bucket_of(comment_id)), written_us(comment_id) + ERASURE_AHEAD_US
+            partitions[name].append((at_us, *name, comment_id))
+            if stands_id:
+                standing[name].append((at_us, stands_id, *name, comment_id))
+        await self._tables.run_batches(NAME_STANDING, list(standing.values()))  # first: no erased one lacks it
         await self._tables.run_batches(ERASE, list(partitions.values()))
 
     async def _set_states(self, changes: Sequence[Change]) -> None:
@@ -153,8 +169,8 @@ class CassandraModerating:
         partitions: defaultdict[Partition, list[tuple[object, ...]]] = defaultdict(list)
         naming: defaultdict[Partition, list[tuple[object, ...]]] = defaultdict(list)
         for change in changes:
-            name, at_us = (change.video_id, bucket_of(change.id)), written_us(change.id)
-            data = b"" if change.kind == RESTORED else change.data
+            name, data = (change.video_id, bucket_of(change.id)), b"" if change.kind == RESTORED else change.data
+            at_us = row_us(change.id, b"%b %d %d %b" % (change.kind.encode(), change.target_id, change.up_to_id, data))
             partitions[name].append(
                 (*name, change.id, change.kind, change.target_id, change.up_to_id, data, change.after_id, at_us, keep_s)
             )

@@ -25,10 +25,12 @@ from history.cassandra.videos import CassandraVideos
 from history.clocks import wall_ms
 from history.config import PURGES_KEPT_MS, StoreSettings
 from history.core.ids import parse_id
-from history.core.log_rows import LogRow, found_in
-from history.core.model import Comment, Found, State
+from history.core.late import late_among
+from history.core.log_rows import LogRow, found_in, taken_ids
+from history.core.model import Change, Comment, Found, State
 from history.core.purges import Purged, RecentPurges
 from history.reading import LogReader
+from history.store import Claimed, IdTaken, Outcome
 
 BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
 
@@ -154,17 +156,18 @@ class CassandraStore(CassandraReader):
         super().__init__(tables, settings)
         videos = CassandraVideos(tables, settings)
         self._notices = CassandraNotices(tables, self._remember, settings)
-        moderating = CassandraModerating(tables, self._notices, self._register, self._remember, settings)
+        moderating = CassandraModerating(
+            *(tables, self._notices, self._register, self._remember, self._refuse_taken), settings
+        )
         self._barring = Barring(tables, self._recent, moderating.erase, settings)
         self.apply, self.erase, self.comments_of = moderating.apply, moderating.erase, moderating.comments_of
-        self._claims = CassandraClaims(tables, self.append, moderating.erase, settings.cassandra_lwt_ms)
+        self._claims = CassandraClaims(tables, self._append, moderating.withdraw, settings.cassandra_lwt_ms)
         self.begin_purge, self.end_purge = moderating.begin_purge, moderating.end_purge
         self.purges, self.note_look = moderating.purges, moderating.note_look
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
         self.videos, self.changed_videos = videos.videos, videos.changed_videos
-        self.append_claimed, self.claim_of = self._claims.append_claimed, self._claims.claim_of
-        self.claim_node = self._claims.claim_node
+        self.claim_of, self.claim_node = self._claims.claim_of, self._claims.claim_node
         self.release_node = self._claims.release_node
         self._known_buckets = _Known(settings.cassandra_known_buckets_max)
         self._known_authors = _Known(settings.cassandra_known_authors_max)
@@ -184,6 +187,14 @@ class CassandraStore(CassandraReader):
 
     async def append(self, comments: Sequence[Comment]) -> None:
         """One batch for each partition, all at the same time; the new buckets' and authors' rows beside them."""
+        await self._refuse_taken(late_among(comments, wall_ms(), self._settings.late_ms))
+        await self._append(comments)
+
+    async def append_claimed(self, items: Sequence[Claimed], now_ms: int, keep_ms: int) -> Sequence[Outcome]:
+        await self._refuse_taken(late_among([comment for comment, _ in items], wall_ms(), self._settings.late_ms))
+        return await self._claims.append_claimed(items, now_ms, keep_ms)
+
+    async def _append(self, comments: Sequence[Comment]) -> None:
         comments = await self._barring.without_gone(comments, wall_ms())
         partitions: defaultdict[Partition, list[Comment]] = defaultdict(list)
         for comment in comments:
@@ -196,6 +207,16 @@ class CassandraStore(CassandraReader):
             *(execute(batch) for name, some in partitions.items() for batch in self._batches(name, some)),
         )
         await self._notices.announce_late(comments)
+
+    async def _refuse_taken(self, events: Sequence[Comment | Change]) -> None:
+        """Raises IdTaken if something else stands under their ids."""
+        ids: defaultdict[str, list[int]] = defaultdict(list)
+        for each in events:
+            ids[each.video_id].append(each.id)
+        found = await asyncio.gather(*(self._stored(video_id, some) for video_id, some in ids.items()))
+        rows = {(video_id, row[0]): _log_row(row) for video_id, some in zip(ids, found, strict=True) for row in some}
+        if taken := taken_ids(rows, events):
+            raise IdTaken(taken)
 
     async def find(self, video_id: str, comment_id: int) -> Found | None:
         for row in await self._stored(video_id, [comment_id]):
@@ -280,7 +301,7 @@ def _log_row(row: Row) -> LogRow:
         about = (kind, target_id or 0, up_to_id or 0, data or b"", after_id)
         return LogRow(id_, author_id or "", "", "", 0, 0, *about)
     if erased or message is None:
-        return LogRow(id_, "", "", "", created_at_ms or 0, State.ERASED, after_id=after_id)
+        return LogRow(id_, "", "", "", created_at_ms or 0, State.ERASED, target_id=target_id or 0, after_id=after_id)
     state = State.HIDDEN if last_change is not None and last_change.endswith("-") else State.VISIBLE
     return LogRow(id_, author_id, author_name, message, created_at_ms, state, after_id=after_id)
 

@@ -34,14 +34,34 @@ def comment_of(video_id: str, row: LogRow) -> Comment:
 
 
 def found_in(video_id: str, row: LogRow, changed_id: int) -> Found | None:
-    """None: it is no comment's row."""
-    return None if row.kind else Found(State(row.state), comment_of(video_id, row), changed_id)
+    """None: it is no comment's row. An erased comment's target is the one that stands for it."""
+    return None if row.kind else Found(State(row.state), comment_of(video_id, row), changed_id, row.target_id)
 
 
 def event_of(video_id: str, row: LogRow) -> Event:
     if row.kind:
         return Change(row.id, video_id, row.kind, row.target_id, row.data, row.author_id, row.up_to_id, row.after_id)
     return Gone(row.id, video_id, row.after_id) if row.state else comment_of(video_id, row)
+
+
+def is_others(row: LogRow, event: Comment | Change) -> bool:
+    """Whether the row, which stands under the event's id, is something else's. An erased comment has kept only its
+    time, and that only if it was stored before."""
+    if isinstance(event, Change):
+        return (row.kind, row.target_id, row.up_to_id) != (event.kind, event.target_id, event.up_to_id)
+    if row.kind:
+        return True
+    if row.state == State.ERASED:
+        return row.created_at_ms not in (0, event.created_at_ms)
+    own = (event.author.id, event.author.name, event.message, event.created_at_ms)
+    return (row.author_id, row.author_name, row.message, row.created_at_ms) != own
+
+
+def taken_ids(rows: Mapping[tuple[str, int], LogRow], events: Iterable[Comment | Change]) -> list[int]:
+    """The ids of those events under which something else stands. rows: by video and id."""
+    return [
+        each.id for each in events if (row := rows.get((each.video_id, each.id))) is not None and is_others(row, each)
+    ]
 
 
 def restored_ids(events: Iterable[Event]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from history.core.ids import format_id
+from history.core.ids import format_id, parse_id
 
 VIDEO_ID_BYTES_MAX = 128
 """Long enough for any platform's ids and UUIDs with a prefix, short enough for a key."""
@@ -104,6 +104,8 @@ class Found(NamedTuple):
     comment: Comment
     changed_id: int
     """Of the last change that hid or restored it. 0: none has"""
+    stands_id: int = 0
+    """Of an erased one that was accepted twice: the one that stays. 0: it was erased as any other"""
 
 
 class Comments(NamedTuple):
@@ -137,6 +139,18 @@ def comment_json(comment: Comment) -> bytes:
 def withdrawn_json(comment_id: int, stands_id: int) -> bytes:
     """The data of an `erased` for a comment that was accepted twice: `standsAs` is the one that stays."""
     return b'{"id":"%016x","standsAs":"%016x"}' % (comment_id, stands_id)
+
+
+class _Withdrawn(msgspec.Struct):
+    standsAs: str = ""  # noqa: N815  (as viewers get it)
+
+
+def stands_as(change: Change) -> int:
+    """Of `erased`: the id of the comment that stays of two. 0: it wasn't accepted twice"""
+    if change.kind != ERASED or not change.data:
+        return 0
+    stands = msgspec.json.decode(change.data, type=_Withdrawn).standsAs
+    return parse_id(stands) if stands else 0
 
 
 def as_server_sent(change: Change) -> tuple[str, bytes]:

@@ -8,6 +8,9 @@ taken, nothing is known about single videos: the store is away.
 for another comment with the same text: then that one stands, and the spooled one, which viewers have got already, is
 withdrawn (`Withdraw`). It leaves the spool only after that, so a kill in between repeats it. If the other one has
 another text, then both stand, for both were accepted. What the store can't say of a key leaves its comment here.
+
+**Ids given twice** (two processes with one node number, while nobody could tell): what stands stays, and the spooled
+comment, which was accepted, too, gets another id (`Taken`).
 """
 
 import asyncio
@@ -20,9 +23,10 @@ from typing import NamedTuple
 from history.clocks import monotonic_ms, wall_ms
 from history.config import DRAINED_AT_ONCE
 from history.core.model import Comment
+from history.core.spool_format import SpooledKey
 from history.spool.files import Segment, Spool
 from history.spool.settings import SpoolSettings
-from history.store import Claim, Store, StoreUnavailable
+from history.store import Claim, IdTaken, Store, StoreUnavailable
 from proto.tasks import shared
 
 
@@ -34,9 +38,16 @@ class Lost(NamedTuple):
     standing: Claim
 
 
-Withdraw = Callable[[Lost], Awaitable[None]]
-"""Returns when the standing comment is durable and the lost one gone for good, also for those who have it. Safe to
-repeat; raises StoreUnavailable."""
+class Taken(NamedTuple):
+    """A spooled comment under whose id something else stands"""
+
+    comment: Comment
+    key: SpooledKey | None
+
+
+Withdraw = Callable[[Lost | Taken], Awaitable[None]]
+"""Lost: returns when the standing comment is durable and the lost one gone for good, also for those who have it. Taken:
+when it is durable under another id. Safe to repeat; raises StoreUnavailable."""
 
 
 @dataclass(slots=True)
@@ -44,7 +55,7 @@ class _Written:
     """What became of comments of the spool"""
 
     stored: list[Comment]
-    lost: list[Lost] = field(default_factory=list)
+    lost: list[Lost | Taken] = field(default_factory=list)
     is_whole: bool = True
     """nothing else is left of them"""
 
@@ -151,6 +162,22 @@ class DrainStep:
 
     async def _append(self, segment: Segment, comments: Sequence[Comment]) -> _Written:
         """Raises StoreUnavailable; then some of them may be stored."""
+        taken: list[Lost | Taken] = []
+        while True:
+            try:
+                written = await self._append_free(segment, comments)
+            except IdTaken as error:
+                mine = [comment for comment in comments if comment.id in error.ids]
+                if not mine:
+                    raise
+                taken += [Taken(comment, segment.keys.get(comment.id)) for comment in mine]
+                comments = [comment for comment in comments if comment.id not in error.ids]
+            else:
+                written.lost += taken
+                return written
+
+    async def _append_free(self, segment: Segment, comments: Sequence[Comment]) -> _Written:
+        """Raises IdTaken."""
         keyed = segment.keyed(comments)
         written = _Written([comment for comment in comments if comment.id not in segment.keys])
         outcomes = await self._store.append_claimed(keyed, wall_ms(), self._keys_keep_ms) if keyed else []

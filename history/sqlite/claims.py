@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from history.clocks import wall_ms
+from history.core.holder import may_replace
 from history.core.keys import name_of_key, time_of_key
 from history.core.model import Comment
 from history.sqlite.file import WriteFile
@@ -54,10 +55,8 @@ DELETE FROM timed_claims WHERE (made_ms, name) IN (
     SELECT made_ms, name FROM timed_claims WHERE expires_at_ms <= ? LIMIT ?
 )
 """
-CLAIM_NODE = """
-INSERT INTO nodes VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (node) DO UPDATE SET holder = ?2, words = ?3, expires_at_ms = ?4 WHERE holder = ?2 OR expires_at_ms <= ?5
-"""
+NODE = "SELECT holder, words FROM nodes WHERE node = ? AND expires_at_ms > ?"
+CLAIM_NODE = "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?)"
 RELEASE_NODE = "DELETE FROM nodes WHERE node = ? AND holder = ?"
 
 
@@ -87,10 +86,11 @@ class SqliteClaims:
 
     async def claim_node(self, node: int, holder: str, words: str, now_ms: int, lease_ms: int) -> str | None:
         def work(connection: sqlite3.Connection) -> str | None:
-            if connection.execute(CLAIM_NODE, (node, holder, words, now_ms + lease_ms, now_ms)).rowcount:
-                return None
-            (theirs,) = connection.execute("SELECT words FROM nodes WHERE node = ?", (node,)).fetchone()
-            return str(theirs)
+            for their_holder, their_words in connection.execute(NODE, (node, now_ms)).fetchall():
+                if not may_replace(holder, their_holder):
+                    return str(their_words)
+            connection.execute(CLAIM_NODE, (node, holder, words, now_ms + lease_ms))
+            return None
 
         return await self._file.write(work)
 

@@ -13,15 +13,19 @@ from operator import itemgetter
 from history.clocks import wall_ms
 from history.config import NAMED_MS, StoreSettings
 from history.core.ids import first_id_at
-from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, Comment, State
+from history.core.log_rows import LogRow, taken_ids
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, Comment, State, stands_as
 from history.core.purges import Purge, author_hash
 from history.sqlite.file import WriteFile
 from history.sqlite.notices import announce_changes
+from history.store import IdTaken
 
 ERASE = """
-INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms, state)
-VALUES (?, ?, '', '', '', 0, 2)
-ON CONFLICT (video_id, id) DO UPDATE SET author_id = '', author_name = '', message = '', state = 2 WHERE kind = ''
+INSERT INTO comments (video_id, id, author_id, author_name, message, created_at_ms, state, target_id)
+VALUES (?, ?, '', '', '', 0, 2, ?)
+ON CONFLICT (video_id, id) DO UPDATE SET author_id = '', author_name = '', message = '', state = 2,
+    target_id = max(target_id, excluded.target_id)
+WHERE kind = ''
 """
 SET_STATE = """
 UPDATE comments SET state = ?1, changed_id = ?2
@@ -50,6 +54,7 @@ COMMENTS_OF_IN_VIDEO = """
 SELECT video_id, id FROM comments
 WHERE author_id = ? AND video_id = ? AND id > ? AND id BETWEEN ? AND ? AND kind = '' ORDER BY id LIMIT ?
 """
+STANDING = "SELECT id, kind, target_id, up_to_id FROM comments WHERE video_id = ? AND id = ?"
 SWEEP_NAMES = """
 UPDATE comments SET author_id = '' WHERE (video_id, id) IN (
     SELECT video_id, id FROM comments WHERE kind <> '' AND author_id <> '' AND id < ? LIMIT ?
@@ -69,18 +74,19 @@ class SqliteModerating:
         def work(connection: sqlite3.Connection) -> None:
             for change in changes:
                 if change.kind == ERASED:
-                    connection.execute(ERASE, (change.video_id, change.target_id))
+                    connection.execute(ERASE, (change.video_id, change.target_id, stands_as(change)))
                 elif change.kind in (HIDDEN, RESTORED):
                     state = State.HIDDEN if change.kind == HIDDEN else State.VISIBLE
                     connection.execute(SET_STATE, (state, change.id, change.video_id, change.target_id))
-            connection.executemany(LOG, map(_log_row, changes))
+            if connection.executemany(LOG, map(_log_row, changes)).rowcount < len(changes):
+                _refuse_taken(connection, changes)
             announce_changes(connection, changes, wall_ms())
 
         if changes:
             await self._file.write(work)
 
     async def erase(self, video_id: str, ids: Sequence[int]) -> None:
-        rows = [(video_id, comment_id) for comment_id in ids]
+        rows = [(video_id, comment_id, 0) for comment_id in ids]
         if rows:
             await self._file.write(lambda connection: connection.executemany(ERASE, rows).rowcount)
 
@@ -145,3 +151,13 @@ def _log_row(change: Change) -> tuple[object, ...]:
     data = b"" if change.kind == RESTORED else change.data
     about = (change.kind, change.target_id, change.up_to_id, data, change.after_id)
     return change.video_id, change.id, change.author_id, *about
+
+
+def _refuse_taken(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Raises IdTaken, unless the same changes stand there already."""
+    rows = {}
+    for change in changes:
+        for id_, kind, target_id, up_to_id in connection.execute(STANDING, (change.video_id, change.id)):
+            rows[change.video_id, id_] = LogRow(id_, "", "", "", 0, 0, kind, target_id, up_to_id)
+    if taken := taken_ids(rows, changes):
+        raise IdTaken(taken)

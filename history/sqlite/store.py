@@ -14,7 +14,7 @@ import msgspec
 
 from history.config import StoreSettings
 from history.core.ids import ID_MAX
-from history.core.log_rows import LogRow, found_in
+from history.core.log_rows import LogRow, found_in, taken_ids
 from history.core.model import Comment, Found
 from history.reading import LogReader
 from history.sqlite.claims import SqliteClaims
@@ -24,7 +24,7 @@ from history.sqlite.notices import SqliteNotices
 from history.sqlite.pieces import pieces, statements
 from history.sqlite.sweeping import sweep
 from history.sqlite.videos import SqliteVideos
-from history.store import StoreUnavailable
+from history.store import IdTaken, StoreUnavailable
 
 # What is erased stays away: its row is there already. Of what earlier releases erased and barred there are other marks,
 # which cost two looks into small trees.
@@ -123,6 +123,19 @@ class SqliteStore(SqliteReader):
             (c.video_id, c.id, c.author.id, c.author.name, c.message, c.created_at_ms, c.after_id)
             for c in without_barred(connection, comments)
         ]
-        for some in pieces(rows):
-            connection.execute(INSERTS[len(some)], tuple(chain.from_iterable(some)))
+        written = sum(
+            connection.execute(INSERTS[len(some)], tuple(chain.from_iterable(some))).rowcount for some in pieces(rows)
+        )
+        if written < len(rows):  # some are gone, or were stored before; or other comments have their ids
+            _refuse_taken(connection, comments)
         self._notices.announce_late(connection, comments)
+
+
+def _refuse_taken(connection: sqlite3.Connection, comments: Sequence[Comment]) -> None:
+    """Raises IdTaken."""
+    rows: dict[tuple[str, int], LogRow] = {}
+    for video_id in {comment.video_id for comment in comments}:
+        ids = msgspec.json.encode([comment.id for comment in comments if comment.video_id == video_id]).decode()
+        rows |= {(video_id, row[0]): LogRow(*row) for row in connection.execute(WITH_IDS, (video_id, ids))}
+    if taken := taken_ids(rows, comments):
+        raise IdTaken(taken)

@@ -80,6 +80,7 @@ class Link:
         self._made_ms = monotonic_ms()
         self._welcomed_ms: int | None = None  # monotonic, of the last welcome
         self._heard_ms: int | None = None  # monotonic, when the replica last said something
+        self._answered_for_ms = 0  # a lease, from the end of a stream whose replica lived until the next welcome
         self._replica_id = ""
         self._deliveries = self._events = self._tries = self._connects = 0
         self._closing = False
@@ -152,6 +153,7 @@ class Link:
             except grpc.aio.AioRpcError as ended:
                 if not registration.welcomed:
                     raise
+                self._note_end(registration, ended.code())
                 log.warning("dispatcher lost", dispatcher=self.address, code=ended.code().name, detail=ended.details())
             finally:
                 self._call = self._registration = self.stub = None
@@ -159,6 +161,13 @@ class Link:
                 registration.end()
                 call.cancel()
         self._check_use(registration)
+
+    def _note_end(self, registration: Registration, code: grpc.StatusCode) -> None:
+        """A replica that ends a stream, or whose stream this node ends, answers its publishers for what wasn't
+        delivered. If it dies then, the next life of it knows nothing of that. So this node says that it was silent for
+        a lease at least, and is told to read history. A replica that dies first answers nobody: that is UNAVAILABLE."""
+        if code is not grpc.StatusCode.UNAVAILABLE or self._given_up is not None:
+            self._answered_for_ms = registration.lease_ms or 0
 
     def _check_use(self, registration: Registration) -> None:
         """Raises LinkLost if the replica has done no more than welcome this node, so that the next try waits.
@@ -172,7 +181,7 @@ class Link:
             raise LinkLost(self._given_up or "the stream ended soon after its welcome")
 
     async def _converse(self, call: Stream, registration: Registration) -> None:
-        hello = registration.hello(self.silent_ms)
+        hello = registration.hello(max(self.silent_ms or 0, self._answered_for_ms) or None)
         try:
             async with asyncio.timeout(self._settings.welcome_ms / 1000):
                 await call.write(hello)
@@ -184,6 +193,7 @@ class Link:
         self._trouble.connected()
         self._connects += 1
         self._welcomed_ms = self._heard_ms = monotonic_ms()
+        self._answered_for_ms = 0
         self._replica_id = first.welcome.replica_id
         registration.welcome(first.welcome)
         # Cancelled from inside, as grpc does with a call that `cut` has cancelled, it returns.

@@ -142,3 +142,45 @@ async def test_other_comments_of_the_outage_stay(start_service: StartService, di
     assert answered == standing * 2
     expected = [{"id": spooled[n], "standsAs": stored[n]} for n in stored]
     await eventually(lambda: sorted(map(str, taken_back(dispatcher))) == sorted(map(str, expected)))
+
+
+async def order(running: RunningService, method: str, path: str) -> int:
+    async with running.http.request(method, f"/comments/demo/{path}", headers={"Authorization": "Bearer t"}) as answer:
+        return answer.status
+
+
+async def test_an_order_with_the_lost_id_is_about_the_comment_that_stands(
+    start_service: StartService, dispatcher: FakeDispatcher
+) -> None:
+    first, second = [await start_service(dispatchers=dispatcher.address, node=n, admin_token="t") for n in (1, 2)]
+    with pytest.MonkeyPatch.context() as of_first:
+        outage = CutOff(first, of_first)
+        lost = await post(first.http, "key")
+        stands = await post(second.http, "key")
+        outage.end()
+        await first.service.spooled.wait_drained()
+    for running in (first, second):
+        assert await order(running, "POST", f"{lost}/hide") in (200, 202)
+        await eventually_page(running, [])
+        assert await order(running, "POST", f"{lost}/restore") in (200, 202)
+        await eventually_page(running, [stands])
+    assert await order(first, "DELETE", lost) in (200, 202)
+    for running in (first, second):
+        await eventually_page(running, [])
+        assert await order(running, "POST", f"{lost}/restore") == 409
+
+
+async def test_an_order_with_the_lost_id_before_it_is_lost_is_about_both(
+    start_service: StartService, dispatcher: FakeDispatcher
+) -> None:
+    """The operator sees the comment on a screen, and the store is back before the spool is drained."""
+    first, second = [await start_service(dispatchers=dispatcher.address, node=n, admin_token="t") for n in (1, 2)]
+    with pytest.MonkeyPatch.context() as of_first:
+        outage = CutOff(first, of_first)
+        lost = await post(first.http, "key")
+        await post(second.http, "key")
+        assert await order(second, "DELETE", lost) in (200, 202)
+        outage.end()
+        await first.service.spooled.wait_drained()
+    for running in (first, second):
+        await eventually_page(running, [])

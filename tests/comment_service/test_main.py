@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,7 +40,12 @@ class Process:
 
 
 @asynccontextmanager
-async def started(tmp_path: Path, dispatchers: str, *arguments: str) -> AsyncIterator[Process]:
+async def started(
+    tmp_path: Path,
+    dispatchers: str,
+    *arguments: str,
+    program: Sequence[str] = (sys.executable, "-m", "comment_service"),
+) -> AsyncIterator[Process]:
     flags = {
         "--listen": "127.0.0.1:0",
         "--dispatchers": dispatchers,
@@ -48,7 +53,7 @@ async def started(tmp_path: Path, dispatchers: str, *arguments: str) -> AsyncIte
         "--state-dir": str(tmp_path / "state"),
         "--log-format": "json",
     }
-    command = [sys.executable, "-m", "comment_service", *(word for flag in flags.items() for word in flag), *arguments]
+    command = [*program, *(word for flag in flags.items() for word in flag), *arguments]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     try:
         yield Process(process)

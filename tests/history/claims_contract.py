@@ -157,6 +157,18 @@ class ClaimsContract:
         await other.release_node(node, f"{video}-b")
         await other.close()
 
+    async def test_a_later_life_takes_the_number_over(self, store: History, url: str, video: str) -> None:
+        other = await open_store(url)
+        node = random.randrange(NODES)
+        assert await store.claim_node(node, f"{video}.1.a", "first", wall_ms(), 60_000) is None
+        assert await other.claim_node(node, f"{video}.1.b", "copy", wall_ms(), 60_000) == "first"
+        assert await other.claim_node(node, f"{video}.2.b", "second", wall_ms(), 60_000) is None
+        assert await store.claim_node(node, f"{video}.1.a", "first", wall_ms(), 60_000) == "second"
+        await store.release_node(node, f"{video}.1.a")  # not its own any more
+        assert await store.claim_node(node, f"{video}.1.a", "first", wall_ms(), 60_000) == "second"
+        await other.release_node(node, f"{video}.2.b")
+        await other.close()
+
     async def test_a_lease_ends(self, store: History, video: str) -> None:
         node = random.randrange(NODES)
         await store.claim_node(node, f"{video}-a", "a", wall_ms(), 1_000)

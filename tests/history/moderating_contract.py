@@ -5,12 +5,26 @@ import random
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from history.clocks import wall_ms
 from history.config import BUCKET_MS, StoreSettings
 from history.core.ids import ID_MAX, first_id_at
 from history.core.late import ALL_VIDEOS
-from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Author, Change, Comment, Event, Gone, State
+from history.core.model import (
+    AUTHOR_PURGED,
+    ERASED,
+    HIDDEN,
+    RESTORED,
+    Author,
+    Change,
+    Comment,
+    Event,
+    Found,
+    Gone,
+    State,
+    withdrawn_json,
+)
 from history.core.model import comment_json as as_json
 from history.core.purges import Purge
 from history.opening import open_reader, open_store
@@ -142,12 +156,31 @@ class ModeratingContract:
                 await store.apply([change(each.kind, other, each.id)])
             assert await visible(store, other.video_id) == ([other] if shown else [])
 
+    async def test_of_a_comment_that_was_accepted_twice_the_other_one_is_told(self, store: History, video: str) -> None:
+        stored, spooled, stands, erased = comments_every(1, 4, video)
+        await store.append([stored, stands, erased])
+        for each in (stored, spooled):
+            data = withdrawn_json(each.id, stands.id)
+            taken_back = replace(change(ERASED, each), data=data)
+            for again in (taken_back, replace(taken_back, id=taken_back.id + 1, data=b"")):  # an order comes, too
+                await store.apply([again])
+                found = await store.find(video, each.id)
+                assert found is not None
+                assert (found.state, found.stands_id) == (State.ERASED, stands.id)
+        await store.apply([change(ERASED, erased)])
+        for each in (stands, erased):
+            found = await store.find(video, each.id)
+            assert found is not None
+            assert found.stands_id == 0
+        assert await visible(store, video) == [stands]
+        assert [type(each) for each in (await store.events(video, 0, 4))] == [Gone, Gone, Comment, Gone]
+
     async def test_the_last_change_is_told(self, store: History, url: str, video: str) -> None:
         (comment,) = comments_every(1, 1, video)
         await store.append([comment])
         found = await store.find(video, comment.id)
         assert found is not None
-        assert found == (State.VISIBLE, comment, 0)
+        assert found == Found(State.VISIBLE, comment, 0)
         other = await open_store(url)
         hidden, restored = change(HIDDEN, comment), change(RESTORED, comment)
         for each, last in ((hidden, hidden), (restored, restored), (hidden, restored)):

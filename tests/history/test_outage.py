@@ -16,7 +16,7 @@ from history.config import StoreSettings
 from history.core.ids import IdSource
 from history.core.model import ERASED, Change, Comment
 from history.opening import open_store
-from history.spool.draining import Lost, Withdraw
+from history.spool.draining import Lost, Taken, Withdraw
 from history.spool.files import Spool
 from history.spool.settings import SpoolSettings
 from history.spool.store import SpooledStore
@@ -179,7 +179,8 @@ async def test_of_two_comments_of_a_key_one_stands_when_it_goes_on(
     histories = [await open_store(url, IMPATIENT) for _ in range(2)]
     lost: list[Lost] = []
 
-    async def withdraw(one: Lost) -> None:
+    async def withdraw(one: Lost | Taken) -> None:
+        assert isinstance(one, Lost)
         lost.append(one)
         change_id = ids.next(wall_ms())
         await histories[0].apply([Change(change_id, video, ERASED, target_id=one.comment.id)])

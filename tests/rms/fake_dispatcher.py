@@ -33,6 +33,7 @@ class FakeDispatcher(DispatcherServicer):
         self.catch_up_from_id = 0
         """goes into the next welcome"""
         self.lease_ms = 5_000
+        self.cut_code = grpc.StatusCode.ABORTED
         self.totals: dict[str, int] = {}
         """viewers on all nodes; goes into the answers to beats"""
         self.ahead_ms = 0
@@ -62,7 +63,7 @@ class FakeDispatcher(DispatcherServicer):
             self._down = down
             while (message := await down.get()) is not None:
                 yield message
-            await context.abort(grpc.StatusCode.ABORTED, "cut by the test")
+            await context.abort(self.cut_code, "cut by the test")
         finally:
             if self._down is down:
                 self._down = None

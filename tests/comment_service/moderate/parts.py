@@ -8,6 +8,7 @@ from comment_service.moderate.purging import Purges, PurgeSettings
 from history.core.ids import IdSource
 from history.core.model import Change
 from history.store import History, StoreUnavailable
+from tests.comment_service.parts import OwnNumber
 
 
 @dataclass
@@ -79,6 +80,7 @@ class ModeratingNode:
         self.publisher = RecordedPublisher()
         self.copies = RecordedCopies()
         ids = IdSource(node)
-        self.changing = Changing(lambda: self.store, self.copies, self.publisher, ids, published_ms=published_ms)
+        own = (self.copies, self.publisher, ids, OwnNumber())
+        self.changing = Changing(lambda: self.store, *own, published_ms=published_ms)
         settings = PurgeSettings(pause_ms=0, drained_ms=1_000, poll_ms=1)
-        self.purges = Purges(lambda: self.store, self.copies, self.changing, ids, settings)
+        self.purges = Purges(lambda: self.store, self.copies, self.changing, ids, OwnNumber(), settings)

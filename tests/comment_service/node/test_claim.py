@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from comment_service.clocks import boot_ms
 from comment_service.node.claim import (
     LeaseSettings,
     NodeClaim,
@@ -17,12 +18,12 @@ from comment_service.node.claim import (
     NoNodeFree,
     choose_node,
     free_node,
-    is_leased,
     last_node,
-    lease_file,
     remember_node,
     surely_until_ms,
 )
+from comment_service.node.holding import begin_life, is_leased, lease_file, save_lease
+from comment_service.publish.watermark import Watermark
 from history.opening import open_store
 from history.store import History, StoreUnavailable
 from tests.waiting import eventually
@@ -133,7 +134,7 @@ async def test_a_lease_that_was_given_up_or_lost_is_not_believed(history: Histor
     keeping.cancel()
     await claim.release()
     assert not is_leased(tmp_path, 3, 0)
-    lease_file(tmp_path, 3).write_text(f"{2**60}\n")  # by a clock that was wrong
+    save_lease(tmp_path, 3, begin_life(tmp_path), 2**60)  # by a clock that was wrong
     await history.claim_node(3, "b", "b on its host", 2**60, 60_000)
     with pytest.raises(NodeTaken):
         await keep(NodeClaim(3, tmp_path, lambda: history, SETTINGS))
@@ -225,7 +226,117 @@ async def test_without_a_store_it_is_the_last_one_or_any(tmp_path: Path) -> None
 async def test_a_lease_that_lasts_is_taken_without_asking(tmp_path: Path) -> None:
     state_dir = tmp_path / "state"
     remember_node(state_dir, 9)
-    lease_file(state_dir, 9).write_text(f"{2**60}\n")
-    lease_file(state_dir, 8).write_text(f"{2**60}\n")  # of a process beside it
+    save_lease(state_dir, 9, begin_life(state_dir), 2**60)
+    save_lease(state_dir, 8, begin_life(state_dir), 2**60)  # of a process beside it
     assert await choose_node(state_dir, 60_000, opening(tmp_path)) == 9
     assert not (tmp_path / "comments.db").exists()
+
+
+async def test_of_two_that_have_one_word_the_later_one_has_the_number_and_the_other_ends(
+    history: History, tmp_path: Path, keep: Keep
+) -> None:
+    """As after a copy of a whole machine with its name. Started again, the first one doesn't take the number back."""
+    first, second = (NodeClaim(3, tmp_path, lambda: history, SETTINGS) for _ in range(2))
+    keeping = keep(first)
+    await eventually(first.is_sure)
+    keep(second)
+    with pytest.raises(NodeTaken):
+        await keeping
+    assert not first.is_sure()
+    with pytest.raises(StoreUnavailable, match="belongs to another process"):
+        await first.wait_sure()
+    await eventually(second.is_sure)
+    with pytest.raises(NodeTaken):
+        await keep(NodeClaim(3, tmp_path, lambda: history, SETTINGS))
+
+
+SELDOM = LeaseSettings(lease_ms=60_000, renew_ms=1_000_000, retry_ms=1_000_000, wait_ms=20_000)
+
+
+@pytest.fixture
+def pause(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets that many ms pass in which the process stands still."""
+    passed = [0]
+    monkeypatch.setattr("comment_service.node.claim.boot_ms", lambda: boot_ms() + sum(passed))
+    return passed.append
+
+
+async def test_after_a_pause_it_is_sure_once_it_has_renewed(
+    history: History, tmp_path: Path, keep: Keep, pause: Callable[[int], None]
+) -> None:
+    claim = NodeClaim(3, tmp_path, lambda: history, SELDOM)
+    assert not claim.is_sure()
+    keep(claim)
+    await claim.wait_sure()
+    pause(50_000)
+    assert claim.is_sure()
+    pause(10_000)
+    assert not claim.is_sure()
+    await asyncio.gather(claim.wait_sure(), claim.wait_sure())
+    assert claim.is_sure()
+
+
+async def test_after_a_pause_in_which_another_took_the_number_it_gives_none(
+    history: History, tmp_path: Path, keep: Keep, pause: Callable[[int], None]
+) -> None:
+    claim = NodeClaim(3, tmp_path, lambda: history, SELDOM)
+    keeping = keep(claim)
+    await claim.wait_sure()
+    pause(60_000)
+    await history.claim_node(3, "b", "b on its host", 2**60, 60_000)
+    with pytest.raises(StoreUnavailable, match="belongs to another process"):
+        await claim.wait_sure()
+    with pytest.raises(NodeTaken):
+        await keeping
+
+
+async def test_while_the_store_is_away_it_goes_on_without_a_break(
+    history: History, tmp_path: Path, keep: Keep, pause: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But a pause of its own is one: then it waits for wait_ms, in which the store may answer."""
+    is_away = False
+
+    def opened() -> History:
+        if is_away:
+            raise StoreUnavailable("away")
+        return history
+
+    claim = NodeClaim(3, tmp_path, opened, IMPATIENT)
+    keep(claim)
+    await eventually(claim.is_sure)
+    is_away = True
+    for _ in range(3):
+        sure_ms = claim._sure_until_ms
+        pause(30_000)
+        await eventually(lambda sure_ms=sure_ms: claim._sure_until_ms > sure_ms)  # type: ignore[misc]
+        assert claim.is_sure()
+    assert "accepting without a claim" not in capsys.readouterr().out
+    pause(100_000)
+    assert not claim.is_sure()
+    await claim.wait_sure()
+    assert claim.is_sure()
+    assert "accepting without a claim" in capsys.readouterr().out
+
+
+async def test_a_store_that_hangs_is_one_that_is_away(
+    history: History, tmp_path: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(*_: object) -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+    claim = NodeClaim(3, tmp_path, lambda: history, LeaseSettings(3_000, 5, 5, 20_000))
+    keep(claim)
+    await eventually(claim.is_sure)
+    monkeypatch.setattr(history, "claim_node", hang)
+    sure_ms = claim._sure_until_ms + 2_000
+    await eventually(lambda: claim._sure_until_ms > sure_ms)
+    assert claim.is_sure()
+
+
+async def test_auto_takes_no_number_of_a_process_that_lives_in_its_folder(history: History, tmp_path: Path) -> None:
+    """Its word is the folder's, too."""
+    node = await free_node(history, tmp_path, 60_000)
+    living = Watermark(tmp_path, node).hold()
+    assert await free_node(history, tmp_path, 60_000) != node
+    living.release()

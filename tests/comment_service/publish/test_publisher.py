@@ -1,6 +1,7 @@
 """Publisher: every durable comment reaches a dispatcher, whatever the dispatchers do"""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 
 from comment_service.core.outbox import Outbox, OutboxLimits
 from comment_service.core.pacing import Pacing
-from comment_service.publish.publisher import Publisher, PublishSettings
+from comment_service.publish.publisher import IDS_SAVED_MS, Publisher, PublishSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from comment_service.publish.watermark import Saved, Watermark, resumed_outbox
 from history.clocks import wall_ms
@@ -259,17 +260,22 @@ async def test_a_replica_that_fails_at_once_is_not_asked_without_pause(
     assert dispatcher.streams == 1
 
 
+def saved(running: Running) -> tuple[int, bool] | None:
+    found = running.watermark.read()
+    return None if found is None else found[:2]
+
+
 async def test_the_watermark_follows(start: Start, dispatcher: FakeDispatcher) -> None:
     running = start(dispatcher.address)
     dispatcher.responds = False
     running.put(5)
     running.publisher.begin(9, "demo")
-    await eventually(lambda: running.watermark.read() == Saved(5, clean=False))
+    await eventually(lambda: saved(running) == (5, False))
     dispatcher.responds = True
     dispatcher.cut()
-    await eventually(lambda: running.watermark.read() == Saved(9, clean=False))
+    await eventually(lambda: saved(running) == (9, False))
     running.publisher.abandon(9)
-    await eventually(lambda: running.watermark.read() == Saved(10, clean=False))
+    await eventually(lambda: saved(running) == (10, False))
 
 
 async def test_after_a_kill_no_id_is_given_again_that_was_ahead_of_the_clock(
@@ -287,11 +293,32 @@ async def test_after_a_kill_no_id_is_given_again_that_was_ahead_of_the_clock(
     assert after.next(wall_ms() + 500) > last[-1]
 
 
-async def test_ids_that_are_not_ahead_of_the_clock_leave_no_word(start: Start, nowhere: str) -> None:
+async def test_after_a_kill_no_id_is_given_again_though_the_clock_was_set_back(
+    start: Start, nowhere: str, tmp_path: Path
+) -> None:
+    """The oldest unpublished id says nothing of the newest."""
+    running = start(nowhere, watermark_ms=60_000)
+    ids, now_ms = IdSource(0), wall_ms()
+    last = [ids.next(now_ms + n) for n in range(0, 5_000, 10)]
+    for each in last:
+        running.publisher.begin(each, "demo")
+    after = IdSource(0)
+    resumed_outbox(Watermark(tmp_path, 0), after, now_ms=now_ms - 3_600_000, lookback_ms=0, limits=LIMITS)
+    assert last[-1] < after.next(now_ms - 3_600_000) < first_id_at(now_ms + 4_990 + 2 * IDS_SAVED_MS)
+
+
+async def test_a_busy_process_saves_its_ids_beside_its_work(
+    start: Start, nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running = start(nowhere)
-    event_id = IdSource(0).next(wall_ms())
-    running.publisher.begin(event_id, "demo")
-    await eventually(lambda: running.watermark.read() == Saved(event_id, clean=False))
+    running.publisher.begin(first_id_at(wall_ms()), "demo")
+
+    def not_here(low_id: int) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+
+    await eventually(lambda: running.publisher._ids_checked_below > first_id_at(wall_ms() + IDS_SAVED_MS // 2))
+    monkeypatch.setattr(running.watermark, "write", not_here)
+    running.publisher.begin(first_id_at(wall_ms() + 10), "demo")
 
 
 async def test_a_clean_end_is_written(start: Start, dispatcher: FakeDispatcher) -> None:
@@ -306,7 +333,7 @@ async def test_an_end_with_a_backlog_is_bounded_and_not_clean(start: Start, nowh
     running = start(nowhere)
     running.put(5)
     await running.publisher.close(timeout_ms=10)
-    assert running.watermark.read() == Saved(5, clean=False)
+    assert saved(running) == (5, False)
 
 
 async def test_a_disk_that_can_not_be_written_is_survived(
@@ -317,7 +344,7 @@ async def test_a_disk_that_can_not_be_written_is_survived(
     running.put(5)
     await running.wait_published()
     (tmp_path / "published-node0.new").rmdir()
-    await eventually(lambda: running.watermark.read() == Saved(6, clean=False))
+    await eventually(lambda: saved(running) == (6, False))
 
 
 async def test_whoever_waits_hears_when_it_is_published(start: Start, dispatcher: FakeDispatcher) -> None:

@@ -17,8 +17,8 @@ from history.core.ids import IdSource
 from history.core.model import Comment, Comments
 from history.core.video import Video
 from history.group_commit import GroupCommit
-from history.store import Claim, Claimed, Outcome, StoreOverloaded, StoreUnavailable, Videos
-from tests.comment_service.parts import ANN, Published
+from history.store import Claim, Claimed, IdTaken, Outcome, StoreOverloaded, StoreUnavailable, Videos
+from tests.comment_service.parts import ANN, OwnNumber, Published
 from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
@@ -65,14 +65,16 @@ def group(write: Callable[[Sequence[Claiming]], Awaitable[None]]) -> GroupCommit
 
 
 class Parts:
-    def __init__(self, gate: VideoGate | None = None) -> None:
-        self.store = Store()
+    def __init__(self, gate: VideoGate | None = None, store: Store | None = None) -> None:
+        self.store = store or Store()
+        self.fence = OwnNumber()
         self.outbox = Outbox(FIRST_ID, OutboxLimits(10, 1 << 20, 1, 100, 1 << 20, 1_000))
         self.commit = GroupCommit(self.store.append, batch_max=10, pending_max=10)
         self.claims = KeyClaims(self.store, lambda: self.store, 60_000, group, lambda count, ms: None)
         # The outbox has the publisher's three methods; a stream is not needed here.
         self.intake = Intake(
             IdSource(5),
+            self.fence,
             self.commit,
             Published(self.outbox),
             IdempotentWrites(entries_max=9, keep_ms=60_000),
@@ -197,3 +199,66 @@ async def test_a_retry_gets_its_comment_also_when_its_video_has_ended() -> None:
     assert await parts.intake.accept(DRAFT, "key") == first
     with pytest.raises(VideoEnded):
         await parts.intake.accept(DRAFT, "another")
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_a_process_that_is_not_sure_of_its_number_gives_no_id(key: str | None) -> None:
+    """As after a pause of the machine"""
+    parts = Parts()
+    parts.store.go.set()
+    parts.fence.sure.clear()
+    accepting = asyncio.create_task(parts.intake.accept(DRAFT, key))
+    await parts.fence.asked.wait()
+    await asyncio.sleep(0)
+    assert (parts.outbox.is_empty, parts.store.stored) == (True, [])
+    parts.fence.sure.set()
+    assert parts.store.stored == [await accepting]
+
+
+class DoubleIds(Store):
+    """Something else stands under the ids that it gets first."""
+
+    def __init__(self, refusals: int) -> None:
+        super().__init__()
+        self.go.set()
+        self.refusals = refusals
+
+    async def append(self, comments: Sequence[Comment]) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise IdTaken([comments[0].id])
+        await super().append(comments)
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_a_comment_whose_id_is_anothers_gets_a_new_one(
+    key: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = Parts(store=DoubleIds(refusals=1))
+    keys = [None, None] if key is None else ["key-1", "key-2"]
+    first, second = await asyncio.gather(*(parts.intake.accept(DRAFT, each) for each in keys))
+    assert parts.store.stored == [first, second]
+    assert first.id > second.id  # whose own id was free
+    assert "id given twice" in capsys.readouterr().out
+    batch = parts.outbox.next_batch(0)
+    assert batch is not None
+    assert sorted(each.id for each in batch.events) == [second.id, first.id]
+    assert parts.outbox.low_id() <= second.id
+
+
+@pytest.mark.parametrize("key", [None, "key"])
+async def test_a_comment_for_which_no_id_is_free_is_refused(key: str | None) -> None:
+    parts = Parts(store=DoubleIds(refusals=100))
+    with pytest.raises(IdTaken):
+        await parts.intake.accept(DRAFT, key)
+    assert parts.outbox.backlog == 0
+
+
+async def test_who_has_lost_its_number_meanwhile_takes_no_other_id() -> None:
+    parts = Parts(store=DoubleIds(refusals=1))
+    accepting = asyncio.create_task(parts.intake.accept(DRAFT, None))
+    await asyncio.sleep(0)
+    parts.fence.sure.clear()
+    with pytest.raises(StoreUnavailable, match="something else stands"):
+        await accepting
+    assert parts.store.stored == []

@@ -23,7 +23,7 @@ from history.core.video import Video
 from history.group_commit import GroupCommit
 from history.opening import open_store
 from history.store import Claimed, History, Outcome, StoreOverloaded, StoreUnavailable
-from tests.comment_service.parts import ANN, Published, comment
+from tests.comment_service.parts import ANN, OwnNumber, Published, comment
 from tests.waiting import eventually
 
 DRAFT = Draft("demo", ANN, "hi")
@@ -44,7 +44,7 @@ class Process:
         gate = VideoGate(lambda: history, GateSettings(ended, "accept", 1_000, 30_000, 250, 1))
         idempotent = IdempotentWrites(entries_max=9, keep_ms=60_000)
         self.intake = Intake(
-            *(IdSource(node), self.commit, Published(self.outbox), idempotent, self.claims, gate),
+            *(IdSource(node), OwnNumber(), self.commit, Published(self.outbox), idempotent, self.claims, gate),
             comments_keep_ms=comments_keep_ms,
         )
 

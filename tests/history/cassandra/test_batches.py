@@ -9,7 +9,7 @@ from cassandra.query import BatchStatement, BatchType, PreparedStatement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from history.cassandra.batches import ROW_BYTES, comment_batches, written_us
+from history.cassandra.batches import ROW_BYTES, comment_batches, row_us
 from history.cassandra.tables import bucket_of
 from history.core.ids import ID_MAX
 from history.core.model import Author, Comment
@@ -70,7 +70,7 @@ def test_it_is_what_the_driver_would_send(said: list[Comment], ttl_s: int) -> No
             each.message,
             each.created_at_ms,
             each.after_id,
-            written_us(each.id),
+            row_us(each.id, f"{author.id}\n{author.name}\n{each.message}".encode()),
             ttl_s,
         )
         drivers.add(INSERT, row)

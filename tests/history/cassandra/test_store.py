@@ -18,6 +18,7 @@ from tests.cassandra_fixture import CassandraUnderTest
 from tests.history.claims_contract import ClaimsContract
 from tests.history.comments import START_MS, a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, scroll_back, video
+from tests.history.double_ids_contract import DoubleIdsContract
 from tests.history.moderating_contract import ModeratingContract
 from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
@@ -63,7 +64,9 @@ async def append_when_it_is_back(store: Store, video_id: str) -> None:
     await eventually(appended, ROUND_TRIP_S_MAX)
 
 
-class TestCassandraContract(StoreContract, ModeratingContract, NoticesContract, VideosContract, ClaimsContract):
+class TestCassandraContract(
+    StoreContract, ModeratingContract, NoticesContract, VideosContract, ClaimsContract, DoubleIdsContract
+):
     pass
 
 

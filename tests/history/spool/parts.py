@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from history.core.model import Comment, Comments
-from history.spool.draining import Lost, Withdraw
+from history.spool.draining import Lost, Taken, Withdraw
 from history.spool.files import Spool
 from history.spool.settings import SpoolSettings
 from history.spool.store import SpooledStore
@@ -18,7 +18,7 @@ SETTINGS = SpoolSettings(
 )
 
 
-async def never_withdraw(lost: Lost) -> None:
+async def never_withdraw(lost: Lost | Taken) -> None:
     raise AssertionError(f"no key is claimed twice here: {lost}")
 
 

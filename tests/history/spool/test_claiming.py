@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from history.clocks import wall_ms
 from history.core.model import ERASED, Change, Comment
 from history.opening import open_store
-from history.spool.draining import Lost
+from history.spool.draining import Lost, Taken
 from history.store import Claim, Claimed, History, Outcome, StoreUnavailable
 from tests.history.comments import a_comment
 from tests.history.spool.parts import Parts
@@ -106,7 +106,8 @@ class Process:
         self.parts.inner.away = False
         await asyncio.wait_for(self.parts.store.wait_drained(), 10)
 
-    async def _withdraw(self, lost: Lost) -> None:
+    async def _withdraw(self, lost: Lost | Taken) -> None:
+        assert isinstance(lost, Lost)
         if self.fails:
             raise StoreUnavailable("cut off by the test")
         self.lost.append(lost)

@@ -20,6 +20,7 @@ from history.store import Claim, History, Outcome, StoreUnavailable
 from tests.history.claims_contract import ClaimsContract, claimed
 from tests.history.comments import a_comment, comments_every
 from tests.history.contract import StoreContract, read_on, video
+from tests.history.double_ids_contract import DoubleIdsContract
 from tests.history.moderating_contract import ModeratingContract
 from tests.history.notices_contract import NoticesContract
 from tests.history.programs import program
@@ -47,7 +48,9 @@ async def store(url: str) -> AsyncIterator[History]:
     await store.close()
 
 
-class TestSqliteContract(StoreContract, ModeratingContract, NoticesContract, VideosContract, ClaimsContract):
+class TestSqliteContract(
+    StoreContract, ModeratingContract, NoticesContract, VideosContract, ClaimsContract, DoubleIdsContract
+):
     pass
 
 

@@ -3,11 +3,13 @@
 import random
 
 import aiohttp
+import grpc
 import pytest
 from structlog.testing import capture_logs
 
 from rms.clocks import wall_ms
 from rms.upstream.replicas import Upstream
+from tests.dispatcher.peers import NodePeer, RunningReplica
 from tests.rms.conftest import StartNode
 from tests.rms.fake_dispatcher import FakeDispatcher, fake_dispatcher
 from tests.rms.http.test_app import viewer
@@ -28,6 +30,27 @@ async def test_hello_has_the_whole_picture(start_node: StartNode) -> None:
         assert [(video.video_id, video.viewers) for video in again.videos] == [("v", 1)]
         assert again.load.viewers == 1
         assert again.silent_ms > 0
+
+
+async def test_who_was_sent_away_by_its_replica_reads_history_at_the_next_life_of_it(start_node: StartNode) -> None:
+    """The replica answered its publishers for what the node lacks, died, and is back within a lease."""
+    node = await start_node()
+    async with viewer(node.port, "/comments/v"):
+        node.dispatcher.cut()
+        await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.dispatcher.connected)
+    silent_ms = node.dispatcher.hellos[1].silent_ms
+    assert silent_ms >= node.dispatcher.lease_ms
+    async with RunningReplica(lease_ms=node.dispatcher.lease_ms) as replica, NodePeer(replica.listen) as peer:
+        assert (await peer.hello({"v": 1}, silent_ms=silent_ms)).catch_up_from_id > 0
+
+
+async def test_who_has_lost_its_replica_to_a_kill_says_no_more_than_its_silence(start_node: StartNode) -> None:
+    """What that process hadn't delivered it hadn't answered, so it was sent again."""
+    node = await start_node()
+    node.dispatcher.cut_code = grpc.StatusCode.UNAVAILABLE  # as gRPC says of a connection that is gone
+    node.dispatcher.cut()
+    await eventually(lambda: len(node.dispatcher.hellos) == 2 and node.dispatcher.connected)
+    assert 0 < node.dispatcher.hellos[1].silent_ms < node.dispatcher.lease_ms
 
 
 async def test_what_was_missed_while_a_replica_was_away_is_read_from_history(start_node: StartNode) -> None:

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from comment_service.clocks import wall_ms
+from comment_service.core.news import ask_from
 from history.cache.store import CachedStore
 from history.core.late import Stretch
 from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
@@ -121,7 +122,7 @@ class News(Generic[Item]):
         """What was reported since it could last be asked, and `ask_again`; nothing while the store is away."""
         now_ms = wall_ms()
         try:
-            reported = set(await self._reported(self._asked_ms - self._overlap_ms, now_ms))
+            reported = set(await self._reported(ask_from(self._asked_ms, now_ms, self._overlap_ms), now_ms))
         except StoreUnavailable:
             return set()
         new = (reported - self._known) | self._failed

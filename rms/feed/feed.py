@@ -210,11 +210,11 @@ class Feed:
         if event.kind in (ERASED, HIDDEN):
             # Also for a comment that comes after it. It is counted then, and not shown.
             self._seen.add(event.target_id, now_ms, 0)
-            for index in self._indices_of(event.target_id):
+            for index in self._returned.indices_of(event.target_id, self._ids):
                 self._blank(index)
         elif event.kind == RESTORED and event.data:
             self._seen.add(event.target_id, now_ms, 0)  # who is here has it by this event
-            for index in self._indices_of(event.target_id):
+            for index in self._returned.indices_of(event.target_id, self._ids):
                 self._show(index, event.data)
         elif event.kind == AUTHOR_PURGED:
             self._withdrawn.add(event.author_id, event.target_id)
@@ -223,10 +223,6 @@ class Feed:
                 kind, comment_id = self._kinds[index], self._returned.comment_of(self._ids[index])
                 if kind in (VISIBLE, RETURNED) and self._withdrawn.holds(comment_id, frame_data(self.log.frame(index))):
                     self._blank(index)
-
-    def _indices_of(self, comment_id: int) -> list[int]:
-        """Where the log may have the comment's text"""
-        return [self._ids.index(each) for each in self._returned.entries_of(comment_id) if each in self._ids]
 
     def _blank(self, index: int) -> None:
         if self._kinds[index] in (VISIBLE, RETURNED):

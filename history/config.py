@@ -33,6 +33,10 @@ class StoreSettings:
     drops all of its copies. Draining makes some 100 notices a second, and each call looks back 30 s: only a process
     that was cut off for minutes meets this limit."""
 
+    change_notices_max: int = 2_000
+    """Notices of changes in one page: some 1 MB, and 10 ms of a store. Whoever comes back after an outage in which
+    100,000 comments were erased reads 50 pages."""
+
     video_notices_max: int = 5_000
     """Added or changed videos that one call returns. If there are more the caller forgets all that it knows of videos,
     and looks up again those that it needs. Calls come once a second and look back 30 s: a look costs less than reading
@@ -129,6 +133,9 @@ Cassandra's hints. What comes later, from a spool, is refused. So the later look
 
 EVICTED_MAX = 10_000
 """Ids that a cache remembers to have evicted, 2 MB: an append that was under way ends within 10 s."""
+
+CHANGES_KNOWN_MAX = 100_000
+"""Changes that a process remembers to have applied, 30 MB. Beyond these it applies some again, to no effect."""
 
 SETTLED_MS = 2_000
 """After which nearly every comment can be read that has a smaller id than one that was read, in milliseconds: a write

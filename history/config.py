@@ -162,6 +162,13 @@ bucket of a comment is computed from its id, so with another width everything st
 10 minutes: at 1,000 comments/s a partition gets 600,000 rows of about 120 bytes, 70 MB, within the 100 MB up to which
 partitions are known to be comfortable."""
 
+BUCKET_KNOWN_MS = 2 * BUCKET_MS
+"""After which a process registers a bucket once more, in milliseconds, if comments are kept for a time only: its row
+lives as much longer than they do. A live bucket takes comments for 10 minutes, so nearly all are registered once."""
+
+TTL_S_MAX = 20 * 365 * 86_400
+"""The longest time to live that Cassandra takes, in seconds"""
+
 ADOPTING_MS = 5_000
 """How long a start waits while another process holds what belongs to its node number, in milliseconds: one that is just
 taking over what was left there. Reading 64 MiB of spool takes 2 s."""

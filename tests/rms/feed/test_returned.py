@@ -1,7 +1,6 @@
 """rms/feed/returned.py: which entries have a comment's text"""
 
 from array import array
-from typing import SupportsIndex
 
 from rms.feed.returned import Returned
 
@@ -15,7 +14,7 @@ class Walked(array):  # type: ignore[type-arg]  # it can't be made with a type's
         self.walks += 1
         return super().__contains__(value)
 
-    def index(self, value: int, start: SupportsIndex = 0, stop: SupportsIndex = 1 << 62) -> int:
+    def index(self, value: int, start: int = 0, stop: int = 1 << 62) -> int:
         self.walks += 1
         return super().index(value, start, stop)
 

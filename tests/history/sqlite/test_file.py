@@ -73,3 +73,25 @@ async def test_connections_that_nobody_reads_with_are_closed(tmp_path: Path) -> 
         assert is_open()
         await eventually(lambda: not is_open())
     await reading.close()
+
+
+async def test_a_write_looks_for_the_lock_each_millisecond_however_long_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself looks up to 100 ms apart: beside a busy writer a write then waits for seconds."""
+    writing = WriteFile(tmp_path / "file", StoreSettings())
+    await writing.write(lambda open_file: None)
+    other = sqlite3.connect(tmp_path / "file", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 200:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr("history.sqlite.file.pause", pause)
+    await writing.write(lambda open_file: open_file.execute("INSERT INTO nodes VALUES (1, 'a', 'a', 1)").rowcount)
+    assert waits == [0.001] * 200
+    await writing.close()
+    other.close()

@@ -33,6 +33,10 @@ class StoreSettings:
     drops all of its copies. Draining makes some 100 notices a second, and each call looks back 30 s: only a process
     that was cut off for minutes meets this limit."""
 
+    change_notices_max: int = 2_000
+    """Notices of changes in one page: some 1 MB, and 10 ms of a store. Whoever comes back after an outage in which
+    100,000 comments were erased reads 50 pages."""
+
     video_notices_max: int = 5_000
     """Added or changed videos that one call returns. If there are more the caller forgets all that it knows of videos,
     and looks up again those that it needs. Calls come once a second and look back 30 s: a look costs less than reading
@@ -45,6 +49,10 @@ class StoreSettings:
     sqlite_readers: int = 4
     """Threads that read, each with its own connection. A page takes 0.1 ms of CPU, so more threads only help while the
     disk is cold."""
+
+    sqlite_idle_ms: int = 10_000
+    """After which connections that nobody reads with are closed. An open one keeps a failing disk from being unmounted
+    and checked; opening takes 0.3 ms."""
 
     sqlite_wal_bytes_max: int = 64 * 1024 * 1024
     """Bytes to which the write-ahead log shrinks after a burst."""
@@ -126,6 +134,9 @@ Cassandra's hints. What comes later, from a spool, is refused. So the later look
 EVICTED_MAX = 10_000
 """Ids that a cache remembers to have evicted, 2 MB: an append that was under way ends within 10 s."""
 
+CHANGES_KNOWN_MAX = 100_000
+"""Changes that a process remembers to have applied, 30 MB. Beyond these it applies some again, to no effect."""
+
 SETTLED_MS = 2_000
 """After which nearly every comment can be read that has a smaller id than one that was read, in milliseconds: a write
 takes up to a second, and synchronized clocks differ by some milliseconds. Pages behind younger comments are read from
@@ -150,6 +161,13 @@ bucket of a comment is computed from its id, so with another width everything st
 
 10 minutes: at 1,000 comments/s a partition gets 600,000 rows of about 120 bytes, 70 MB, within the 100 MB up to which
 partitions are known to be comfortable."""
+
+BUCKET_KNOWN_MS = 2 * BUCKET_MS
+"""After which a process registers a bucket once more, in milliseconds, if comments are kept for a time only: its row
+lives as much longer than they do. A live bucket takes comments for 10 minutes, so nearly all are registered once."""
+
+TTL_S_MAX = 20 * 365 * 86_400
+"""The longest time to live that Cassandra takes, in seconds"""
 
 ADOPTING_MS = 5_000
 """How long a start waits while another process holds what belongs to its node number, in milliseconds: one that is just

@@ -181,10 +181,10 @@ class Moderating(Protocol):
         Kept for ever is a hash of the author's id; the id itself for a day at most.
 
         Guarantee. Who appends later than this returned is refused, for all comments that are `late_ms` old or older.
-        For younger ones that is so in a process that has called `changes_since` or `purges` since. On SQLite it is so
-        for all. A write that was sent before, and becomes readable later (in Cassandra up to three hours, by a hint),
-        stays until the next look of the purge (comment_service/moderate/purging.py); but in processes that call
-        `purges` now and then no page shows it.
+        For younger ones that is so in a process that has read all of `changes_since`, or called `purges`, since. On
+        SQLite it is so for all. A write that was sent before, and becomes readable later (in Cassandra up to three
+        hours, by a hint), stays until the next look of the purge (comment_service/moderate/purging.py); but in
+        processes that call `purges` now and then no page shows it.
         """
         ...
 
@@ -210,14 +210,14 @@ class Moderating(Protocol):
 
 class Notices(Protocol):
     """What any process has announced to those that keep copies. A read that begins after a notice was seen sees the
-    change. Both go back an hour at most, cost a read of what they return, and raise StoreUnavailable.
+    change. Both go back an hour at most, cost reads of what they return, each bounded, and raise StoreUnavailable.
 
     since_ms, now_ms: by the announcing process's clock. A notice may be returned again.
     """
 
-    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
-        """What `apply` and `begin_purge` have changed in that time, without data. The latter is an `author_purged`,
-        perhaps of ALL_VIDEOS, with the purge's id."""
+    def changes_since(self, since_ms: int, now_ms: int) -> AsyncIterator[list[Change]]:
+        """What `apply` and `begin_purge` have changed in that time, without data, in pages of `change_notices_max` at
+        most. The latter is an `author_purged`, perhaps of ALL_VIDEOS, with the purge's id."""
         ...
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:

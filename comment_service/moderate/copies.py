@@ -6,7 +6,7 @@ from a spool that was drained. It evicts from its copies what is gone, and reads
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -15,7 +15,9 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from comment_service.clocks import wall_ms
+from comment_service.core.news import ask_from
 from history.cache.store import CachedStore
+from history.config import CHANGES_KNOWN_MAX
 from history.core.late import Stretch
 from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
 from history.spool.store import SpooledStore
@@ -77,7 +79,11 @@ class CopiesUpkeep:
         self._copies = copies
         self._every_ms = every_ms
         self._changed = News[Change](lambda since_ms, now_ms: history().changes_since(since_ms, now_ms), overlap_ms)
-        self._late = News[Stretch](lambda since_ms, now_ms: history().late_since(since_ms, now_ms), overlap_ms)
+
+        async def late(since_ms: int, now_ms: int) -> AsyncIterator[Sequence[Stretch]]:
+            yield await history().late_since(since_ms, now_ms)
+
+        self._late = News[Stretch](late, overlap_ms)
 
     async def run(self) -> None:
         """For ever. Asks for what it missed while the store was away when it is back. A video whose copies fail is
@@ -86,10 +92,12 @@ class CopiesUpkeep:
             await asyncio.sleep(self._every_ms / 1000)
             # What is gone first: it never waits for what came late.
             by_video = attrgetter("video_id")
-            for _, changes in groupby(sorted(await self._changed.ask(), key=by_video), by_video):
-                await self._apply(list(changes))
-            for stretch in one_for_each_video(await self._late.ask()):
-                await self._invalidate(stretch)
+            async for new in self._changed.ask():
+                for _, changes in groupby(sorted(new, key=by_video), by_video):
+                    await self._apply(list(changes))
+            async for late in self._late.ask():
+                for stretch in one_for_each_video(late):
+                    await self._invalidate(stretch)
 
     async def _apply(self, changes: list[Change]) -> None:
         try:
@@ -109,24 +117,30 @@ class CopiesUpkeep:
 class News(Generic[Item]):
     """What processes report to each other through the store, each item once"""
 
-    def __init__(self, reported: Callable[[int, int], Awaitable[Sequence[Item]]], overlap_ms: int) -> None:
-        """reported: since when, until when; raises StoreUnavailable."""
+    def __init__(self, reported: Callable[[int, int], AsyncIterator[Sequence[Item]]], overlap_ms: int) -> None:
+        """reported: since when, until when; pages; raises StoreUnavailable."""
         self._reported = reported
         self._overlap_ms = overlap_ms
         self._asked_ms = wall_ms()
         self._known: set[Item] = set()
         self._failed: set[Item] = set()
 
-    async def ask(self) -> set[Item]:
-        """What was reported since it could last be asked, and `ask_again`; nothing while the store is away."""
-        now_ms = wall_ms()
+    async def ask(self) -> AsyncIterator[set[Item]]:
+        """What was reported since all of it could last be read, page by page, and `ask_again`. Ends when the store is
+        away."""
+        now_ms, read = wall_ms(), set[Item]()
+        if self._failed:
+            failed, self._failed = self._failed, set()
+            yield failed
         try:
-            reported = set(await self._reported(self._asked_ms - self._overlap_ms, now_ms))
+            async for page in self._reported(ask_from(self._asked_ms, now_ms, self._overlap_ms), now_ms):
+                if new := set(page) - self._known - read:
+                    yield new
+                read.update(page[: CHANGES_KNOWN_MAX - len(read)])
         except StoreUnavailable:
-            return set()
-        new = (reported - self._known) | self._failed
-        self._asked_ms, self._known, self._failed = now_ms, reported, set()
-        return new
+            self._known.update(read)
+            return
+        self._asked_ms, self._known = now_ms, read
 
     def ask_again(self, items: Iterable[Item]) -> None:
         """The next `ask` returns these once more."""

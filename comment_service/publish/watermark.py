@@ -32,10 +32,12 @@ written, the bytes are in the kernel, and kill -9 doesn't remove them. After a p
 or gone; an older one holds, and the others count as no file.
 """
 
+import errno
 import fcntl
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -96,6 +98,10 @@ class Watermark:
         Raises StateDirInUse, and OSError if the folder can't be written.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock()
+        return self
+
+    def _lock(self) -> None:
         lock_fd = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -103,7 +109,20 @@ class Watermark:
             os.close(lock_fd)
             raise StateDirInUse(self._path.parent, self._node) from None
         self._lock_fd = lock_fd
-        return self
+
+    def _lock_again(self) -> None:
+        """If the folder was replaced: its disk was mounted anew. Raises OSError while there is none."""
+        if self._lock_fd is None:
+            return
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(self._path.with_suffix(".lock")), os.fstat(self._lock_fd)):
+                return
+        gone_fd = self._lock_fd
+        try:
+            self._lock()
+        except StateDirInUse as error:
+            raise OSError(errno.EBUSY, str(error)) from error
+        os.close(gone_fd)
 
     def release(self) -> None:
         """Does nothing unless it is held."""
@@ -137,6 +156,7 @@ class Watermark:
             self._replace([format_id(low_id), _CLEAN, _IDS_UP_TO + format_id(ids_up_to)])
 
     def _replace(self, words: Sequence[str]) -> None:
+        self._lock_again()
         new = self._path.with_suffix(".new")
         new.write_text(" ".join(words) + "\n")
         new.replace(self._path)

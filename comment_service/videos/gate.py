@@ -21,6 +21,7 @@ import structlog
 
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import VideoEnded, VideoUnknown
+from comment_service.core.news import ask_from
 from history.core.video import State, Video
 from history.store import StoreUnavailable, Videos
 from proto.tasks import shared
@@ -104,7 +105,8 @@ class VideoGate:
     async def _read_news(self) -> None:
         now_ms = wall_ms()
         try:
-            changed = await self._history().changed_videos(self._asked_ms - self._settings.overlap_ms, now_ms)
+            from_ms = ask_from(self._asked_ms, now_ms, self._settings.overlap_ms)
+            changed = await self._history().changed_videos(from_ms, now_ms)
         except StoreUnavailable:
             return  # asked again from the same time on
         self._asked_ms = now_ms

@@ -4,7 +4,7 @@ Each kind has a table (schema.cql), with a partition for each minute; its rows e
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from history.cassandra.session import Row
 from history.cassandra.tables import CassandraTables
@@ -21,8 +21,9 @@ ANNOUNCE_CHANGE = """
 INSERT INTO $keyspace.changes (minute, at_ms, id, video_id, kind, target_id, author_id, up_to_id)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
-CHANGES_SINCE = """
-SELECT id, video_id, kind, target_id, author_id, up_to_id FROM $keyspace.changes WHERE minute = ? AND at_ms >= ?
+CHANGES_AFTER = """
+SELECT at_ms, id, video_id, kind, target_id, author_id, up_to_id FROM $keyspace.changes
+WHERE minute = ? AND (at_ms, id, video_id) > (?, ?, ?) LIMIT ?
 """
 ANNOUNCE_LATE = "INSERT INTO $keyspace.late (minute, at_ms, video_id, low_id, high_id) VALUES (?, ?, ?, ?, ?)"
 LATE_SINCE = "SELECT video_id, low_id, high_id FROM $keyspace.late WHERE minute = ? AND at_ms >= ?"
@@ -55,17 +56,23 @@ class CassandraNotices:
             rows = [(at_ms // MINUTE_MS, at_ms, each.video_id, each.low_id, each.high_id) for each in found]
             await self._tables.run_batches(ANNOUNCE_LATE, [rows])
 
-    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
+    async def changes_since(self, since_ms: int, now_ms: int) -> AsyncIterator[list[Change]]:
         """Also remembers the authors that were purged: their youngest comments are refused by that."""
-        changes = [
-            Change(id_, video_id, kind, target_id, b"", author_id, up_to_id)
-            for id_, video_id, kind, target_id, author_id, up_to_id in await self._since(
-                CHANGES_SINCE, since_ms, now_ms
-            )
-        ]
-        purged = [(c.author_id, c.video_id, c.up_to_id) for c in changes if c.kind == AUTHOR_PURGED]
-        self._on_purged(purged)
-        return changes
+        since_ms, rows_max = max(since_ms, now_ms - NOTICES_KEPT_MS), self._settings.change_notices_max
+        for minute in minutes_since(since_ms, now_ms):
+            after: tuple[int, int, str] = (since_ms, -1, "")
+            while True:
+                rows = await self._tables.run(CHANGES_AFTER, minute, *after, rows_max)
+                if rows:
+                    changes = [
+                        Change(id_, video_id, kind, target_id, b"", author_id, up_to_id)
+                        for _, id_, video_id, kind, target_id, author_id, up_to_id in rows
+                    ]
+                    self._on_purged([(c.author_id, c.video_id, c.up_to_id) for c in changes if c.kind == AUTHOR_PURGED])
+                    yield changes
+                if len(rows) < rows_max:
+                    break
+                after = rows[-1][:3]
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         rows_max = self._settings.late_notices_max

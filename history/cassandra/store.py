@@ -20,10 +20,10 @@ from history.cassandra.moderating import CassandraModerating
 from history.cassandra.notices import CassandraNotices
 from history.cassandra.schema import is_usable, migrate
 from history.cassandra.session import CassandraSession, Row
-from history.cassandra.tables import CassandraTables, Partition, bucket_of
+from history.cassandra.tables import CassandraTables, Partition, bucket_of, ttl_s
 from history.cassandra.videos import CassandraVideos
-from history.clocks import wall_ms
-from history.config import PURGES_KEPT_MS, StoreSettings
+from history.clocks import monotonic_ms, wall_ms
+from history.config import BUCKET_KNOWN_MS, PURGES_KEPT_MS, TTL_S_MAX, StoreSettings
 from history.core.ids import parse_id
 from history.core.late import late_among
 from history.core.log_rows import LogRow, found_in, taken_ids
@@ -34,7 +34,8 @@ from history.store import Claimed, IdTaken, Outcome
 
 BUCKETS_LIMIT = 64  # rows of one look into the table of buckets
 
-INSERT_BUCKET = "INSERT INTO $keyspace.buckets (video_id, bucket) VALUES (?, ?)"
+INSERT_BUCKET = "INSERT INTO $keyspace.buckets (video_id, bucket) VALUES (?, ?) USING TIMESTAMP ? AND TTL ?"
+FOR_EVER_US = 1 << 62
 INSERT_AUTHOR = "INSERT INTO $keyspace.videos_by_author (author_id, video_id) VALUES (?, ?)"
 AUTHORS_BATCH_BYTES_MAX = 4_096
 
@@ -232,10 +233,20 @@ class CassandraStore(CassandraReader):
         return 0
 
     async def _register(self, partitions: Sequence[Partition]) -> None:
-        """A bucket is known only once its row is durable: while that fails, no comment of it is acknowledged."""
-        new = [partition for partition in partitions if partition not in self._known_buckets]
-        await asyncio.gather(*(self._tables.run(INSERT_BUCKET, *partition) for partition in new))
-        self._known_buckets.add(new)
+        """A bucket is known only once its row is durable: while that fails, no comment of it is acknowledged.
+
+        The row goes soon after the last comment of the bucket has expired, so that no page walks through empty buckets.
+        Its timestamp is the time when it expires: of several writes, also by processes with other settings, the one
+        that keeps it longest counts.
+        """
+        keep_s, for_ms = self._settings.comments_keep_s, BUCKET_KNOWN_MS
+        turn, life = 0, (FOR_EVER_US, 0)
+        if keep_s:
+            life_s = min(keep_s + 2 * ttl_s(for_ms), TTL_S_MAX)
+            turn, life = monotonic_ms() // for_ms, ((wall_ms() + life_s * 1000) * 1000, life_s)
+        new = [partition for partition in partitions if (*partition, turn) not in self._known_buckets]
+        await asyncio.gather(*(self._tables.run(INSERT_BUCKET, *partition, *life) for partition in new))
+        self._known_buckets.add([(*partition, turn) for partition in new])
 
     def _remember(self, purged: Sequence[Purged]) -> None:
         """An author's videos are registered anew with his next comments: `end_purge` may delete the present rows."""
@@ -268,20 +279,24 @@ class CassandraStore(CassandraReader):
         )
 
 
+Name = tuple[str, str] | tuple[str, int, int]
+"""An author and a video, or a video, a bucket, and the time for which that is known"""
+
+
 class _Known:
     """The rows that were registered last, up to size_max"""
 
     def __init__(self, size_max: int) -> None:
         self._size_max = size_max
-        self._names: OrderedDict[tuple[str, str | int], None] = OrderedDict()
+        self._names: OrderedDict[Name, None] = OrderedDict()
 
-    def __contains__(self, name: tuple[str, str | int]) -> bool:
+    def __contains__(self, name: Name) -> bool:
         return name in self._names
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def add(self, names: Iterable[tuple[str, str | int]]) -> None:
+    def add(self, names: Iterable[Name]) -> None:
         for name in names:
             self._names[name] = None
         while len(self._names) > self._size_max:

@@ -8,6 +8,10 @@ of its comments are in the store. A crash before that only stores some of them t
 A record that could not be written or fsynced ends its segment: after a failed fsync it is unknown what of the file has
 reached the disk, and a later fsync that succeeds says nothing about it.
 
+While a process runs, its disk may be unmounted and mounted anew. Then the open file is no longer the one at its path:
+who writes on there writes for nobody. So each append looks, begins a new segment in the folder that is there now, and
+fails while there is none. What was spooled before is still in memory, and is drained from there.
+
 A file that a disk has damaged is never deleted. Its good records are drained, and then it is kept under another name. A
 file that a newer release has written stays as it is, for that release to drain.
 
@@ -35,6 +39,7 @@ from history.store import Claim, Claimed, StoreOverloaded, StoreUnavailable
 
 T = TypeVar("T")
 
+LOCK = "lock"
 SUFFIX = ".spool"
 DAMAGED_SUFFIX = ".damaged"
 """Of a file that nobody reads any more"""
@@ -216,12 +221,13 @@ class Spool:
             raise StoreUnavailable("the spool is closed") from None
         try:
             return await waiter
-        except OSError as error:
+        except (OSError, SpoolInUse) as error:
             raise SpoolFailed(f"spool: {error}") from error
 
     def _write(self, records: bytes, comments: Sequence[Comment], keys: Mapping[int, SpooledKey]) -> None:
         segment, fd = self._writing, self._fd
-        if segment is None or fd is None or segment.size + len(records) > self._segment_bytes_max:
+        is_full = segment is None or segment.size + len(records) > self._segment_bytes_max
+        if segment is None or fd is None or is_full or not _is_at(segment.path, fd):
             segment, fd = self._begin_segment()
         try:
             _write_all(fd, records)
@@ -238,6 +244,11 @@ class Spool:
     def _begin_segment(self) -> tuple[Segment, int]:
         """With its file descriptor. Its name in the folder is durable before anything in it is acknowledged."""
         self._end_segment()
+        if self._lock_fd is not None and not _is_at(self._folder / LOCK, self._lock_fd):
+            gone_fd = self._lock_fd
+            self._lock()
+            os.close(gone_fd)
+            _log.warning("spool_folder_replaced", folder=str(self._folder), only_in_memory=len(self.comments))
         self._number += 1
         segment = Segment(self._folder / f"{self._number:012d}{SUFFIX}")
         fd = os.open(segment.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -305,13 +316,22 @@ class Spool:
             self._number = max(self._number, int(path.stem))
 
     def _lock(self) -> None:
-        """The kernel releases it, however the process ends."""
-        self._lock_fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """The kernel releases it, however the process ends. Raises SpoolInUse, and OSError."""
+        lock_fd = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            self.release()
+            os.close(lock_fd)
             raise SpoolInUse(self._folder) from None
+        self._lock_fd = lock_fd
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Whether the open file is the one at the path"""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _write_all(fd: int, content: bytes) -> None:

@@ -1,15 +1,22 @@
 """A SQLite file behind threads, because sqlite3 blocks: one thread writes (SQLite allows one writer at a time), and a
-few read. Connections open when they are needed, and again after an error or when the file was replaced.
+few read. Connections open when they are needed, and again after an error or when another file is at the path: a disk
+was mounted anew, a backup restored. A file that is gone is an outage. Nobody makes an empty one in its place, for it
+would lie below the disk once that is mounted again. Connections that nobody uses are closed, so that a disk can be
+unmounted and checked.
 
 - WAL: readers never wait for the writer, and each read sees every commit that came before it, also another process's.
 - `synchronous = FULL`: in WAL mode SQLite then fsyncs the log before COMMIT returns. With NORMAL, which is often
   recommended for WAL, a commit would survive kill -9 but not the loss of power.
+- Among processes that write, SQLite has no queue for the lock: who waits looks now and then, less and less often, up to
+  100 ms apart. Beside a process that takes the lock again a millisecond after it has let it go, that takes seconds. So
+  a write looks each millisecond instead.
 """
 
 import asyncio
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -27,6 +34,7 @@ from history.store import StoreRefuses, StoreUnavailable
 T = TypeVar("T")
 
 WAL_POLL_S = 0.01
+LOCK_POLL_S = 0.001
 
 PERMANENT = frozenset(
     (
@@ -44,11 +52,17 @@ class ReadFile:
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
         self.path = path
-        # As many as threads, so a thread always finds one.
-        self._idle = [_Connection(path, settings) for _ in range(settings.sqlite_readers)]
+        self._place = _Place(path)
+        self._settings = settings
+        # As many as threads, so a thread always finds one. Each is used in its turn, so each sees that the file moved.
+        self._idle = deque(_Connection(self._place, settings) for _ in range(settings.sqlite_readers))
         self._readers = ThreadPoolExecutor(settings.sqlite_readers, thread_name_prefix="sqlite-read")
+        self._queries = 0
+        self._rest: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
         await asyncio.to_thread(self._readers.shutdown)
         for connection in self._idle:
             connection.close()
@@ -57,13 +71,40 @@ class ReadFile:
         """All rows. Raises StoreUnavailable."""
 
         def fetch() -> list[tuple[Any, ...]]:
-            connection = self._idle.pop()
-            try:
+            with self._a_connection() as connection:
                 return connection.run(lambda file: file.execute(query, parameters).fetchall()) or []
-            finally:
-                self._idle.append(connection)
 
+        self._queries += 1
+        if self._rest is None:
+            self._look_again()
         return await _in_thread(self._readers, fetch)
+
+    def _look_again(self) -> None:
+        queries = self._queries
+        rest_s = self._settings.sqlite_idle_ms / 1000
+        self._rest = asyncio.get_running_loop().call_later(rest_s, lambda: self._close_idle(queries))
+
+    def _close_idle(self, queries: int) -> None:
+        """queries: how many there were a while ago."""
+        if self._queries != queries:
+            self._look_again()
+            return
+        self._rest = None
+
+        def close() -> None:
+            with self._a_connection() as connection:
+                connection.close()
+
+        for _ in range(self._settings.sqlite_readers):
+            self._readers.submit(close)
+
+    @contextmanager
+    def _a_connection(self) -> Iterator["_Connection"]:
+        connection = self._idle.popleft()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
 
 
 class WriteFile(ReadFile):
@@ -71,8 +112,7 @@ class WriteFile(ReadFile):
 
     def __init__(self, path: Path, settings: StoreSettings) -> None:
         super().__init__(path, settings)
-        self._settings = settings
-        self._connection = _Connection(path, settings, writes=True)
+        self._connection = _Connection(self._place, settings, writes=True)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
 
     async def close(self) -> None:
@@ -86,8 +126,7 @@ class WriteFile(ReadFile):
         be closed in another thread, while the writer's thread uses the connection. Raises StoreUnavailable."""
 
         def transact(file: sqlite3.Connection) -> T:
-            # IMMEDIATE: the lock is taken, and waited for, before anything is read.
-            file.execute("BEGIN IMMEDIATE")
+            self._connection.begin(file)
             try:
                 result = work(file)
                 file.execute("COMMIT")
@@ -113,9 +152,14 @@ class WriteFile(ReadFile):
         def fold(file: sqlite3.Connection) -> None:
             file.execute(f"PRAGMA busy_timeout = {settings.sqlite_fold_ms}")
             file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            file.execute(f"PRAGMA busy_timeout = {settings.sqlite_busy_timeout_ms}")
+            file.execute("PRAGMA busy_timeout = 0")
 
         await _in_thread(self._writer, lambda: self._connection.run(fold))
+
+
+def pause(seconds: float) -> None:
+    """In a thread"""
+    threading.Event().wait(seconds)
 
 
 async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
@@ -143,14 +187,40 @@ def _is_permanent(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and (code is None or code & 0xFF in PERMANENT)
 
 
+class _Place:
+    """A path, and the file that was there when a connection looked last. For any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.inode: tuple[int, int] | None = None
+        """None: none of this life's connections has found a file with a schema."""
+
+    def look(self) -> tuple[int, int] | None:
+        """The file that is there now; None: there never was one. A stat takes 1 µs. Raises OSError if it is gone."""
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            if self.inode is None:
+                return None
+            raise FileNotFoundError("the file is gone; it is used again when it is back") from None
+        return status.st_dev, status.st_ino
+
+    def note(self, inode: tuple[int, int] | None) -> None:
+        """A connection has opened this one."""
+        before, self.inode = self.inode, inode
+        if before not in (None, inode):
+            _log.warning("store_file_replaced", store=str(self.path))
+
+
 class _Connection:
     """A connection that opens when it is needed, and again after an error or when the file was replaced.
 
     Used by one thread at a time.
     """
 
-    def __init__(self, path: Path, settings: StoreSettings, *, writes: bool = False) -> None:
-        self._path = path
+    def __init__(self, place: _Place, settings: StoreSettings, *, writes: bool = False) -> None:
+        self._place = place
+        self._path = place.path
         self._settings = settings
         self._writes = writes
         self._file: sqlite3.Connection | None = None
@@ -173,23 +243,34 @@ class _Connection:
             with suppress(sqlite3.Error):
                 file.close()
 
+    def begin(self, file: sqlite3.Connection) -> None:
+        """Begins a transaction that writes: the lock is taken, and waited for, before anything is read."""
+        self._when_free(lambda: file.execute("BEGIN IMMEDIATE"), LOCK_POLL_S)
+
+    def _when_free(self, work: Callable[[], T], poll_s: float) -> T:
+        """In the writer's thread. Repeats what another process's lock forbids, for `sqlite_busy_timeout_ms`."""
+        end_ms = monotonic_ms() + self._settings.sqlite_busy_timeout_ms
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic_ms() > end_ms:
+                    raise
+            pause(poll_s)
+
     def _current(self) -> sqlite3.Connection | None:
         # A file that was deleted or replaced stays alive as long as it is open: comments written to it would be lost,
-        # and readers would stay in the past. A stat takes 1 µs.
-        if self._file is None or self._inode != self._inode_at_path():
+        # and readers would stay in the past.
+        if self._file is None or self._inode != self._place.look():
             self.close()
             self._file = self._open_to_write() if self._writes else self._open_to_read()
-            self._inode = self._inode_at_path()
+            if self._file is not None:
+                self._inode = self._place.look()
+                self._place.note(self._inode)
         return self._file
 
-    def _inode_at_path(self) -> tuple[int, int] | None:
-        with suppress(FileNotFoundError):
-            status = os.stat(self._path)
-            return status.st_dev, status.st_ino
-        return None
-
     def _open_to_read(self) -> sqlite3.Connection | None:
-        if self._inode_at_path() is None:
+        if self._place.look() is None:
             return None
         file = self._connect("rw")  # not "ro": a reader takes part in WAL's shared memory; but it makes no file
         with _closed_on_error(file):
@@ -200,8 +281,10 @@ class _Connection:
         return file
 
     def _open_to_write(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._connect("rwc")
+        is_first = self._place.look() is None
+        if is_first:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._connect("rwc" if is_first else "rw")
         with _closed_on_error(file):
             self._use_wal(file)
             file.execute("PRAGMA synchronous = FULL")
@@ -209,22 +292,14 @@ class _Connection:
             file.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten in the file, not only unlinked
             if migrate(file):
                 _log.info("schema_made", store=str(self._path), version=VERSION)
+            file.execute("PRAGMA busy_timeout = 0")  # see `begin`
         return file
 
     def _use_wal(self, file: sqlite3.Connection) -> None:
         """SQLite doesn't wait by itself for this statement while another process has the file open."""
-        end_ms = monotonic_ms() + self._settings.sqlite_busy_timeout_ms
-        while True:
-            try:
-                (mode,) = file.execute("PRAGMA journal_mode = WAL").fetchone()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic_ms() > end_ms:
-                    raise
-                threading.Event().wait(WAL_POLL_S)  # in the writer's thread
-            else:
-                if mode != "wal":
-                    raise sqlite3.OperationalError("this file system can't hold a write-ahead log")
-                return
+        (mode,) = self._when_free(lambda: file.execute("PRAGMA journal_mode = WAL").fetchone(), WAL_POLL_S)
+        if mode != "wal":
+            raise sqlite3.OperationalError("this file system can't hold a write-ahead log")
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         return sqlite3.connect(

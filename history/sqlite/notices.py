@@ -1,7 +1,7 @@
 """Notices in SQLite: processes that keep copies learn by them what others changed, and where comments arrived late."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from history.clocks import wall_ms
 from history.config import NOTICES_KEPT_MS, StoreSettings
@@ -10,7 +10,10 @@ from history.core.model import Change, Comment
 from history.sqlite.file import ReadFile
 
 ANNOUNCE_CHANGE = "INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?)"
-CHANGES_SINCE = "SELECT id, video_id, kind, target_id, author_id, up_to_id FROM changes WHERE at_ms >= ?"
+CHANGES_AFTER = """
+SELECT at_ms, id, video_id, kind, target_id, author_id, up_to_id FROM changes WHERE (at_ms, id, video_id) > (?, ?, ?)
+ORDER BY at_ms, id, video_id LIMIT ?
+"""
 SWEEP_CHANGES = """
 DELETE FROM changes WHERE (at_ms, id, video_id) IN (
     SELECT at_ms, id, video_id FROM changes WHERE at_ms < ? LIMIT ?
@@ -32,12 +35,19 @@ class SqliteNotices:
         self._file = file
         self._settings = settings
 
-    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
-        rows = await self._file.query(CHANGES_SINCE, (_begin(since_ms, now_ms),))
-        return [
-            Change(id_, video_id, kind, target_id, b"", author_id, up_to_id)
-            for id_, video_id, kind, target_id, author_id, up_to_id in rows
-        ]
+    async def changes_since(self, since_ms: int, now_ms: int) -> AsyncIterator[list[Change]]:
+        rows_max = self._settings.change_notices_max
+        after: tuple[int, int, str] = (_begin(since_ms, now_ms), -1, "")
+        while True:
+            rows = await self._file.query(CHANGES_AFTER, (*after, rows_max))
+            if rows:
+                yield [
+                    Change(id_, video_id, kind, target_id, b"", author_id, up_to_id)
+                    for _, id_, video_id, kind, target_id, author_id, up_to_id in rows
+                ]
+            if len(rows) < rows_max:
+                return
+            after = rows[-1][:3]
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         rows_max = self._settings.late_notices_max

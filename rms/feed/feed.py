@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, NamedTuple
 
 from history.core.ids import first_id_at, time_of
+from rms.feed.arrivals import Arrivals
 from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
 from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.gaps import Gaps
@@ -99,7 +100,7 @@ class Feed:
         self.rewritten: list[FeedOffset] = []
         """Where frames begin that were overwritten in the log. For the owner, who empties it."""
         # One for each frame of the log: ids (0: a gap), times of arrival, kinds.
-        self._ids, self._at_ms, self._kinds = array("Q"), array("Q"), bytearray()
+        self._ids, self._at_ms, self._kinds = array("Q"), Arrivals(now_ms), bytearray()
         self._others = 0  # entries that aren't VISIBLE
         # Nobody knows whether what was given an id a moment ago was readable already.
         base = 0 if complete_from is None else max(complete_from, first_id_at(now_ms - LATE_MS))
@@ -202,7 +203,7 @@ class Feed:
     def _append(self, event_id: int, data: bytes, now_ms: int, kind: int) -> None:
         self.log.append(data)
         self._ids.append(event_id)
-        self._at_ms.append(max(0, now_ms))
+        self._at_ms.add(now_ms)
         self._kinds.append(kind)
         self._others += kind != VISIBLE
 
@@ -210,11 +211,11 @@ class Feed:
         if event.kind in (ERASED, HIDDEN):
             # Also for a comment that comes after it. It is counted then, and not shown.
             self._seen.add(event.target_id, now_ms, 0)
-            for index in self._indices_of(event.target_id):
+            for index in self._returned.indices_of(event.target_id, self._ids):
                 self._blank(index)
         elif event.kind == RESTORED and event.data:
             self._seen.add(event.target_id, now_ms, 0)  # who is here has it by this event
-            for index in self._indices_of(event.target_id):
+            for index in self._returned.indices_of(event.target_id, self._ids):
                 self._show(index, event.data)
         elif event.kind == AUTHOR_PURGED:
             self._withdrawn.add(event.author_id, event.target_id)
@@ -223,10 +224,6 @@ class Feed:
                 kind, comment_id = self._kinds[index], self._returned.comment_of(self._ids[index])
                 if kind in (VISIBLE, RETURNED) and self._withdrawn.holds(comment_id, frame_data(self.log.frame(index))):
                     self._blank(index)
-
-    def _indices_of(self, comment_id: int) -> list[int]:
-        """Where the log may have the comment's text"""
-        return [self._ids.index(each) for each in self._returned.entries_of(comment_id) if each in self._ids]
 
     def _blank(self, index: int) -> None:
         if self._kinds[index] in (VISIBLE, RETURNED):
@@ -312,6 +309,7 @@ class Feed:
     def trim(self, now_ms: int) -> None:
         """Drops what is too old or too much, but for the last entries."""
         limits, log, at_ms = self.limits, self.log, self._at_ms
+        at_ms.note(now_ms)
         spare = len(at_ms) - limits.log_comments_min
         drop = 0
         while drop < spare and (
@@ -324,7 +322,8 @@ class Feed:
             self.held_from = max(self.held_from, max(self._ids[:drop]) + 1)
             self._others -= drop - self._kinds[:drop].count(VISIBLE)
             self._returned.forget(self._ids[:drop])
-            del self._ids[:drop], self._at_ms[:drop], self._kinds[:drop]
+            at_ms.drop(drop)
+            del self._ids[:drop], self._kinds[:drop]
 
     def join(self, backfill: int) -> Attach[FeedOffset]:
         """Where a new viewer enters: it gets the last `backfill` comments, then what comes. Gaps and changes from

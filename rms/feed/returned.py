@@ -6,7 +6,8 @@ comment was hidden, or would have got it then, the comment stands nowhere else i
 Rule: no clock, no socket.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 
 
 class Returned:
@@ -28,12 +29,16 @@ class Returned:
         """The comment whose text the entry has: the one that it restored, or itself"""
         return self._comments.get(entry_id, entry_id)
 
-    def entries_of(self, comment_id: int) -> Iterator[int]:
-        """The ids of the entries that may have its text"""
-        yield comment_id
-        for event_id, restored_id in self._comments.items():
-            if restored_id == comment_id:
-                yield event_id
+    def indices_of(self, comment_id: int, ids: "array[int]") -> list[int]:
+        """Where the log may have the comment's text. ids: of the log's entries. Each is looked for once, as a look
+        walks them all."""
+        found = []
+        for entry_id in (comment_id, *(event_id for event_id, to in self._comments.items() if to == comment_id)):
+            try:
+                found.append(ids.index(entry_id))
+            except ValueError:
+                continue
+        return found
 
     def places(self, shown: Sequence[int], lowest_id: int) -> list[tuple[int, int]]:
         """For each comment from `lowest_id` on that stands nowhere else: the event that restored it, and how many of

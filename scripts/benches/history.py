@@ -15,6 +15,7 @@ from scripts.benches.asking import NUMBER, TURN, Asked, ask, get, post
 from scripts.benches.building import build
 from scripts.benches.config import HISTORY, HistorySettings
 from scripts.benches.history_erased import erase_an_hour
+from scripts.benches.history_writers import quiet_beside_busy
 from scripts.benches.history_writes import grouped, singles
 from scripts.benches.schedule import VIDEO
 from scripts.benches.servers import Served, comment_service, python_app
@@ -162,8 +163,19 @@ async def erased(store: BenchStore, repeats: int, settings: HistorySettings) -> 
     return [*figures, Figure(f"warnings of tombstones, {store.kind}", "", warned, at_most=0, beside=beside)]
 
 
+async def writers(store: BenchStore, repeats: int, settings: HistorySettings) -> list[Figure]:
+    """A second process that writes the same file"""
+    if store.kind != "sqlite":
+        return []
+    runs = [await quiet_beside_busy(store.url, settings) for _ in range(repeats)]
+    beside = f"the longest {number(max(longest for _, longest in runs))} ms"
+    what = "p90 of a write beside another process that never rests, sqlite"
+    return [Figure(what, "ms", [p90 for p90, _ in runs], beside=beside)]
+
+
 PARTS: Mapping[str, Callable[[BenchStore, int, HistorySettings], Awaitable[list[Figure]]]] = {
     "writes": writes,
+    "writers": writers,
     "posts": posts,
     "turns": turns,
     "hot": hot,

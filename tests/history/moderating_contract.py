@@ -28,11 +28,16 @@ from history.core.model import (
 from history.core.model import comment_json as as_json
 from history.core.purges import Purge
 from history.opening import open_reader, open_store
-from history.store import History
+from history.store import History, Notices
 from tests.history.comments import START_MS, comments_every
 from tests.history.contract import read_on, scroll_back
 
 _later = count(1)
+
+
+async def changes_of(store: Notices, since_ms: int, now_ms: int) -> list[Change]:
+    """All pages of them"""
+    return [each async for page in store.changes_since(since_ms, now_ms) for each in page]
 
 
 def change(kind: str, target: Comment, change_id: int | None = None) -> Change:
@@ -268,10 +273,26 @@ class ModeratingContract:
         await store.begin_purge(order)
         done.append(Change(order.id, ALL_VIDEOS, AUTHOR_PURGED, author_id="ann", up_to_id=comments[0].id))
         now_ms = wall_ms()
-        assert set(done) <= set(await other.changes_since(before_ms, now_ms))
-        assert set(done) <= set(await other.changes_since(0, now_ms))
-        assert not set(done) & set(await other.changes_since(now_ms + 1, now_ms))
+        assert set(done) <= set(await changes_of(other, before_ms, now_ms))
+        assert set(done) <= set(await changes_of(other, 0, now_ms))
+        assert not set(done) & set(await changes_of(other, now_ms + 1, now_ms))
         await other.close()
+
+    @pytest.mark.parametrize("rows_max", [1, 3, 1_000])
+    async def test_what_was_changed_comes_in_pages(self, url: str, video: str, rows_max: int) -> None:
+        """Also changes of one order, which have one time"""
+        store = await open_store(url, StoreSettings(change_notices_max=rows_max))
+        before_ms = wall_ms()
+        comments = comments_every(1, 7, video)
+        done = [change(ERASED, comment) for comment in comments]
+        await store.apply(done[:5])
+        for each in done[5:]:
+            await store.apply([each])
+        pages = [page async for page in store.changes_since(before_ms, wall_ms())]
+        assert all(0 < len(page) <= rows_max for page in pages)
+        found = [each for page in pages for each in page if each.video_id == video]
+        assert sorted(found, key=lambda each: each.id) == done
+        await store.close()
 
     async def test_nothing_may_be_changed(self, store: History, video: str) -> None:
         await store.apply([])
@@ -338,7 +359,7 @@ class ModeratingContract:
         if learns == "purges":
             await other.purges(wall_ms())
         else:
-            await other.changes_since(now_ms - 1_000, wall_ms())
+            await changes_of(other, now_ms - 1_000, wall_ms())
         for each in (store, other):
             await each.append(young)
             assert await visible(each, video) == young[2:]

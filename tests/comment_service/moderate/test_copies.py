@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from comment_service.moderate import copies
 from comment_service.moderate.copies import CopiesUpkeep, NodeCopies, one_for_each_video
+from history.config import StoreSettings
 from history.core.ids import first_id_at
 from history.core.late import Stretch
 from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
@@ -30,6 +32,7 @@ class Node:
         self.store = store
         self.away = False
         self.late_away = False
+        self.torn = False
         self.looks = 0
         self.evicted: list[tuple[str, int]] = []
         self.late: list[tuple[str, int, int]] = []
@@ -42,8 +45,11 @@ class Node:
             raise StoreUnavailable("away")
         return self  # type: ignore[return-value]  # only what is asked for here
 
-    async def changes_since(self, since_ms: int, now_ms: int) -> list[Change]:
-        return await self.store.changes_since(since_ms, now_ms)
+    async def changes_since(self, since_ms: int, now_ms: int) -> AsyncIterator[list[Change]]:
+        async for page in self.store.changes_since(since_ms, now_ms):
+            yield page
+            if self.torn:
+                raise StoreUnavailable("in the middle")
 
     async def late_since(self, since_ms: int, now_ms: int) -> list[Stretch]:
         if self.late_away:
@@ -73,7 +79,7 @@ class Node:
 
 @pytest.fixture
 async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    node = Node(await open_store(f"sqlite:{tmp_path}/comments.db"))
+    node = Node(await open_store(f"sqlite:{tmp_path}/comments.db", StoreSettings(change_notices_max=2)))
     tasks = Supervisor()
     tasks.keep("evict", CopiesUpkeep(node.history, node, every_ms=1, overlap_ms=30_000).run)
     yield node
@@ -91,6 +97,30 @@ async def test_what_others_erase_is_evicted_once(node: Node) -> None:
     await eventually(lambda: len(node.evicted) == 3)
     await node.some_looks()
     assert sorted(node.evicted) == [("a", 1), ("a", 2), ("b", 3)]
+
+
+async def test_pages_are_read_again_when_the_store_goes_away_between_them(node: Node) -> None:
+    node.torn = True
+    await node.store.apply([change("a", n) for n in range(5)])
+    await eventually(lambda: len(node.evicted) == 2)
+    await node.some_looks()
+    assert len(node.evicted) == 2
+    node.torn = False
+    await eventually(lambda: len(node.evicted) == 5)
+    await node.some_looks()
+    assert sorted(node.evicted) == [("a", n) for n in range(5)]
+
+
+async def test_what_was_announced_while_the_clock_was_ahead_is_asked_for(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "wall_ms", lambda: time.time_ns() // 1_000_000 + 3_600_000)
+    await node.some_looks()
+    await node.store.apply([change("a", 1)])
+    await node.some_looks()
+    assert node.evicted == []
+    monkeypatch.undo()
+    await eventually(lambda: node.evicted == [("a", 1)])
 
 
 async def test_what_came_late_is_read_again_once(node: Node) -> None:
@@ -151,9 +181,9 @@ async def test_each_change_reaches_the_cache_and_the_spool() -> None:
         def __getattr__(self, name: str) -> Any:
             return lambda *arguments: calls.append((self._where, name, *arguments))
 
-    copies: Any = NodeCopies(Recorded("cache"), Spooled("spool"))  # type: ignore[arg-type]
+    node: Any = NodeCopies(Recorded("cache"), Spooled("spool"))  # type: ignore[arg-type]
     purged = Change(9, "a", AUTHOR_PURGED, author_id="ann", up_to_id=8)
-    await copies.apply(change("a", 1, RESTORED), change("a", 1, HIDDEN), change("a", 2), purged)
+    await node.apply(change("a", 1, RESTORED), change("a", 1, HIDDEN), change("a", 2), purged)
     assert calls == [
         ("spool", "evict", "a", [1, 2]),
         ("cache", "evict", "a", [1, 2]),

@@ -56,3 +56,21 @@ def test_a_folder_that_can_not_be_written_is_an_os_error(tmp_path: Path) -> None
         Watermark(tmp_path / "file", 0).hold()
     with pytest.raises(OSError, match="absent"):
         Watermark(tmp_path / "absent", 0).write(1)
+
+
+def test_it_is_held_in_the_folder_that_is_there_now(tmp_path: Path) -> None:
+    """Its disk was mounted anew, below a process that goes on."""
+    folder = tmp_path / "state"
+    watermark = Watermark(folder, 3).hold()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="state"):
+        watermark.write(1)
+    assert not folder.exists()
+    other = Watermark(folder, 3).hold()
+    with pytest.raises(OSError, match="another comment_service"):
+        watermark.write(1)
+    other.release()
+    watermark.write(1)
+    with pytest.raises(StateDirInUse):
+        Watermark(folder, 3).hold()
+    watermark.release()

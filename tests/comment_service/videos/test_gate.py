@@ -235,6 +235,18 @@ async def test_news_are_read_from_before_the_last_read_that_succeeded(monkeypatc
     assert records.asked_since == sorted(records.asked_since)
 
 
+async def test_after_a_time_with_a_clock_that_was_ahead_all_news_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_ms = 9_000_000
+    monkeypatch.setattr(video_gate, "wall_ms", lambda: now_ms)
+    records = Records()
+    gate = gate_of(records)
+    async with following(gate):
+        await another_read(records)
+        now_ms = 5_000_000
+        await another_read(records)
+    assert list(dict.fromkeys(records.asked_since)) == [8_970_000, 0, 4_970_000]
+
+
 async def test_all_are_looked_up_again_when_the_notices_do_not_reach() -> None:
     records = Records(LIVE)
     gate = gate_of(records)

@@ -60,6 +60,7 @@ async def test_prometheus_reads_what_the_replica_does() -> None:
 async def test_an_ipv6_address_is_shown_in_brackets() -> None:
     async with RunningReplica(metrics_listen="[::1]:0", metrics_ms=10_000) as server:
         assert server.metrics
+        assert server.metrics.listen.startswith("[::1]:")
         assert (await asyncio.to_thread(scrape, server.metrics.listen))["dispatcher_nodes"] == 0
 
 

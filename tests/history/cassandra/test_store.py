@@ -3,14 +3,17 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 import pytest_asyncio
+from cassandra.query import Statement
 
+from history.cassandra import store as cassandra_store
+from history.cassandra.session import Row
 from history.cassandra.store import BUCKETS_LIMIT, CassandraStore
 from history.cassandra.tables import bucket_of
-from history.config import BUCKET_MS, StoreSettings
+from history.config import BUCKET_KNOWN_MS, BUCKET_MS, StoreSettings
 from history.core.ids import first_id_at, parse_id
 from history.opening import open_reader, open_store
 from history.store import History, Store, StoreUnavailable
@@ -94,6 +97,70 @@ async def test_buckets_without_comments_are_passed_over(url: str, video: str) ->
         await store._register([(video, bucket_of(comments[0].id) + n)])
     assert await scroll_back(store, video, 2) == comments[::-1]
     assert await read_on(store, video, 2) == comments
+    await store.close()
+
+
+async def test_no_page_walks_through_buckets_whose_comments_have_expired(
+    url: str, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year of a channel that is never off, with comments that are kept for a day: 53,000 requests for a page"""
+    monkeypatch.setattr(cassandra_store, "BUCKET_KNOWN_MS", 1)
+    store = await open_with(url, StoreSettings(comments_keep_s=1))
+    await store.append(comments_every(BUCKET_MS, 3 * BUCKETS_LIMIT, video))
+    execute, requests = store._tables.session.execute, [0]
+
+    async def counting(statement: Statement, parameters: Sequence[object] | None = None) -> list[Row]:
+        requests[0] += 1
+        return await execute(statement, parameters)
+
+    async def none_left() -> bool:
+        requests[0] = 0
+        return (await store.older(video, None, 10)).comments == [] and requests[0] == 1
+
+    monkeypatch.setattr(store._tables.session, "execute", counting)
+    await eventually(none_left)
+    await store.close()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_bucket_is_there_for_as_long_as_any_process_needs_it(
+    url: str, video: str, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(cassandra_store, "BUCKET_KNOWN_MS", 1)
+    brief = await open_with(url, StoreSettings(comments_keep_s=1))
+    for keep_s in order:
+        store = await open_with(url, StoreSettings(comments_keep_s=keep_s))
+        await store.append([a_comment(1 + keep_s, video)])
+        await store.close()
+    await brief.append([a_comment(9, f"{video}-brief")])
+
+    async def is_over() -> bool:
+        cql = "SELECT bucket FROM $keyspace.buckets WHERE video_id = ?"
+        return await brief._tables.run(cql, f"{video}-brief") == []
+
+    await eventually(is_over)
+    assert (await brief.older(video, None, 10)).comments == [a_comment(1, video)]
+    await brief.close()
+
+
+async def test_a_bucket_that_takes_comments_for_long_is_registered_again(
+    url: str, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_with(url, StoreSettings(comments_keep_s=3_600))
+    registered: list[object] = []
+    run = store._tables.run
+
+    async def noting(cql: str, *parameters: object) -> list[Row]:
+        registered.extend(parameters[:1] if cql == cassandra_store.INSERT_BUCKET else ())
+        return await run(cql, *parameters)
+
+    monkeypatch.setattr(store._tables, "run", noting)
+    now_ms = 1_000 * BUCKET_KNOWN_MS
+    monkeypatch.setattr(cassandra_store, "monotonic_ms", lambda: now_ms)
+    for later_ms in (0, BUCKET_KNOWN_MS - 1, 1):
+        now_ms += later_ms
+        await store.append([a_comment(1 + later_ms, video)])
+    assert registered == [video] * 2
     await store.close()
 
 

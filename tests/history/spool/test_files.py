@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from history.core.model import Comment
+from history.core.spool_format import read_segment
 from history.spool.files import Spool, SpoolFull, SpoolInUse
 from history.store import StoreUnavailable
 from tests.history.comments import a_comment, comments_every
@@ -206,3 +207,36 @@ async def test_one_process_has_it(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="closed"):
         await spool.append([a_comment(1)], {})
     await open_spool(tmp_path).close()
+
+
+async def test_it_writes_into_the_folder_that_is_there_now(tmp_path: Path) -> None:
+    """Its disk was mounted anew. What was written on into the old file would be found by nobody."""
+    folder, elsewhere = tmp_path / "spool", tmp_path / "elsewhere"
+    spool = open_spool(tmp_path)
+    first, second, third = comments_every(10, 3, "video")
+    await spool.append([first], {})
+    folder.rename(elsewhere)
+    with pytest.raises(StoreUnavailable, match="spool"):
+        await spool.append([second], {})
+    assert not folder.exists()
+    folder.mkdir()
+    with capture_logs() as logs:
+        await spool.append([third], {})
+    assert [(line["event"], line["only_in_memory"]) for line in logs] == [("spool_folder_replaced", 1)]
+    with pytest.raises(SpoolInUse):
+        open_spool(tmp_path)
+    (segment,) = folder.glob("*.spool")
+    assert read_segment(segment.read_bytes()).comments == [third]
+    assert await drain(spool) == [first, third]
+    await spool.close()
+
+
+async def test_a_folder_that_another_process_has_by_now_is_left_to_it(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    (tmp_path / "spool").rename(tmp_path / "elsewhere")
+    other = open_spool(tmp_path)
+    with pytest.raises(StoreUnavailable, match="another process spools"):
+        await spool.append([a_comment(1)], {})
+    await other.close()
+    await spool.append([a_comment(1)], {})
+    await spool.close()

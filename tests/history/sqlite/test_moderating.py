@@ -17,7 +17,7 @@ from history.opening import open_store
 from history.store import History
 from tests.history.comments import START_MS, a_comment, comments_every
 from tests.history.contract import read_on
-from tests.history.moderating_contract import change, purge, said_by
+from tests.history.moderating_contract import change, changes_of, purge, said_by
 
 TEXT, NAME = "a-text-that-stands-nowhere-else", "a-name-that-stands-nowhere-else"
 
@@ -139,7 +139,7 @@ async def test_notices_of_changes_are_swept_after_an_hour(tmp_path: Path) -> Non
     await store.apply([change(HIDDEN, a_comment(n)) for n in range(5)])
     now_ms = wall_ms()
     assert await store.sweep(now_ms) == 0
-    assert len(await store.changes_since(0, now_ms)) == 5
+    assert len(await changes_of(store, 0, now_ms)) == 5
     assert await store.sweep(now_ms + NOTICES_KEPT_MS + 10_000) == 5
-    assert await store.changes_since(0, now_ms) == []
+    assert await changes_of(store, 0, now_ms) == []
     await store.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from history.clocks import wall_ms
 from history.config import NOTICES_KEPT_MS, StoreSettings
@@ -141,16 +141,45 @@ async def test_another_writer_that_holds_the_file_too_long(tmp_path: Path) -> No
     await store.close()
 
 
-async def test_a_deleted_file_is_made_anew(tmp_path: Path) -> None:
-    folder = tmp_path / "history"
+async def test_a_file_that_is_gone_is_waited_for(tmp_path: Path) -> None:
+    """Its disk is unmounted, perhaps: an empty file in its place would take comments that nobody finds later."""
+    folder, elsewhere = tmp_path / "history", tmp_path / "elsewhere"
     url = f"sqlite:{folder}/comments.sqlite"
-    store, reader = await open_store(url), await open_reader(url)
+    store, reader, early = await open_store(url), await open_reader(url), await open_reader(url)
     await store.append([a_comment(1)])
     assert (await reader.older("video", None, 10)).comments == [a_comment(1)]
-    shutil.rmtree(folder)
-    assert (await reader.older("video", None, 10)).comments == []
+    folder.rename(elsewhere)
+    folder.mkdir()
+    for use in (store.append([a_comment(2)]), store.older("video", None, 10), reader.older("video", None, 10)):
+        with pytest.raises(StoreUnavailable, match="the file is gone"):
+            await use
+    assert not list(folder.iterdir())
+    assert (await early.older("video", None, 10)).comments == []  # it has seen none: perhaps there never was one
+    folder.rmdir()
+    elsewhere.rename(folder)
     await store.append([a_comment(2)])
-    assert (await reader.older("video", None, 10)).comments == [a_comment(2)]
+    for each in (store, reader, early):
+        assert (await each.older("video", None, 10)).comments == [a_comment(2), a_comment(1)]
+        await each.close()
+
+
+async def test_another_file_in_its_place_is_opened_and_said(tmp_path: Path) -> None:
+    """A backup that is restored while services run, or a disk that is mounted anew"""
+    path = tmp_path / "comments.sqlite"
+    store, reader = await open_store(f"sqlite:{path}"), await open_reader(f"sqlite:{path}")
+    await store.append([a_comment(1)])
+    assert (await reader.older("video", None, 10)).comments == [a_comment(1)]
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("VACUUM INTO ?", (str(tmp_path / "backup"),))
+    await store.append([a_comment(2)])
+    for name in ("comments.sqlite", "comments.sqlite-wal", "comments.sqlite-shm"):
+        (tmp_path / name).unlink()
+    (tmp_path / "backup").rename(path)
+    with structlog.testing.capture_logs() as logs:
+        await store.append([a_comment(3)])
+        assert (await reader.older("video", None, 10)).comments == [a_comment(3), a_comment(1)]
+    said = [(line["event"], line["log_level"]) for line in logs]
+    assert said == [("store_file_replaced", "warning")] * 2  # once by each process
     await store.close()
     await reader.close()
 

@@ -41,6 +41,7 @@ def test_every_part_gives_its_figures(capsys: pytest.CaptureFixture[str]) -> Non
     assert captured.err == ""
     for words in (
         "POST /comment/create",
+        "beside another process",
         "POST with a key",
         "first page, hot",
         "at depth 50",

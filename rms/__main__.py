@@ -16,6 +16,7 @@ from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
+from rms.http.allowances import Allowances
 from rms.http.app import build_server
 from rms.metrics import NodeStatistics
 from rms.sending.sweep import Sweeper
@@ -54,9 +55,10 @@ class Node:
         self.served.use(self.upstream)
         self.clock = ClockWatch(settings, self.upstream.connected_stubs, wall_ms, monotonic_ms)
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
-        self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
+        self.allowances = Allowances(settings)
+        self.viewers = Viewers(settings, self.served, self.sweeper, self.drain, self.allowances)
         self.doorway = Doorway(settings, self.viewers, self.tasks) if settings.door_socket else None
-        self.server = build_server(settings, self.viewers, self.statistics)
+        self.server = build_server(settings, self.viewers, self.allowances, self.statistics)
 
     def statistics(self) -> NodeStatistics:
         return NodeStatistics(
@@ -68,6 +70,7 @@ class Node:
             history_reads=self.past.reads,
             history_reads_most=self.past.reads_most,
             draining=self.drain.draining,
+            refused=self.allowances.refused,
             sweep=self.sweeper.statistics(),
             links=self.upstream.statistics(),
             clock=self.clock.statistics(),

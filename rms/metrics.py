@@ -28,6 +28,8 @@ class NodeStatistics:
     history_reads_most: int
     """at the same time"""
     draining: bool
+    refused: Mapping[str, int]
+    """by code: what addresses, or all together, had too much of"""
     sweep: SweepStatistics
     links: tuple[LinkStatistics, ...]
     clock: ClockStatistics
@@ -74,6 +76,10 @@ class NodeCollector(Collector):
             ),
         ):
             yield CounterMetricFamily(f"rms_{name}", words, value)
+        refused = CounterMetricFamily("rms_refused", "requests over a limit", labels=["code"])
+        for code, count in now.refused.items():
+            refused.add_metric([code], count)
+        yield refused
         closes = CounterMetricFamily("rms_closes", "viewers closed", labels=["reason"])
         for reason, count in now.sweep.closes.items():
             closes.add_metric([reason], count)

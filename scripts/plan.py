@@ -16,6 +16,9 @@ from proto.settings import join_address
 
 LOCAL = "127.0.0.1"
 
+LOOPBACK = "127.0.0.0/8,::1"
+"""Whoever is on this machine has no limits of his own: a load test comes from one address."""
+
 ROLES = ("dispatcher", "rms", "door", "comment-service")
 """In the order in which they are started. They are stopped in the reverse order."""
 
@@ -101,6 +104,7 @@ def make_plan(
         if role == "comment-service":
             # Two services with the same number could give two comments the same id.
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
+        flags += ["--unlimited-networks", LOOPBACK] if role != "dispatcher" else []
         flags += ["--dispatchers", replicas] if role != "dispatcher" else []
         flags += ["--store", store] if role in ("rms", "comment-service") else []
         if tls:

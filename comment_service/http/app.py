@@ -44,6 +44,8 @@ from proto.clock_watch import ClockStatistics
 from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
+from proto.http.guard import Guard, Limit
+from proto.http.peer import LimitOf
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from proto.http_settings import ConnectionLimits
@@ -166,11 +168,29 @@ class Methods:
 
 
 def make_server(
-    api: Api, errors: ErrorResponses, cors_origins: list[str], limits: ConnectionLimits, *, stop_s: float
+    api: Api,
+    errors: ErrorResponses,
+    cors_origins: list[str],
+    limits: ConnectionLimits,
+    guard: Guard,
+    limit_of: LimitOf,
+    *,
+    stop_s: float,
 ) -> HttpServer:
     """stop_s: how long requests under way may take after `stop`."""
     app, shortcut = make_app(api, errors, cors_origins)
-    return build_server(app, limits, stop_s=stop_s, shortcut=shortcut)
+    return build_server(app, limits, guard, stop_s=stop_s, limit_of=limit_of, shortcut=shortcut)
+
+
+def limits_by_path(reads: Limit, posts: Limit) -> LimitOf:
+    """reads: of pages, and of redirects to streams. posts: of whatever changes something"""
+
+    def limit_of(method: str, path: str) -> Limit | None:
+        if method in ("GET", "HEAD"):
+            return reads if path.startswith(("/comment/", "/comments/")) else None
+        return None if method == "OPTIONS" else posts
+
+    return limit_of
 
 
 def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:

@@ -41,6 +41,16 @@ class AcceptingSettings(HttpSettings):
     )
 
     # Requests
+    posts_per_s: float = Field(
+        50.0, gt=0, description="posts/s of one address, then 429: 1,000 people behind it, each in 20 s"
+    )
+    posts_per_s_max: float = Field(
+        10_000.0, gt=0, description="posts/s of all who have limits, then 503: more than one process stores"
+    )
+    reads_per_s: float = Field(
+        100.0, gt=0, description="pages and redirects/s of one address, then 429: with the burst, 1,000 people reload"
+    )
+    reads_per_s_max: float = Field(10_000.0, gt=0, description="pages and redirects/s of all who have limits, then 503")
     body_bytes_max: int = Field(
         16_384, ge=1024, description="bytes in a body: the longest comment with every character escaped has 7 KB"
     )

@@ -44,6 +44,7 @@ class Door:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         http_version: str,
+        caller_key: str | None,
         take: TakeSocket,
     ) -> None:
         """See rms/http/door_app.py."""
@@ -54,7 +55,8 @@ class Door:
         fd = await take()
         if fd is None:
             raise Refused(503, "no_socket", "this connection can't be handed over: speak plain HTTP to the door")
-        packet, gone = msgspec.json.encode(Handover(video_id, dict(query), dict(headers), http_version)), []
+        handover = Handover(video_id, dict(query), dict(headers), http_version, caller_key)
+        packet, gone = msgspec.json.encode(handover), []
         try:
             while not await self._nodes.hand_over(node_id, packet, fd):
                 gone.append(node_id)

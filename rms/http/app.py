@@ -11,14 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from proto.core.caller import Caller
 from proto.http.come_again import ComeAgain, comes_back, start_over, stream_that_ends
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
+from proto.http.guard import CALLER
 from proto.http.responses import error_response, health_response
 from proto.http.server import HttpServer
 from proto.http.server import build_server as http_server
 from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
+from rms.http.allowances import Allowances
 from rms.metrics import NodeStatistics, build_registry
 from rms.videos.request import INVALID_POSITION, Refused, parse_stream_request
 
@@ -53,7 +56,7 @@ class Face:
             )
             if request.method == "HEAD":
                 return head_of_a_stream()
-            body = await self._viewers.enter(asked, partial(take_socket_of, request.scope))
+            body = await self._viewers.enter(asked, partial(take_socket_of, request.scope), caller_key(request))
         except Refused as refused:
             return refusal(refused, request, settings.retry_after_s)
         return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
@@ -74,10 +77,12 @@ class Face:
         return health_response(dispatchers > 0 and self._viewers.takes_more and not now.clock.is_off, facts)
 
 
-def build_server(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> HttpServer:
+def build_server(settings: RmsSettings, viewers: Viewers, allowances: Allowances, statistics: Statistics) -> HttpServer:
     return http_server(
         build_app(settings, viewers, statistics),
         settings.connection_limits(),
+        allowances.guard,
+        limit_of=allowances.limit_of,
         stop_s=settings.stop_ms / 1000,
         offers_socket=True,
     )
@@ -105,6 +110,12 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
         ],
         exception_handlers={HTTPException: http_error},
     )
+
+
+def caller_key(request: Request) -> str | None:
+    """What the limits of its address are counted by; None: it has none. Another ASGI server tells nobody's."""
+    caller: Caller | None = request.scope.get(CALLER)
+    return None if caller is None else caller.key
 
 
 def needed_headers(request: Request) -> dict[str, str]:

@@ -11,7 +11,7 @@ import structlog
 from comment_service.clocks import monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
-from comment_service.http.app import Api, limits_by_path, make_server
+from comment_service.http.app import Api, make_server
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.moderating import ModeratingApi
@@ -46,7 +46,6 @@ from history.spool.files import Spool
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
 from proto.clock_watch import ClockWatch
-from proto.http.guard import Guard
 from proto.listening import address_of, listen
 from proto.tasks import Supervisor, first_ended, shared
 
@@ -159,18 +158,14 @@ class Service:
             refused=self._tally.refused,
         )
         self._gate = VideoGate(self._opened, config.gate_settings())
-        origins = config.cors_origins.split(",")
-        guard = Guard(config.guard_settings(), self._tally.refused)
         self.server = make_server(
             self._api(ids, Moderator(self._opened, changing)),
             errors,
-            origins,
+            config.cors_origins.split(","),
             config.connection_limits(),
-            guard,
-            limits_by_path(
-                guard.limit("too_many_reads", "reads", config.reads_per_s, config.reads_per_s_max),
-                guard.limit("too_many_posts", "posts", config.posts_per_s, config.posts_per_s_max),
-            ),
+            config.guard_settings(),
+            config.request_rates(),
+            refused=self._tally.refused,
             stop_s=config.stop_requests_s,
         )
 

@@ -1,5 +1,6 @@
 """Routes requests to what answers them. Nothing is decided here."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from comment_service.http.error_responses import ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.kept_pages import KeptPages
+from comment_service.http.limits import RequestRates, limits_by_path
 from comment_service.http.moderating import ModeratingApi
 from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
@@ -44,11 +46,10 @@ from proto.clock_watch import ClockStatistics
 from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
-from proto.http.guard import Guard, Limit
-from proto.http.peer import LimitOf
+from proto.http.guard import Guard
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
-from proto.http_settings import ConnectionLimits
+from proto.http_settings import ConnectionLimits, GuardSettings
 from proto.replicas import replica_numbers
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -172,25 +173,17 @@ def make_server(
     errors: ErrorResponses,
     cors_origins: list[str],
     limits: ConnectionLimits,
-    guard: Guard,
-    limit_of: LimitOf,
+    guard_settings: GuardSettings,
+    rates: RequestRates,
     *,
+    refused: Counter[str],
     stop_s: float,
 ) -> HttpServer:
-    """stop_s: how long requests under way may take after `stop`."""
+    """refused: counts what is refused for its number, by code. stop_s: how long requests under way may take after
+    `stop`."""
     app, shortcut = make_app(api, errors, cors_origins)
-    return build_server(app, limits, guard, stop_s=stop_s, limit_of=limit_of, shortcut=shortcut)
-
-
-def limits_by_path(reads: Limit, posts: Limit) -> LimitOf:
-    """reads: of pages, and of redirects to streams. posts: of whatever changes something"""
-
-    def limit_of(method: str, path: str) -> Limit | None:
-        if method in ("GET", "HEAD"):
-            return reads if path.startswith(("/comment/", "/comments/")) else None
-        return None if method == "OPTIONS" else posts
-
-    return limit_of
+    guard = Guard(guard_settings, refused)
+    return build_server(app, limits, guard, stop_s=stop_s, limit_of=limits_by_path(guard, rates), shortcut=shortcut)
 
 
 def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:

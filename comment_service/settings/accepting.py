@@ -5,6 +5,7 @@ from pydantic import Field
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
 from comment_service.http.app import HttpLimits
+from comment_service.http.limits import RequestRates
 from comment_service.http.videos import VideoLimits
 from comment_service.moderate.purging import PurgeSettings
 from comment_service.videos.gate import GateSettings, Verdict
@@ -92,6 +93,9 @@ class AcceptingSettings(HttpSettings):
 
     def author_limits(self) -> AuthorLimits:
         return AuthorLimits(self.author_characters_max, self.author_bytes_max)
+
+    def request_rates(self) -> RequestRates:
+        return RequestRates(self.reads_per_s, self.reads_per_s_max, self.posts_per_s, self.posts_per_s_max)
 
     def http_limits(self) -> HttpLimits:
         return HttpLimits(self.body_bytes_max, self.body_timeout_ms)

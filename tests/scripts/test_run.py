@@ -28,8 +28,8 @@ def test_the_banner_can_be_copied() -> None:
     supervisor = ProcessSupervisor([processes], restart=True, say=lambda *said: None, settings=SUPERVISOR)
     lines = banner(plan, supervisor, Path("/data"), "sqlite:x").plain.splitlines()
     assert lines[1] == "livecomments is ready"
-    assert [line[:19].strip() for line in lines[3:12]] == [
-        *("page", "watch", "post", "dispatcher", "rms", "comment-service", "store", "state", "topology")
+    assert [line[:19].strip() for line in lines[3:13]] == [
+        *("page", "watch", "post", "dispatcher", "rms", "comment-service", "limits", "store", "state", "topology")
     ]
     assert lines[3].endswith(" http://localhost:8000/?video=demo")
     assert lines[6].endswith(" 127.0.0.1:7001 pid None  127.0.0.1:7002 pid None")

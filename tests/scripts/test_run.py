@@ -34,7 +34,7 @@ def test_the_banner_can_be_copied() -> None:
     assert lines[3].endswith(" http://localhost:8000/?video=demo")
     assert lines[6].endswith(" 127.0.0.1:7001 pid None  127.0.0.1:7002 pid None")
     assert lines[7].endswith(" none")
-    assert lines[11].endswith(" scripts/topology --dispatchers 127.0.0.1:7001,127.0.0.1:7002 nodes")
+    assert lines[12].endswith(" scripts/topology --dispatchers 127.0.0.1:7001,127.0.0.1:7002 nodes")
 
 
 def test_every_port_is_checked_before_anything_starts(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import structlog
 from comment_service.clocks import monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
-from comment_service.http.app import Api, make_server
+from comment_service.http.app import Api, OperatorsPort, make_server
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.moderating import ModeratingApi
@@ -158,8 +158,10 @@ class Service:
             refused=self._tally.refused,
         )
         self._gate = VideoGate(self._opened, config.gate_settings())
+        api = self._api(ids, Moderator(self._opened, changing))
+        self.operators = OperatorsPort(config, api.readiness, build_registry(self.statistics))
         self.server = make_server(
-            self._api(ids, Moderator(self._opened, changing)),
+            api,
             errors,
             config.cors_origins.split(","),
             config.connection_limits(),
@@ -182,7 +184,6 @@ class Service:
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
-            registry=build_registry(self.statistics),
             placement=Placement(
                 self.replicas, try_timeout_ms=config.place_try_timeout_ms, timeout_ms=config.place_timeout_ms
             ),
@@ -219,14 +220,16 @@ class Service:
         """Serves until `stop`. Raises NodeTaken if the node number belongs to another process, and whatever makes it
         impossible to open the store; any other error in the background is logged, and its work begun again."""
         self._begin()
-        serving = shared(self._serve())
-        log.info("comment_service listening", listen=self.address, node=self.node)
+        operators, serving = shared(self.operators.run()), shared(self._serve())
+        log.info("comment_service listening", listen=self.address, operators=self.operators.address, node=self.node)
         try:
             await first_ended(_wait(serving), self._tasks.wait_fatal())
         finally:
             self.stop()
             await asyncio.wait({serving})  # requests under way get their responses
             await self._end()
+            self.operators.stop()
+            await asyncio.wait({operators})
 
     def _begin(self) -> None:
         keep = self._tasks.keep

@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, Field
 
 from proto.core.caller import ProxyHeaders, parse_networks
-from proto.settings import Settings
+from proto.settings import Address, Settings
 
 BODY_BYTES_HELD = 64 << 10
 """of a request's body that the app hasn't asked for; then reading pauses"""
@@ -22,6 +22,12 @@ response that says why, unread (RFC 9112, 9.6)."""
 DISCARDED_BYTES_MAX = 1 << 20
 """of what a client sends though its request has its response already, in SKIPPING and in LINGERING; with more, its
 connection is cut. Bodies that are refused for their size are mostly smaller."""
+
+
+OPERATORS_LISTEN = (
+    "host:port for /metrics, and for /health with its reasons, which name what is inside; port 0 takes a free one and "
+    "logs it. Not for viewers, so not behind the balancer"
+)
 
 
 def _networks(text: str) -> str:
@@ -81,6 +87,7 @@ class HttpSettings(Settings):
     )
     listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
 
+    operators_listen: Address = Field("127.0.0.1:0", description=OPERATORS_LISTEN)
     trusted_proxies: Networks = Field(
         "",
         description="networks of the proxies in front, as 10.0.0.0/8,::1: only these are believed who has called them, "

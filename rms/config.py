@@ -4,7 +4,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from proto.clock_watch import ClockSettings
-from proto.http_settings import HttpSettings
+from proto.http_settings import OPERATORS_LISTEN, HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address, is_wildcard
 from rms.feed.feed import FeedLimits
@@ -48,6 +48,7 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")
 
     listen: Address = Field("127.0.0.1:8101", description="host:port for viewers (HTTP)")
+    operators_listen: Address = Field("127.0.0.1:9101", description=OPERATORS_LISTEN)
     public_url: str = Field(
         "",
         validate_default=True,
@@ -260,6 +261,7 @@ class DoorSettings(ViewersHttpSettings, DispatcherSettings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
 
     listen: Address = Field("127.0.0.1:8100", description="host:port for viewers (HTTP)")
+    operators_listen: Address = Field("127.0.0.1:9100", description=OPERATORS_LISTEN)
     sockets: str = Field(
         ".data/doors", description="folder of the nodes' Unix sockets, each with the name NODE_ID.sock"
     )

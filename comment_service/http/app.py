@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -47,7 +46,8 @@ from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
 from proto.http.guard import Guard
-from proto.http.responses import health_response
+from proto.http.operators import OperatorsPort as OperatorsPort
+from proto.http.operators import public_health
 from proto.http.server import HttpServer, build_server
 from proto.http_settings import ConnectionLimits, GuardSettings
 from proto.replicas import replica_numbers
@@ -72,7 +72,6 @@ class Api:
     history: Reader
     pages: Pages
     kept_pages: KeptPages
-    registry: CollectorRegistry
     placement: Placement
     publisher: Publisher
     replicas: Replicas
@@ -112,22 +111,14 @@ class Api:
         """GET /comment/{video_id}: a page, newest first"""
         return await self.pages.page(request)
 
-    async def metrics(self, _: Request) -> Response:
-        """GET /metrics: for Prometheus"""
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
-
     async def live(self, _: Request) -> Response:
-        return health_response(True, {"live": True})
+        return public_health(True)
 
     async def ready(self, _: Request) -> Response:
-        ok, details = await self._readiness()
-        return health_response(ok, details)
+        ok, _details = await self.readiness()
+        return public_health(ok)
 
-    async def health(self, _: Request) -> Response:
-        ok, details = await self._readiness()
-        return health_response(ok, {"live": True, **details})
-
-    async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
+    async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         """Ready means that comments are accepted and the clock is right. Dispatchers are only counted, since posting
         works without them."""
         try:
@@ -141,7 +132,6 @@ class Api:
         numbers = replica_numbers(self.replicas.addresses)
         is_ready = accepts and not clock.is_off
         details = {
-            "ready": is_ready,
             "store": store,
             "spooled": spooled.spool.comments,
             "clock": clock.words,
@@ -211,8 +201,6 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
             Route("/comment/{video_id}", Methods(GET=api.page)),
             Route("/", Methods(GET=page_files.index)),
             Mount("/page", page_files),
-            Route("/metrics", Methods(GET=api.metrics)),
-            Route("/health", Methods(GET=api.health)),
             Route("/health/live", Methods(GET=api.live)),
             Route("/health/ready", Methods(GET=api.ready)),
         ],

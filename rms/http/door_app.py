@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Protocol
 
+from prometheus_client.core import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -16,12 +17,13 @@ from proto.http.come_again import ComeAgain
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.guard import Guard
-from proto.http.responses import health_response
+from proto.http.operators import OperatorsPort, public_health
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
 from rms.http.admission import TakeSocket
 from rms.http.allowances import streams_limit
 from rms.http.app import Gone, caller_key, head_of_a_stream, http_error, needed_headers, refusal
+from rms.metrics import DoorCollector
 from rms.videos.request import Refused, for_a_node, parse_stream_request
 
 
@@ -67,15 +69,26 @@ class DoorFace:
         return Gone()
 
     async def live(self, request: Request) -> Response:
-        return health_response(True, {})
+        return public_health(True)
 
     async def ready(self, request: Request) -> Response:
+        ok, _facts = await self.readiness()
+        return public_health(ok)
+
+    async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         trouble = await self._door.trouble()
-        return health_response(not trouble, {"reason": trouble} if trouble else {})
+        return not trouble, {"reason": trouble} if trouble else {}
 
 
-def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
-    face = DoorFace(door, settings.retry_after_s, settings.credentials_origins_known())
+def build_door_operators_port(settings: DoorSettings, face: DoorFace, refused: Mapping[str, int]) -> OperatorsPort:
+    """refused: counts by code. Raises OSError when the address can't be listened on."""
+    registry = CollectorRegistry()
+    registry.register(DoorCollector(refused))
+    return OperatorsPort(settings, face.readiness, registry)
+
+
+def build_door_server(settings: DoorSettings, face: DoorFace, refused: Counter[str]) -> HttpServer:
+    """refused: counts what is refused for its number, by code."""
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     app = Starlette(
         routes=[
@@ -89,7 +102,7 @@ def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
         ],
         exception_handlers={HTTPException: http_error},
     )
-    guard = Guard(settings.guard_settings(), Counter())
+    guard = Guard(settings.guard_settings(), refused)
     return build_server(
         app,
         settings.connection_limits(),

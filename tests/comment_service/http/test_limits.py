@@ -32,7 +32,7 @@ async def test_an_address_has_a_rate_and_others_their_own(
     assert [await ask(running.http, method, path, "9.9.9.9") for _ in range(3)] == [(200, ""), (429, code), (429, code)]
     assert await ask(running.http, method, path, "8.8.8.8") == (200, "")
     assert (await ask(running.http, "GET", "/videos/v", "9.9.9.9"))[0] == 404
-    async with running.http.get("/metrics") as metrics:
+    async with running.operators.get("/metrics") as metrics:
         assert f'comment_service_refused_total{{code="{code}"}} 2.0' in await metrics.text()
     assert await ask(running.http, method, path, "127.0.0.1") == (200, "")
     assert await ask(running.http, method, path, "127.0.0.1") == (200, "")

@@ -11,6 +11,7 @@ from comment_service.settings.accepting import AcceptingSettings
 from comment_service.settings.publishing import PublishingSettings
 from comment_service.settings.storing import StoringSettings
 from history.core.ids import NODES
+from proto.http_settings import OPERATORS_LISTEN
 from proto.settings import Address
 
 
@@ -28,6 +29,7 @@ class Config(AcceptingSettings, StoringSettings, PublishingSettings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_COMMENT_SERVICE_")
 
     listen: Address = Field("127.0.0.1:8000", description="host:port for HTTP; port 0 takes a free one and logs it")
+    operators_listen: Address = Field("127.0.0.1:9000", description=OPERATORS_LISTEN)
     node: Annotated[int | Literal["auto"], BeforeValidator(_node)] = Field(
         0,
         description="number of this process, 0 to 1023, unique among all that share a store: it is a part of each "

@@ -11,7 +11,7 @@ import structlog
 from comment_service.clocks import monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
-from comment_service.http.app import Api, make_server
+from comment_service.http.app import Api, HttpServer, OperatorsPort, make_server
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.moderating import ModeratingApi
@@ -157,18 +157,26 @@ class Service:
             keys_keep_ms=config.idempotency_keep_s * 1000,
         )
         self._purges = Purges(*(self._opened, self._copies, changing, ids, self._node_claim), config.purge_settings())
+        self._gate = VideoGate(self._opened, config.gate_settings())
+        api = self._api(ids, Moderator(self._opened, changing))
+        self.operators = OperatorsPort(config, api.readiness, build_registry(self.statistics))
+        self.server = self._serving(api)
+
+    def _serving(self, api: Api) -> HttpServer:
+        config = self.config
         errors = ErrorResponses(
             retry_after_min_s=config.retry_after_min_s,
             retry_after_max_s=config.retry_after_max_s,
             refused=self._tally.refused,
         )
-        self._gate = VideoGate(self._opened, config.gate_settings())
-        origins = config.cors_origins.split(",")
-        self.server = make_server(
-            self._api(ids, Moderator(self._opened, changing)),
+        return make_server(
+            api,
             errors,
-            origins,
+            config.cors_origins.split(","),
             config.connection_limits(),
+            config.guard_settings(),
+            config.request_rates(),
+            refused=self._tally.refused,
             stop_s=config.stop_requests_s,
         )
 
@@ -185,7 +193,6 @@ class Service:
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
-            registry=build_registry(self.statistics),
             placement=Placement(
                 self.replicas, try_timeout_ms=config.place_try_timeout_ms, timeout_ms=config.place_timeout_ms
             ),
@@ -222,14 +229,16 @@ class Service:
         """Serves until `stop`. Raises NodeTaken if the node number belongs to another process, and whatever makes it
         impossible to open the store; any other error in the background is logged, and its work begun again."""
         self._begin()
-        serving = shared(self._serve())
-        log.info("comment_service listening", listen=self.address, node=self.node)
+        operators, serving = shared(self.operators.run()), shared(self._serve())
+        log.info("comment_service listening", listen=self.address, operators=self.operators.address, node=self.node)
         try:
             await first_ended(_wait(serving), self._tasks.wait_fatal())
         finally:
             self.stop()
             await asyncio.wait({serving})  # requests under way get their responses
             await self._end()
+            self.operators.stop()
+            await asyncio.wait({operators})
 
     def _begin(self) -> None:
         keep = self._tasks.keep

@@ -1,10 +1,12 @@
 """The settings of a service that listens for HTTP, and the limits that hold for every connection."""
 
 from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from proto.settings import Settings
+from proto.core.caller import ProxyHeaders, parse_networks
+from proto.settings import Address, Settings
 
 BODY_BYTES_HELD = 64 << 10
 """of a request's body that the app hasn't asked for; then reading pauses"""
@@ -20,6 +22,36 @@ response that says why, unread (RFC 9112, 9.6)."""
 DISCARDED_BYTES_MAX = 1 << 20
 """of what a client sends though its request has its response already, in SKIPPING and in LINGERING; with more, its
 connection is cut. Bodies that are refused for their size are mostly smaller."""
+
+
+OPERATORS_LISTEN = (
+    "host:port for /metrics, and for /health with its reasons, which name what is inside; port 0 takes a free one and "
+    "logs it. Not for viewers, so not behind the balancer"
+)
+
+
+def _networks(text: str) -> str:
+    parse_networks(text)
+    return text
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
+"""10.0.0.0/8,::1: the same form in a flag and in the environment"""
+
+
+class GuardSettings(NamedTuple):
+    """What the settings say about addresses; their descriptions give the reasons."""
+
+    trusted_proxies: str
+    proxy_headers: ProxyHeaders
+    unlimited_networks: str
+    addresses_max: int
+    burst_s: float
+    connections_per_address_max: int
+    requests_per_s: float
+    requests_per_s_max: float
+    request_bytes_per_s: float
+    request_bytes_per_s_max: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +86,63 @@ class HttpSettings(Settings):
         10_000, ge=1, description="connections; beyond, each gets one 503: half of the files a process may open here"
     )
     listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
+
+    operators_listen: Address = Field("127.0.0.1:0", description=OPERATORS_LISTEN)
+    trusted_proxies: Networks = Field(
+        "",
+        description="networks of the proxies in front, as 10.0.0.0/8,::1: only these are believed who has called them, "
+        "by --proxy-headers and the PROXY protocol; empty: nobody is",
+    )
+    proxy_headers: ProxyHeaders = Field(
+        "x-forwarded",
+        description="the header that these proxies write: x-forwarded (-For, -Proto, -Host) or forwarded (RFC 7239); "
+        "strangers can write into the other one",
+    )
+    unlimited_networks: Networks = Field(
+        "",
+        description="networks whose addresses have no limits of their own, as 127.0.0.0/8 for a load test",
+    )
+    addresses_max: int = Field(
+        50_000,
+        ge=100,
+        description="addresses (IPv6: /64 networks) remembered for each limit, 150 bytes each; with more, the newest "
+        "share one",
+    )
+    burst_s: float = Field(
+        10.0, gt=0, description="s whose share an address may use at once: all in an office reload when a node has died"
+    )
+    connections_per_address_max: int = Field(
+        2_000,
+        ge=1,
+        description="connections of one address, not of a trusted proxy, then 429: a fifth of all, and more than a "
+        "school behind one address has",
+    )
+    requests_per_s: float = Field(
+        200.0, gt=0, description="requests/s of one address, then 429: of 1,000 people behind it one each in 5 s"
+    )
+    requests_per_s_max: float = Field(
+        20_000.0, gt=0, description="requests/s of all who have limits, then 503: more than a process answers"
+    )
+    request_bytes_per_s: float = Field(
+        1_048_576.0, gt=0, description="bytes/s of requests of one address, then 429: 200 of 5 KB"
+    )
+    request_bytes_per_s_max: float = Field(
+        104_857_600.0, gt=0, description="bytes/s of requests of all who have limits, then 503: 1 Gbit/s"
+    )
+
+    def guard_settings(self) -> GuardSettings:
+        return GuardSettings(
+            trusted_proxies=self.trusted_proxies,
+            proxy_headers=self.proxy_headers,
+            unlimited_networks=self.unlimited_networks,
+            addresses_max=self.addresses_max,
+            burst_s=self.burst_s,
+            connections_per_address_max=self.connections_per_address_max,
+            requests_per_s=self.requests_per_s,
+            requests_per_s_max=self.requests_per_s_max,
+            request_bytes_per_s=self.request_bytes_per_s,
+            request_bytes_per_s_max=self.request_bytes_per_s_max,
+        )
 
     def connection_limits(self) -> ConnectionLimits:
         return ConnectionLimits(

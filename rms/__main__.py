@@ -11,12 +11,13 @@ from proto.clock_watch import ClockWatch
 from proto.listening import address_of, listen
 from proto.open_files import raise_open_files
 from proto.process import run_process
-from proto.tasks import Supervisor
+from proto.tasks import Supervisor, shared
 from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.door.doorway import Doorway
 from rms.http.admission import Viewers
-from rms.http.app import build_server
+from rms.http.allowances import Allowances
+from rms.http.app import Face, build_operators_port, build_server
 from rms.metrics import NodeStatistics
 from rms.sending.sweep import Sweeper
 from rms.upstream.registration import Identity
@@ -54,9 +55,12 @@ class Node:
         self.served.use(self.upstream)
         self.clock = ClockWatch(settings, self.upstream.connected_stubs, wall_ms, monotonic_ms)
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
-        self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
+        self.allowances = Allowances(settings)
+        self.viewers = Viewers(settings, self.served, self.sweeper, self.drain, self.allowances)
         self.doorway = Doorway(settings, self.viewers, self.tasks) if settings.door_socket else None
-        self.server = build_server(settings, self.viewers, self.statistics)
+        self.face = Face(settings, self.viewers, self.statistics)
+        self.operators = build_operators_port(settings, self.face, self.statistics)
+        self.server = build_server(settings, self.face, self.allowances)
 
     def statistics(self) -> NodeStatistics:
         return NodeStatistics(
@@ -68,6 +72,7 @@ class Node:
             history_reads=self.past.reads,
             history_reads_most=self.past.reads_most,
             draining=self.drain.draining,
+            refused=self.allowances.refused,
             sweep=self.sweeper.statistics(),
             links=self.upstream.statistics(),
             clock=self.clock.statistics(),
@@ -82,8 +87,17 @@ class Node:
             self.upstream.start()
             self.tasks.keep("compare clocks", self.clock.run)
             self.tasks.keep("housekeeping", lambda: self.housekeeper.run(every_s=1))
-            log.info("rms ready", listen=self.address, node=self.identity.node_id, capacity=self.settings.capacity)
+            operators = shared(self.operators.run())
+            log.info(
+                "rms ready",
+                listen=self.address,
+                operators=self.operators.address,
+                node=self.identity.node_id,
+                capacity=self.settings.capacity,
+            )
             await self.server.serve(sockets=[self._listener])
+            self.operators.stop()
+            await asyncio.wait({operators})
         finally:
             self.drain.close()
             await self.tasks.close()

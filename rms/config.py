@@ -4,7 +4,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from proto.clock_watch import ClockSettings
-from proto.http_settings import HttpSettings
+from proto.http_settings import OPERATORS_LISTEN, HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address, is_wildcard
 from rms.feed.feed import FeedLimits
@@ -24,6 +24,14 @@ class ViewersHttpSettings(HttpSettings):
         description="connections waiting to be accepted, as after a node's death; the kernel may hold less",
     )
 
+    new_streams_per_s: float = Field(
+        200.0,
+        gt=0,
+        description="new streams/s of one address, then 429: with the burst, 2,000 people come back at once",
+    )
+    new_streams_per_s_max: float = Field(
+        10_000.0, gt=0, description="new streams/s of all who have limits, then 503: more than a process lets in"
+    )
     credentials_origins: str = Field(
         "",
         description="origins whose pages may read with credentials (EventSource's withCredentials), for a gateway that "
@@ -40,6 +48,7 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")
 
     listen: Address = Field("127.0.0.1:8101", description="host:port for viewers (HTTP)")
+    operators_listen: Address = Field("127.0.0.1:9101", description=OPERATORS_LISTEN)
     public_url: str = Field(
         "",
         validate_default=True,
@@ -65,6 +74,31 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
     )
     videos_max: int = Field(
         50_000, gt=0, description="videos served at once; each costs some 10 KB here, and an entry at each dispatcher"
+    )
+
+    streams_per_address_max: int = Field(
+        2_000,
+        gt=0,
+        description="open streams of one address, then 429: a tenth of the seats, and a school's behind one address",
+    )
+    new_videos_per_s: float = Field(
+        20.0,
+        gt=0,
+        description="videos/s that one address's requests begin to be served, then 429: each costs reads and 10 KB",
+    )
+    new_videos_per_s_max: float = Field(
+        2_000.0,
+        gt=0,
+        description="such videos/s of all who have limits, then 503: a dead node's 20,000 come within the burst",
+    )
+    history_reads_per_s: float = Field(
+        50.0,
+        gt=0,
+        description="reads/s of history for viewers of one address, then 429: few need one, for the log has the last "
+        "minute",
+    )
+    history_reads_per_s_max: float = Field(
+        2_000.0, gt=0, description="such reads/s for all who have limits, then 503: what a store of one machine answers"
     )
 
     backfill: int = Field(50, ge=0, description="comments that a new viewer gets at once: about two screens")
@@ -227,6 +261,7 @@ class DoorSettings(ViewersHttpSettings, DispatcherSettings):
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
 
     listen: Address = Field("127.0.0.1:8100", description="host:port for viewers (HTTP)")
+    operators_listen: Address = Field("127.0.0.1:9100", description=OPERATORS_LISTEN)
     sockets: str = Field(
         ".data/doors", description="folder of the nodes' Unix sockets, each with the name NODE_ID.sock"
     )

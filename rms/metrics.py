@@ -28,6 +28,8 @@ class NodeStatistics:
     history_reads_most: int
     """at the same time"""
     draining: bool
+    refused: Mapping[str, int]
+    """by code: what addresses, or all together, had too much of"""
     sweep: SweepStatistics
     links: tuple[LinkStatistics, ...]
     clock: ClockStatistics
@@ -74,6 +76,7 @@ class NodeCollector(Collector):
             ),
         ):
             yield CounterMetricFamily(f"rms_{name}", words, value)
+        yield _refused("rms_refused", now.refused)
         closes = CounterMetricFamily("rms_closes", "viewers closed", labels=["reason"])
         for reason, count in now.sweep.closes.items():
             closes.add_metric([reason], count)
@@ -127,3 +130,20 @@ def build_registry(statistics: Callable[[], NodeStatistics]) -> CollectorRegistr
     registry = CollectorRegistry()
     registry.register(NodeCollector(statistics))
     return registry
+
+
+class DoorCollector(Collector):
+    """A door's statistics"""
+
+    def __init__(self, refused: Mapping[str, int]) -> None:
+        self._refused = refused
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        yield _refused("door_refused", self._refused)
+
+
+def _refused(name: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, "requests over a limit", labels=["code"])
+    for code, count in counts.items():
+        family.add_metric([code], count)
+    return family

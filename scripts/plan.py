@@ -16,6 +16,9 @@ from proto.settings import join_address
 
 LOCAL = "127.0.0.1"
 
+LOOPBACK = "127.0.0.0/8,::1"
+"""Whoever is on this machine has no limits of his own: a load test comes from one address."""
+
 ROLES = ("dispatcher", "rms", "door", "comment-service")
 """In the order in which they are started. They are stopped in the reverse order."""
 
@@ -32,6 +35,7 @@ class Part:
     role: str
     number: int  # from 1, within its role
     address: str  # host:port
+    operators: str  # host:port of /metrics and /health; empty: a dispatcher has none here
     command: tuple[str, ...]
     tls: Path | None = None  # folder with the certificates of all roles; None: gRPC in clear
 
@@ -46,7 +50,7 @@ class Part:
         """Why it isn't ready, in its own words or the network's; empty: it is"""
         if self.role == "dispatcher":
             return await grpc_trouble(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
-        return await http_trouble(f"http://{self.address}/health/ready")
+        return await http_trouble(f"http://{self.operators}/health/ready")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ def make_plan(
     tls: Path | None = None,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
-    """ports: one for each process, in the order of ROLES. more_flags(role): added to each command of the role.
+    """ports: one for each process, in the order of ROLES; then one more for each but the dispatchers, for operators.
+    `ports_of` counts them. more_flags(role): added to each command of the role.
 
     door: put all RMS nodes behind one port. host: the address on which viewers and authors are served; dispatchers stay
     on 127.0.0.1. tls: a folder filled by scripts/certs; None: gRPC in clear.
@@ -87,12 +92,15 @@ def make_plan(
     left = iter(ports)
     hosts = {role: LOCAL if role == "dispatcher" else host for role in ROLES}
     addresses = {role: [join_address(hosts[role], next(left)) for _ in range(counts[role])] for role in ROLES}
+    inside = {role: [join_address(LOCAL, next(left)) for _ in range(counts[role])] for role in ROLES[1:]}
     replicas = ",".join(addresses["dispatcher"])
     sockets = data / "doors"
 
     def part(role: str, number: int) -> Part:
         address = addresses[role][number - 1]
         flags = ["--listen", address, "--log-format", log_format]
+        operators = inside[role][number - 1] if role in inside else ""
+        flags += ["--operators-listen", operators] if operators else []
         if role == "rms":
             flags += ["--public-url", f"http://{(addresses['door'] or [address])[0]}", "--node-id", f"rms-{number}"]
             flags += ["--door-socket", str(sockets / f"rms-{number}.sock")] if door else []
@@ -101,6 +109,7 @@ def make_plan(
         if role == "comment-service":
             # Two services with the same number could give two comments the same id.
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
+        flags += ["--unlimited-networks", LOOPBACK] if role != "dispatcher" else []
         flags += ["--dispatchers", replicas] if role != "dispatcher" else []
         flags += ["--store", store] if role in ("rms", "comment-service") else []
         if tls:
@@ -109,9 +118,16 @@ def make_plan(
             flags += [word for pair in zip(names, files, strict=True) for word in pair] + ["--tls-required", "true"]
         module = {"door": "rms.door"}.get(role, role.replace("-", "_"))
         # -P: don't import from the caller's folder, which may contain a folder with a service's name.
-        return Part(role, number, address, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)), tls)
+        return Part(
+            role, number, address, operators, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)), tls
+        )
 
     return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
+
+
+def ports_of(*, dispatchers: int, rms: int, comment_services: int = 1, door: bool = False) -> int:
+    """How many `make_plan` needs"""
+    return dispatchers + 2 * (rms + comment_services + door)
 
 
 async def http_trouble(url: str) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 from history.opening import STORE_HELP
 from proto.settings import is_wildcard, join_address, split_address
 from scripts.config import RUN
-from scripts.plan import LOCAL, ROLES, Plan, free_or_other, is_free, make_plan, tls_files
+from scripts.plan import LOCAL, LOOPBACK, ROLES, Plan, free_or_other, is_free, make_plan, tls_files
 from scripts.processes import ROOT, NotReady, Process, ProcessSupervisor
 from scripts.terminal import Terminal
 
@@ -26,6 +26,7 @@ CASSANDRA_URL = f"cassandra://127.0.0.1:{CASSANDRA_PORT}/livecomments"
 DISPATCHER_PORT = 7001  # the first one's; the default of scripts/topology
 RMS_PORT = 8101  # the first one's; an inner port that is taken is replaced by another
 DOOR_PORT = 8100
+OPERATORS_ABOVE = 1_000  # the operators' port of a process, above its own
 COLORS = {"dispatcher": "magenta", "rms": "cyan", "door": "yellow", "comment-service": "green"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -60,6 +61,7 @@ def main(
     _check_free(outer, host)
     inner = [*range(DISPATCHER_PORT, DISPATCHER_PORT + dispatchers), *range(RMS_PORT, RMS_PORT + rms)]
     inner += [DOOR_PORT] if door else []
+    operators = [number + OPERATORS_ABOVE for number in (*inner[dispatchers:], *outer)]
     data.mkdir(parents=True, exist_ok=True)
     if store == "cassandra":
         _need_cassandra()
@@ -78,7 +80,8 @@ def main(
         log_format="console",
     )
     for start in range(1, RUN.starts_max + 1):
-        plan = plan_with(ports=[*free_or_other(inner, promised=outer, host=host), *outer])
+        others = free_or_other([*inner, *operators], promised=outer, host=host)
+        plan = plan_with(ports=[*others[: len(inner)], *outer, *others[len(inner) :]])
         try:
             code = asyncio.run(_run(plan, restart, data, urls.get(store, store)))
             break
@@ -200,6 +203,8 @@ def banner(plan: Plan, supervisor: ProcessSupervisor, data: Path, store: str) ->
     show("post", f"curl {base}/comment/create -H 'Content-Type: application/json' -d '{body}'")
     for role in (role for role in ROLES if role != "door" or plan[role]):
         show(role, "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role]) or "none")
+    show("operators", "  ".join(f"http://{part.operators}/health" for part in (*plan["rms"], *plan["comment-service"])))
+    show("limits", f"none for this machine's own addresses ({LOOPBACK}); docs/limits.md has those of others")
     show("store", store)
     show("state", str(data))
     if plan["dispatcher"]:

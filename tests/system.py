@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.plan import ROLES, Part, free_ports, make_plan
+from scripts.plan import ROLES, Part, free_ports, make_plan, ports_of
 from scripts.processes import Process, ProcessSupervisor
 from tests.waiting import eventually
 
@@ -47,11 +47,13 @@ class System:
             tls=tls,
             store=store or f"sqlite:{self.data / 'comments.db'}",
             data=self.data,
-            ports=free_ports(dispatchers + rms + comment_services + door),
+            ports=free_ports(ports_of(dispatchers=dispatchers, rms=rms, comment_services=comment_services, door=door)),
             log_format="json",
             more_flags=more_flags,
         )
         self.base_url = self.plan.base_url
+        self.operators_url = f"http://{self.plan['comment-service'][0].operators}"
+        """of the first comment_service"""
         self._groups = {
             role: [
                 Process(part.name, command_of(part), is_ready=part.is_ready, on_output=self._note)

@@ -1,10 +1,10 @@
 """Routes requests to what answers them. Nothing is decided here."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,6 +19,7 @@ from comment_service.http.error_responses import ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
 from comment_service.http.kept_pages import KeptPages
+from comment_service.http.limits import RequestRates, limits_by_path
 from comment_service.http.moderating import ModeratingApi
 from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
@@ -44,9 +45,12 @@ from proto.clock_watch import ClockStatistics
 from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
-from proto.http.responses import health_response
-from proto.http.server import HttpServer, build_server
-from proto.http_settings import ConnectionLimits
+from proto.http.guard import Guard
+from proto.http.operators import OperatorsPort as OperatorsPort
+from proto.http.operators import public_health
+from proto.http.server import HttpServer as HttpServer
+from proto.http.server import build_server
+from proto.http_settings import ConnectionLimits, GuardSettings
 from proto.replicas import replica_numbers
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -69,7 +73,6 @@ class Api:
     history: Reader
     pages: Pages
     kept_pages: KeptPages
-    registry: CollectorRegistry
     placement: Placement
     publisher: Publisher
     replicas: Replicas
@@ -109,22 +112,14 @@ class Api:
         """GET /comment/{video_id}: a page, newest first"""
         return await self.pages.page(request)
 
-    async def metrics(self, _: Request) -> Response:
-        """GET /metrics: for Prometheus"""
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
-
     async def live(self, _: Request) -> Response:
-        return health_response(True, {"live": True})
+        return public_health(True)
 
     async def ready(self, _: Request) -> Response:
-        ok, details = await self._readiness()
-        return health_response(ok, details)
+        ok, _details = await self.readiness()
+        return public_health(ok)
 
-    async def health(self, _: Request) -> Response:
-        ok, details = await self._readiness()
-        return health_response(ok, {"live": True, **details})
-
-    async def _readiness(self) -> tuple[bool, Mapping[str, object]]:
+    async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         """Ready means that comments are accepted and the clock is right. Dispatchers are only counted, since posting
         works without them."""
         try:
@@ -138,7 +133,6 @@ class Api:
         numbers = replica_numbers(self.replicas.addresses)
         is_ready = accepts and not clock.is_off
         details = {
-            "ready": is_ready,
             "store": store,
             "spooled": spooled.spool.comments,
             "clock": clock.words,
@@ -166,11 +160,21 @@ class Methods:
 
 
 def make_server(
-    api: Api, errors: ErrorResponses, cors_origins: list[str], limits: ConnectionLimits, *, stop_s: float
+    api: Api,
+    errors: ErrorResponses,
+    cors_origins: list[str],
+    limits: ConnectionLimits,
+    guard_settings: GuardSettings,
+    rates: RequestRates,
+    *,
+    refused: Counter[str],
+    stop_s: float,
 ) -> HttpServer:
-    """stop_s: how long requests under way may take after `stop`."""
+    """refused: counts what is refused for its number, by code. stop_s: how long requests under way may take after
+    `stop`."""
     app, shortcut = make_app(api, errors, cors_origins)
-    return build_server(app, limits, stop_s=stop_s, shortcut=shortcut)
+    guard = Guard(guard_settings, refused)
+    return build_server(app, limits, guard, stop_s=stop_s, limit_of=limits_by_path(guard, rates), shortcut=shortcut)
 
 
 def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:
@@ -198,8 +202,6 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
             Route("/comment/{video_id}", Methods(GET=api.page)),
             Route("/", Methods(GET=page_files.index)),
             Mount("/page", page_files),
-            Route("/metrics", Methods(GET=api.metrics)),
-            Route("/health", Methods(GET=api.health)),
             Route("/health/live", Methods(GET=api.live)),
             Route("/health/ready", Methods(GET=api.ready)),
         ],

@@ -5,6 +5,7 @@ from pydantic import Field
 from comment_service.core.admission import Admission
 from comment_service.core.identity import AuthorLimits
 from comment_service.http.app import HttpLimits
+from comment_service.http.limits import RequestRates
 from comment_service.http.videos import VideoLimits
 from comment_service.moderate.purging import PurgeSettings
 from comment_service.videos.gate import GateSettings, Verdict
@@ -41,6 +42,16 @@ class AcceptingSettings(HttpSettings):
     )
 
     # Requests
+    posts_per_s: float = Field(
+        50.0, gt=0, description="posts/s of one address, then 429: 1,000 people behind it, each in 20 s"
+    )
+    posts_per_s_max: float = Field(
+        10_000.0, gt=0, description="posts/s of all who have limits, then 503: more than one process stores"
+    )
+    reads_per_s: float = Field(
+        100.0, gt=0, description="pages and redirects/s of one address, then 429: with the burst, 1,000 people reload"
+    )
+    reads_per_s_max: float = Field(10_000.0, gt=0, description="pages and redirects/s of all who have limits, then 503")
     body_bytes_max: int = Field(
         16_384, ge=1024, description="bytes in a body: the longest comment with every character escaped has 7 KB"
     )
@@ -82,6 +93,9 @@ class AcceptingSettings(HttpSettings):
 
     def author_limits(self) -> AuthorLimits:
         return AuthorLimits(self.author_characters_max, self.author_bytes_max)
+
+    def request_rates(self) -> RequestRates:
+        return RequestRates(self.reads_per_s, self.reads_per_s_max, self.posts_per_s, self.posts_per_s_max)
 
     def http_limits(self) -> HttpLimits:
         return HttpLimits(self.body_bytes_max, self.body_timeout_ms)

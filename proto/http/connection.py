@@ -27,12 +27,14 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from proto.http.come_again import ComeAgain
 from proto.http.exchange import STATUS_LINES, TAKE_SOCKET, Exchange, Sent
-from proto.http.requests import BadRequest, Head, RequestReader
+from proto.http.guard import Guard
+from proto.http.peer import BadPreface, LimitOf, Peer
+from proto.http.requests import BadRequest, RequestReader
 from proto.http.responses import error_response, overloaded
 from proto.http_settings import BODY_BYTES_HELD, DISCARDED_BYTES_MAX, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
 from proto.tasks import shared
@@ -65,6 +67,8 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         limits: ConnectionLimits,
+        guard: Guard,
+        limit_of: LimitOf,
         shortcut: Shortcut | None,
         *,
         offers_socket: bool,
@@ -80,6 +84,8 @@ class Connection(asyncio.Protocol):
         self.lost = asyncio.Event()
         """the event loop has let go of the socket"""
         self._limits = limits
+        self._guard = guard
+        self._limit_of = limit_of
         self._shortcut = shortcut
         self._offers_socket = offers_socket
         if not config.loaded:
@@ -97,6 +103,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._requests = RequestReader(limits.head_bytes_max, limits.headers_max)
         self._rest = b""  # requests that wait for the one before
+        self._peer: Peer
         self._reading = False  # `_read` is at work further up the stack
         self._discarded = 0  # bytes, in the phases SKIPPING and LINGERING
 
@@ -104,15 +111,16 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._server = _address(transport.get_extra_info("sockname"))
-        self._client = _address(transport.get_extra_info("peername"))
-        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._peer = Peer(self._guard, self._limit_of, transport)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         if len(self._state.connections) > self._limits.connections_max:
             self._app, self._shortcut = _OVERLOADED, None
+        self._refuse_too_many()
         self._enter(Phase.IDLE, self._limits.head_timeout_s)
 
     def data_received(self, data: bytes) -> None:
+        if self._peer.awaits_preface and not (data := self._read_preface(data)):
+            return
         if self._phase is Phase.ANSWERING:
             self._hold(data)
         else:
@@ -132,6 +140,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
+        self._peer.close()
         self._phase = Phase.CLOSED
         if self._timer is not None:
             self._timer.cancel()
@@ -204,7 +213,7 @@ class Connection(asyncio.Protocol):
         """A new number for the socket, which stays open when this connection ends, as it does now; `lost` tells when.
         None: the socket can't be had."""
         transport = self._transport
-        if transport.is_closing() or self._scheme == "https" or transport.get_write_buffer_size():
+        if transport.is_closing() or transport.get_extra_info("sslcontext") or transport.get_write_buffer_size():
             return None
         try:
             fd: int = os.dup(transport.get_extra_info("socket").fileno())
@@ -218,6 +227,20 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     # Reading
+
+    def _read_preface(self, data: bytes) -> bytes:
+        """Returns what isn't the proxy's."""
+        try:
+            data = self._peer.requests_of(data)
+        except BadPreface:
+            self._close()
+            return b""
+        self._refuse_too_many()
+        return data
+
+    def _refuse_too_many(self) -> None:
+        if self._peer.refusal is not None:
+            self._app, self._shortcut = self._peer.refusal.tell, None
 
     def _read(self, data: bytes) -> None:
         """Takes requests out of what has arrived, until one has to be answered first."""
@@ -251,7 +274,7 @@ class Connection(asyncio.Protocol):
             if self._phase is Phase.IDLE:
                 self._enter(Phase.HEAD, self._limits.head_timeout_s)
             return rest
-        scope = self._scope(head)
+        scope, over = self._peer.scope_of(head, self._loop.time())
         self.exchange = exchange = Exchange(self, scope, head.keep_alive, head.expects_continue)
         if self._offers_socket:
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
@@ -260,11 +283,11 @@ class Connection(asyncio.Protocol):
         run: Run = partial(_run, exchange, self._state.tasks)
         if complete:
             self._enter_answering(exchange)
-            if self._shortcut is not None and self._shortcut(exchange, run):
+            if over is None and self._shortcut is not None and self._shortcut(exchange, run):
                 return rest
         else:
             self._enter(Phase.BODY, math.inf)
-        run(self._app)
+        run(self._app if over is None else over.tell)
         return rest
 
     def _read_body(self, data: bytes) -> bytes:
@@ -290,22 +313,6 @@ class Connection(asyncio.Protocol):
             exchange.keep_alive = False
         self._enter(Phase.ANSWERING, math.inf)
         exchange.body_ended()
-
-    def _scope(self, head: Head) -> Scope:
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": head.http_version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": self._scheme,
-            "method": head.method,
-            "root_path": "",
-            "path": head.path,
-            "raw_path": head.raw_path,
-            "query_string": head.query,
-            "headers": head.headers,
-        }
 
     # Ending
 
@@ -389,7 +396,3 @@ def _run(exchange: Exchange, tasks: set[asyncio.Task[None]], app: ASGIApp) -> No
     task = shared(exchange.run(app))
     tasks.add(task)  # uvicorn's server waits for them when it ends
     task.add_done_callback(tasks.discard)
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    return (str(name[0]), int(name[1])) if isinstance(name, tuple | list) and len(name) >= 2 else None

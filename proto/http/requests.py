@@ -40,6 +40,8 @@ class Head(NamedTuple):
     """whether another request may follow"""
     expects_continue: bool
     """the client waits for a 100 (Continue) before it sends the body"""
+    size: int
+    """bytes: its own, and those of the body, if it says how many"""
 
 
 class _NextBegins(Exception):
@@ -100,7 +102,7 @@ class RequestReader:
         self._framing = self._given = 0
         self._head_complete = self._message_complete = self._expects_continue = False
         self._feed(data)
-        head = self._head()
+        head = self._head(end)
         body, complete, rest = self._taken(len(data) - end, data, end)
         return head, body, complete, rest
 
@@ -131,7 +133,7 @@ class RequestReader:
             self._parser = httptools.HttpRequestParser(self)  # the old one stands in the middle of the next request
         return body, self._message_complete, rest
 
-    def _head(self) -> Head:
+    def _head(self, size: int) -> Head:
         """Raises BadRequest."""
         if not self._head_complete:
             raise _malformed()
@@ -153,6 +155,7 @@ class RequestReader:
             self._headers,
             self._keep_alive and version != "1.0",
             self._expects_continue and version != "1.0",  # RFC 9110, 10.1.1
+            size + (self._body_left or 0),
         )
 
     def _feed(self, data: bytes) -> None:

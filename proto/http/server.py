@@ -10,6 +10,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from proto.http.connection import Connection, Shortcut
+from proto.http.guard import Guard
+from proto.http.peer import LimitOf
 from proto.http_settings import ConnectionLimits
 
 
@@ -27,14 +29,16 @@ class HttpServer(uvicorn.Server):
 def build_server(
     app: ASGIApp,
     limits: ConnectionLimits,
+    guard: Guard,
     *,
     stop_s: float,
+    limit_of: LimitOf = lambda method, path: None,
     shortcut: Shortcut | None = None,
     offers_socket: bool = False,
 ) -> HttpServer:
-    """A server for this app. stop_s: how long requests under way may take after `stop`. shortcut, offers_socket: see
-    Connection."""
-    connection = partial(Connection, limits, shortcut, offers_socket=offers_socket)
+    """A server for this app. stop_s: how long requests under way may take after `stop`. limit_of, shortcut,
+    offers_socket: see Connection."""
+    connection = partial(Connection, limits, guard, limit_of, shortcut, offers_socket=offers_socket)
     return HttpServer(
         uvicorn.Config(
             app,

@@ -6,7 +6,9 @@ viewer's URL survives the death of its RMS, also in a plain EventSource, which r
 redirected to. Start the nodes with --public-url set to the door's, and --door-socket SOCKETS/NODE_ID.sock.
 """
 
+import asyncio
 import os
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -14,13 +16,13 @@ import structlog
 
 from proto.listening import address_of, listen
 from proto.process import run_process
-from proto.tasks import Supervisor
+from proto.tasks import Supervisor, shared
 from rms.config import DoorSettings
 from rms.door.doorway import Handover
 from rms.door.nodes import Nodes
 from rms.door.places import NoPlace, Places
 from rms.http.admission import TakeSocket
-from rms.http.door_app import build_door_server
+from rms.http.door_app import DoorFace, build_door_operators_port, build_door_server
 from rms.videos.request import Refused
 
 log = structlog.stdlib.get_logger()
@@ -36,7 +38,10 @@ class Door:
         self._nodes = Nodes(settings)
         self._listener = listen(settings.listen, settings.listen_backlog)
         self.address = address_of(self._listener)
-        self.server = build_door_server(settings, self)
+        refused: Counter[str] = Counter()
+        face = DoorFace(self, settings.retry_after_s, settings.credentials_origins_known())
+        self.operators = build_door_operators_port(settings, face, refused)
+        self.server = build_door_server(settings, face, refused)
 
     async def hand_over(
         self,
@@ -44,6 +49,7 @@ class Door:
         query: Mapping[str, str],
         headers: Mapping[str, str],
         http_version: str,
+        caller_key: str | None,
         take: TakeSocket,
     ) -> None:
         """See rms/http/door_app.py."""
@@ -54,7 +60,8 @@ class Door:
         fd = await take()
         if fd is None:
             raise Refused(503, "no_socket", "this connection can't be handed over: speak plain HTTP to the door")
-        packet, gone = msgspec.json.encode(Handover(video_id, dict(query), dict(headers), http_version)), []
+        handover = Handover(video_id, dict(query), dict(headers), http_version, caller_key)
+        packet, gone = msgspec.json.encode(handover), []
         try:
             while not await self._nodes.hand_over(node_id, packet, fd):
                 gone.append(node_id)
@@ -79,10 +86,13 @@ class Door:
         """Until `stop`"""
         supervisor = Supervisor()
         supervisor.keep("follow dispatchers", self._places.follow)
-        log.info("door ready", listen=self.address, sockets=self._settings.sockets)
+        operators = shared(self.operators.run())
+        log.info("door ready", listen=self.address, operators=self.operators.address, sockets=self._settings.sockets)
         try:
             await self.server.serve(sockets=[self._listener])
         finally:
+            self.operators.stop()
+            await asyncio.wait({operators})
             await supervisor.close()
             self._nodes.close()
             await self._places.close()

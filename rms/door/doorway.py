@@ -36,6 +36,8 @@ class Handover(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     http_version: str = "1.0"
     """A door that doesn't tell gets what every client can read."""
+    caller_key: str | None = None
+    """what the limits of the viewer's address are counted by; None: it has none"""
 
 
 class Doorway:
@@ -125,7 +127,7 @@ class Doorway:
                 settings.backfill_max,
                 handover.http_version,
             )
-            await self._viewers.enter(asked, take)
+            await self._viewers.enter(asked, take, handover.caller_key)
         except Refused as refused:
             with suppress(OSError):
                 os.write(fd, self._refusal(refused, handover.headers))

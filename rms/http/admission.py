@@ -1,5 +1,6 @@
 """Lets viewers in: checks that there is room, finds where they enter their video's log, and sends what comes first."""
 
+import math
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -15,7 +16,8 @@ from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.feed import Attach
 from rms.feed.sse import heartbeat_event, retry_line
-from rms.sending.audience import Audience, Viewer
+from rms.http.allowances import Allowances
+from rms.sending.audience import Audience, Seat, Viewer
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain, reconnect_words
@@ -36,11 +38,14 @@ TakeSocket = Callable[[], Awaitable[int | None]]
 
 
 class Viewers:
-    def __init__(self, settings: RmsSettings, served: ServedVideos, sweeper: Sweeper, drain: Drain) -> None:
+    def __init__(
+        self, settings: RmsSettings, served: ServedVideos, sweeper: Sweeper, drain: Drain, allowances: Allowances
+    ) -> None:
         self._settings = settings
         self._served = served
         self._sweeper = sweeper
         self._drain = drain
+        self._allowances = allowances
         self._credentials_origins = settings.credentials_origins_known()
         self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._entering = 0
@@ -54,41 +59,64 @@ class Viewers:
     def takes_more(self) -> bool:
         return not self._drain.draining and len(self) < self._settings.capacity
 
-    async def enter(self, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
+    async def enter(
+        self, asked: StreamRequest, take: TakeSocket, key: str | None = None
+    ) -> AsyncIterator[bytes] | None:
         """Takes the viewer's socket, sends on it from now on, and returns None. If `take` gives no socket: returns the
-        body of a response to stream. Raises Refused; then no socket was taken."""
+        body of a response to stream. Raises Refused; then no socket was taken. key: what its address is counted by;
+        None: it has no limits."""
         self._refuse_if_draining()
         if len(self) >= self._settings.capacity:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
+        seat = self._allowances.take_seat(key)
         self._entering += 1
         try:
+            return await self._enter(asked, take, key, seat)
+        except BaseException:
+            if seat is not None:
+                seat.free()
+            raise
+        finally:
+            self._entering -= 1
+
+    async def _enter(
+        self, asked: StreamRequest, take: TakeSocket, key: str | None, seat: Seat | None
+    ) -> AsyncIterator[bytes] | None:
+        try:
+            if not self._served.serves(asked.video_id):
+                self._allowances.open_video(key)
             video = await self._served.enter(asked.video_id)
             try:
-                return await self._let_in(video, asked, take)
+                return await self._let_in(video, asked, take, partial(self._allowances.read_history, key), seat)
             finally:
                 self._served.release(video)
         except TooManyVideos:
             raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
         except CannotOpen:
             raise Refused(503, "video_unavailable", "this video can't be opened now: try again later") from None
-        finally:
-            self._entering -= 1
 
     def _refuse_if_draining(self) -> None:
         if self._drain.draining:
             raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
 
-    async def _let_in(self, video: ServedVideo, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
+    async def _let_in(
+        self,
+        video: ServedVideo,
+        asked: StreamRequest,
+        take: TakeSocket,
+        before_read: Callable[[], None],
+        seat: Seat | None,
+    ) -> AsyncIterator[bytes] | None:
         history, read = None, True
         try:
-            history = await self._served.entering.history_for(video, asked.position, asked.backfill)
+            history = await self._served.entering.history_for(video, asked.position, asked.backfill, before_read)
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
         find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
         fd = await take()
         if fd is None:
-            return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find())
+            return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find(), seat)
         try:
             attach = find()
             audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
@@ -96,7 +124,7 @@ class Viewers:
             edition = audience.edition
             head = self._stream_head(edition.encoding, audience.form.chunked, asked.origin)
             head += edition.begin(self._first(audience.form))
-            viewer = Viewer(fd, audience, head + private, offset)
+            viewer = Viewer(fd, audience, head + private, offset, seat)
         except BaseException:
             os.close(fd)
             raise
@@ -116,7 +144,9 @@ class Viewers:
         retry = retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
         return retry + self._heartbeat_event if form.beat_events else retry
 
-    async def _streamed_body(self, video: ServedVideo, form: Form, attach: Attach[FeedOffset]) -> AsyncIterator[bytes]:
+    async def _streamed_body(
+        self, video: ServedVideo, form: Form, attach: Attach[FeedOffset], seat: Seat | None
+    ) -> AsyncIterator[bytes]:
         settings = self._settings
 
         def enter(attach: Attach[FeedOffset]) -> tuple[Audience, Attach[EditionOffset]]:
@@ -146,14 +176,18 @@ class Viewers:
         finally:
             video.holds -= 1
             self._streamed -= 1
+            if seat is not None:
+                seat.free()
             await body.aclose()
 
 
 def refusal_headers(refused: Refused, retry_after_s: int) -> dict[str, str]:
-    """Headers of a refusal. A 503 says when to try again: after 1 to 2 times retry_after_s, so that not all come at
-    once."""
+    """Headers of a refusal. One that passes says when to try again; if that isn't known, after 1 to 2 times
+    retry_after_s, so that not all come at once."""
     headers = {"cache-control": "no-store"}
-    if refused.status == 503:
+    if refused.wait_s:
+        headers["retry-after"] = str(math.ceil(refused.wait_s))
+    elif refused.status == 503:
         headers["retry-after"] = str(random.randint(retry_after_s, 2 * retry_after_s))
     return headers
 

@@ -1,9 +1,8 @@
 """The RMS's HTTP routes: GET /comments/{liveVideoId} as an event stream, health, and metrics."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -11,14 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from proto.core.caller import Caller
 from proto.http.come_again import ComeAgain, comes_back, start_over, stream_that_ends
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
-from proto.http.responses import error_response, health_response
+from proto.http.guard import CALLER
+from proto.http.operators import OperatorsPort, public_health
+from proto.http.responses import error_response
 from proto.http.server import HttpServer
 from proto.http.server import build_server as http_server
 from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
+from rms.http.allowances import Allowances
 from rms.metrics import NodeStatistics, build_registry
 from rms.videos.request import INVALID_POSITION, Refused, parse_stream_request
 
@@ -53,51 +56,53 @@ class Face:
             )
             if request.method == "HEAD":
                 return head_of_a_stream()
-            body = await self._viewers.enter(asked, partial(take_socket_of, request.scope))
+            body = await self._viewers.enter(asked, partial(take_socket_of, request.scope), caller_key(request))
         except Refused as refused:
             return refusal(refused, request, settings.retry_after_s)
         return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
 
     async def live(self, request: Request) -> Response:
-        now = self._statistics()
-        return health_response(True, {"viewers": now.viewers, "videos": now.videos})
+        return public_health(True)
 
     async def ready(self, request: Request) -> Response:
-        """200 if new viewers can come: a dispatcher knows this node, it has room, isn't draining, and its clock is
-        right."""
+        ok, _facts = await self.readiness()
+        return public_health(ok)
+
+    async def readiness(self) -> tuple[bool, Mapping[str, object]]:
+        """Ready means that new viewers can come: a dispatcher knows this node, it has room, isn't draining, and its
+        clock is right."""
         now = self._statistics()
         dispatchers = sum(link.connected for link in now.links)
         facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers, "clock": now.clock.words}
-        facts |= {"capacity": now.capacity, "draining": now.draining}
+        facts |= {"capacity": now.capacity, "videos": now.videos, "draining": now.draining}
         if troubles := sorted({link.trouble for link in now.links if link.trouble}):
             facts["dispatcher_trouble"] = troubles
-        return health_response(dispatchers > 0 and self._viewers.takes_more and not now.clock.is_off, facts)
+        return dispatchers > 0 and self._viewers.takes_more and not now.clock.is_off, facts
 
 
-def build_server(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> HttpServer:
+def build_server(settings: RmsSettings, face: Face, allowances: Allowances) -> HttpServer:
     return http_server(
-        build_app(settings, viewers, statistics),
+        build_app(settings, face),
         settings.connection_limits(),
+        allowances.guard,
+        limit_of=allowances.limit_of,
         stop_s=settings.stop_ms / 1000,
         offers_socket=True,
     )
 
 
-def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -> Starlette:
-    face = Face(settings, viewers, statistics)
-    registry = build_registry(statistics)
+def build_operators_port(settings: RmsSettings, face: Face, statistics: Statistics) -> OperatorsPort:
+    """Raises OSError when the address can't be listened on."""
+    return OperatorsPort(settings, face.readiness, build_registry(statistics))
 
-    async def metrics(request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+def build_app(settings: RmsSettings, face: Face) -> Starlette:
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     return Starlette(
         routes=[
             route("/comments/{video_id}", face.stream),
             route("/health/live", face.live),
             route("/health/ready", face.ready),
-            route("/health", face.ready),
-            route("/metrics", metrics),
         ],
         middleware=[
             Middleware(PublicCors, credentials_origins=settings.credentials_origins_known()),
@@ -105,6 +110,12 @@ def build_app(settings: RmsSettings, viewers: Viewers, statistics: Statistics) -
         ],
         exception_handlers={HTTPException: http_error},
     )
+
+
+def caller_key(request: Request) -> str | None:
+    """What the limits of its address are counted by; None: it has none. Another ASGI server tells nobody's."""
+    caller: Caller | None = request.scope.get(CALLER)
+    return None if caller is None else caller.key
 
 
 def needed_headers(request: Request) -> dict[str, str]:
@@ -128,7 +139,7 @@ async def http_error(request: Request, error: Exception) -> Response:
     """The response to a wrong path or method"""
     assert isinstance(error, HTTPException)
     code, message = {
-        404: ("not_found", "there is GET /comments/{liveVideoId} here, and /health"),
+        404: ("not_found", "there is GET /comments/{liveVideoId} here"),
         405: ("method_not_allowed", "only GET and HEAD are allowed here"),
     }.get(error.status_code, ("http_error", str(error.detail)))
     return error_response(error.status_code, code, message, error.headers)

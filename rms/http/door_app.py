@@ -1,9 +1,11 @@
 """The door's HTTP routes: GET /comments/{liveVideoId}, whose socket goes to a node, and health."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Protocol
 
+from prometheus_client.core import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,11 +16,14 @@ from starlette.routing import Route
 from proto.http.come_again import ComeAgain
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
-from proto.http.responses import health_response
+from proto.http.guard import Guard
+from proto.http.operators import OperatorsPort, public_health
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
 from rms.http.admission import TakeSocket
-from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers, refusal
+from rms.http.allowances import streams_limit
+from rms.http.app import Gone, caller_key, head_of_a_stream, http_error, needed_headers, refusal
+from rms.metrics import DoorCollector
 from rms.videos.request import Refused, for_a_node, parse_stream_request
 
 
@@ -31,6 +36,7 @@ class HandsOver(Protocol):
         query: Mapping[str, str],
         headers: Mapping[str, str],
         http_version: str,
+        caller_key: str | None,
         take: TakeSocket,
     ) -> None:
         """Gives the viewer's socket to a node. Raises Refused; then it was not taken."""
@@ -57,21 +63,32 @@ class DoorFace:
             if request.method == "HEAD":
                 return head_of_a_stream()
             version, take = request.scope["http_version"], partial(take_socket_of, request.scope)
-            await self._door.hand_over(video_id, *for_a_node(query, headers), version, take)
+            await self._door.hand_over(video_id, *for_a_node(query, headers), version, caller_key(request), take)
         except Refused as refused:
             return refusal(refused, request, self._retry_after_s)
         return Gone()
 
     async def live(self, request: Request) -> Response:
-        return health_response(True, {})
+        return public_health(True)
 
     async def ready(self, request: Request) -> Response:
+        ok, _facts = await self.readiness()
+        return public_health(ok)
+
+    async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         trouble = await self._door.trouble()
-        return health_response(not trouble, {"reason": trouble} if trouble else {})
+        return not trouble, {"reason": trouble} if trouble else {}
 
 
-def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
-    face = DoorFace(door, settings.retry_after_s, settings.credentials_origins_known())
+def build_door_operators_port(settings: DoorSettings, face: DoorFace, refused: Mapping[str, int]) -> OperatorsPort:
+    """refused: counts by code. Raises OSError when the address can't be listened on."""
+    registry = CollectorRegistry()
+    registry.register(DoorCollector(refused))
+    return OperatorsPort(settings, face.readiness, registry)
+
+
+def build_door_server(settings: DoorSettings, face: DoorFace, refused: Counter[str]) -> HttpServer:
+    """refused: counts what is refused for its number, by code."""
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     app = Starlette(
         routes=[
@@ -85,4 +102,12 @@ def build_door_server(settings: DoorSettings, door: HandsOver) -> HttpServer:
         ],
         exception_handlers={HTTPException: http_error},
     )
-    return build_server(app, settings.connection_limits(), stop_s=settings.stop_ms / 1000, offers_socket=True)
+    guard = Guard(settings.guard_settings(), refused)
+    return build_server(
+        app,
+        settings.connection_limits(),
+        guard,
+        limit_of=streams_limit(guard, settings),
+        stop_s=settings.stop_ms / 1000,
+        offers_socket=True,
+    )

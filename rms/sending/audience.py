@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from enum import Enum
+from typing import Protocol
 
 from rms.feed.byte_log import EditionOffset
 from rms.feed.editions import Edition, Form
@@ -16,6 +17,13 @@ class Pause(Enum):
     TURN = "it has had a chunk, and goes on in the event loop's next round"
 
 
+class Seat(Protocol):
+    """What counts a viewer as one of its address's"""
+
+    def free(self) -> None:
+        """Idempotent"""
+
+
 class Viewer(socket.socket):
     """A taken-over socket. Between writes `offset` stands at a frame's end; `head` is sent before what follows there.
 
@@ -23,10 +31,18 @@ class Viewer(socket.socket):
     than a file's write(), and the object is no bigger than one that holds a number.
     """
 
-    __slots__ = ("audience", "falls", "head", "index", "offset", "paused", "stood_at")
+    __slots__ = ("audience", "falls", "head", "index", "offset", "paused", "seat", "stood_at")
 
-    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: EditionOffset) -> None:
-        """fd: of a connected non-blocking TCP socket, which is the viewer's from now on."""
+    def __init__(
+        self,
+        fd: int,
+        audience: "Audience",
+        head: bytes,
+        offset: EditionOffset,
+        seat: Seat | None = None,
+    ) -> None:
+        """fd: of a connected non-blocking TCP socket, which is the viewer's from now on. seat: freed when it is closed;
+        None: its address has no limits."""
         # Every argument is given, so that Python asks the kernel for none. The family shows in addresses only: for a
         # viewer over IPv6 it is the wrong one, and does no harm.
         super().__init__(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP, fd)
@@ -37,6 +53,12 @@ class Viewer(socket.socket):
         self.paused: Pause | None = None  # None: sweeps write to it
         self.falls = 0  # how often it has fallen off the log
         self.stood_at: bytes | None = None  # its position when it was last paused: what it has once `head` is out
+        self.seat = seat
+
+    def close(self) -> None:
+        super().close()
+        if self.seat is not None:
+            self.seat.free()
 
 
 class Audience:

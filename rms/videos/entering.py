@@ -40,8 +40,15 @@ class Entering:
         self._tasks = tasks
         self._reads = asyncio.Semaphore(settings.catch_up_reads)  # its own: a viewer waits for no video's catch-up
 
-    async def history_for(self, video: ServedVideo, position: Position | None, backfill: int) -> list[Event] | None:
-        """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable."""
+    async def history_for(
+        self,
+        video: ServedVideo,
+        position: Position | None,
+        backfill: int,
+        before_read: Callable[[], None] = lambda: None,
+    ) -> list[Event] | None:
+        """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable, and what
+        `before_read` raises, which is called only if there is something to read."""
         feed = video.feed
         if video.lacks_past:
             return None
@@ -50,9 +57,11 @@ class Entering:
             missing = backfill - feed.comments_held()
             if missing <= 0 or not feed.held_from:
                 return None
+            before_read()
             return await self._past.older(video.video_id, feed.held_from, missing)
         needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
+            before_read()
             return await self._past.since(video.video_id, needs.from_id, self._settings.resume_events_max + 1)
         return None
 

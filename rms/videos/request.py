@@ -34,9 +34,10 @@ class StreamRequest(NamedTuple):
 class Refused(Exception):
     """The request can't be answered with a stream: an HTTP status and why."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, wait_s: float = 0.0) -> None:
+        """wait_s: until it is worth to try again; 0: nobody knows."""
         super().__init__(message)
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.wait_s = status, code, message, wait_s
 
 
 def parse_stream_request(

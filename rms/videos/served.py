@@ -101,6 +101,9 @@ class ServedVideos:
 
     # Viewers
 
+    def serves(self, video_id: str) -> bool:
+        return video_id in self._videos
+
     async def enter(self, video_id: str) -> ServedVideo:
         """The video, open. It is opened now if it isn't; callers at the same time share one opening.
 

@@ -25,7 +25,7 @@ from scripts.benches.running import ungrouped
 from scripts.benches.system import Outcome, System, a_system
 from scripts.benches.table import console, table
 from scripts.config import SUPERVISOR
-from scripts.plan import free_ports, make_plan
+from scripts.plan import free_ports, make_plan, ports_of
 
 
 class Fault(NamedTuple):
@@ -92,7 +92,7 @@ async def chaos(form: Form, settings: FaultSettings = FAULTS, breaks: Sequence[F
             rms=settings.nodes,
             store=f"sqlite:{Path(folder) / 'comments.db'}",
             data=Path(folder),
-            ports=free_ports(settings.replicas + settings.nodes + 1),
+            ports=free_ports(ports_of(dispatchers=settings.replicas, rms=settings.nodes)),
             log_format="json",
             more_flags=lambda role: ("--spill-viewers", spill) if role == "dispatcher" else (),
         )
@@ -130,7 +130,8 @@ async def _victim(fault: Fault, system: System, replica_addresses: Sequence[str]
         return Counter(replica_addresses).most_common(1)[0][0]
     if not fault.role:
         return ""
-    async with aiohttp.ClientSession() as session, session.get(f"{system.plan.base_url}/health") as health:
+    operators = system.plan["comment-service"][0].operators
+    async with aiohttp.ClientSession() as session, session.get(f"http://{operators}/health") as health:
         number = (await health.json())["publisher"]["connected"]
     numbers = replica_numbers(part.address for part in system.plan["dispatcher"])
     return next((address for address, each in numbers.items() if each == number), "")

@@ -24,7 +24,7 @@ from scripts.benches.running import BenchFailed, pid_of, running, ungrouped
 from scripts.benches.schedule import VIDEO, Schedule
 from scripts.benches.table import console, size, table
 from scripts.benches.viewers import Audience, Viewers
-from scripts.plan import free_ports, make_plan
+from scripts.plan import free_ports, make_plan, ports_of
 from scripts.processes import Process
 
 if TYPE_CHECKING:  # it is in the stubs only: at run time there is one class for both
@@ -108,7 +108,7 @@ class Million:
                 comment_services=0,
                 store=store,
                 data=Path(folder),
-                ports=free_ports(settings.dispatchers + self._nodes),
+                ports=free_ports(ports_of(dispatchers=settings.dispatchers, rms=self._nodes, comment_services=0)),
                 log_format="json",
                 more_flags=lambda role: flags if role == "rms" else (),
             )

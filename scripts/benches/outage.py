@@ -24,7 +24,7 @@ from scripts.benches.config import FAULTS, FaultSettings
 from scripts.benches.running import ungrouped
 from scripts.benches.system import Outcome, System, a_system
 from scripts.benches.table import console, table
-from scripts.plan import free_ports, make_plan
+from scripts.plan import free_ports, make_plan, ports_of
 
 BREAKS = {"kill": "kill -9", "hang": "SIGSTOP", "node": "kill -9 of 1 of 3"}
 """What happens to Cassandra"""
@@ -98,7 +98,12 @@ async def one_outage(how: str, form: Form, settings: FaultSettings = FAULTS, vic
     with tempfile.TemporaryDirectory(prefix="bench-outage-") as folder:
         async with BenchCassandra(form.nodes) as cassandra:
             plan = make_plan(
-                dispatchers=2, rms=2, store=cassandra.url, data=Path(folder), ports=free_ports(5), log_format="json"
+                dispatchers=2,
+                rms=2,
+                store=cassandra.url,
+                data=Path(folder),
+                ports=free_ports(ports_of(dispatchers=2, rms=2)),
+                log_format="json",
             )
             keyed = settings.keyed_every
             async with a_system(plan, videos, form.viewers, keyed_every=keyed, settings=settings) as system:
@@ -140,7 +145,7 @@ async def _drained(system: System) -> None:
     async with asyncio.timeout(system.settings.drained_s), aiohttp.ClientSession() as session:
         while True:
             try:
-                async with session.get(f"{system.plan.base_url}/metrics") as answer:
+                async with session.get(f"http://{system.plan['comment-service'][0].operators}/metrics") as answer:
                     if not UNDRAINED.search(await answer.text()):
                         return
             except aiohttp.ClientError:

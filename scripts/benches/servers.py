@@ -20,7 +20,7 @@ from scripts.benches.config import FANOUT
 from scripts.benches.publishing import publish_grpc, publish_http, steadily
 from scripts.benches.running import Child, Program, listens, pid_of, running
 from scripts.benches.schedule import VIDEO, Schedule, frame_parts
-from scripts.plan import free_ports, http_ready, make_plan
+from scripts.plan import free_ports, http_ready, make_plan, ports_of
 
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 NCHAN_PACKAGES = "nginx-light libnginx-mod-nchan"
@@ -71,6 +71,8 @@ class Served:
     publish: Callable[[Schedule], Awaitable[object]] = _no_publishing
     """returns when the server has taken all comments"""
     dispatcher: str = ""
+    operators: str = ""
+    """host:port of /metrics; empty: it has none"""
 
     @property
     def pid(self) -> int:
@@ -84,7 +86,7 @@ class Served:
         """A number of the server's /metrics; 0 if it has none such"""
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"http://127.0.0.1:{self.port}/metrics") as answer,
+            session.get(f"http://{self.operators}/metrics") as answer,
         ):
             families = text_string_to_metric_families(await answer.text() if answer.status == 200 else "")
         samples = (sample for family in families for sample in family.samples)
@@ -107,17 +109,17 @@ async def rms(_: int) -> AsyncIterator[Served]:
             comment_services=0,
             store=store,
             data=Path(folder),
-            ports=free_ports(2),
+            ports=free_ports(ports_of(dispatchers=1, rms=1, comment_services=0)),
             log_format="json",
         )
         async with running([plan["dispatcher"], plan["rms"]]) as (dispatcher, node):
-            address = plan["dispatcher"][0].address
+            address, node_operators = plan["dispatcher"][0].address, plan["rms"][0].operators
 
             async def publish(schedule: Schedule) -> None:
                 await publish_grpc(address, steadily(schedule))
 
             pids = {"rms": pid_of(node), "dispatcher": pid_of(dispatcher)}
-            yield Served(_port(plan["rms"][0].address), pids, f"/comments/{VIDEO}", publish, address)
+            yield Served(_port(plan["rms"][0].address), pids, f"/comments/{VIDEO}", publish, address, node_operators)
 
 
 @asynccontextmanager
@@ -182,13 +184,14 @@ async def comment_service(store: str, folder: Path, store_pids: Mapping[str, int
         rms=0,
         store=store,
         data=folder,
-        ports=free_ports(2),
+        ports=free_ports(ports_of(dispatchers=1, rms=0)),
         log_format="json",
         more_flags=lambda role: ("--log-level", "error"),
     )
     async with running([plan["dispatcher"], plan["comment-service"]]) as (dispatcher, service):
         pids = {"service": pid_of(service), "dispatcher": pid_of(dispatcher), **store_pids}
-        yield Served(_port(plan["comment-service"][0].address), pids)
+        part = plan["comment-service"][0]
+        yield Served(_port(part.address), pids, operators=part.operators)
 
 
 def _nginx_config(folder: Path, port: int) -> Path:

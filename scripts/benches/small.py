@@ -25,7 +25,7 @@ from scripts.benches.running import BenchFailed, Child, pid_of, running
 from scripts.benches.stores import BenchStore, a_store
 from scripts.benches.table import console, number, table
 from scripts.benches.viewers import Viewers
-from scripts.plan import ROLES, Part, Plan, free_ports, make_plan
+from scripts.plan import ROLES, Part, Plan, free_ports, make_plan, ports_of
 from scripts.processes import ROOT, Process, start_tethered
 
 Measured = dict[str, float]
@@ -69,7 +69,7 @@ class Network:
             for part in self.plan["rms"]:
                 if part.name not in self.processes:
                     continue
-                async with session.get(f"http://{part.address}/metrics") as answer:
+                async with session.get(f"http://{part.operators}/metrics") as answer:
                     families = text_string_to_metric_families(await answer.text())
                 values = (each.value for family in families for each in family.samples if each.name == name)
                 found.append(next(values, 0.0))
@@ -99,7 +99,7 @@ async def a_network(
         rms=2,
         store=store.url,
         data=store.folder,
-        ports=free_ports(5),
+        ports=free_ports(ports_of(dispatchers=2, rms=2)),
         log_format="json",
         more_flags=lambda role: ("--log-level", "error"),
     )

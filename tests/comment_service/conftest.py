@@ -33,6 +33,8 @@ def nowhere() -> str:
 class RunningService:
     service: Service
     http: aiohttp.ClientSession
+    operators: aiohttp.ClientSession
+    """at the operators' port"""
     url: str
 
     @property
@@ -73,7 +75,8 @@ async def start_service(tmp_path: Path, nowhere: str) -> AsyncIterator[StartServ
             http = await stack.enter_async_context(aiohttp.ClientSession(url))
             if wait:
                 await eventually(lambda: _is_ready(http))
-            return RunningService(service, http, url)
+            inside = aiohttp.ClientSession(f"http://{service.operators.address}")
+            return RunningService(service, http, await stack.enter_async_context(inside), url)
 
         yield start
 

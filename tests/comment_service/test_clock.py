@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Shifted:
 
 
 async def ready(running: RunningService) -> tuple[int, str]:
-    async with running.http.get("/health/ready") as answer:
+    async with running.operators.get("/health/ready") as answer:
         return answer.status, (await answer.json())["clock"]
 
 
@@ -49,9 +49,9 @@ async def test_a_service_whose_clock_is_off_is_not_ready_and_accepts(
         words = (await ready(running))[1]
         assert words.endswith(" ms behind the dispatchers' clocks")
         assert abs(int(words.split()[0]) - 60_000) < 5_000
-        async with running.http.get("/health") as answer:
+        async with running.operators.get("/health") as answer:
             assert (answer.status, (await answer.json())["clock"][-6:]) == (503, "clocks")
-        async with running.http.get("/metrics") as answer:
+        async with running.operators.get("/metrics") as answer:
             text = await answer.text()
         assert "comment_service_clock_off 1.0" in text
         (line,) = [line for line in text.splitlines() if line.startswith("comment_service_dispatcher_clock_offset_s")]

@@ -34,6 +34,10 @@ class Process:
                     return entry
         raise AssertionError(f"no log line {event!r} in {self.lines}")
 
+    async def operators(self) -> str:
+        """The URL of its operators' port"""
+        return f"http://{(await self.wait_for_line('comment_service listening'))['operators']}"
+
     async def wait_ready(self) -> str:
         """Its URL"""
         return f"http://{(await self.wait_for_line('comment_service ready'))['listen']}"
@@ -150,9 +154,10 @@ async def test_a_stopped_replica_is_left(tmp_path: Path, nowhere: str) -> None:
         address = (await stopped.stdout.readline()).decode().strip()
         flags = ("--keepalive-ms", "200", "--keepalive-timeout-ms", "200", "--publish-ack-timeout-ms", "600000")
         async with started(tmp_path, f"{address},{nowhere}", *flags) as running, aiohttp.ClientSession() as http:
+            operators = await running.operators()
             url = await running.wait_ready()
             await post(http, url, "before")
-            await eventually(lambda: is_published(http, url))
+            await eventually(lambda: is_published(http, operators))
             async with serving(FakeDispatcher(), nowhere) as healthy:  # type: ignore[abstract]
                 os.kill(stopped.pid, signal.SIGSTOP)
                 last = await post(http, url, "while it is stopped")
@@ -163,8 +168,8 @@ async def test_a_stopped_replica_is_left(tmp_path: Path, nowhere: str) -> None:
         stopped._transport.close()  # type: ignore[attr-defined]
 
 
-async def is_published(http: aiohttp.ClientSession, url: str) -> bool:
-    async with http.get(f"{url}/health") as answer:
+async def is_published(http: aiohttp.ClientSession, operators: str) -> bool:
+    async with http.get(f"{operators}/health") as answer:
         publisher = (await answer.json())["publisher"]
         return bool(publisher["published"])
 

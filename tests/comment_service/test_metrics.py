@@ -9,7 +9,7 @@ from tests.waiting import eventually
 
 
 async def scrape(running: RunningService) -> dict[str, float]:
-    async with running.http.get("/metrics") as answer:
+    async with running.operators.get("/metrics") as answer:
         assert answer.status == 200
         text = await answer.text()
     return {
@@ -47,15 +47,6 @@ async def test_what_happened_is_counted(start_service: StartService, dispatcher:
     assert now["comment_service_cache_bytes"] > 0
     assert now["comment_service_spool_comments"] == now["comment_service_spool_age_seconds"] == 0
     assert now["comment_service_store_away"] == 0
-
-
-async def test_strangers_get_no_dispatchers_address(start_service: StartService, dispatcher: FakeDispatcher) -> None:
-    running = await start_service(dispatchers=dispatcher.address)
-    await eventually(lambda: running.service.publisher.statistics().connected is not None)
-    await eventually(lambda: bool(running.service.clock.statistics().offsets_ms))
-    for path in ("/metrics", "/health", "/health/ready", "/health/live"):
-        async with running.http.get(path) as answer:
-            assert dispatcher.address.rpartition(":")[2] not in await answer.text(), path
 
 
 async def test_the_spool_shows(start_service: StartService) -> None:

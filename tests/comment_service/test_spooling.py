@@ -55,7 +55,7 @@ async def test_pages_and_the_replay_have_what_is_spooled(start_service: StartSer
     cut_off_writes(running)
     ids += [(await say(running.http, f"spooled {n}"))[1] for n in range(5)]
     assert running.service.spooled.statistics().spool.comments == 5
-    async with running.http.get("/health/ready") as ready:
+    async with running.operators.get("/health/ready") as ready:
         facts = await ready.json()
         assert (ready.status, facts["store"], facts["spooled"]) == (200, "away; comments wait in the spool", 5)
     assert await page(running.http, "pagesize=100") == ids[::-1]
@@ -86,7 +86,7 @@ async def test_a_full_spool_refuses_and_publishes_nothing_of_it(
             refused += 1
     assert refused > 50
     assert len(taken) > 50
-    async with running.http.get("/health/ready") as ready:
+    async with running.operators.get("/health/ready") as ready:
         assert (ready.status, (await ready.json())["store"]) == (503, "the store is away, and the spool is full")
     await eventually(lambda: len(dispatcher.published) == len(taken))
     assert [format_id(each) for each in dispatcher.published] == taken
@@ -195,7 +195,7 @@ async def test_a_store_that_takes_long_to_open_is_away(
     running = await start_service(wait=False, node_wait_ms=50, drain_retry_min_ms=1, drain_retry_max_ms=10)
 
     async def store() -> tuple[int, str]:
-        async with running.http.get("/health/ready") as ready:
+        async with running.operators.get("/health/ready") as ready:
             return ready.status, (await ready.json())["store"]
 
     async def is_ready() -> bool:
@@ -220,7 +220,7 @@ async def test_a_store_of_a_newer_release_refuses_and_readiness_says_why(
     )
 
     async def says_why() -> bool:
-        async with running.http.get("/health/ready") as ready:
+        async with running.operators.get("/health/ready") as ready:
             return ready.status == 503 and "this release knows" in (await ready.json())["store"]
 
     await eventually(says_why)
@@ -245,7 +245,7 @@ async def test_a_statement_that_is_wrong_is_no_outage(start_service: StartServic
     assert (statistics.away, statistics.spool.comments) == (False, 0)
 
     async def says_why() -> bool:
-        async with running.http.get("/health/ready") as ready:
+        async with running.operators.get("/health/ready") as ready:
             return ready.status == 503 and "no such table" in (await ready.json())["store"]
 
     await eventually(says_why)

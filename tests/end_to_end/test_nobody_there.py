@@ -67,6 +67,7 @@ async def test_comments_that_the_outbox_dropped_are_read_from_history() -> None:
     async with (
         System(rms=2, restart=False, more_flags=small) as system,
         aiohttp.ClientSession(system.base_url) as session,
+        aiohttp.ClientSession(system.operators_url) as operators,
     ):
         audience = Audience(f"{system.base_url}/comments/v", 3)
         async with audience.watching(connect_timeout_s=20):
@@ -77,13 +78,13 @@ async def test_comments_that_the_outbox_dropped_are_read_from_history() -> None:
                 async with session.post("/comment/create", json={"liveVideoId": "v", "message": f"m{number}"}) as made:
                     assert made.status == 200
                     posted.add((await made.json())["id"])
-            publisher = await publisher_of(session)
+            publisher = await publisher_of(operators)
             assert (publisher["backlog"], publisher["dropped"], publisher["catching_up"]) == (20, 180, True)
             assert publisher["connected"] is None
             for number in (1, 2):
                 await system.start_again("dispatcher", number)
             assert await audience.wait_for(posted, timeout_s=30)
-            await eventually(lambda: is_settled(session))
+            await eventually(lambda: is_settled(operators))
         assert not any(record.repeated for record in audience.records)
 
 

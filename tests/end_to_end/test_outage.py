@@ -44,7 +44,11 @@ async def metric(session: aiohttp.ClientSession, name: str) -> float:
 @pytest.mark.timeout(240)  # Cassandra starts again on a machine that may be busy
 async def test_nothing_is_lost_while_cassandra_and_then_comment_service_die(cassandra: CassandraUnderTest) -> None:
     url = cassandra.new_url()
-    async with System(store=url) as system, aiohttp.ClientSession(system.base_url) as session:
+    async with (
+        System(store=url) as system,
+        aiohttp.ClientSession(system.base_url) as session,
+        aiohttp.ClientSession(system.operators_url) as operators,
+    ):
         author = Author(session)
         audience = Audience(f"{system.base_url}/comments/{VIDEO}", VIEWERS)
         async with audience.watching(BACK_S_MAX):
@@ -54,14 +58,14 @@ async def test_nothing_is_lost_while_cassandra_and_then_comment_service_die(cass
                 await author.say(50)
                 await system.kill("comment-service")
                 await system.back_again("comment-service")  # it is ready without a store
-                assert await metric(session, "spool_comments") >= 50
+                assert await metric(operators, "spool_comments") >= 50
                 await author.say(50)
             finally:
                 await asyncio.to_thread(cassandra.start)
             await author.say(10)
 
             async def is_drained() -> bool:
-                return await metric(session, "spool_comments") == await metric(session, "catching_up") == 0
+                return await metric(operators, "spool_comments") == await metric(operators, "catching_up") == 0
 
             await eventually(is_drained, BACK_S_MAX)
             assert await audience.wait_for(set(author.acknowledged), BACK_S_MAX)

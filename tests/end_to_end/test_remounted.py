@@ -79,17 +79,18 @@ async def test_a_disk_that_fails_and_is_mounted_anew_loses_nothing(disk: Disk) -
             store=f"sqlite:{disk.folder}/comments.db", command_of=lambda part: [*disk.enter, *part.command]
         ) as system,
         aiohttp.ClientSession(system.base_url) as session,
+        aiohttp.ClientSession(system.operators_url) as operators,
     ):
         author = Author(session)
         audience = Audience(f"{system.base_url}/comments/{VIDEO}", 5)
 
         async def store_is() -> str:
-            async with session.get("/health/ready") as response:
+            async with operators.get("/health/ready") as response:
                 assert response.status == 200, await response.text()
                 return str((await response.json())["store"])
 
         async def is_drained() -> bool:
-            return await metric(session, "spool_comments") == await metric(session, "catching_up") == 0
+            return await metric(operators, "spool_comments") == await metric(operators, "catching_up") == 0
 
         async with audience.watching(60):
             await author.say(10)

@@ -77,21 +77,21 @@ async def test_a_node_without_a_valid_certificate_logs_why_it_is_refused(
         flags = [word for pair in zip(names, tls_files(tmp_path / shown, "rms"), strict=True) for word in pair]
     async with System(dispatchers=1, rms=0, tls=certificates) as system:
         lines: list[str] = []
-        address = f"127.0.0.1:{free_ports(1)[0]}"
+        address, operators = (f"127.0.0.1:{port}" for port in free_ports(2))
         command = [sys.executable, "-P", "-m", "rms", "--listen", address, "--log-format", "json", *flags]
         command += ["--dispatchers", system.plan["dispatcher"][0].address, "--store", f"sqlite:{tmp_path / 'c.db'}"]
-        command += ["--reconnect-ms-max", "100"]
+        command += ["--reconnect-ms-max", "100", "--operators-listen", operators]
         stranger = Process(
             "rms", command, is_ready=lambda: asyncio.sleep(0, True), on_output=lambda _, s: lines.append(s)
         )
         await stranger.start()
         try:
             await eventually(lambda: any(words in line for line in lines))
-            health = await ready(address)
+            health = await ready(operators)
             assert health["status"] == "unavailable"
             assert words in str(health["dispatcher_trouble"])
-            tries = await reconnects(address)
-            await eventually(lambda: more_than(address, tries + 5))
+            tries = await reconnects(operators)
+            await eventually(lambda: more_than(operators, tries + 5))
         finally:
             await stranger.stop()
         logged = [line for line in lines if "dispatcher can't be reached" in line]

@@ -262,38 +262,6 @@ class ModeratingContract:
         assert await bounded.newer(video, comments[60].id, 5) == ([], comments[100].id)
         await bounded.close()
 
-    async def test_other_processes_can_ask_what_was_changed(self, store: History, url: str, video: str) -> None:
-        before_ms = wall_ms()
-        other = await open_store(url)
-        comments = comments_every(1, 3, video)
-        await store.append(comments)
-        done = [change(kind, comments[n]) for n, kind in enumerate((ERASED, HIDDEN, RESTORED))]
-        await store.apply(done)
-        order = purge("ann", None, comments[0].id)
-        await store.begin_purge(order)
-        done.append(Change(order.id, ALL_VIDEOS, AUTHOR_PURGED, author_id="ann", up_to_id=comments[0].id))
-        now_ms = wall_ms()
-        assert set(done) <= set(await changes_of(other, before_ms, now_ms))
-        assert set(done) <= set(await changes_of(other, 0, now_ms))
-        assert not set(done) & set(await changes_of(other, now_ms + 1, now_ms))
-        await other.close()
-
-    @pytest.mark.parametrize("rows_max", [1, 3, 1_000])
-    async def test_what_was_changed_comes_in_pages(self, url: str, video: str, rows_max: int) -> None:
-        """Also changes of one order, which have one time"""
-        store = await open_store(url, StoreSettings(change_notices_max=rows_max))
-        before_ms = wall_ms()
-        comments = comments_every(1, 7, video)
-        done = [change(ERASED, comment) for comment in comments]
-        await store.apply(done[:5])
-        for each in done[5:]:
-            await store.apply([each])
-        pages = [page async for page in store.changes_since(before_ms, wall_ms())]
-        assert all(0 < len(page) <= rows_max for page in pages)
-        found = [each for page in pages for each in page if each.video_id == video]
-        assert sorted(found, key=lambda each: each.id) == done
-        await store.close()
-
     async def test_nothing_may_be_changed(self, store: History, video: str) -> None:
         await store.apply([])
         await store.erase(video, [1])

@@ -1,4 +1,4 @@
-"""What every store promises about notices of late comments. Derived as contract.py's class is; the same fixtures."""
+"""What every store promises about notices: of late comments, and of changes. Derived as contract.py's class is; the same fixtures."""
 
 import pytest
 
@@ -6,10 +6,11 @@ from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS, Stretch
-from history.core.model import Comment
+from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change, Comment
 from history.opening import open_store
 from history.store import History
 from tests.history.comments import a_comment, comments_every
+from tests.history.moderating_contract import change, changes_of, purge
 
 
 def said(ago_ms: int, video_id: str) -> Comment:
@@ -57,3 +58,35 @@ class NoticesContract:
         announced = await store.late_since(0, wall_ms())
         assert Stretch(ALL_VIDEOS, min(ids), max(ids)) in announced
         assert not [each for each in announced if each.video_id.startswith(video)]
+
+    async def test_other_processes_can_ask_what_was_changed(self, store: History, url: str, video: str) -> None:
+        before_ms = wall_ms()
+        other = await open_store(url)
+        comments = comments_every(1, 3, video)
+        await store.append(comments)
+        done = [change(kind, comments[n]) for n, kind in enumerate((ERASED, HIDDEN, RESTORED))]
+        await store.apply(done)
+        order = purge("ann", None, comments[0].id)
+        await store.begin_purge(order)
+        done.append(Change(order.id, ALL_VIDEOS, AUTHOR_PURGED, author_id="ann", up_to_id=comments[0].id))
+        now_ms = wall_ms()
+        assert set(done) <= set(await changes_of(other, before_ms, now_ms))
+        assert set(done) <= set(await changes_of(other, 0, now_ms))
+        assert not set(done) & set(await changes_of(other, now_ms + 1, now_ms))
+        await other.close()
+
+    @pytest.mark.parametrize("rows_max", [1, 3, 1_000])
+    async def test_what_was_changed_comes_in_pages(self, url: str, video: str, rows_max: int) -> None:
+        """Also changes of one order, which have one time"""
+        store = await open_store(url, StoreSettings(change_notices_max=rows_max))
+        before_ms = wall_ms()
+        comments = comments_every(1, 7, video)
+        done = [change(ERASED, comment) for comment in comments]
+        await store.apply(done[:5])
+        for each in done[5:]:
+            await store.apply([each])
+        pages = [page async for page in store.changes_since(before_ms, wall_ms())]
+        assert all(0 < len(page) <= rows_max for page in pages)
+        found = [each for page in pages for each in page if each.video_id == video]
+        assert sorted(found, key=lambda each: each.id) == done
+        await store.close()

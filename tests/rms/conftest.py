@@ -24,6 +24,10 @@ class RunningNode:
     store: Store
     port: int
 
+    @property
+    def operators_port(self) -> int:
+        return int(self.node.operators.address.rpartition(":")[2])
+
 
 StartNode = Callable[..., Awaitable[RunningNode]]
 

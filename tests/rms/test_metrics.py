@@ -12,7 +12,7 @@ from tests.waiting import eventually
 
 
 async def scrape(node: RunningNode) -> dict[str, float]:
-    _, _, body = await answer(node.port, get("/metrics", accept="*/*"))
+    _, _, body = await answer(node.operators_port, get("/metrics", accept="*/*"))
     return {
         sample.name + "".join(f"/{value}" for value in sample.labels.values()): sample.value
         for family in text_string_to_metric_families(body.decode())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.plan import EPHEMERAL_RANGE, Plan, free_or_other, free_ports, is_free, make_plan
+from scripts.plan import EPHEMERAL_RANGE, Plan, free_or_other, free_ports, is_free, make_plan, ports_of
 
 
 def plan(*, dispatchers: int = 2, rms: int = 2, comment_services: int = 2) -> Plan:
@@ -15,7 +15,7 @@ def plan(*, dispatchers: int = 2, rms: int = 2, comment_services: int = 2) -> Pl
         comment_services=comment_services,
         store="sqlite:/data/comments.db",
         data=Path("/data"),
-        ports=range(7000, 7000 + dispatchers + rms + comment_services),
+        ports=range(7000, 7000 + ports_of(dispatchers=dispatchers, rms=rms, comment_services=comment_services)),
         log_format="json",
         more_flags=lambda role: ("--capacity", "5") if role == "rms" else (),
     )
@@ -32,6 +32,9 @@ def test_every_process_has_an_address_of_its_own() -> None:
     ]
     assert [flag(part.command, "--listen") for part in parts] == [f"127.0.0.1:{port}" for port in range(7000, 7006)]
     assert plan().base_url == "http://127.0.0.1:7004"
+    operators = ["", "", *(f"127.0.0.1:{port}" for port in range(7006, 7010))]
+    assert [part.operators for part in parts] == operators
+    assert [flag(part.command, "--operators-listen") for part in parts[2:]] == operators[2:]
 
 
 def test_rms_and_comment_service_know_every_dispatcher_and_one_store() -> None:
@@ -54,13 +57,14 @@ def test_others_are_served_on_the_host_and_dispatchers_stay_local() -> None:
         host="fd00::7",
         store="sqlite:x",
         data=Path("/data"),
-        ports=range(7000, 7004),
+        ports=range(7000, 7007),
         log_format="json",
     )
     assert [part.address for group in many.parts for part in group] == [
         *("127.0.0.1:7000", "[fd00::7]:7001", "[fd00::7]:7002", "[fd00::7]:7003")
     ]
     assert flag(many["rms"][0].command, "--public-url") == "http://[fd00::7]:7002"
+    assert many["rms"][0].operators == "127.0.0.1:7004"
 
 
 def test_more_flags_go_to_their_role() -> None:
@@ -97,7 +101,7 @@ def test_a_taken_port_is_replaced() -> None:
 async def test_a_process_that_is_not_there_is_not_ready() -> None:
     (port,) = free_ports(1)
     for part in filter(None, plan(dispatchers=1, rms=1, comment_services=1).parts):
-        here = type(part[0])(part[0].role, 1, f"127.0.0.1:{port}", ())
+        here = type(part[0])(part[0].role, 1, f"127.0.0.1:{port}", f"127.0.0.1:{port}", ())
         assert not await here.is_ready()
         assert f"127.0.0.1:{port}" in await here.trouble(), "where nobody answers"
 

@@ -18,7 +18,7 @@ from scripts.run import app, banner
 
 def test_the_banner_can_be_copied() -> None:
     plan = make_plan(
-        dispatchers=2, rms=0, store="sqlite:x", data=Path("/data"), ports=[7001, 7002, 8000], log_format="console"
+        dispatchers=2, rms=0, store="sqlite:x", data=Path("/data"), ports=[7001, 7002, 8000, 9000], log_format="console"
     )
     processes = [
         Process(part.name, part.command, is_ready=part.is_ready, on_output=lambda *said: None)
@@ -28,13 +28,25 @@ def test_the_banner_can_be_copied() -> None:
     supervisor = ProcessSupervisor([processes], restart=True, say=lambda *said: None, settings=SUPERVISOR)
     lines = banner(plan, supervisor, Path("/data"), "sqlite:x").plain.splitlines()
     assert lines[1] == "livecomments is ready"
-    assert [line[:19].strip() for line in lines[3:12]] == [
-        *("page", "watch", "post", "dispatcher", "rms", "comment-service", "store", "state", "topology")
+    assert [line[:19].strip() for line in lines[3:14]] == [
+        *(
+            "page",
+            "watch",
+            "post",
+            "dispatcher",
+            "rms",
+            "comment-service",
+            "operators",
+            "limits",
+            "store",
+            "state",
+            "topology",
+        )
     ]
     assert lines[3].endswith(" http://localhost:8000/?video=demo")
     assert lines[6].endswith(" 127.0.0.1:7001 pid None  127.0.0.1:7002 pid None")
     assert lines[7].endswith(" none")
-    assert lines[11].endswith(" scripts/topology --dispatchers 127.0.0.1:7001,127.0.0.1:7002 nodes")
+    assert lines[13].endswith(" scripts/topology --dispatchers 127.0.0.1:7001,127.0.0.1:7002 nodes")
 
 
 def test_every_port_is_checked_before_anything_starts(tmp_path: Path) -> None:

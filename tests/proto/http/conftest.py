@@ -1,6 +1,7 @@
 """These tests run on both event loops: the services use uvloop, whose transports differ from asyncio's in details."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -11,7 +12,9 @@ import uvloop
 from starlette.types import ASGIApp
 
 from proto.http.connection import Shortcut
+from proto.http.guard import Guard
 from proto.http.server import build_server
+from proto.http_settings import HttpSettings
 from proto.listening import listen
 from tests.proto.http.serving import LIMITS, Serve, Serving
 from tests.waiting import eventually
@@ -26,11 +29,20 @@ async def serve() -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
 
         async def start(
-            app: ASGIApp, shortcut: Shortcut | None = None, offers_socket: bool = False, **limits: float
+            app: ASGIApp,
+            shortcut: Shortcut | None = None,
+            offers_socket: bool = False,
+            guard: Guard | None = None,
+            **limits: float,
         ) -> Serving:
             changed: Any = limits
             server = build_server(
-                app, replace(LIMITS, **changed), stop_s=1.0, shortcut=shortcut, offers_socket=offers_socket
+                app,
+                replace(LIMITS, **changed),
+                guard or Guard(HttpSettings.parse(["--unlimited-networks", "127.0.0.0/8"]).guard_settings(), Counter()),
+                stop_s=1.0,
+                shortcut=shortcut,
+                offers_socket=offers_socket,
             )
             listener = listen("127.0.0.1:0", 100)
             running = asyncio.create_task(server.serve(sockets=[listener]))

@@ -271,7 +271,12 @@ async def test_too_many_videos(start_node: StartNode) -> None:
 
 async def test_health(start_node: StartNode) -> None:
     node: RunningNode = await start_node()
-    status, headers, body = await answer(node.port, get("/health/ready"))
+    for path in ("/health/ready", "/health/live"):
+        status, headers, body = await answer(node.port, get(path))
+        assert (status, headers["cache-control"], json.loads(body)) == (200, "no-store", {"status": "ok"})
+    for path in ("/health", "/metrics"):
+        assert (await answer(node.port, get(path)))[0] == 404, "nothing for strangers"
+    status, headers, body = await answer(node.operators_port, get("/health/ready"))
     assert status == 200
     assert headers["cache-control"] == "no-store"
     assert json.loads(body) == {
@@ -280,6 +285,7 @@ async def test_health(start_node: StartNode) -> None:
         "viewers": 0,
         "clock": "ok",
         "capacity": 19_000,
+        "videos": 0,
         "draining": False,
     }
 

@@ -30,7 +30,7 @@ async def test_another_server_streams_the_same_feed(start_node: StartNode) -> No
     config.create_sockets = lambda: sockets  # type: ignore[method-assign]
     sockets.insecure_sockets[0].listen()  # from now on who comes waits until hypercorn serves
     port = sockets.insecure_sockets[0].getsockname()[1]
-    app = build_app(node.node.settings, node.node.viewers, node.node.statistics)
+    app = build_app(node.node.settings, node.node.face)
     serving = asyncio.create_task(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))  # type: ignore[arg-type]
     talk = [comment(n, wall_ms()) for n in range(31)]
     await node.store.append(talk[:3])

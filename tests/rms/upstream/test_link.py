@@ -195,14 +195,14 @@ async def test_an_erasure_blanks_the_backfill_and_is_told(start_node: StartNode)
 
 
 async def test_a_replica_that_stays_away_is_told_once(start_node: StartNode) -> None:
-    """In the log and, without its address, to whoever asks for the node's health"""
+    """In the log, and to operators who ask for the node's health"""
     with capture_logs() as lines:
         node = await start_node(dispatchers="127.0.0.1:1", wait=False, reconnect_ms_min=1)
         link = node.node.upstream.statistics
         await eventually(lambda: link()[0].tries > 3)
     told = [line for line in lines if line["event"] == "dispatcher can't be reached"]
     assert [(line["dispatcher"], line["reason"]) for line in told] == [("127.0.0.1:1", "nothing listens there")]
-    async with aiohttp.request("GET", f"http://127.0.0.1:{node.port}/health/ready") as ready:
+    async with aiohttp.request("GET", f"http://{node.node.operators.address}/health/ready") as ready:
         assert ready.status == 503
         assert (await ready.json())["dispatcher_trouble"] == ["nothing listens there"]
 

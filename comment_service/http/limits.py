@@ -1,0 +1,28 @@
+"""How often an address may read and post, beside the limits of all requests (proto/http/guard.py)."""
+
+from typing import NamedTuple
+
+from proto.http.guard import Guard, Limit
+from proto.http.peer import LimitOf
+
+
+class RequestRates(NamedTuple):
+    """comment_service/settings/accepting.py says why they are what they are."""
+
+    reads_per_s: float
+    reads_per_s_max: float
+    posts_per_s: float
+    posts_per_s_max: float
+
+
+def limits_by_path(guard: Guard, rates: RequestRates) -> LimitOf:
+    """Reads are pages, and redirects to streams; posts whatever changes something."""
+    reads = guard.limit("too_many_reads", "reads", rates.reads_per_s, rates.reads_per_s_max)
+    posts = guard.limit("too_many_posts", "posts", rates.posts_per_s, rates.posts_per_s_max)
+
+    def limit_of(method: str, path: str) -> Limit | None:
+        if method in ("GET", "HEAD"):
+            return reads if path.startswith(("/comment/", "/comments/")) else None
+        return None if method == "OPTIONS" else posts
+
+    return limit_of

@@ -1,0 +1,69 @@
+"""How often and how much: a rate for each key, and a count for each key. Bounded in memory, whoever comes.
+
+The rate is the generic cell rate algorithm (ITU-T I.371, annex A): of each key only the time is kept at which it would
+have used up what it may. (PyPI's limits counts by the wall clock, and remembers any number of keys.)
+"""
+
+from collections import OrderedDict
+
+OTHERS = ""
+"""The key of all for whom there is no room: they share one rate."""
+
+
+class Rate:
+    """At most `per_s` a second of each key, and `burst` at once."""
+
+    def __init__(self, per_s: float, burst: float, keys_max: int) -> None:
+        """keys_max: that are remembered, 150 bytes each; those beyond share one rate. A key is forgotten once it may
+        have its whole burst again."""
+        self.per_s = per_s
+        self._interval_s = 1 / per_s
+        self._burst_s = max(1.0, burst) / per_s
+        self._keys_max = keys_max
+        self._used_up_s: OrderedDict[str, float] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._used_up_s)
+
+    def wait_s(self, key: str, now_s: float, cost: float = 1.0) -> float:
+        """0: it may, and that is counted. Else the seconds until it may. now_s: of a monotonic clock. A cost above the
+        burst is let through when the whole burst is there, and makes the key wait afterwards."""
+        used = self._used_up_s
+        while used and next(iter(used.values())) <= now_s:
+            used.popitem(last=False)
+        if key not in used and len(used) >= self._keys_max:
+            key = OTHERS
+        begin_s = max(now_s, used.get(key, 0.0))
+        over_s = begin_s - now_s + min(cost * self._interval_s, self._burst_s) - self._burst_s
+        if over_s > 1e-9:
+            return over_s
+        used[key] = begin_s + cost * self._interval_s
+        used.move_to_end(key)
+        return 0.0
+
+
+class Shares:
+    """At most `each_max` at the same time of each key."""
+
+    def __init__(self, each_max: int) -> None:
+        self.each_max = each_max
+        self._taken: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, key: str) -> bool:
+        """False: it has as many as it may. Else it has one more, until `free`."""
+        taken = self._taken.get(key, 0)
+        if taken >= self.each_max:
+            return False
+        self._taken[key] = taken + 1
+        return True
+
+    def free(self, key: str) -> None:
+        """Of one that was taken"""
+        taken = self._taken[key] - 1
+        if taken:
+            self._taken[key] = taken
+        else:
+            del self._taken[key]

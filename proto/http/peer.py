@@ -1,0 +1,110 @@
+"""Who is at the other end of a connection, and what its requests may: by what its proxy writes, and by the guard."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from starlette.types import Scope
+
+from proto.core.caller import Caller
+from proto.core.proxy_protocol import Malformed, begins_with_preface, read_preface
+from proto.http.guard import CALLER, Guard, Limit, TooMany
+from proto.http.requests import Head
+
+log = structlog.stdlib.get_logger()
+
+LimitOf = Callable[[str, str], Limit | None]
+"""Which limit a request counts against beside those of all requests, by its method and path"""
+
+
+class BadPreface(Exception):
+    """A trusted proxy has written no PROXY header that can be read, and no request."""
+
+
+class Peer:
+    """Of one connection, while that is open."""
+
+    refusal: TooMany | None = None
+    """Its address has as many connections as it may."""
+
+    def __init__(self, guard: Guard, limit_of: LimitOf, transport: asyncio.Transport) -> None:
+        self._guard = guard
+        self._limit_of = limit_of
+        self._server = _address(transport.get_extra_info("sockname"))
+        self._client = client = _address(transport.get_extra_info("peername"))
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._counted: str | None = None
+        self._meet("" if client is None else client[0])
+        self._preface: bytes | None = b"" if self._is_proxy else None
+
+    @property
+    def awaits_preface(self) -> bool:
+        """Whether `requests_of` has to be asked for what arrives"""
+        return self._preface is not None
+
+    def close(self) -> None:
+        """To be called once, at the end."""
+        self._guard.connections.free(self._counted)
+
+    def requests_of(self, data: bytes) -> bytes:
+        """Without what a proxy has written before the first request. Empty: more of that has to come. Raises
+        BadPreface."""
+        data = (self._preface or b"") + data
+        try:
+            preface = read_preface(data) if begins_with_preface(data) else None
+        except Malformed as malformed:
+            log.warning("malformed PROXY header", proxy=self._caller.address, reason=str(malformed))
+            raise BadPreface from None
+        if preface is not None:
+            self._preface = None
+            if preface.source:
+                self._meet(preface.source)
+            return data[preface.length :]
+        self._preface = data if begins_with_preface(data) else None
+        return data if self._preface is None else b""
+
+    def scope_of(self, head: Head, now_s: float) -> tuple[Scope, TooMany | None]:
+        """ASGI's scope of a request, and what its caller has too many of. now_s: of a monotonic clock"""
+        caller = self._guard.callers.behind(self._caller, head.headers) if self._is_proxy else self._caller
+        headers, client = head.headers, self._client
+        if client is not None and client[0] != caller.address:
+            client = (caller.address, 0)
+        if caller.host is not None:
+            headers = [*(line for line in headers if line[0] != b"host"), (b"host", caller.host.encode())]
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": head.http_version,
+            "server": self._server,
+            "client": client,
+            "scheme": caller.scheme,
+            "method": head.method,
+            "root_path": "",
+            "path": head.path,
+            "raw_path": head.raw_path,
+            "query_string": head.query,
+            "headers": headers,
+            CALLER: caller,
+        }
+        return scope, self._over(caller, head, now_s)
+
+    def _over(self, caller: Caller, head: Head, now_s: float) -> TooMany | None:
+        if caller.key is None:
+            return None
+        if (over := self._guard.over(caller.key, now_s, head.size)) is not None:
+            return over
+        limit = self._limit_of(head.method, head.path)
+        return None if limit is None else limit.over(caller.key, now_s)
+
+    def _meet(self, address: str) -> None:
+        """Many come through one proxy, so that one's connections aren't counted."""
+        self._caller = self._guard.callers.of_peer(address, self._scheme)
+        self._is_proxy = self._guard.callers.is_trusted(address)
+        if not self._is_proxy:
+            self.refusal = self._guard.connections.take(self._caller.key)
+            self._counted = None if self.refusal else self._caller.key
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple | list) and len(name) >= 2 else None

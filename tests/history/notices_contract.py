@@ -1,4 +1,4 @@
-"""What every store promises about notices: of late comments, and of changes. Derived as contract.py's class is; the same fixtures."""
+"""What every store promises about notices, of late comments and of changes. Derived as contract.py's class is."""
 
 import pytest
 

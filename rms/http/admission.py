@@ -17,7 +17,7 @@ from rms.feed.editions import Form
 from rms.feed.feed import Attach
 from rms.feed.sse import heartbeat_event, retry_line
 from rms.http.allowances import Allowances
-from rms.sending.audience import Audience, Seat, Viewer
+from rms.sending.audience import Audience, CountedViewer, Seat, Viewer
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain, reconnect_words
@@ -124,7 +124,11 @@ class Viewers:
             edition = audience.edition
             head = self._stream_head(edition.encoding, audience.form.chunked, asked.origin)
             head += edition.begin(self._first(audience.form))
-            viewer = Viewer(fd, audience, head + private, offset, seat)
+            viewer = (
+                Viewer(fd, audience, head + private, offset)
+                if seat is None
+                else CountedViewer(fd, audience, head + private, offset, seat)
+            )
         except BaseException:
             os.close(fd)
             raise

@@ -31,18 +31,10 @@ class Viewer(socket.socket):
     than a file's write(), and the object is no bigger than one that holds a number.
     """
 
-    __slots__ = ("audience", "falls", "head", "index", "offset", "paused", "seat", "stood_at")
+    __slots__ = ("audience", "falls", "head", "index", "offset", "paused", "stood_at")
 
-    def __init__(
-        self,
-        fd: int,
-        audience: "Audience",
-        head: bytes,
-        offset: EditionOffset,
-        seat: Seat | None = None,
-    ) -> None:
-        """fd: of a connected non-blocking TCP socket, which is the viewer's from now on. seat: freed when it is closed;
-        None: its address has no limits."""
+    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: EditionOffset) -> None:
+        """fd: of a connected non-blocking TCP socket, which is the viewer's from now on."""
         # Every argument is given, so that Python asks the kernel for none. The family shows in addresses only: for a
         # viewer over IPv6 it is the wrong one, and does no harm.
         super().__init__(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, socket.IPPROTO_TCP, fd)
@@ -53,12 +45,21 @@ class Viewer(socket.socket):
         self.paused: Pause | None = None  # None: sweeps write to it
         self.falls = 0  # how often it has fallen off the log
         self.stood_at: bytes | None = None  # its position when it was last paused: what it has once `head` is out
+
+
+class CountedViewer(Viewer):
+    """One whose address has limits: its seat is freed when it is closed. A class of its own, so that others stay as
+    small as they are."""
+
+    __slots__ = ("seat",)
+
+    def __init__(self, fd: int, audience: "Audience", head: bytes, offset: EditionOffset, seat: Seat) -> None:
+        super().__init__(fd, audience, head, offset)
         self.seat = seat
 
     def close(self) -> None:
         super().close()
-        if self.seat is not None:
-            self.seat.free()
+        self.seat.free()
 
 
 class Audience:

@@ -48,7 +48,7 @@ class Past:
             wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
         ):
             with attempt:
-                self._reader = await open_reader(self._settings.store)
+                self._reader = await open_reader(self._settings.store, self._settings.store_settings())
         log.info("history opened", store=self._settings.store.partition(":")[0])
 
     async def close(self) -> None:

@@ -1,0 +1,190 @@
+"""A real Cassandra that wants TLS, a certificate and a password: with all of them it is a store as any other, each that
+is missing is named in a sentence, and each is renewed while the store is open."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from history.config import StoreSettings
+from history.core.ids import first_id_at
+from history.opening import open_reader, open_store
+from history.store import History, StoreRefuses, StoreUnavailable
+from proto.cassandra_settings import CassandraSettings
+from scripts.cassandra_node import Node, Ports
+from tests.cassandra_fixture import CassandraUnderTest, skip_without_tools
+from tests.certificates import files, make_certificates, new_authority
+from tests.history.comments import comment
+from tests.waiting import eventually
+
+NOTHING = CassandraSettings()
+
+
+@dataclass
+class Sealed:
+    cassandra: CassandraUnderTest
+    folder: Path
+    url: str
+
+    def everything(self, **changed: str) -> dict[str, str]:
+        certificate, key, authority = files(self.folder, "rms")
+        return {
+            "cassandra_user": "cassandra",
+            "cassandra_password": "cassandra",
+            "cassandra_tls_ca": authority,
+            "cassandra_tls_cert": certificate,
+            "cassandra_tls_key": key,
+            **changed,
+        }
+
+    def settings(self, **changed: str) -> StoreSettings:
+        given = {name: value for name, value in self.everything(**changed).items() if value}
+        return StoreSettings(cassandra_access=CassandraSettings.model_validate(given))
+
+    def renew(self) -> None:
+        """The node takes the folder's certificates."""
+        Node(1, self.cassandra.folder, Ports(0, 0, 0)).seal(self.folder)
+        self.cassandra.nodetool("reloadssl")
+
+    def cut(self) -> None:
+        """Ends all connections of clients; they can come back at once."""
+        self.cassandra.nodetool("disablebinary")
+        self.cassandra.nodetool("enablebinary")
+
+    @asynccontextmanager
+    async def opened(self, **changed: str) -> AsyncIterator[History]:
+        store = await open_store(self.url, self.settings(**changed))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sealed]:
+    skip_without_tools()
+    folder = tmp_path_factory.mktemp("certificates")
+    make_certificates(folder)
+    cassandra = CassandraUnderTest(folder)
+    try:
+        cassandra.start()
+        yield Sealed(cassandra, folder, cassandra.new_url())
+    finally:
+        cassandra.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schema(sealed: Sealed) -> None:
+    """Made once: it takes some seconds. Also waits for Cassandra's first user, who comes after its first answer."""
+
+    async def is_made() -> bool:
+        try:
+            async with sealed.opened() as store:
+                await store.check()
+        except StoreUnavailable:
+            return False
+        return True
+
+    asyncio.run(eventually(is_made))
+
+
+def new_comment(number: int) -> "object":
+    return comment(first_id_at(1_700_000_000_000) + number)
+
+
+async def test_with_user_and_certificates_it_is_a_store(sealed: Sealed) -> None:
+    said = [comment(number, "v", f"{number} " + "x" * 1000) for number in range(1, 301)]  # more than one record of TLS
+    async with sealed.opened() as store:
+        await store.append(said)
+        reader = await open_reader(sealed.url, sealed.settings())
+        try:
+            assert (await reader.older("v", None, 300)).comments == said[::-1]
+        finally:
+            await reader.close()
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        (("cassandra_user", "cassandra_password"), "it wants a user and a password: set --cassandra-user"),
+        (
+            ("cassandra_tls_ca", "cassandra_tls_cert", "cassandra_tls_key"),
+            "it speaks only TLS: set --cassandra-tls-ca",
+        ),
+        (("cassandra_tls_cert", "cassandra_tls_key"), "it wants a certificate from us: set --cassandra-tls-cert"),
+    ],
+)
+async def test_what_is_missing_is_said(sealed: Sealed, missing: tuple[str, ...], sentence: str) -> None:
+    for opening in (open_store, open_reader):
+        with pytest.raises(StoreRefuses, match=sentence):
+            await opening(sealed.url, sealed.settings(**dict.fromkeys(missing, "")))
+
+
+async def test_what_is_wrong_is_said(sealed: Sealed, tmp_path: Path) -> None:
+    await asyncio.to_thread(make_certificates, tmp_path)
+    certificate, key, authority = files(tmp_path, "rms")
+    for wrong, sentence in (
+        ({"cassandra_password": "wrong"}, "it doesn't know this user with this password"),
+        ({"cassandra_tls_ca": authority}, "its certificate is of no authority in --cassandra-tls-ca"),
+        ({"cassandra_tls_cert": certificate, "cassandra_tls_key": key}, "it refuses our certificate"),
+        ({"cassandra_password": "", "cassandra_password_file": str(tmp_path / "none")}, "the password can't be read"),
+        ({"cassandra_tls_ca": str(tmp_path / "none")}, "No such file"),
+    ):
+        with pytest.raises(StoreRefuses, match=sentence):
+            await open_store(sealed.url, sealed.settings(**wrong))
+
+
+async def test_one_that_is_away_is_an_outage(sealed: Sealed) -> None:
+    """And nothing else, whatever is set."""
+    with pytest.raises(StoreUnavailable) as away:
+        await open_store("cassandra://127.0.0.1:1/x", sealed.settings())
+    assert not isinstance(away.value, StoreRefuses)
+
+
+async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Sealed, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("cassandra\n")
+    numbers = iter(range(1_001, 2_000))
+
+    async with sealed.opened(cassandra_password="", cassandra_password_file=str(password)) as store:
+
+        async def refused_with(words: str) -> bool:
+            try:
+                await store.append([comment(next(numbers))])
+            except StoreRefuses as refusal:
+                return words in str(refusal)
+            except StoreUnavailable:
+                pass
+            return False
+
+        async def takes_comments() -> bool:
+            try:
+                await store.append([comment(next(numbers))])
+            except StoreUnavailable:
+                return False
+            return True
+
+        # Another authority for both sides: what stands goes on, what is new uses it.
+        new_authority(sealed.folder)
+        await asyncio.to_thread(make_certificates, sealed.folder)
+        await asyncio.to_thread(sealed.renew)
+        await store.append([comment(next(numbers))])
+        await asyncio.to_thread(sealed.cut)
+        await eventually(takes_comments)
+
+        # Another password, which the service doesn't know yet. That is no outage.
+        async with sealed.opened() as operator:
+            session = operator._tables.session  # type: ignore[attr-defined]
+            await session.execute("ALTER ROLE cassandra WITH PASSWORD = 'changed'")
+            try:
+                await asyncio.to_thread(sealed.cut)
+                await eventually(lambda: refused_with("it doesn't know this user with this password"))
+                password.write_text("changed\n")
+                await eventually(takes_comments)
+            finally:
+                async with sealed.opened(cassandra_password=password.read_text().strip()) as back:
+                    session = back._tables.session  # type: ignore[attr-defined]
+                    await session.execute("ALTER ROLE cassandra WITH PASSWORD = 'cassandra'")

@@ -46,15 +46,18 @@ class CassandraSettings(Settings):
 
     @model_validator(mode="after")
     def _cassandra_fits_together(self) -> Self:
+        has_password = bool(self.cassandra_password or self.cassandra_password_file)
         if self.cassandra_password and self.cassandra_password_file:
-            raise ValueError("cassandra_password and cassandra_password_file are two passwords: give one of them")
-        if bool(self.cassandra_user) != bool(self.cassandra_password or self.cassandra_password_file):
+            raise ValueError("--cassandra-password and --cassandra-password-file are two passwords: give one of them")
+        if has_password and not self.cassandra_user:
+            raise ValueError("there is a password for Cassandra and no user: give --cassandra-user")
+        if self.cassandra_user and not has_password:
             raise ValueError(
-                "cassandra_user and its password belong together: give both, or none (cassandra_password in the "
-                "environment, or cassandra_password_file)"
+                "--cassandra-user has no password: give --cassandra-password-file, or CASSANDRA_PASSWORD (after this "
+                "service's prefix) in the environment"
             )
         if bool(self.cassandra_tls_cert) != bool(self.cassandra_tls_key):
-            raise ValueError("cassandra_tls_cert and cassandra_tls_key belong together: give both, or none")
+            raise ValueError("--cassandra-tls-cert and --cassandra-tls-key belong together: give both, or none")
         if self.cassandra_tls_cert and not self.cassandra_tls_ca:
-            raise ValueError("cassandra_tls_cert is for TLS, so give cassandra_tls_ca, too")
+            raise ValueError("--cassandra-tls-cert is for TLS only: give --cassandra-tls-ca, too")
         return self

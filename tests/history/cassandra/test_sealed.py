@@ -11,16 +11,17 @@ import pytest
 
 from history.config import StoreSettings
 from history.core.ids import first_id_at
+from history.core.model import Comment
 from history.opening import open_reader, open_store
 from history.store import History, StoreRefuses, StoreUnavailable
 from proto.cassandra_settings import CassandraSettings
 from scripts.cassandra_node import Node, Ports
 from tests.cassandra_fixture import CassandraUnderTest, skip_without_tools
 from tests.certificates import files, make_certificates, new_authority
-from tests.history.comments import comment
+from tests.history.comments import START_MS, a_comment
 from tests.waiting import eventually
 
-NOTHING = CassandraSettings()
+pytestmark = pytest.mark.timeout(300)  # the first test starts the node, and others share the cores
 
 
 @dataclass
@@ -91,12 +92,12 @@ def schema(sealed: Sealed) -> None:
     asyncio.run(eventually(is_made))
 
 
-def new_comment(number: int) -> "object":
-    return comment(first_id_at(1_700_000_000_000) + number)
+def numbered(number: int) -> Comment:
+    return a_comment(first_id_at(START_MS) + number, "v", f"{number} " + "x" * 1000)
 
 
 async def test_with_user_and_certificates_it_is_a_store(sealed: Sealed) -> None:
-    said = [comment(number, "v", f"{number} " + "x" * 1000) for number in range(1, 301)]  # more than one record of TLS
+    said = [numbered(number) for number in range(300)]  # more than one record of TLS
     async with sealed.opened() as store:
         await store.append(said)
         reader = await open_reader(sealed.url, sealed.settings())
@@ -153,7 +154,7 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
 
         async def refused_with(words: str) -> bool:
             try:
-                await store.append([comment(next(numbers))])
+                await store.append([numbered(next(numbers))])
             except StoreRefuses as refusal:
                 return words in str(refusal)
             except StoreUnavailable:
@@ -162,7 +163,7 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
 
         async def takes_comments() -> bool:
             try:
-                await store.append([comment(next(numbers))])
+                await store.append([numbered(next(numbers))])
             except StoreUnavailable:
                 return False
             return True
@@ -171,7 +172,7 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
         new_authority(sealed.folder)
         await asyncio.to_thread(make_certificates, sealed.folder)
         await asyncio.to_thread(sealed.renew)
-        await store.append([comment(next(numbers))])
+        await store.append([numbered(next(numbers))])
         await asyncio.to_thread(sealed.cut)
         await eventually(takes_comments)
 

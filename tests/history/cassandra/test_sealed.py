@@ -2,6 +2,8 @@
 is missing is named in a sentence, and each is renewed while the store is open."""
 
 import asyncio
+import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -50,11 +52,6 @@ class Sealed:
         Node(1, self.cassandra.folder, Ports(0, 0, 0)).seal(self.folder)
         self.cassandra.nodetool("reloadssl")
 
-    def cut(self) -> None:
-        """Ends all connections of clients; they can come back at once."""
-        self.cassandra.nodetool("disablebinary")
-        self.cassandra.nodetool("enablebinary")
-
     @asynccontextmanager
     async def opened(self, **changed: str) -> AsyncIterator[History]:
         store = await open_store(self.url, self.settings(**changed))
@@ -92,6 +89,13 @@ def schema(sealed: Sealed) -> None:
     asyncio.run(eventually(is_made))
 
 
+def cut(store: History) -> None:
+    """Breaks all of its connections; they can come back at once."""
+    for holder in store._tables.session._cluster.get_connection_holders():  # type: ignore[attr-defined]
+        for connection in holder.get_connections():
+            connection._socket.shutdown(socket.SHUT_RDWR)
+
+
 def numbered(number: int) -> Comment:
     return a_comment(first_id_at(START_MS) + number, "v", f"{number} " + "x" * 1000)
 
@@ -125,12 +129,17 @@ async def test_what_is_missing_is_said(sealed: Sealed, missing: tuple[str, ...],
 
 
 async def test_what_is_wrong_is_said(sealed: Sealed, tmp_path: Path) -> None:
-    await asyncio.to_thread(make_certificates, tmp_path)
-    certificate, key, authority = files(tmp_path, "rms")
+    strangers, expired = tmp_path / "strangers", tmp_path / "expired"
+    await asyncio.to_thread(make_certificates, strangers)
+    await asyncio.to_thread(shutil.copytree, sealed.folder, expired)
+    await asyncio.to_thread(make_certificates, expired, days=-1)
+    certificate, key, authority = files(strangers, "rms")
+    old, old_key, _ = files(expired, "rms")
     for wrong, sentence in (
         ({"cassandra_password": "wrong"}, "it doesn't know this user with this password"),
         ({"cassandra_tls_ca": authority}, "its certificate is of no authority in --cassandra-tls-ca"),
         ({"cassandra_tls_cert": certificate, "cassandra_tls_key": key}, "it refuses our certificate"),
+        ({"cassandra_tls_cert": old, "cassandra_tls_key": old_key}, "it refuses our certificate"),
         ({"cassandra_password": "", "cassandra_password_file": str(tmp_path / "none")}, "the password can't be read"),
         ({"cassandra_tls_ca": str(tmp_path / "none")}, "No such file"),
     ):
@@ -173,7 +182,7 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
         await asyncio.to_thread(make_certificates, sealed.folder)
         await asyncio.to_thread(sealed.renew)
         await store.append([numbered(next(numbers))])
-        await asyncio.to_thread(sealed.cut)
+        cut(store)
         await eventually(takes_comments)
 
         # Another password, which the service doesn't know yet. That is no outage.
@@ -181,7 +190,7 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
             session = operator._tables.session  # type: ignore[attr-defined]
             await session.execute("ALTER ROLE cassandra WITH PASSWORD = 'changed'")
             try:
-                await asyncio.to_thread(sealed.cut)
+                cut(store)
                 await eventually(lambda: refused_with("it doesn't know this user with this password"))
                 password.write_text("changed\n")
                 await eventually(takes_comments)

@@ -64,13 +64,15 @@ class Face:
 
     async def ready(self, request: Request) -> Response:
         """200 if new viewers can come: a dispatcher knows this node, it has room, isn't draining, and its clock is
-        right."""
+        right. Without history they get what is live."""
         now = self._statistics()
         dispatchers = sum(link.connected for link in now.links)
         facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers, "clock": now.clock.words}
         facts |= {"capacity": now.capacity, "draining": now.draining}
         if troubles := sorted({link.trouble for link in now.links if link.trouble}):
             facts["dispatcher_trouble"] = troubles
+        if now.history_trouble:
+            facts["history_trouble"] = now.history_trouble
         return health_response(dispatchers > 0 and self._viewers.takes_more and not now.clock.is_off, facts)
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from history.config import StoreSettings
@@ -20,8 +21,12 @@ from proto.cassandra_settings import CassandraSettings
 from scripts.cassandra_node import Node, Ports
 from tests.cassandra_fixture import CassandraUnderTest, skip_without_tools
 from tests.certificates import files, make_certificates, new_authority
+from tests.comment_service.conftest import StartService, nowhere, start_service
 from tests.history.comments import START_MS, a_comment
+from tests.rms.conftest import StartNode, start_node
 from tests.waiting import eventually
+
+__all__ = ["nowhere", "start_node", "start_service"]
 
 pytestmark = pytest.mark.timeout(300)  # the first test starts the node, and others share the cores
 
@@ -198,3 +203,46 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
                 async with sealed.opened(cassandra_password=password.read_text().strip()) as back:
                     session = back._tables.session  # type: ignore[attr-defined]
                     await session.execute("ALTER ROLE cassandra WITH PASSWORD = 'cassandra'")
+
+
+async def test_both_services_say_what_is_wrong_and_go_on_by_themselves(
+    sealed: Sealed, start_service: StartService, start_node: StartNode, tmp_path: Path
+) -> None:
+    """An operator has given the wrong password, reads why nothing is ready, and mends the file. Nothing is restarted,
+    and no author was told that a comment is durable which nobody may ever store."""
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    access = sealed.everything(cassandra_password="", cassandra_password_file=str(password))
+    service = await start_service(wait=False, store=sealed.url, store_retry_max_ms=200, node_wait_ms=500, **access)
+    node = await start_node(store=sealed.url, catch_up_retry_ms_max=200, **access)
+    words = "it doesn't know this user with this password"
+
+    async with aiohttp.ClientSession() as http:
+
+        async def ready(port: int) -> tuple[int, dict[str, object]]:
+            async with http.get(f"http://127.0.0.1:{port}/health/ready") as answer:
+                return answer.status, await answer.json()
+
+        async def post() -> int:
+            said = {"videoId": "demo", "message": "hello"}
+            async with http.post(f"{service.url}/comment/create", json=said) as answer:
+                return answer.status
+
+        async def is_refused() -> bool:
+            status, facts = await ready(service.port)
+            return status == 503 and words in str(facts["store"])
+
+        async def node_says_why() -> bool:
+            return words in str((await ready(node.port))[1].get("history_trouble"))
+
+        async def all_is_well() -> bool:
+            facts = (await ready(node.port))[1]
+            return (await ready(service.port))[0] == 200 and "history_trouble" not in facts
+
+        await eventually(is_refused)
+        await eventually(node_says_why)
+        assert await post() == 503
+        assert service.service.spooled.statistics().spool.comments == 0
+        password.write_text("cassandra\n")
+        await eventually(all_is_well)
+        assert await post() == 200

@@ -88,6 +88,7 @@ disk_failure_policy: stop
 
 # Both ends show certificates, and a client a password. In PEM, so that the files of scripts/certs will do.
 SEALED_YAML = """authenticator: PasswordAuthenticator
+authorizer: CassandraAuthorizer
 client_encryption_options:
   enabled: true
   optional: false

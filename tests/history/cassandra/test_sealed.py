@@ -159,6 +159,31 @@ async def test_one_that_is_away_is_an_outage(sealed: Sealed) -> None:
     assert not isinstance(away.value, StoreRefuses)
 
 
+async def test_a_node_needs_to_read_only(sealed: Sealed) -> None:
+    reader_url, writer = sealed.url, numbered(900)
+    async with sealed.opened() as operator:
+        await operator.append([writer])
+        session = operator._tables.session  # type: ignore[attr-defined]
+        keyspace = sealed.url.rpartition("/")[2]
+        for statement in (
+            "CREATE ROLE reader WITH PASSWORD = 'read' AND LOGIN = true",
+            f"GRANT SELECT ON KEYSPACE {keyspace} TO reader",
+        ):
+            await session.execute(statement)
+    settings = sealed.settings(cassandra_user="reader", cassandra_password="read")
+    reader = await open_reader(reader_url, settings)
+    try:
+        assert writer in (await reader.older("v", writer.id + 1, 1)).comments
+    finally:
+        await reader.close()
+    store = await open_store(sealed.url, settings)
+    try:
+        with pytest.raises(StoreRefuses, match="has no MODIFY permission"):
+            await store.append([numbered(901)])
+    finally:
+        await store.close()
+
+
 async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Sealed, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("cassandra\n")

@@ -211,7 +211,7 @@ async def test_an_opening_that_fails_is_logged_and_begun_again(
 ) -> None:
     tries = 0
 
-    async def broken_once(url: str) -> Any:
+    async def broken_once(url: str, *_: object) -> Any:
         nonlocal tries
         tries += 1
         if tries == 1:

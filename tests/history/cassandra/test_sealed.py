@@ -5,7 +5,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,10 +186,14 @@ async def test_a_node_needs_to_read_only(sealed: Sealed) -> None:
 
 async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Sealed, tmp_path: Path) -> None:
     password = tmp_path / "password"
-    password.write_text("cassandra\n")
-    numbers = iter(range(1_001, 2_000))
+    password.write_text("first\n")
+    numbers = iter(range(1_001, 100_000))
+    access = {"cassandra_user": "author", "cassandra_password": "", "cassandra_password_file": str(password)}
 
-    async with sealed.opened(cassandra_password="", cassandra_password_file=str(password)) as store:
+    async with sealed.opened() as operator, AsyncExitStack() as stack:
+        as_operator = operator._tables.session.execute  # type: ignore[attr-defined]
+        await as_operator("CREATE ROLE author WITH PASSWORD = 'first' AND LOGIN = true AND SUPERUSER = true")
+        store = await stack.enter_async_context(sealed.opened(**access))
 
         async def cut_and_refused_with(words: str) -> bool:
             cut(store)
@@ -218,15 +222,17 @@ async def test_certificates_and_password_are_renewed_while_it_is_open(sealed: Se
 
         # Another password, which the service doesn't know yet. That is no outage. For some 2 s Cassandra may take the
         # former one, which it has cached.
-        async with sealed.opened() as operator:
-            session = operator._tables.session  # type: ignore[attr-defined]
-            await session.execute("ALTER ROLE cassandra WITH PASSWORD = 'changed'")
+        async def is_changed() -> bool:
             try:
-                await eventually(lambda: cut_and_refused_with("it doesn't know this user with this password"))
-                password.write_text("changed\n")
-                await eventually(takes_comments)
-            finally:  # what stands stays logged in
-                await session.execute("ALTER ROLE cassandra WITH PASSWORD = 'cassandra'")
+                await as_operator("ALTER ROLE author WITH PASSWORD = 'changed'")
+            except StoreUnavailable:  # Cassandra changes it once in 5 s at most
+                return False
+            return True
+
+        await eventually(is_changed)
+        await eventually(lambda: cut_and_refused_with("it doesn't know this user with this password"))
+        password.write_text("changed\n")
+        await eventually(takes_comments)
 
 
 async def test_both_services_say_what_is_wrong_and_go_on_by_themselves(

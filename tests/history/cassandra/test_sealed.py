@@ -5,7 +5,7 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,7 +98,8 @@ def cut(store: History) -> None:
     """Breaks all of its connections; they can come back at once."""
     for holder in store._tables.session._cluster.get_connection_holders():  # type: ignore[attr-defined]
         for connection in holder.get_connections():
-            connection._socket.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # closed already
+                socket.socket.shutdown(connection._socket, socket.SHUT_RDWR)  # below TLS, as a cable would
 
 
 def numbered(number: int) -> Comment:

@@ -41,6 +41,7 @@ class Config(AcceptingSettings, StoringSettings, PublishingSettings):
     )
     admin_token: str = Field(
         "",
+        repr=False,
         description="operator's token, for `Authorization: Bearer`; without one erasing is off, and anybody may "
         "create, start and end videos. Better set it in the environment: all users of a machine can see its flags",
     )

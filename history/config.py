@@ -1,6 +1,33 @@
 """Every tunable number of the stores, with its unit and reason. Services use them without options of their own."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class CassandraAccess(Protocol):
+    """How a process shows Cassandra who it is, and how it knows Cassandra. Empty: not at all. What belongs together is
+    given together: a user and one of the two forms of his password; certificate, key and authority."""
+
+    @property
+    def cassandra_user(self) -> str: ...
+    @property
+    def cassandra_password(self) -> str: ...
+    @property
+    def cassandra_password_file(self) -> str:
+        """The password is its first line."""
+        ...
+
+    @property
+    def cassandra_tls_ca(self) -> str:
+        """A PEM file's name, as the next two; empty: no TLS."""
+        ...
+
+    @property
+    def cassandra_tls_cert(self) -> str: ...
+    @property
+    def cassandra_tls_key(self) -> str: ...
+    @property
+    def cassandra_tls_check_host(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +87,9 @@ class StoreSettings:
     sqlite_fold_ms: int = 50
     """How long folding the log back waits for readers, while authors wait for it: a page takes 1 ms. During a backup,
     which reads for longer, it isn't folded; the next sweep tries again."""
+
+    cassandra_access: CassandraAccess | None = None
+    """None: in clear, and without a user"""
 
     cassandra_connect_timeout_ms: int = 3_000
     """For connecting to each host at the start: five times what a busy node needs. A dead host refuses at once, or

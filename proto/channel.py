@@ -1,13 +1,13 @@
 """Opens gRPC channels and ports between the services: in clear, or with mutual TLS (both sides show certificates).
 
 One certificate authority signs all certificates. A peer without a certificate of that authority fails the handshake.
-Every peer with one may make all calls: there are no roles.
+Every peer with one may make all calls: there are no roles. Ports and new channels use the files as they are now
+(proto/tls.py). A channel keeps what it began with, also when it reconnects: who keeps one for long makes a new one when
+the files have changed (proto/replicas.py).
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import grpc
@@ -15,15 +15,7 @@ import grpc.aio
 from pydantic import Field, model_validator
 
 from proto.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """The contents of the three PEM files"""
-
-    certificate: bytes
-    key: bytes
-    authority: bytes
+from proto.tls import Pem, Tls
 
 
 class Unreachable(Exception):
@@ -99,13 +91,8 @@ class TlsSettings(Settings):
         return self
 
     def tls(self) -> Tls | None:
-        """The certificate files' contents; None: in clear. Raises OSError if a file can't be read."""
-        return load_tls(self.tls_cert, self.tls_key, self.tls_ca) if self.tls_cert else None
-
-
-def load_tls(certificate: str, key: str, authority: str) -> Tls:
-    """Raises OSError if a file can't be read."""
-    return Tls(*(Path(name).read_bytes() for name in (certificate, key, authority)))
+        """The certificate files; None: in clear. Raises OSError if one can't be read or they don't fit together."""
+        return Tls(self.tls_cert, self.tls_key, self.tls_ca) if self.tls_cert else None
 
 
 _DIRECT = (("grpc.enable_http_proxy", 0),)
@@ -129,14 +116,33 @@ def blocking_channel(address: str, tls: Tls | None) -> grpc.Channel:
 
 
 def listen(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
-    """Returns the port. With `tls`, peers must show a certificate. Raises RuntimeError if the port is taken."""
+    """Returns the port. With `tls`, peers must show a certificate. Raises RuntimeError if the port is taken.
+
+    Each handshake uses the certificates that are in the files then. Connections that stand aren't touched."""
     if tls is None:
         return server.add_insecure_port(address)
-    credentials = grpc.ssl_server_credentials(
-        [(tls.key, tls.certificate)], root_certificates=tls.authority, require_client_auth=True
+    given = tls.current()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        """gRPC calls it before each handshake, in a thread of its own. None: as the time before"""
+        nonlocal given
+        if (pem := tls.current()) is given:
+            return None
+        given = pem
+        return _server(pem)
+
+    credentials = grpc.dynamic_ssl_server_credentials(
+        _server(given),
+        renewed,  # type: ignore[arg-type]  # gRPC's stubs forget the None
+        require_client_authentication=True,
     )
     return server.add_secure_port(address, credentials)
 
 
+def _server(pem: Pem) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(pem.key, pem.certificate)], root_certificates=pem.authority)
+
+
 def _client(tls: Tls) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+    pem = tls.current()
+    return grpc.ssl_channel_credentials(pem.authority, pem.key, pem.certificate)

@@ -6,21 +6,28 @@ have failed: nodes that haven't found it yet would get its comments late. A look
 nothing: healthy replicas must not be lost with the name server.
 
 If a name has IPv4 and IPv6 addresses, only the IPv4 ones count: a replica with two addresses would count as two.
+
+A channel shows the certificate that it was made with for as long as it lives. So when the certificate files have
+changed, each channel gets a successor. Calls under way stay on the old one, which is closed when it loses its
+connection.
 """
 
 import asyncio
 import random
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Annotated
 
+import grpc
 import grpc.aio
 import structlog
 from pydantic import AfterValidator, Field, StringConstraints
 
-from proto.channel import Tls, TlsSettings, aio_channel
+from proto.channel import TlsSettings, aio_channel
 from proto.settings import check_ports
-from proto.tasks import Supervisor
+from proto.tasks import Supervisor, first_ended
+from proto.tls import Pem, Tls
 
 log = structlog.stdlib.get_logger()
 
@@ -101,7 +108,8 @@ class DispatcherSettings(TlsSettings):
     dispatchers_lookup_ms: int = Field(
         5_000,
         gt=0,
-        description="ms between two look-ups of such a name, and their time-out: how long a new replica stays unknown",
+        description="ms between two look-ups of such a name, and their time-out: how long a new replica stays unknown; "
+        "also between two looks whether the certificate files have changed",
     )
 
     def replica_addresses(self) -> ReplicaAddresses:
@@ -121,7 +129,9 @@ class ReplicaChannels:
         self.order: list[str] = []
         self._replica_addresses = replica_addresses
         self._tls = tls
+        self._pem = tls.current() if tls else None
         self._options = tuple(options)
+        self._retired: list[grpc.aio.Channel] = []  # calls may still be under way on them
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._changed = asyncio.Event()  # replaced whenever it is set
         for address in random.sample(replica_addresses.fixed, len(replica_addresses.fixed)):
@@ -158,13 +168,13 @@ class ReplicaChannels:
             await self._changed.wait()
 
     async def follow(self) -> None:
-        """Keeps `order` up to date; for ever, if the replicas are given by a name. For a list, returns at once."""
-        closing = Supervisor()
+        """Keeps `order` and the certificates up to date; for ever. For a list, and in clear, returns at once."""
+        working = Supervisor()
 
         def update(found: frozenset[str]) -> None:
             # Replicas that an earlier look-up has removed: no call to them is under way any more.
             for address in self._channels.keys() - found - set(self.order):
-                closing.spawn("close channel", self._channels.pop(address).close())
+                working.spawn("close channel", self._channels.pop(address).close())
             self.order = [address for address in self.order if address in found]
             for address in random.sample(sorted(found - set(self.order)), len(found - set(self.order))):
                 self._add(address)
@@ -172,18 +182,60 @@ class ReplicaChannels:
             changed.set()
 
         try:
+            renewing = [working.keep("renew channels", partial(self._renew, self._tls, working))] if self._tls else []
             await self._replica_addresses.follow(update)
+            await asyncio.gather(*renewing)
         finally:
-            await closing.close()
+            await working.close()
 
     async def close(self) -> None:
-        for channel in self._channels.values():
+        for channel in (*self._channels.values(), *self._retired):
             await channel.close()
+
+    async def _renew(self, tls: Tls, working: Supervisor) -> None:
+        """For ever: gives each channel a successor when the certificates have changed."""
+        while True:
+            await asyncio.sleep(self._replica_addresses.every_ms / 1000)
+            if (pem := tls.current()) is not self._pem:
+                self._pem = pem
+                for address in self._channels:
+                    working.spawn("renew channel", self._succeed(address, pem))
+
+    async def _succeed(self, address: str, pem: Pem) -> None:
+        """The successor takes the calls once it is connected: nobody waits for a handshake, or is turned away because
+        the replica doesn't take the new certificate yet. If the old channel loses its connection, it does at once."""
+        channel = self._open(address)
+        try:
+            await first_ended(_connected(channel), _disconnected(self._channels[address]))
+            if pem is not self._pem or address not in self._channels:
+                return  # changed once more, or no replica any more
+            channel, self._channels[address] = self._channels[address], channel
+            self._retired.append(channel)
+            await _disconnected(channel)
+            self._retired.remove(channel)
+        finally:
+            if channel not in self._retired:  # else `close` does it
+                await channel.close()
 
     def _add(self, address: str) -> None:
         self.order.append(address)
         if address not in self._channels:
-            self._channels[address] = replica_channel(self._replica_addresses, self._tls, address, self._options)
+            self._channels[address] = self._open(address)
+
+    def _open(self, address: str) -> grpc.aio.Channel:
+        return replica_channel(self._replica_addresses, self._tls, address, self._options)
+
+
+async def _connected(channel: grpc.aio.Channel) -> None:
+    """Returns when it is connected. It tries until it is."""
+    while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+        await channel.wait_for_state_change(state)
+
+
+async def _disconnected(channel: grpc.aio.Channel) -> None:
+    """Returns when it has no connection. A channel without calls gives its connection up after half an hour."""
+    if (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+        await channel.wait_for_state_change(state)
 
 
 def reconnecting(every_ms: int) -> list[tuple[str, int]]:

@@ -7,10 +7,13 @@ gives the unit and the reason for the number. Nothing else in a service holds a 
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PORTS_END = 65_535
 
@@ -102,6 +105,16 @@ class Settings(BaseSettings):
             return CliApp.run(cls, cli_args=list(sys.argv[1:] if argv is None else argv), cli_settings_source=source)
         except ValidationError as invalid:
             for error in invalid.errors():
-                flag = "--" + "-".join(str(part) for part in error["loc"]).replace("_", "-")
-                print(f"{flag}: {error['msg']}; it was {error['input']!r}", file=sys.stderr)
+                print(cls._sentence(error), file=sys.stderr)
             sys.exit(2)
+
+    @classmethod
+    def _sentence(cls, error: "ErrorDetails") -> str:
+        """Shows what was given, unless it is a secret (repr=False), or about several settings, of which one may be."""
+        if not error["loc"]:
+            return error["msg"]
+        name = str(error["loc"][0])
+        flag = "--" + "-".join(map(str, error["loc"])).replace("_", "-")
+        field = cls.model_fields.get(name)
+        is_secret = field is not None and not field.repr
+        return f"{flag}: {error['msg']}" + ("" if is_secret else f"; it was {error['input']!r}")

@@ -71,6 +71,7 @@ class Node:
             too_old=self.served.too_old,
             history_reads=self.past.reads,
             history_reads_most=self.past.reads_most,
+            history_trouble=self.past.trouble,
             draining=self.drain.draining,
             refused=self.allowances.refused,
             sweep=self.sweeper.statistics(),

@@ -3,6 +3,8 @@
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from history.config import StoreSettings
+from proto.cassandra_settings import CassandraSettings
 from proto.clock_watch import ClockSettings
 from proto.http_settings import OPERATORS_LISTEN, HttpSettings
 from proto.replicas import DispatcherSettings
@@ -42,7 +44,7 @@ class ViewersHttpSettings(HttpSettings):
         return frozenset(filter(None, self.credentials_origins.split(",")))
 
 
-class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
+class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, CassandraSettings):
     """An RMS node: holds viewers' connections and sends them the comments of their videos."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_RMS_")
@@ -244,6 +246,9 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
         if not public_url and is_wildcard(listen):
             raise ValueError(f"viewers can't call {listen}: say where they reach this node, http://HOST:PORT")
         return public_url
+
+    def store_settings(self) -> StoreSettings:
+        return StoreSettings(cassandra_access=self)
 
     def feed_limits(self) -> FeedLimits:
         return FeedLimits(

@@ -26,6 +26,7 @@ class NodeStatistics:
     """comments that weren't sent, because they are so old that they may have been sent before"""
     history_reads: int
     history_reads_most: int
+    history_trouble: str
     """at the same time"""
     draining: bool
     refused: Mapping[str, int]

@@ -2,7 +2,7 @@
 
 Needs Java 17 and Maven. Maven fetches the jars once into .cassandra/lib (67 MB). A node answers some 6 s after its
 start. It begins with 0.9 GB of memory and takes more as it needs it: by Cassandra's own rule its heap may be a quarter
-of the machine's memory. It listens on loopback only, and anybody on this machine can read and write it.
+of the machine's memory. It listens on loopback only. Without --tls anybody on this machine can read and write it.
 """
 
 import fcntl
@@ -57,6 +57,10 @@ def start(
     port: Native = NATIVE,
     storage_port: Storage = STORAGE,
     jmx_port: Jmx = JMX,
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="folder filled by scripts/certs: want certificates, user cassandra and password cassandra"),
+    ] = None,
 ) -> None:
     """Starts the nodes, and returns when each answers CQL. Running nodes stay as they are."""
     if nodes not in NODES:
@@ -68,7 +72,7 @@ def start(
         fetch_jars()
     for number in range(1, nodes + 1):
         # One after another: a node can join only when the nodes before it answer.
-        start_node(Node(number, data, Ports(port, storage_port, jmx_port)), heap_mb(nodes))
+        start_node(Node(number, data, Ports(port, storage_port, jmx_port)), heap_mb(nodes), tls)
 
 
 @app.command()
@@ -109,11 +113,11 @@ def nodetool(
     raise typer.Exit(subprocess.run(node.nodetool(JARS, words), check=False).returncode)
 
 
-def start_node(node: Node, heap: int) -> None:
+def start_node(node: Node, heap: int, tls: Path | None) -> None:
     if node.pid() is None:
         if node.speaks_cql():
             fail(f"something else answers CQL on {node.address}:{node.ports.native}; --port chooses another")
-        node.launch(JARS, heap)
+        node.launch(JARS, heap, tls)
     with console.status(f"node {node.number} is starting"):
         wait_until(lambda: node.speaks_cql() or node.pid() is None, START_S_MAX)
     if not node.speaks_cql():

@@ -8,6 +8,7 @@ never points at another process.
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -85,6 +86,19 @@ auto_snapshot: false
 disk_failure_policy: stop
 """
 
+# Both ends show certificates, and a client a password. In PEM, so that the files of scripts/certs will do.
+SEALED_YAML = """authenticator: PasswordAuthenticator
+authorizer: CassandraAuthorizer
+client_encryption_options:
+  enabled: true
+  optional: false
+  require_client_auth: true
+  ssl_context_factory:
+    class_name: org.apache.cassandra.security.PEMBasedSslContextFactory
+  keystore: {keystore}
+  truststore: {truststore}
+"""
+
 LOGBACK = """\
 <configuration>
   <appender name="FILE" class="ch.qos.logback.core.rolling.RollingFileAppender">
@@ -120,6 +134,9 @@ class Node:
         self.folder = data.absolute() / f"node{number}"
         self.ports = ports
         self._pid_file = self.folder / "pid"
+        # There only if the node wants TLS and a password.
+        self._keystore = self.folder / "conf" / "keystore.pem"
+        self._truststore = self.folder / "conf" / "truststore.pem"
         self._process: subprocess.Popen[bytes] | None = None  # if this object has launched it
 
     def pid(self) -> int | None:
@@ -132,16 +149,19 @@ class Node:
 
     def speaks_cql(self) -> bool:
         """Does any server speak CQL at the node's address?"""
-        with suppress(OSError), socket.create_connection((self.address, self.ports.native), PROBE_S_MAX) as probe:
-            probe.sendall(CQL_OPTIONS)
-            head = probe.recv(9)
+        with suppress(OSError), socket.create_connection((self.address, self.ports.native), PROBE_S_MAX) as plain:
+            probe = self._sealed(plain) if self._keystore.exists() else plain
+            with probe:
+                probe.sendall(CQL_OPTIONS)
+                head = probe.recv(9)
             return len(head) >= 5 and head[4] == CQL_SUPPORTED
         return False
 
-    def launch(self, jars: Path, heap_mb: int) -> None:
-        """Starts the process; it answers some seconds later."""
+    def launch(self, jars: Path, heap_mb: int, tls: Path | None = None) -> None:
+        """Starts the process; it answers some seconds later. tls: a folder filled by scripts/certs; then it wants TLS
+        in both directions, and a password: at first cassandra's, which is cassandra."""
         self.reap()
-        self._write_config()
+        self._write_config(tls)
         with (self.folder / "log" / "output.log").open("wb") as output:
             process = subprocess.Popen(
                 self._command(jars, heap_mb),
@@ -155,6 +175,14 @@ class Node:
         self._pid_file.write_text(str(process.pid))
         # /proc shows its command line only after exec.
         wait_until(lambda: self.pid() is not None or process.poll() is not None, PROBE_S_MAX)
+
+    def seal(self, tls: Path) -> None:
+        """Copies the certificates. A running node takes them after `nodetool reloadssl`, or within 10 minutes."""
+        key, certificate, authority = (
+            (tls / name).read_text() for name in ("cassandra.key", "cassandra.pem", "ca.pem")
+        )
+        _replace(self._keystore, key + certificate)
+        _replace(self._truststore, authority)
 
     def stop(self) -> bool:
         """Ends the process: it flushes and exits, or is killed after STOP_S_MAX. Returns False if there was none."""
@@ -193,13 +221,28 @@ class Node:
     def _jmx_port(self) -> int:
         return self.ports.jmx + self.number - 1
 
-    def _write_config(self) -> None:
+    def _write_config(self, tls: Path | None) -> None:
         for part in ("conf", "data", "log"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        (self.folder / "conf" / "cassandra.yaml").write_text(
-            YAML.format(address=self.address, native=self.ports.native, storage=self.ports.storage, folder=self.folder)
+        yaml = YAML.format(
+            address=self.address, native=self.ports.native, storage=self.ports.storage, folder=self.folder
         )
+        if tls is None:
+            self._keystore.unlink(missing_ok=True)
+        else:
+            self.seal(tls)
+            yaml += SEALED_YAML.format(keystore=self._keystore, truststore=self._truststore)
+        (self.folder / "conf" / "cassandra.yaml").write_text(yaml)
         (self.folder / "conf" / "logback.xml").write_text(LOGBACK.format(folder=self.folder, bytes_max=LOG_BYTES_MAX))
+
+    def _sealed(self, plain: socket.socket) -> socket.socket:
+        """Shows the node its own certificate, which any peer of its authority may show, and doesn't look at what it
+        shows: the question is only whether it answers. Raises OSError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.load_cert_chain(self._keystore)
+        return context.wrap_socket(plain)
 
     def _config_argument(self) -> str:
         return f"-Dcassandra.config=file://{self.folder}/conf/cassandra.yaml"
@@ -220,6 +263,7 @@ class Node:
             f"-Dcassandra.ring_delay_ms={1000 if self.number == 1 else 5000}",
             "-Dcassandra.skip_wait_for_gossip_to_settle=0",
             "-Dcassandra.shutdown_announce_in_ms=0",
+            "-Dcassandra.superuser_setup_delay_ms=0",  # of the first user; 10 s otherwise
             *("-cp", f"{self.folder}/conf:{jars}/*", "org.apache.cassandra.service.CassandraDaemon"),
         ]
 
@@ -231,6 +275,13 @@ def heap_mb(nodes: int) -> int:
     """
     memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
     return max(HEAP_MB_MIN, min(memory_mb // 4, HEAP_MB_MAX) // nodes)
+
+
+def _replace(path: Path, text: str) -> None:
+    """The file appears whole."""
+    whole = path.with_suffix(".new")
+    whole.write_text(text)
+    whole.rename(path)
 
 
 def _openings() -> list[str]:

@@ -11,8 +11,9 @@ import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from proto.channel import Tls, aio_channel, load_tls
+from proto.channel import aio_channel
 from proto.settings import join_address
+from proto.tls import Tls
 
 LOCAL = "127.0.0.1"
 
@@ -49,7 +50,7 @@ class Part:
     async def trouble(self) -> str:
         """Why it isn't ready, in its own words or the network's; empty: it is"""
         if self.role == "dispatcher":
-            return await grpc_trouble(self.address, load_tls(*tls_files(self.tls, "operator")) if self.tls else None)
+            return await grpc_trouble(self.address, Tls(*tls_files(self.tls, "operator")) if self.tls else None)
         return await http_trouble(f"http://{self.operators}/health/ready")
 
 

@@ -24,13 +24,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class CassandraUnderTest:
-    def __init__(self) -> None:
+    def __init__(self, tls: Path | None = None) -> None:
+        """tls: a folder filled by scripts/certs: it wants certificates and a password."""
+        self._tls = tls
         self.port, self._storage_port, self._jmx_port = free_ports(3)
         self.folder = Path(tempfile.mkdtemp(prefix="livecomments-cassandra-"))
 
     def start(self) -> None:
         ports = ("--port", self.port, "--storage-port", self._storage_port, "--jmx-port", self._jmx_port)
-        started = self._run("start", *map(str, ports))
+        sealed = () if self._tls is None else ("--tls", self._tls)
+        started = self._run("start", *map(str, (*ports, *sealed)))
         assert started.returncode == 0, started.stdout
 
     def stop(self) -> None:
@@ -72,12 +75,16 @@ class CassandraUnderTest:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-@cache
-def _the_one(config: pytest.Config) -> CassandraUnderTest:
-    """One node for the whole run, however many conftests import the fixtures. It is stopped when the run ends."""
+def skip_without_tools() -> None:
     missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"Cassandra needs {' and '.join(missing)}")
+
+
+@cache
+def _the_one(config: pytest.Config) -> CassandraUnderTest:
+    """One node for the whole run, however many conftests import the fixtures. It is stopped when the run ends."""
+    skip_without_tools()
     cassandra = CassandraUnderTest()
     config.add_cleanup(cassandra.stop)
     cassandra.start()

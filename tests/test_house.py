@@ -14,7 +14,7 @@ SERVICES = ("dispatcher", "rms", "comment_service")
 # room -> what it may import beside itself: a room, or a single module of one
 ARROWS = {
     "proto": set(),
-    "history": {"proto.tasks"},
+    "history": {"proto.tasks", "proto.tls"},
     "dispatcher": {"proto"},
     "rms": {"proto", "history"},
     "comment_service": {"proto", "history"},

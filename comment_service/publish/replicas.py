@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from comment_service.core.reach import Nodes
-from proto.channel import Tls, Unreachable, wait_connected
+from proto.channel import Unreachable, wait_connected
 from proto.dispatch_pb2 import ClockRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.replicas import ReplicaAddresses, ReplicaChannels, reconnecting
+from proto.tls import Tls
 
 if TYPE_CHECKING:
     from proto.dispatch_pb2_grpc import DispatcherAsyncStub

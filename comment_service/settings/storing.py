@@ -8,10 +8,10 @@ from comment_service.node.claim import LeaseSettings
 from history.cache.store import CacheSettings
 from history.config import StoreSettings
 from history.spool.settings import SpoolSettings
-from proto.settings import Settings
+from proto.cassandra_settings import CassandraSettings
 
 
-class StoringSettings(Settings):
+class StoringSettings(CassandraSettings):
     """Each with its unit and its reason"""
 
     store: str = Field(
@@ -135,7 +135,9 @@ class StoringSettings(Settings):
         return LeaseSettings(self.node_lease_ms, self.node_renew_ms, self.node_retry_ms, self.node_wait_ms)
 
     def store_settings(self) -> StoreSettings:
-        return StoreSettings(comments_keep_s=self.comments_keep_s, cassandra_lwt_ms=self.store_slow_ms // 2)
+        return StoreSettings(
+            comments_keep_s=self.comments_keep_s, cassandra_access=self, cassandra_lwt_ms=self.store_slow_ms // 2
+        )
 
     def spool_settings(self) -> SpoolSettings:
         return SpoolSettings(

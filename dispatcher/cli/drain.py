@@ -9,9 +9,10 @@ from dispatcher.cli.survey import Unreachable, reason_of, survey
 from dispatcher.clocks import block_s, monotonic_ms
 from dispatcher.config import TOPOLOGY
 from dispatcher.core.life import State
-from proto.channel import Tls, blocking_channel
+from proto.channel import blocking_channel
 from proto.dispatch_pb2 import DrainRequest, TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.tls import Tls
 
 
 @dataclass(frozen=True, slots=True)

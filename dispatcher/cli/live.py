@@ -17,10 +17,11 @@ from dispatcher.cli.tables import node_table, replica_table, video_table
 from dispatcher.clocks import block_s, local_time, wall_ms
 from dispatcher.config import TOPOLOGY
 from dispatcher.streams.watchers import Kind
-from proto.channel import Tls, aio_channel
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import EventsRequest, TopologyEvent, TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.tasks import Supervisor
+from proto.tls import Tls
 
 _BAD_NEWS = (Kind.NODE_LEFT, Kind.UNREACHABLE)
 

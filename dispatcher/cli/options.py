@@ -9,9 +9,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from dispatcher.cli.survey import Survey, survey
 from dispatcher.config import TOPOLOGY
-from proto.channel import Tls, load_tls
 from proto.dispatch_pb2 import TopologyRequest
 from proto.settings import Addresses
+from proto.tls import Tls
 
 
 def check_addresses(value: str | None) -> str | None:
@@ -88,7 +88,7 @@ def read_tls(value: str | None) -> Tls | None:
     if len(names) != 3:
         raise typer.BadParameter(f"{value!r} are not three files: CERT,KEY,CA")
     try:
-        return load_tls(*names)
+        return Tls(*names)
     except OSError as error:
         raise typer.BadParameter(str(error)) from None
 

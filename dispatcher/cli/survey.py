@@ -12,9 +12,10 @@ import grpc
 
 from dispatcher.clocks import monotonic_ms
 from dispatcher.config import TOPOLOGY
-from proto.channel import Tls, blocking_channel
+from proto.channel import blocking_channel
 from proto.dispatch_pb2 import NodeState, TopologyRequest, TopologyResponse, VideoState
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.tls import Tls
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -5,7 +5,7 @@ to 5 ms on a busy loop, while Cassandra has nothing to do. Here a request is on 
 and a response is decoded where it is awaited. What blocks (connecting, preparing) must run in another thread, because
 its responses come through this loop.
 
-Without TLS: the store's URL can't ask for it. Modelled on the driver's own reactors (cassandra.io), 3.30.
+In clear; history/cassandra/sealed.py adds TLS. Modelled on the driver's own reactors (cassandra.io), 3.30.
 """
 
 import asyncio
@@ -14,7 +14,10 @@ from contextlib import suppress
 from threading import Lock, get_ident
 from typing import Any, ClassVar
 
-from cassandra.connection import Connection, ConnectionShutdown
+from cassandra.connection import Connection, ConnectionShutdown, EndPoint
+from cassandra.protocol import AuthenticateMessage
+
+from history.cassandra.access import NO_USER, Access, Refused
 
 READ_BYTES = 64 * 1024
 """in one read: some hundred comments"""
@@ -51,11 +54,15 @@ class LoopTimer:
 
 
 class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no types
-    """`connection_class` makes a subclass for each loop: the driver makes the instances, and can't pass the loop."""
+    """`connection_class` (sealed.py) makes a subclass for each loop: the driver makes the instances, and can't pass the
+    loop."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     thread: ClassVar[int]
     """of the loop, by threading.get_ident()"""
+    access: ClassVar[Access]
+    refusals: ClassVar[dict[EndPoint, str]]
+    """Of each node that refuses us, or that we refuse: what has to be changed"""
     is_closed: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -67,6 +74,21 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
         self._socket.setblocking(False)
         self.on_loop(self._listen)
         self._send_options_message()
+
+    @classmethod
+    def factory(cls, endpoint: EndPoint, timeout: float, *args: Any, **kwargs: Any) -> "LoopConnection":
+        """The driver makes all connections here. Blocks until Cassandra takes requests. Raises Refused if it will never
+        do until something is changed, and otherwise many different errors."""
+        try:
+            connection: LoopConnection = super().factory(endpoint, timeout, *args, **kwargs)
+        except Exception as error:
+            if refusal := cls.access.refusal(error, endpoint):
+                cls.refusals[endpoint] = refusal
+                raise Refused(refusal, endpoint) from error
+            cls.refusals.pop(endpoint, None)
+            raise
+        cls.refusals.pop(endpoint, None)
+        return connection
 
     @classmethod
     def on_loop(cls, call: Callable[..., object], *args: object) -> None:
@@ -120,6 +142,13 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
                 self.last_error = shutdown
                 self.connected_event.set()
 
+    def _handle_startup_response(self, startup_response: object, did_authenticate: bool = False) -> None:
+        """The driver would log something about another product."""
+        if isinstance(startup_response, AuthenticateMessage) and self.authenticator is None:
+            self.defunct(Refused(NO_USER, self.endpoint))
+        else:
+            super()._handle_startup_response(startup_response, did_authenticate)
+
     def _listen(self) -> None:
         if not self.is_closed:
             self.loop.add_reader(self._socket.fileno(), self._read)
@@ -163,9 +192,3 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
             if len(data) < READ_BYTES:
                 break
         self.process_io_buffer()
-
-
-def connection_class() -> type[LoopConnection]:
-    """For `Cluster(connection_class=...)`, and the loop that runs now"""
-    attributes = {"loop": asyncio.get_running_loop(), "thread": get_ident()}
-    return type("ConnectionOfLoop", (LoopConnection,), attributes)

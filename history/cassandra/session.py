@@ -24,7 +24,9 @@ from cassandra.protocol import RequestValidationException as InvalidMessage
 from cassandra.protocol import ServerError
 from cassandra.query import PreparedStatement, Statement, tuple_factory
 
-from history.cassandra.connection import LoopConnection, connection_class
+from history.cassandra.access import Access
+from history.cassandra.connection import LoopConnection
+from history.cassandra.sealed import connection_class
 from history.config import StoreSettings
 from history.store import StoreRefuses, StoreUnavailable
 
@@ -69,14 +71,21 @@ class CassandraSession:
 
     @classmethod
     async def connect(cls, hosts: Sequence[str], port: int, settings: StoreSettings) -> "CassandraSession":
-        """hosts: of the nearest data centre. Raises StoreUnavailable if none answers."""
-        connecting = _Connecting(hosts, port, settings, connection_class())
+        """hosts: of the nearest data centre. Raises StoreUnavailable if none answers, and StoreRefuses if one answers
+        and doesn't let us in: its sentence says what has to be changed."""
+        try:
+            connections = connection_class(Access(settings.cassandra_access))
+        except OSError as error:
+            raise StoreRefuses(f"Cassandra: {error}") from error
+        connecting = _Connecting(hosts, port, settings, connections)
         try:
             cluster, session = await asyncio.to_thread(connecting.run)
         except asyncio.CancelledError:
             connecting.abandon()
             raise
         except Exception as error:  # the driver's errors have no common base
+            if refusal := next(iter(connections.refusals.values()), ""):
+                raise StoreRefuses(f"Cassandra at {','.join(hosts)}:{port}: {refusal}") from error
             raise StoreUnavailable(f"Cassandra at {','.join(hosts)}:{port}: {_sentence(error)}") from error
         return cls(cluster, session, settings)
 
@@ -98,7 +107,7 @@ class CassandraSession:
         try:
             prepared = await asyncio.to_thread(self._session.prepare, statement)
         except Exception as error:
-            raise _store_error(error) from error
+            raise self._store_error(error) from error
         prepared.is_idempotent = True
         return prepared
 
@@ -129,11 +138,20 @@ class CassandraSession:
         except UnicodeEncodeError:
             raise  # a lone surrogate in a text: the caller's fault
         except Exception as error:
-            raise _store_error(error) from error
+            raise self._store_error(error) from error
         outcome = await waiter
         if isinstance(outcome, Exception):
-            raise _store_error(outcome) from outcome
+            raise self._store_error(outcome) from outcome
         return outcome
+
+    def _store_error(self, error: Exception) -> StoreUnavailable:
+        """No host can be used, and one of them has refused us: a password was changed, or a certificate has expired."""
+        if isinstance(error, NoHostAvailable) and not _is_servers(error):
+            refusals = self._connections.refusals
+            for host in self._cluster.metadata.all_hosts():
+                if refusal := refusals.get(host.endpoint):
+                    return StoreRefuses(f"Cassandra at {host.endpoint}: {refusal}")
+        return _store_error(error)
 
 
 class _Connecting:
@@ -186,6 +204,7 @@ def _connect(
         port=port,
         protocol_version=PROTOCOL_VERSION,
         connection_class=connections,
+        auth_provider=connections.access.provider(),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         # Without it some sizes of request wait 40 ms each for a delayed acknowledgement.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],

@@ -70,13 +70,15 @@ class Face:
 
     async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         """Ready means that new viewers can come: a dispatcher knows this node, it has room, isn't draining, and its
-        clock is right."""
+        clock is right. Without history they get what is live."""
         now = self._statistics()
         dispatchers = sum(link.connected for link in now.links)
         facts: dict[str, object] = {"dispatchers": dispatchers, "viewers": now.viewers, "clock": now.clock.words}
         facts |= {"capacity": now.capacity, "videos": now.videos, "draining": now.draining}
         if troubles := sorted({link.trouble for link in now.links if link.trouble}):
             facts["dispatcher_trouble"] = troubles
+        if now.history_trouble:
+            facts["history_trouble"] = now.history_trouble
         return dispatchers > 0 and self._viewers.takes_more and not now.clock.is_off, facts
 
 

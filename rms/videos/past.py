@@ -7,13 +7,13 @@ from collections.abc import Coroutine, Iterable
 from typing import TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from history.core import model
 from history.core.ids import ID_MAX, time_of
 from history.core.stream_data import name_and_data
 from history.opening import open_reader
-from history.store import Log, StoreUnavailable
+from history.store import Log, StoreRefuses, StoreUnavailable
 from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
 from rms.feed.event import AUTHOR_PURGED, Event, read_from
@@ -31,6 +31,8 @@ class Past:
         self._settings = settings
         self._tasks = tasks
         self._reader: Log | None = None
+        self.trouble = ""
+        """why history can't be read, if somebody has to mend it or it was never open; else empty"""
         self.reads = 0
         """of the store, begun so far"""
         self.reads_most = 0
@@ -46,10 +48,19 @@ class Past:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(StoreUnavailable),
             wait=wait_random_exponential(multiplier=0.1, max=self._settings.catch_up_retry_ms_max / 1000),
+            before_sleep=self._note_failure,
         ):
             with attempt:
-                self._reader = await open_reader(self._settings.store)
+                self._reader = await open_reader(self._settings.store, self._settings.store_settings())
+        self.trouble = ""
         log.info("history opened", store=self._settings.store.partition(":")[0])
+
+    def _note_failure(self, attempt: RetryCallState) -> None:
+        """Logs a reason when it is a new one."""
+        reason = str(attempt.outcome.exception()) if attempt.outcome else ""
+        if reason != self.trouble:
+            log.warning("history can't be opened, trying again", reason=reason)
+        self.trouble = reason
 
     async def close(self) -> None:
         """To be called when the supervisor is closed."""
@@ -114,7 +125,12 @@ class Past:
         self.reads += 1
         self.reads_most = max(self.reads_most, self._turns.taken)
         try:
-            return await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
+            found = await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)
+            self.trouble = ""
+            return found
+        except StoreRefuses as error:
+            self.trouble = str(error)
+            raise
         except TimeoutError as error:
             away = StoreUnavailable(f"no answer within {self._settings.history_timeout_ms} ms")
             self._turns.refuse(away)

@@ -41,6 +41,10 @@ class RunningService:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    @property
+    def operators_port(self) -> int:
+        return int(self.service.operators.address.rpartition(":")[2])
+
 
 StartService = Callable[..., Awaitable[RunningService]]
 

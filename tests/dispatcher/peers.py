@@ -33,6 +33,7 @@ from proto.dispatch_pb2 import (
 )
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.event_pb2 import Comment, Event, VideoEvents
+from proto.tls import Tls
 
 PATIENT_MS = 600_000
 WAIT_S = 30  # for anything that must happen; only a broken replica needs it all
@@ -95,8 +96,8 @@ class RunningReplica:
 
 
 class _Peer:
-    def __init__(self, address: str) -> None:
-        self._channel = aio_channel(address, None)
+    def __init__(self, address: str, tls: Tls | None) -> None:
+        self._channel = aio_channel(address, tls)
         self.stub = DispatcherStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -111,8 +112,8 @@ class _Peer:
 class NodePeer(_Peer):
     """One node at one replica"""
 
-    def __init__(self, address: str, node_id: str = "rms-1", incarnation: int = 1) -> None:
-        super().__init__(address)
+    def __init__(self, address: str, node_id: str = "rms-1", incarnation: int = 1, tls: Tls | None = None) -> None:
+        super().__init__(address, tls)
         self.node_id = node_id
         self.incarnation = incarnation
         self.call = self.stub.Connect()
@@ -192,8 +193,8 @@ class NodePeer(_Peer):
 class PublisherPeer(_Peer):
     """One comment_service at one replica"""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
+    def __init__(self, address: str, tls: Tls | None = None) -> None:
+        super().__init__(address, tls)
         self.call = self.stub.Publish()
         self._answers: list[int] = []
         self.answer = PublishResponse()

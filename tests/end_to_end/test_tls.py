@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,15 +12,12 @@ import pytest
 
 from scripts.plan import free_ports, tls_files
 from scripts.processes import ROOT, Process
+from tests.certificates import make_certificates, new_authority
 from tests.end_to_end.test_run import running
 from tests.system import System
 from tests.waiting import eventually
 
 STREAM = {"Accept": "text/event-stream"}
-
-
-def make_certificates(folder: Path) -> None:
-    subprocess.run([ROOT / "scripts" / "certs", folder], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +42,40 @@ async def assert_a_comment_arrives(base_url: str) -> None:
 async def test_a_comment_passes_through_all_services(certificates: Path, door: bool) -> None:
     async with System(dispatchers=2, rms=1, door=door, tls=certificates) as system:
         await assert_a_comment_arrives(system.base_url)
+
+
+async def test_a_viewer_stays_while_certificates_and_authority_are_renewed(tmp_path: Path) -> None:
+    """Under all services at once, and then a dispatcher dies: the others come back to it with what is in the files."""
+    await asyncio.to_thread(make_certificates, tmp_path)
+    async with (
+        System(dispatchers=1, rms=1, tls=tmp_path) as system,
+        aiohttp.ClientSession(system.base_url) as session,
+        session.get("/comments/v", headers=STREAM) as live,
+    ):
+        text = ""
+
+        async def assert_it_arrives(message: str) -> None:
+            nonlocal text
+            async with session.post("/comment/create", json={"liveVideoId": "v", "message": message}) as created:
+                assert created.status == 200
+            async with asyncio.timeout(60):
+                while message not in text:
+                    text += (await live.content.readany()).decode()
+
+        await assert_it_arrives("before")
+        former = new_authority(tmp_path)
+        await asyncio.to_thread(make_certificates, tmp_path)
+        alone = (tmp_path / "ca.pem").read_bytes()
+        (tmp_path / "ca.pem").write_bytes(former + alone)
+        await assert_it_arrives("both")
+        (tmp_path / "ca.pem").write_bytes(alone)
+        await assert_it_arrives("the new one")
+        await system.kill("dispatcher")
+        await system.back_again("dispatcher")
+        await assert_it_arrives("after a restart")
+        assert [text.count(f'"message":"{said}"') for said in ("before", "both", "the new one", "after a restart")] == [
+            1
+        ] * 4
 
 
 async def test_scripts_run_makes_certificates_and_prints_a_topology_command(tmp_path: Path) -> None:

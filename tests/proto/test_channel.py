@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -10,16 +10,13 @@ import pytest
 from pydantic import ValidationError
 
 from dispatcher.config import Config
-from proto.channel import Unreachable, aio_channel, load_tls, wait_connected, why_unreachable
+from proto.channel import Unreachable, aio_channel, wait_connected, why_unreachable
 from proto.dispatch_pb2 import PlaceRequest, TopologyRequest
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.tls import Tls
+from tests.certificates import files, make_certificates
 from tests.dispatcher.cli.test_topology import topology
 from tests.dispatcher.peers import RunningReplica
-from tests.test_house import ROOT
-
-
-def make_certificates(folder: Path, *names: str) -> None:
-    subprocess.run([ROOT / "scripts" / "certs", folder, *names], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +26,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def files(folder: Path, name: str) -> list[str]:
-    return [str(folder / f"{name}.pem"), str(folder / f"{name}.key"), str(folder / "ca.pem")]
-
-
 def replica(folder: Path) -> RunningReplica:
     cert, key, authority = files(folder, "dispatcher")
     return RunningReplica(tls_cert=cert, tls_key=key, tls_ca=authority, tls_required="true")
 
 
-async def ask(address: str, tls_files: list[str] | None) -> str:
-    tls = load_tls(*tls_files) if tls_files else None
+async def ask(address: str, tls_files: Sequence[str] | None) -> str:
+    tls = Tls(*tls_files) if tls_files else None
     async with aio_channel(address, tls) as channel:
         return (await DispatcherStub(channel).Topology(TopologyRequest(), timeout=5)).replica_id
 
@@ -90,13 +83,13 @@ def test_half_a_configuration_is_refused() -> None:
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        load_tls("nowhere", "x", "y")
+        Tls("nowhere", "x", "y")
 
 
 async def test_a_certificate_for_a_name_is_checked_against_that_name(tmp_path: Path) -> None:
     """Replicas of a DNS name are reached by their addresses, but their certificates are for the name."""
     await asyncio.to_thread(make_certificates, tmp_path, "dispatchers.example")
-    tls = load_tls(*files(tmp_path, "rms"))
+    tls = Tls(*files(tmp_path, "rms"))
     async with replica(tmp_path) as server:
         async with aio_channel(server.listen, tls, tls_name="dispatchers.example") as channel:
             await wait_connected(channel, 5000)
@@ -108,12 +101,12 @@ async def test_a_certificate_for_a_name_is_checked_against_that_name(tmp_path: P
 async def test_the_reason_for_a_missing_connection_names_no_address(certificates: Path, tmp_path: Path) -> None:
     strangers = tmp_path / "strangers"
     await asyncio.to_thread(make_certificates, strangers)
-    shown = load_tls(*files(certificates, "rms"))
+    shown = Tls(*files(certificates, "rms"))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         async with replica(certificates) as sealed, RunningReplica() as clear:
             for address, tls, words in (
                 (sealed.listen, None, "the peer closed the connection at once, as one does that wants TLS"),
-                (sealed.listen, load_tls(*files(strangers, "rms")), "the peer's certificate is not of our authority"),
+                (sealed.listen, Tls(*files(strangers, "rms")), "the peer's certificate is not of our authority"),
                 (clear.listen, shown, "the peer speaks no TLS"),
                 ("127.0.0.1:1", shown, "nothing listens there"),
                 ("nowhere.invalid:7001", shown, "its name can't be looked up"),

@@ -8,8 +8,9 @@ from structlog.testing import capture_logs
 from dispatcher.cli import live
 from dispatcher.cli.live import event_line, tail
 from dispatcher.streams.watchers import Kind
-from proto.channel import Tls, aio_channel
+from proto.channel import aio_channel
 from proto.dispatch_pb2 import TopologyEvent
+from proto.tls import Tls
 from tests.dispatcher.peers import WAIT_S, RunningReplica
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import pytest
 from cassandra.connection import ConnectionShutdown, DefaultEndPoint
 
-from history.cassandra.connection import LoopConnection, connection_class
+from history.cassandra.access import Access
+from history.cassandra.connection import LoopConnection
+from history.cassandra.sealed import connection_class
 
 OPTIONS_BYTES = 9
 """The driver's first message: a frame without a body"""
@@ -33,7 +35,7 @@ async def joined() -> AsyncIterator[Joined]:
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    connections = connection_class()
+    connections = connection_class(Access(None))
     connection = await asyncio.to_thread(lambda: connections("127.0.0.1", port, protocol_version=5, connect_timeout=5))
     reader, writer = await accepted.get()
     await reader.readexactly(OPTIONS_BYTES)
@@ -79,7 +81,10 @@ async def test_a_peer_that_goes_during_the_handshake_is_no_connection() -> None:
         writer.close()
 
     server = await asyncio.start_server(leave, "127.0.0.1", 0)
-    connections, endpoint = connection_class(), DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1])
+    connections, endpoint = (
+        connection_class(Access(None)),
+        DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1]),
+    )
     with pytest.raises((ConnectionShutdown, OSError)):
         await asyncio.to_thread(connections.factory, endpoint, 5, protocol_version=5)
     server.close()
@@ -103,7 +108,7 @@ async def test_closing_from_another_thread_closes_the_socket() -> None:
 
 
 async def test_a_timer_fires_in_the_loop_and_not_after_its_end() -> None:
-    connections = connection_class()
+    connections = connection_class(Access(None))
     fired: asyncio.Queue[int] = asyncio.Queue()
     kept = await asyncio.to_thread(connections.create_timer, 0.01, lambda: fired.put_nowait(threading.get_ident()))
     dropped = connections.create_timer(0, lambda: fired.put_nowait(0))

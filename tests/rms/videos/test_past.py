@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from history.core.model import Event
 from history.core.stream_data import comment_data
 from history.opening import open_reader, open_store
-from history.store import StoreUnavailable
+from history.store import StoreRefuses, StoreUnavailable
 from proto.tasks import Supervisor
 from rms.config import RmsSettings
 from rms.videos.past import SEED_AGE_MS, Past
@@ -35,6 +35,46 @@ async def opened(past: Past) -> Past:
     past.start()
     await eventually(lambda: past._reader is not None)
     return past
+
+
+async def test_why_it_can_not_be_opened_is_said_once(
+    tasks: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reasons = ["no user", "no user", "wrong password", "wrong password"]
+    heard: list[str] = []
+
+    async def refuse(*arguments: Any) -> Any:
+        heard.append(past.trouble)
+        if reasons:
+            raise StoreRefuses(reasons.pop(0))
+        return await open_reader(*arguments)
+
+    monkeypatch.setattr("rms.videos.past.open_reader", refuse)
+    past = Past(settings(tmp_path, catch_up_retry_ms_max=1), tasks)
+    with capture_logs() as logs:
+        await opened(past)
+    said = [line["reason"] for line in logs if line["log_level"] == "warning"]
+    assert said == ["no user", "wrong password"]
+    assert heard == ["", "no user", "no user", "wrong password", "wrong password"]
+    assert past.trouble == ""
+    await past.close()
+
+
+async def test_a_store_that_refuses_reads_is_trouble_until_it_is_mended(tasks: Supervisor, tmp_path: Path) -> None:
+    past = await opened(Past(settings(tmp_path), tasks))
+    assert past._reader is not None
+
+    async def refuse(*_: object) -> list[Event]:
+        raise StoreRefuses("it wants a user")
+
+    works, past._reader.events = past._reader.events, refuse  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoreRefuses):
+        await past.since("v", 1, 1)
+    assert past.trouble == "it wants a user"
+    past._reader.events = works  # type: ignore[method-assign]
+    await past.since("v", 1, 1)
+    assert past.trouble == ""
+    await past.close()
 
 
 async def test_before_it_is_open_the_history_is_unavailable(tasks: Supervisor, tmp_path: Path) -> None:
@@ -153,7 +193,7 @@ async def test_a_store_that_comes_late_is_opened(
 ) -> None:
     tries = 0
 
-    async def late(url: str) -> Any:
+    async def late(url: str, *_: object) -> Any:
         nonlocal tries
         tries += 1
         if tries < 3:
@@ -171,7 +211,7 @@ async def test_an_opening_that_fails_is_logged_and_begun_again(
 ) -> None:
     tries = 0
 
-    async def broken_once(url: str) -> Any:
+    async def broken_once(url: str, *_: object) -> Any:
         nonlocal tries
         tries += 1
         if tries == 1:

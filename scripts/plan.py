@@ -75,18 +75,20 @@ def make_plan(
     comment_services: int = 1,
     door: bool = False,
     host: str = LOCAL,
+    host_of: Callable[[str, int], str] | None = None,
     tls: Path | None = None,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
     """ports: one for each process, in the order of ROLES. more_flags(role): added to each command of the role.
 
     door: put all RMS nodes behind one port. host: the address on which viewers and authors are served; dispatchers stay
-    on 127.0.0.1. tls: a folder filled by scripts/certs; None: gRPC in clear.
+    on 127.0.0.1. host_of(role, number): if given, the address of each process instead. tls: a folder filled by
+    scripts/certs; None: gRPC in clear.
     """
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
-    hosts = {role: LOCAL if role == "dispatcher" else host for role in ROLES}
-    addresses = {role: [join_address(hosts[role], next(left)) for _ in range(counts[role])] for role in ROLES}
+    at = host_of or (lambda role, number: LOCAL if role == "dispatcher" else host)
+    addresses = {role: [join_address(at(role, n + 1), next(left)) for n in range(counts[role])] for role in ROLES}
     replicas = ",".join(addresses["dispatcher"])
     sockets = data / "doors"
 

@@ -44,7 +44,7 @@ class Result:
     balance: Balance = field(default_factory=Balance)
     gaps: int = 0  # told to viewers
     gaps_in_vain: int = 0  # of them, where the store could be reached
-    silence_ms: float = 0.0  # the longest of a viewer that no fault touched
+    silence_ms: float = 0.0  # the longest of a viewer that no fault touched, if one comment_service wasn't either
     delays_ms: list[float] = field(default_factory=list)  # from due to read, where no fault touched anything on the way
     reconnects: int = 0
     errors: Counter[str] = field(default_factory=Counter)  # to authors
@@ -174,6 +174,7 @@ class PartitionSystem:
     def _judge(
         self, result: Result, accounts: dict[str, list[Account]], authors: KeyedAuthors, window_s: tuple[float, float]
     ) -> None:
+        services = {part.name for part in self.plan["comment-service"]}
         touched = frozenset[str]().union(*(each.fault.touches for each in result.struck))
         lacking = frozenset[str]().union(*(each.fault.without_store(self.hosts.names) for each in result.struck))
         result.errors = authors.errors + Counter({"cut": authors.cut})
@@ -193,8 +194,9 @@ class PartitionSystem:
                 ]
                 if touched.isdisjoint({account.host, *nodes}):
                     read_at_s = account.record().read_at_s
-                    silence_s = longest_silence_s(sorted(account.read_at_s.values()), *window_s)
-                    result.silence_ms = max(result.silence_ms, silence_s * 1000)
+                    if services - touched:
+                        silence_s = longest_silence_s(sorted(account.read_at_s.values()), *window_s)
+                        result.silence_ms = max(result.silence_ms, silence_s * 1000)
                     result.delays_ms += [
                         (read_at_s[str(number)] - post.due_s) * 1000
                         for number, post in posted.items()

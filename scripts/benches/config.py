@@ -166,6 +166,7 @@ class PartitionSettings:
     settle_s: float = 40.0  # then for all viewers to have all; nodes read what they have missed at most 30 s later
     still_s: float = 0.5  # when all have all: a doubled comment would come now
     poll_s: float = 0.2  # between two looks
+    delay_ms_max: float = 3_000.0  # p99 where no fault touched anything; beyond it the log is kept, to see why
     systems_pairs: int = 10  # pairs on one system; then it is started anew
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from scripts.audience import percentile
 from scripts.benches.building import BUILT
 from scripts.benches.cassandra import BenchCassandra
 from scripts.benches.config import PARTITION, PartitionSettings
@@ -31,7 +32,7 @@ async def partition(
     told: Callable[[Result, str], object],
     settings: PartitionSettings = PARTITION,
 ) -> None:
-    """told: each result, and where the log of one that broke a promise is.
+    """told: each result, and where the log is of one that was slow or broke a promise.
 
     Raises BenchFailed, NotReady, TimeoutError; all that was started is ended, all that was made is gone.
     """
@@ -47,13 +48,13 @@ async def partition(
                     for number, struck in left[: settings.systems_pairs]:
                         left.pop(0)
                         result = await system.pair(number, f"pair-{life}-{number}", struck)
-                        if result.kept:
-                            told(result, "")
-                            continue
+                        is_slow = percentile(result.delays_ms, 99) > settings.delay_ms_max
                         path = BUILT / f"partition-{int(time.time())}-{number}.log"
-                        system.write_log(path, result)
-                        told(result, str(path))
-                        break
+                        if is_slow or not result.kept:
+                            system.write_log(path, result)
+                        told(result, str(path) if path.exists() else "")
+                        if not result.kept:
+                            break
 
 
 def command(

@@ -37,13 +37,15 @@ def line_of(result: Result) -> str:
 
 
 def say(result: Result, log: str, again: str) -> None:
-    """log: the path of what the services wrote, if the round broke a promise; again: the command that repeats it"""
+    """log: the path of what the services wrote, if it was kept; again: the command that repeats the round"""
     lines = [line_of(result)]
     if not result.kept:
         lines += [f"      {words}" for words in result.trouble[:TROUBLE_SHOWN]]
         if len(result.trouble) > TROUBLE_SHOWN:
             lines.append(f"      and {len(result.trouble) - TROUBLE_SHOWN} more")
-        lines += [f"      log: {log}", f"      again, on a new system: {again}"]
+        lines.append(f"      again, on a new system: {again}")
+    if log:
+        lines.append(f"      log: {log}")
     console().print("\n".join(lines), markup=False)
 
 

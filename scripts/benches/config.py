@@ -159,7 +159,8 @@ class PartitionSettings:
     answer_timeout_s: float = 3.0  # for a post; then its author asks the other comment_service
     again_s: float = 0.1  # until the author does so
     give_up_s: float = 60.0  # for a post with all of its tries
-    connect_timeout_s: float = 30.0  # for all viewers, before any fault
+    start_s: float = 180.0  # for each process; the first one makes the schema in a JVM that has just started
+    connect_timeout_s: float = 60.0  # for all viewers, before any fault
     ready_s: float = (
         40.0  # after the last fault, for every process; the drivers of stores wait some seconds between tries
     )

@@ -265,7 +265,12 @@ async def a_partition_system(
 
     log = Log(lines_max=None)
     groups = [[placed(part) for part in plan[role]] for role in ROLES]
-    supervision = replace(SUPERVISOR, restart_first_s=settings.restart_s, restart_max_s=settings.restart_s)
+    supervision = replace(
+        SUPERVISOR,
+        ready_timeout_s=settings.start_s,
+        restart_first_s=settings.restart_s,
+        restart_max_s=settings.restart_s,
+    )
     async with running(groups, log=log, restart=True, settings=supervision) as processes:
         replicas = [part.address for part in plan["dispatcher"]]
         by_name = {process.name: process for process in processes}

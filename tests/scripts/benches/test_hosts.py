@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
@@ -10,6 +12,7 @@ import pytest
 
 from scripts.benches.hosts import Hosts, needs
 from scripts.benches.running import BenchFailed
+from scripts.processes import ROOT
 
 if missing := needs():
     pytest.skip(missing, allow_module_level=True)
@@ -131,3 +134,13 @@ def test_a_failed_beginning_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(BenchFailed, match="no address"), hosts:
         pass
     assert not any(OWN in text for text in left_over())
+
+
+def test_what_a_killed_bench_has_left_is_removed_by_the_next_one() -> None:
+    code = "import os; from scripts.benches.hosts import Hosts; Hosts(['a']).__enter__(); os.kill(os.getpid(), 9)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as killed:
+        assert killed.wait() == -signal.SIGKILL
+        name = f"lc{killed.pid}"
+        assert all(name in text for text in left_over())
+    with Hosts(["a"]):
+        assert not any(name in text for text in left_over())

@@ -63,6 +63,23 @@ def test_others_are_served_on_the_host_and_dispatchers_stay_local() -> None:
     assert flag(many["rms"][0].command, "--public-url") == "http://[fd00::7]:7002"
 
 
+def test_each_process_may_have_a_host_of_its_own() -> None:
+    apart = make_plan(
+        dispatchers=2,
+        rms=1,
+        host_of=lambda role, number: f"{role}-{number}.test",
+        store="sqlite:x",
+        data=Path("/data"),
+        ports=(7000, 7000, 9000, 8000),
+        log_format="json",
+    )
+    assert [part.address for group in apart.parts for part in group] == [
+        *("dispatcher-1.test:7000", "dispatcher-2.test:7000", "rms-1.test:9000", "comment-service-1.test:8000")
+    ]
+    assert flag(apart["rms"][0].command, "--public-url") == "http://rms-1.test:9000"
+    assert flag(apart["rms"][0].command, "--dispatchers") == "dispatcher-1.test:7000,dispatcher-2.test:7000"
+
+
 def test_more_flags_go_to_their_role() -> None:
     assert flag(plan()["rms"][0].command, "--capacity") == "5"
     assert "--capacity" not in plan()["dispatcher"][0].command

@@ -23,6 +23,7 @@ from comment_service.moderate.moderator import Changing, Moderator
 from comment_service.moderate.purging import Purges
 from comment_service.node.adopting import adopt
 from comment_service.node.claim import NodeClaim, NodeTaken, choose_node
+from comment_service.node.clocked_ids import ClockedIds
 from comment_service.node.lazy_store import LazyStore
 from comment_service.node.sweeping import sweep_for_ever
 from comment_service.publish.placement import Placement
@@ -37,7 +38,6 @@ from comment_service.write.key_claims import KeyClaims
 from comment_service.write.withdrawing import Withdrawing
 from history.cache.store import CachedStore
 from history.config import ADOPTING_MS, ADOPTING_POLL_MS
-from history.core.ids import IdSource
 from history.core.model import Comment
 from history.group_commit import GroupCommit, Item
 from history.opening import open_store, parse_store_url
@@ -117,7 +117,7 @@ class Service:
         self._tasks = Supervisor()
         self._tally = Tally()
         self._history: History | None = None
-        ids = IdSource(node)
+        ids = ClockedIds(node, ahead_ms_max=config.clock_off_ms_max, wall_ms=wall_ms, monotonic_ms=monotonic_ms)
         outbox = resumed_outbox(
             watermark,
             ids,
@@ -127,7 +127,7 @@ class Service:
             owed_from_id=owed_from_id,
         )
         self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
-        self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms)
+        self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms, on_right=ids.confirm)
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
         self.lazy_store = LazyStore(
             self._open_history, retry_max_ms=config.store_retry_max_ms, slow_ms=config.node_wait_ms
@@ -180,7 +180,7 @@ class Service:
             stop_s=config.stop_requests_s,
         )
 
-    def _api(self, ids: IdSource, moderator: Moderator) -> Api:
+    def _api(self, ids: ClockedIds, moderator: Moderator) -> Api:
         """What HTTP requests reach"""
         config = self.config
         rights = Rights(config.admin_token)

@@ -79,14 +79,17 @@ class ClockWatch:
         stubs: Callable[[], Mapping[str, "DispatcherAsyncStub"]],
         wall_ms: Callable[[], int],
         monotonic_ms: Callable[[], int],
+        on_right: Callable[[], object] = lambda: None,
     ) -> None:
-        """stubs: of the replicas that can be asked now, by address."""
+        """stubs: of the replicas that can be asked now, by address. on_right: called at each look that finds this
+        process's clock confirmed."""
         # Processes that have found a replica at the same moment don't ask it at the same moment for ever.
         self._check_ms = settings.clock_check_ms * (1 + random.random()) / 2
         self._apart = ClocksApart(settings.clock_off_ms_max, ANSWERS_KEPT * settings.clock_check_ms)
         self._stubs = stubs
         self._wall_ms = wall_ms
         self._monotonic_ms = monotonic_ms
+        self._on_right = on_right
         self._told = Verdict(None, {})
 
     def statistics(self) -> ClockStatistics:
@@ -111,7 +114,10 @@ class ClockWatch:
             for outcome in await asyncio.gather(*due, return_exceptions=True):
                 if isinstance(outcome, Exception):  # gRPC cancels a call whose channel is closed: that is none
                     raise outcome
-            self._tell()
+            now = self.statistics()
+            self._tell(now)
+            if now.offsets_ms and not now.is_off:
+                self._on_right()
             await asyncio.sleep(LOOK_MS / 1000)
 
     async def _ask(self, address: str, stub: "DispatcherAsyncStub") -> None:
@@ -123,9 +129,9 @@ class ClockWatch:
         wall_ms, monotonic_ms = self._wall_ms(), self._monotonic_ms()
         self._apart.heard(address, answer.now_ms, asked_ms=asked_ms, monotonic_ms=monotonic_ms, wall_ms=wall_ms)
 
-    def _tell(self) -> None:
+    def _tell(self, now: ClockStatistics) -> None:
         """Logs what has changed."""
-        told, now = self._told, self.statistics()
+        told = self._told
         self._told = verdict = now.verdict
         if verdict.own_ms is not None and told.own_ms is None:
             log.error("clock is off, this process isn't ready", off_ms=verdict.own_ms, dispatchers=now.offsets_ms)

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
 import msgspec
 
-from scripts.sse_client import Refused, SseClient
+from scripts.config import SSE, SseSettings
+from scripts.sse_client import Event, Refused, SseClient
 
 
 @dataclass(slots=True)
@@ -77,21 +79,39 @@ class _Comment(msgspec.Struct):
 
 
 class Audience:
-    """`count` viewers of one video, each with its own connection. They reconnect after cuts as SseClient does."""
+    """`count` viewers of one video, each with its own connection. They reconnect after cuts as SseClient does.
 
-    def __init__(self, url: str, count: int) -> None:
+    on_event: told each event, with the viewer's number in `records`. socket_of: makes their sockets.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        count: int,
+        *,
+        on_event: Callable[[int, Event], object] = lambda number, event: None,
+        socket_of: Callable[[], socket.socket] | None = None,
+        settings: SseSettings = SSE,
+    ) -> None:
         self.records = [Record() for _ in range(count)]
         self._url = url
+        self._on_event = on_event
+        self._socket_of = socket_of
+        self._settings = settings
         self._clients: list[SseClient] = []
         self._changed = asyncio.Event()  # set at each arrival and at each first connection
 
     @contextlib.asynccontextmanager
     async def watching(self, connect_timeout_s: float) -> AsyncIterator[None]:
         """Enters when all viewers are connected. Raises TimeoutError after the time-out, Refused if one is refused."""
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            self._clients = [SseClient(session, self._url, on_state=self._notice) for _ in self.records]
-            pairs = zip(self._clients, self.records, strict=True)
-            tasks = [asyncio.create_task(self._watch(client, record)) for client, record in pairs]
+        own = self._socket_of
+        connector = aiohttp.TCPConnector(limit=0, socket_factory=(lambda address: own()) if own else None)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            clients = (
+                SseClient(session, self._url, on_state=self._notice, settings=self._settings) for _ in self.records
+            )
+            self._clients = list(clients)
+            tasks = [asyncio.create_task(self._watch(number)) for number in range(len(self.records))]
             try:
                 await self._wait_connected(tasks, connect_timeout_s)
                 yield
@@ -133,13 +153,15 @@ class Audience:
     def _notice(self, state: object) -> None:
         self._changed.set()
 
-    async def _watch(self, client: SseClient, record: Record) -> None:
+    async def _watch(self, number: int) -> None:
+        client, record = self._clients[number], self.records[number]
         decode = msgspec.json.Decoder(_Comment).decode
         try:
             async for event in client.events():
                 if event.name == "message":
                     record.arrived(decode(event.data).id, time.monotonic())
-                    self._changed.set()
+                self._on_event(number, event)
+                self._changed.set()
         except Refused:
             self._changed.set()
             raise

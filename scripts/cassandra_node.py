@@ -75,7 +75,7 @@ storage_port: {storage}
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
     parameters:
-      - seeds: "127.0.0.1:{storage}"
+      - seeds: "{seed}:{storage}"
 data_file_directories: ["{folder}/data/sstables"]
 commitlog_directory: {folder}/data/commitlog
 saved_caches_directory: {folder}/data/saved_caches
@@ -126,11 +126,18 @@ class Ports:
 
 
 class Node:
-    """number: from 1; the node's address is 127.0.0.number. data: the cluster's folder."""
+    """number: from 1; the node's address is 127.0.0.number. data: the cluster's folder.
 
-    def __init__(self, number: int, data: Path, ports: Ports) -> None:
+    alone_at: another address, of the only node. within: a command that runs the node's command as the same process.
+    """
+
+    def __init__(
+        self, number: int, data: Path, ports: Ports, *, alone_at: str = "", within: Sequence[str] = ()
+    ) -> None:
         self.number = number
-        self.address = f"127.0.0.{number}"
+        self.address = alone_at or f"127.0.0.{number}"
+        self._seed = alone_at or "127.0.0.1"
+        self._within = within
         self.folder = data.absolute() / f"node{number}"
         self.ports = ports
         self._pid_file = self.folder / "pid"
@@ -225,7 +232,11 @@ class Node:
         for part in ("conf", "data", "log"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         yaml = YAML.format(
-            address=self.address, native=self.ports.native, storage=self.ports.storage, folder=self.folder
+            address=self.address,
+            seed=self._seed,
+            native=self.ports.native,
+            storage=self.ports.storage,
+            folder=self.folder,
         )
         if tls is None:
             self._keystore.unlink(missing_ok=True)
@@ -250,6 +261,7 @@ class Node:
     def _command(self, jars: Path, heap_mb: int) -> list[str]:
         """The heap begins small: at its start Cassandra locks the whole heap in memory, and 6 GB take 15 s to fill."""
         return [
+            *self._within,
             *("java", f"-Xms{HEAP_MB_MIN}m", f"-Xmx{heap_mb}m", "-XX:+UseG1GC", "-Xss512k"),
             *("-XX:+ExitOnOutOfMemoryError", "-Djdk.attach.allowAttachSelf=true"),
             *_openings(),

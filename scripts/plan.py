@@ -80,20 +80,26 @@ def make_plan(
     comment_services: int = 1,
     door: bool = False,
     host: str = LOCAL,
+    host_of: Callable[[str, int], str] | None = None,
     tls: Path | None = None,
+    unlimited: str = LOOPBACK,
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
     """ports: one for each process, in the order of ROLES; then one more for each but the dispatchers, for operators.
     `ports_of` counts them. more_flags(role): added to each command of the role.
 
     door: put all RMS nodes behind one port. host: the address on which viewers and authors are served; dispatchers stay
-    on 127.0.0.1. tls: a folder filled by scripts/certs; None: gRPC in clear.
+    on 127.0.0.1. host_of(role, number): if given, the address of each process instead. tls: a folder filled by
+    scripts/certs; None: gRPC in clear. unlimited: networks whose addresses have no limits of their own.
     """
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
-    hosts = {role: LOCAL if role == "dispatcher" else host for role in ROLES}
-    addresses = {role: [join_address(hosts[role], next(left)) for _ in range(counts[role])] for role in ROLES}
-    inside = {role: [join_address(LOCAL, next(left)) for _ in range(counts[role])] for role in ROLES[1:]}
+    at = host_of or (lambda role, number: LOCAL if role == "dispatcher" else host)
+    addresses = {role: [join_address(at(role, n + 1), next(left)) for n in range(counts[role])] for role in ROLES}
+    inside_at = host_of or (lambda role, number: LOCAL)
+    inside = {
+        role: [join_address(inside_at(role, n + 1), next(left)) for n in range(counts[role])] for role in ROLES[1:]
+    }
     replicas = ",".join(addresses["dispatcher"])
     sockets = data / "doors"
 
@@ -110,7 +116,7 @@ def make_plan(
         if role == "comment-service":
             # Two services with the same number could give two comments the same id.
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
-        flags += ["--unlimited-networks", LOOPBACK] if role != "dispatcher" else []
+        flags += ["--unlimited-networks", unlimited] if role != "dispatcher" else []
         flags += ["--dispatchers", replicas] if role != "dispatcher" else []
         flags += ["--store", store] if role in ("rms", "comment-service") else []
         if tls:

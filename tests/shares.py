@@ -9,6 +9,7 @@ TOGETHER = {
     # One node serves nearly all of these. So no other Cassandra starts at the same time and takes both cores.
     "cassandra": CASSANDRA,
     "outage": CASSANDRA,
+    "benches/test_partition": CASSANDRA,
     # It has default ports: two that start at the same moment would find the same ones free.
     "end_to_end/test_run": SCRIPTS_RUN,
     "scripts_run": SCRIPTS_RUN,

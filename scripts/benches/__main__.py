@@ -10,6 +10,7 @@ import typer
 
 from scripts.benches import chaos as chaos_bench
 from scripts.benches import outage as outage_bench
+from scripts.benches import partition as partition_bench
 from scripts.benches import small as small_bench
 from scripts.benches.config import DISPATCHER, DISPATCHER_QUICK, HISTORY, HISTORY_QUICK, SMALL, SMALL_QUICK
 from scripts.benches.dispatcher import PARTS as DISPATCHER_PARTS
@@ -136,6 +137,26 @@ def outage(
     if nodes not in (1, 3):
         raise typer.BadParameter("1 or 3", param_hint="--nodes")
     raise typer.Exit(run_bench(outage_bench.outage(outage_bench.Form(nodes, rate, seconds, viewers, repeats))))
+
+
+@app.command()
+def partition(
+    pairs: Annotated[int, typer.Option(min=1, help="random pairs of faults")] = 100,
+    seed: Annotated[int | None, typer.Option(help="which pairs; printed, so that they can be run again")] = None,
+    first: Annotated[int, typer.Option(min=1, help="number of the first pair: one can be run alone")] = 1,
+    fault: Annotated[list[str] | None, typer.Option(help="only this fault, by itself; may be repeated")] = None,
+    single: Annotated[bool, typer.Option("--single", help="every known fault by itself")] = False,
+    show_list: Annotated[bool, typer.Option("--list", help="show the faults, and do nothing")] = False,
+) -> None:
+    """Two comment_services, two replicas, three RMS, viewers and Cassandra, each on a host of its own; pairs of faults.
+
+    Hosts are network namespaces, so this needs root. Faults are cuts (whole, of a link, one way, of a port), wrong
+    clocks, kills, restarts, pauses and drains. People talk all the time, each post with an Idempotency-Key. When all is
+    healed, each viewer's account is held against what was acknowledged. A pair takes some 20 s. Exit code 1: something
+    was lost or doubled, a gap was told where the store could be reached, a viewer was refused for good, or a process
+    didn't recover.
+    """
+    raise typer.Exit(partition_bench.command(pairs, seed, first, fault or [], single=single, show_list=show_list))
 
 
 @app.command()

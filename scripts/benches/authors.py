@@ -10,13 +10,15 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from scripts.benches.asking import post
 from scripts.benches.config import FAULTS, FaultSettings
+
+Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class Acknowledged(NamedTuple):
@@ -83,7 +85,7 @@ class Authors:
                 group.create_task(self._talk(numbers, start_s, rate))
 
     async def _talk(self, numbers: Iterator[int], start_s: float, rate: float) -> None:
-        connection = _Connection(self._port)
+        connection = Connection(lambda: asyncio.open_connection("127.0.0.1", self._port))
         try:
             for number in numbers:
                 due_s = start_s + number / rate
@@ -94,7 +96,7 @@ class Authors:
         finally:
             connection.close()
 
-    async def _post(self, connection: "_Connection", number: int, due_s: float) -> None:
+    async def _post(self, connection: "Connection", number: int, due_s: float) -> None:
         video, message = self._videos[number % len(self._videos)], f"c#{number:06d} @T{due_s * 1e9:.0f} what a goal"
         body = f'{{"liveVideoId":"{video}","message":"{message}","author":{{"name":"u{number % 1000}"}}}}'
         keyed = self._keyed_every and number % self._keyed_every == 0
@@ -117,11 +119,12 @@ class Authors:
         self.errors["given up"] += 1
 
 
-class _Connection:
+class Connection:
     """One keep-alive connection, opened when it is first needed and when it has ended; one request at a time"""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, connect: Connect) -> None:
+        """connect: raises OSError"""
+        self._connect = connect
         self._reader = asyncio.StreamReader()
         self._writer: asyncio.StreamWriter | None = None
 
@@ -129,7 +132,7 @@ class _Connection:
         """Status and body. Raises OSError, IncompleteReadError."""
         if self._writer is None or self._writer.is_closing() or self._reader.at_eof():
             self.close()
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+            self._reader, self._writer = await self._connect()
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length: ")[2].partition(b"\r")[0] or 0)

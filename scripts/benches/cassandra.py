@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -33,13 +34,16 @@ class Stored(NamedTuple):
 class BenchCassandra:
     """`async with BenchCassandra(1) as cassandra`: every node answers. Raises BenchFailed."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, *, alone_at: str = "", within: Sequence[str] = ()) -> None:
+        """alone_at: another address for the only node. within: a command that runs another one as the same process."""
         if nodes not in NODES:
             raise ValueError(f"{nodes} nodes: known are {', '.join(map(str, NODES))}")
         # Node adds its number to the JMX port; a port of its own for each node is still free then, most likely.
         self.native, storage, jmx = free_ports(3)
         self._folder = Path(tempfile.mkdtemp(prefix="bench-cassandra-"))
-        self._nodes = [Node(n, self._folder, Ports(self.native, storage, jmx)) for n in range(1, nodes + 1)]
+        ports = Ports(self.native, storage, jmx)
+        numbers = range(1, nodes + 1)
+        self._nodes = [Node(n, self._folder, ports, alone_at=alone_at, within=within) for n in numbers]
 
     @property
     def url(self) -> str:

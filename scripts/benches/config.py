@@ -132,6 +132,45 @@ class FaultSettings:
     pause_s_max: float = 1.0  # the longest time in which nobody gets a 200 while comment_service is up
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionSettings:
+    """What the bench of partitions starts, when its faults strike, and how long it waits for what they delay."""
+
+    services: int = 2  # comment_services
+    replicas: int = 2  # of the dispatcher
+    nodes: int = 3  # RMS: with two of them at fault one is left
+    viewers_hosts: int = 2  # so that one of them may be cut off and the other is healthy
+    videos: int = 3
+    viewers: int = 2  # of each video, on each host of viewers, by each comment_service: 24 in all
+    spill_viewers: int = 3  # each video's viewers are on several nodes
+    heartbeat_ms: int = 1_000  # of the nodes: a cut that is shorter than three of them must also count
+    silence_max_s: float = 3.0  # a viewer without a heartbeat for so long comes again; the page does so after two
+    viewer_retry_ms_max: int = 2_000  # a viewer that can't get in tries again after at most this
+    viewer_open_s: float = 4.0  # for one try of a viewer: a cut is silent, so only a time-out ends a try
+    rate: float = 30.0  # comments/s over all videos: far from any limit, also beside other work
+    first_at_s: float = 3.0  # posting before the first fault
+    first_for_s: tuple[float, float] = (2.0, 10.0)  # leases last 3 s: some faults are shorter
+    single_for_s: float = 6.0  # of a fault by itself
+    second_at_s: tuple[float, float] = (1.0, 8.0)  # before, during and after the first one
+    second_for_s: tuple[float, float] = (2.0, 8.0)
+    after_s: float = 2.0  # posting after the last fault has been healed
+    restart_s: float = 1.0  # until a process that was killed is started again
+    drain_over_ms: int = 2_000  # how fast a drained node sends its viewers away
+    answer_timeout_s: float = 3.0  # for a post; then its author asks the other comment_service
+    again_s: float = 0.1  # until the author does so
+    give_up_s: float = 60.0  # for a post with all of its tries
+    start_s: float = 180.0  # for each process; the first one makes the schema in a JVM that has just started
+    connect_timeout_s: float = 60.0  # for all viewers, before any fault
+    ready_s: float = (
+        40.0  # after the last fault, for every process; the drivers of stores wait some seconds between tries
+    )
+    settle_s: float = 40.0  # then for all viewers to have all; nodes read what they have missed at most 30 s later
+    still_s: float = 0.5  # when all have all: a doubled comment would come now
+    poll_s: float = 0.2  # between two looks
+    delay_ms_max: float = 3_000.0  # p99 where no fault touched anything; beyond it the log is kept, to see why
+    systems_pairs: int = 10  # pairs on one system; then it is started anew
+
+
 FANOUT = FanoutSettings()
 MILLION = MillionSettings()
 DISPATCHER = DispatcherSettings()
@@ -152,4 +191,5 @@ HISTORY_QUICK = HistorySettings(
 SMALL = SmallSettings()
 SMALL_QUICK = SmallSettings(videos=30, calm_rate=60, high_rate=100, seconds=1, opened=30, past=10, quiet_s=0.1)
 FAULTS = FaultSettings()
+PARTITION = PartitionSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

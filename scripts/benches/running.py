@@ -106,9 +106,8 @@ async def running(
     last lines of output as a note.
     """
     said = log or Log()
-    processes = [
-        [Process(p.name, p.command, is_ready=p.is_ready, on_output=said, root=root) for p in group] for group in groups
-    ]
+    shared: Any = {"on_output": said, "root": root, "settings": settings}
+    processes = [[Process(p.name, p.command, is_ready=p.is_ready, **shared) for p in group] for group in groups]
     supervisor = ProcessSupervisor(processes, restart=restart, say=said, settings=settings)
     try:
         await supervisor.start()

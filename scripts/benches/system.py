@@ -50,7 +50,7 @@ class System:
             errors=dict(authors.errors),
             cut=authors.cut,
             longest_wait_s=longest_wait_s(authors.acknowledged.values(), authors.lives),
-            complaints=[line for line in self.log.lines if _is_complaint(line)],
+            complaints=[line for line in self.log.lines if is_complaint(line)],
         )
 
 
@@ -102,7 +102,7 @@ async def a_system(
         yield System(plan, {process.name: process for process in processes}, authors, audiences, log, settings)
 
 
-def _is_complaint(line: str) -> bool:
+def is_complaint(line: str) -> bool:
     try:
         return bool(json.loads(line.split(" ", 2)[2])["level"] in ("error", "critical"))
     except (ValueError, KeyError, TypeError, IndexError):

@@ -64,7 +64,12 @@ class Watching:
             lambda: cast("Mapping[str, DispatcherAsyncStub]", replicas),
             lambda: TRUE_MS + self.time.passed_ms + self.ahead_ms,
             lambda: self.time.passed_ms,
+            on_right=self._is_right,
         )
+        self.right = 0  # times that the clock was confirmed
+
+    def _is_right(self) -> None:
+        self.right += 1
 
     @property
     def verdict(self) -> Verdict:
@@ -93,6 +98,23 @@ async def rounds(replica: Replica, count: int = 3) -> None:
     """Waits for so many more questions."""
     wanted = replica.asked + count
     await eventually(lambda: replica.asked >= wanted)
+
+
+async def test_the_clock_is_confirmed_only_by_a_replica_that_has_answered_since_it_was_set() -> None:
+    a, away = Replica(), Replica()
+    a.is_away = away.is_away = True
+    async with watching(a=a, away=away) as (made, _):
+        await rounds(away)
+        assert made.right == 0
+        a.is_away = False
+        await eventually(lambda: made.right > 0)
+        made.ahead_ms = 8_000
+        await rounds(away)
+        right = made.right
+        await rounds(away)
+        assert made.right == right
+        made.ahead_ms = 0
+        await eventually(lambda: made.right > right)
 
 
 async def test_the_own_clock_is_told_once_when_it_goes_off_and_once_when_it_is_right() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import socket
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,29 @@ async def test_viewers_survive_cuts_and_a_duplicate_is_counted() -> None:
             assert not await audience.wait_for({"c"}, 0.01)
     assert audience.reconnects >= 1
     assert judge(audience.records, {"a": 0, "b": 0}).doubled == 1
+
+
+async def test_each_event_is_told_and_sockets_are_made_as_asked() -> None:
+    told: list[tuple[int, str]] = []
+    made: list[socket.socket] = []
+
+    def socket_of() -> socket.socket:
+        made.append(socket.socket())
+        made[-1].setblocking(False)
+        return made[-1]
+
+    gap = b"event: gap\ndata: {}\n\n"
+    async with served(Scripted(frame("a", "1") + gap, *[b""] * 100)) as base:
+        audience = Audience(
+            f"{base}/comments/v",
+            1,
+            on_event=lambda number, event: told.append((number, event.name)),
+            socket_of=socket_of,
+        )
+        async with audience.watching(10):
+            assert await audience.wait_for({"a"}, 10)
+    assert told[:2] == [(0, "message"), (0, "gap")]
+    assert made
 
 
 async def test_a_refusal_of_a_viewer_is_raised() -> None:

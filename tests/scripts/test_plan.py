@@ -67,6 +67,24 @@ def test_others_are_served_on_the_host_and_dispatchers_stay_local() -> None:
     assert many["rms"][0].operators == "127.0.0.1:7004"
 
 
+def test_each_process_may_have_a_host_of_its_own() -> None:
+    apart = make_plan(
+        dispatchers=2,
+        rms=1,
+        host_of=lambda role, number: f"{role}-{number}.test",
+        store="sqlite:x",
+        data=Path("/data"),
+        ports=(7000, 7000, 9000, 8000, 9001, 9001),
+        log_format="json",
+    )
+    assert [part.address for group in apart.parts for part in group] == [
+        *("dispatcher-1.test:7000", "dispatcher-2.test:7000", "rms-1.test:9000", "comment-service-1.test:8000")
+    ]
+    assert flag(apart["rms"][0].command, "--public-url") == "http://rms-1.test:9000"
+    assert apart["rms"][0].operators == "rms-1.test:9001"
+    assert flag(apart["rms"][0].command, "--dispatchers") == "dispatcher-1.test:7000,dispatcher-2.test:7000"
+
+
 def test_more_flags_go_to_their_role() -> None:
     assert flag(plan()["rms"][0].command, "--capacity") == "5"
     assert "--capacity" not in plan()["dispatcher"][0].command

@@ -35,14 +35,18 @@ OPERATORS = (
 
 
 def mutants_of(source: str) -> list[Mutant]:
-    """All of a source, in the order of its lines. Those that only change annotations are left out."""
+    """All of a source, in the order of its lines.
+
+    Left out is what changes only annotations, or the options of a decorator or a class (frozen, slots, gc: no test is
+    to notice them), and what isn't Python: a bare `*` among parameters is taken for a product.
+    """
     meaning = _meaning(source)
     return sorted(
         (
             _compared(source, mutated)
             for operator in OPERATORS
             for mutated in _applied(source, operator)
-            if _meaning(mutated) != meaning
+            if _meaning(mutated) not in (None, meaning)
         ),
         key=lambda mutant: (mutant.line, mutant.becomes),
     )
@@ -57,9 +61,12 @@ def _applied(source: str, name: str) -> Iterator[str]:
         yield mutated
 
 
-def _meaning(source: str) -> str:
-    """The syntax tree without annotations, which nothing here reads when it runs."""
-    tree = ast.parse(source)
+def _meaning(source: str) -> str | None:
+    """The syntax tree without annotations and options of classes. None: there is none."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return None
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
@@ -67,6 +74,11 @@ def _meaning(source: str) -> str:
             node.annotation = None
         elif isinstance(node, ast.AnnAssign):
             node.annotation = ast.Constant(None)
+        elif isinstance(node, ast.ClassDef):
+            node.keywords = []
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call):
+                    decorator.keywords = []
     return ast.dump(tree)
 
 

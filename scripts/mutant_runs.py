@@ -77,7 +77,13 @@ class Forks:
 
         # No shrinking of what is found, and nothing kept of it. The same examples come by a seed, not by `derandomize`,
         # whose one seed for each test happened to find little.
-        settings.register_profile(PROFILE, deadline=None, database=None, phases=(Phase.explicit, Phase.generate))
+        settings.register_profile(
+            PROFILE,
+            deadline=None,
+            database=None,
+            phases=(Phase.explicit, Phase.generate),
+            max_examples=MUTANTS.examples_max,
+        )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> bool | None:

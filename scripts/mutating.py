@@ -98,4 +98,5 @@ def _compared(source: str, mutated: str) -> Mutant:
 
 
 def _joined(lines: list[str]) -> str:
-    return " ".join(" ".join(lines).split())
+    """Without the lines' comments: a new reason for a number leaves the number as it is."""
+    return " ".join(" ".join(line.partition("  # ")[0] for line in lines).split())

@@ -76,6 +76,15 @@ def test_a_run_is_compared_with_the_list() -> None:
     assert (result.gone, result.is_good) == ([noticed], False)
 
 
+def test_a_listed_hole_counts() -> None:
+    mutants = [Mutant(line, f"was {line}", "becomes", "") for line in range(1, 41)]
+    holes = [Listed(f"was {line}", "becomes", "to be tested", is_hole=True) for line in (1, 2, 3)]
+    for count, good in ((2, True), (3, False)):
+        outcomes = [Outcome(noticed=mutant.line > count, cpu_s=0.1) for mutant in mutants]
+        result = judged("room/pair.py", mutants, outcomes, holes[:count])
+        assert (result.equivalent, result.unlisted, result.is_good) == (0, [], good)
+
+
 def test_the_list_is_well_formed_and_gives_reasons() -> None:
     for path, entries in listed_in(LISTED.read_text()).items():
         assert (test_house.ROOT / path).is_file(), path

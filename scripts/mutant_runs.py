@@ -38,6 +38,7 @@ class Job(msgspec.Struct, frozen=True):
     tests: list[str]
     sources: list[str]
     rooms: list[str]
+    cpu_s_least: float = MUTANTS.cpu_s_least
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ class Forks:
             if number == 0:
                 if outcome.noticed:
                     break
-                cpu_s = MUTANTS.cpu_s_least + outcome.cpu_s * MUTANTS.cpu_times
+                cpu_s = self._job.cpu_s_least + outcome.cpu_s * MUTANTS.cpu_times
         return True
 
     @pytest.hookimpl(trylast=True)

@@ -28,7 +28,7 @@ def project(tmp_path: Path) -> Path:
 
 def outcomes(project: Path, *sources: str) -> list[bool]:
     tests = own_tests(project, "room/pair.py")
-    job = Job("room.pair", tests, [SOURCE, *sources], ["room", "tests"])
+    job = Job("room.pair", tests, [SOURCE, *sources], ["room", "tests"], cpu_s_least=0.1)
     first, *others = outcomes_of(job, project)
     assert not first.noticed, first.says
     return [outcome.noticed for outcome in others]

@@ -269,3 +269,29 @@ def test_merged_claims_end_where_either_ends() -> None:
     for both in (merged(one, other), merged(other, one)):
         assert both == expected
     assert merged(position(), position()).sure_ms is None
+
+
+def test_a_claim_begins_at_the_service_s_own_first_id() -> None:
+    for low, first in ((an_id(5, 1), an_id(5, 2)), (an_id(5, 2), an_id(5, 2)), (an_id(5, 3), an_id(6, 2))):
+        one = had()
+        assert one.claim(2, low, an_id(9, 2)) is not None
+        assert one.position().islands == ((first, an_id(9, 2)),)
+
+
+def test_islands_that_touch_are_one_and_others_stay() -> None:
+    one = had()
+    for low, high in ((an_id(10), an_id(11)), (an_id(20), an_id(21)), (an_id(21) + 1, an_id(25))):
+        one.claim(1, low, high)
+    assert one.position().islands == ((an_id(10), an_id(11)), (an_id(20), an_id(25)))
+    one.claim(1, an_id(23), an_id(24))
+    assert one.position().islands == ((an_id(10), an_id(11)), (an_id(20), an_id(25)))
+
+
+def test_what_is_out_of_reach_is_claimed_as_less() -> None:
+    far = position(an_id(REACH_MS + 5, 1, 3), islands=((an_id(-5, 2, 1), an_id(9, 2)),))
+    assert parse_position(str(far)) == position(an_id(REACH_MS - 1, 1, 3), islands=((an_id(0, 2, 1), an_id(9, 2)),))
+
+
+def test_all_below_the_floor_was_had() -> None:
+    assert Had(T).begin_of(FLOOR - 1) == 0
+    assert Had(T).begin_of(FLOOR) == FLOOR

@@ -66,3 +66,10 @@ def test_viewers_promised_to_a_node_that_dies_are_promised_to_another() -> None:
     nodes.hello(3, hello("rms-1", incarnation=2), START_MS)
     nodes.beat(3, 0, {}, START_MS)
     assert [node.promised_viewers for node in nodes.nodes()] == [0, 1]
+
+
+def test_a_stop_of_this_replica_for_a_little_more_than_two_beats_is_one() -> None:
+    nodes = registry()
+    nodes.hello(1, hello(), START_MS)
+    beats(nodes, START_MS, START_MS + 1_500)
+    assert after_a_beat(nodes, START_MS + 1_500 + 2 * BEAT_MS + 1) == ()

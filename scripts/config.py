@@ -62,9 +62,24 @@ class RunSettings:
     starts_max: int = 3  # when a port is taken between its choice and its use; twice in a row is very bad luck
 
 
+@dataclass(frozen=True, slots=True)
+class MutantSettings:
+    """How scripts/mutants runs a file's tests on its mutants."""
+
+    share_min: float = 0.95  # of a file's mutants that aren't equivalent, noticed by its own tests
+    examples_max: int = 25  # of a hypothesis test that sets no number: few, as each mutant that survives costs them all
+    first_cpu_s: float = 120.0  # for the tests on the file as it is; pure ones take 1 to 5 s
+    cpu_times: float = 3.0  # of what the file as it is took: a loop that doesn't end any more is noticed
+    cpu_s_least: float = 3.0  # added to it: the imports alone take half a second
+    wall_s: int = 60  # for one test that waits for ever, on a busy machine
+    data_bytes_max: int = 2 << 30  # a loop that fills memory is noticed before the machine suffers
+    said_bytes_max: int = 2_000  # of pytest's last words, which tell why the tests of the file as it is fail
+
+
 SSE = SseSettings()
 POST = PostSettings()
 REPLAY = ReplaySettings()
 WATCH = WatchSettings()
 SUPERVISOR = SupervisorSettings()
 RUN = RunSettings()
+MUTANTS = MutantSettings()

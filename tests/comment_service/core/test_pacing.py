@@ -45,3 +45,9 @@ def test_the_window_lasts_as_long_as_it_is_said_to(after: int, batches_max: int,
     growing = made[:-1]
     assert growing == sorted(growing)
     assert not any(made[:after])
+
+
+def test_a_window_without_room_for_pauses_has_none() -> None:
+    for batches_max in (1, 2, 3):
+        assert [Pacing(2, batches_max, 1_000).pause_ms(unanswered) for unanswered in range(5)] == [0] * 5
+    assert [Pacing(2, 4, 1_000).pause_ms(unanswered) for unanswered in range(6)] == [0, 0, 0, 1_000, 0, 0]

@@ -57,3 +57,9 @@ def test_after_a_change_the_next_look_never_goes_back(looks: list[dict[str, int 
             there.better(nodes)
             again = there.better(nodes)
             assert again != "a"
+
+
+def test_the_words_say_which_link_is_at_fault() -> None:
+    reach = Reach("a")
+    assert reach.words("b", {"b": 3}) == "its link is slow: b answers, and it doesn't"
+    assert reach.words("b", {"a": 1, "b": 3}) == "nodes can't reach it: it has 1 of them, and b has 3"

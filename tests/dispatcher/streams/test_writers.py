@@ -105,6 +105,25 @@ async def test_a_peer_that_does_not_read_holds_up_nobody_and_gets_its_messages_w
     await eventually(lambda: len(tasks) == 1)  # the worker that was stuck has left
 
 
+async def test_only_a_write_that_has_taken_too_long_gives_its_place_away(tasks: Supervisor) -> None:
+    written: list[bytes] = []
+    writers = Writers(2, FOR_EVER_MS, next_message, tasks)
+    old, young, waiting = (Stream(written) for _ in range(3))
+    for stream in (old, young, waiting):
+        stream.reads.clear()
+        stream.put(b"message")
+    writings = [writers.add(stream, stream.write) for stream in (old, young, waiting)]
+    await eventually(lambda: (old.under_way, young.under_way, waiting.under_way) == (1, 1, 0))
+    writers._since_s[writings[0]] -= FOR_EVER_MS / 1_000  # it began that long ago
+    writers._forfeit()
+    await eventually(lambda: waiting.under_way == 1)
+    assert len(tasks) == 3, "one more for the old write, and none for the young one"
+    for stream in (old, young, waiting):
+        stream.reads.set()
+    await eventually(lambda: len(tasks) == 2)
+    assert len(written) == 3
+
+
 async def test_a_write_that_fails_ends_its_stream_and_no_other(tasks: Supervisor) -> None:
     written: list[bytes] = []
     writers = Writers(1, FOR_EVER_MS, next_message, tasks)

@@ -79,3 +79,20 @@ def test_first_id_of_a_millisecond(now_ms: int, node: int) -> None:
 def test_node_numbers_out_of_range(node: int) -> None:
     with pytest.raises(ValueError, match="0 to 1023"):
         IdSource(node)
+
+
+def test_the_layout_of_an_id() -> None:
+    """Golden: stores, files, clients' positions and cursors hold such ids."""
+    source = IdSource(0x2A7)
+    assert [format_id(source.next(0x018F_3C4E_5A6B)) for _ in range(2)] == ["018f3c4e5a6ba9c0", "018f3c4e5a6ba9c1"]
+    source.observe(0x018F_3C4E_5A6C_0000)
+    assert format_id(source.next(0x018F_3C4E_5A6B)) == "018f3c4e5a6da9c0"
+    assert (time_of(0x018F_3C4E_5A6B_A9C1), first_id_at(0x018F_3C4E_5A6B)) == (0x018F_3C4E_5A6B, 0x018F_3C4E_5A6B_0000)
+    assert (parse_id("7fffffffffffffff"), ID_MAX) == (2**63 - 1, 2**63 - 1)
+
+
+def test_each_millisecond_has_64_ids() -> None:
+    source = IdSource(3)
+    assert [source.next(1000) for _ in range(200)] == [
+        (1000 + number // 64) << 16 | 3 << 6 | number % 64 for number in range(200)
+    ]

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from history.core.model import Author, Comment
-from history.core.spool_format import MAGIC, SpooledKey, encode_records, is_of_newer_release, read_segment
+from history.core.spool_format import (
+    MAGIC,
+    SegmentContent,
+    SpooledKey,
+    encode_records,
+    is_of_newer_release,
+    read_segment,
+)
 
 texts = st.text(max_size=20)
 some_keys = st.builds(SpooledKey, texts, st.binary(max_size=16))
@@ -104,6 +111,43 @@ def test_a_broken_records_text_is_not_taken_for_a_record() -> None:
         segment = bytearray(MAGIC + encode_records([one, *after], {}))
         segment[len(MAGIC) + 10] ^= 1
         assert read_segment(bytes(segment)).comments == after
+
+
+def test_no_bytes_that_a_record_holds_are_taken_for_a_record() -> None:
+    """A digest is bytes: it may be a whole record with the right checksum."""
+    forged = encode_records([Comment(7, "video", Author("ann", "Ann"), "never said", 7)], {})
+    holding, one = (Comment(number, "video", Author("bob", "Bob"), "hi", 8) for number in (8, 9))
+    broken = bytearray(encode_records([holding], {8: SpooledKey("key", forged)}))
+    broken[10] ^= 1
+    for after in ([], [one]):
+        read = read_segment(MAGIC + broken + encode_records(after, {}))
+        assert (read.comments, read.damaged_bytes) == (after, len(broken))
+
+
+def test_what_is_whole_and_broken_is_damage_and_no_torn_tail() -> None:
+    """A torn tail may be cut off without a word; this was acknowledged."""
+    record = bytearray(encode_records([Comment(7, "video", Author("ann", "Ann"), "hi", 8)], {}))
+    record[-1] ^= 1
+    for whole in (bytes(record), b"\0\0\0\0abcd"):
+        read = read_segment(MAGIC + whole)
+        assert (read.comments, read.size, read.damaged_bytes) == ([], len(MAGIC + whole), len(whole))
+    torn = read_segment(MAGIC + record[:-1])
+    assert (torn.size, torn.damaged_bytes) == (len(MAGIC), 0)
+
+
+def test_a_file_that_does_not_begin_like_one_is_damage() -> None:
+    assert read_segment(b"garbage") == SegmentContent([], {}, 7, 7)
+    assert read_segment(MAGIC[:5]) == SegmentContent([], {}, 0, 0)
+
+
+def test_a_record_that_says_something_else_is_passed_by() -> None:
+    """Its checksum is right: a later release has written it, or another program."""
+    payload = b"\x92\xa1a\xa1b"
+    head = len(payload).to_bytes(4, "little")
+    strange = head + zlib.crc32(payload, zlib.crc32(head)).to_bytes(4, "little") + payload
+    one = Comment(9, "video", Author("ann", "Ann"), "hi", 8)
+    read = read_segment(MAGIC + strange + encode_records([one], {}))
+    assert (read.comments, read.damaged_bytes) == ([one], len(strange))
 
 
 def test_a_newer_releases_file_is_known_by_its_beginning() -> None:

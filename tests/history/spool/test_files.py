@@ -172,6 +172,37 @@ async def test_appends_and_draining_side_by_side(tmp_path: Path) -> None:
     await spool.close()
 
 
+async def test_a_segment_that_is_full_drained_or_failed_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_files() -> list[str]:
+        found = []
+        for fd in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                found.append(os.readlink(f"/proc/self/fd/{fd}"))
+        return sorted(Path(name).name for name in found if name.startswith(str(tmp_path)))
+
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    spool = open_spool(tmp_path, segment_bytes_max=300)
+    await spool.append([a_comment(0)], {})
+    for number in range(1, 20):
+        await spool.append([a_comment(number)], {})
+        newest = max((tmp_path / "spool").glob("*.spool")).name
+        assert open_files() == [newest, "lock"]
+    await drain(spool)
+    assert open_files() == ["lock"]
+    with monkeypatch.context() as fault:
+        fault.setattr(os, "fsync", full)
+        with pytest.raises(StoreUnavailable, match="no space left"):
+            await spool.append([a_comment(98)], {})
+    assert open_files() == ["lock"]
+    await spool.append([a_comment(99)], {})
+    await spool.close()
+    assert open_files() == []
+
+
 @pytest.mark.parametrize("fails", ["write", "fdatasync", "open", "fsync"])
 async def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
     """The fault is made where the kernel would report it; what a real disk then holds may be less."""

@@ -240,6 +240,25 @@ async def test_a_small_audience_waits_for_a_turn_of_a_large_one_and_not_for_its_
         hall.close()
 
 
+async def test_viewers_may_leave_while_a_round_goes_on() -> None:
+    hall = Hall(slice_ms=0.001)  # one turn in each slice
+    try:
+        for _ in range(300):
+            hall.viewer()
+        hall.frame()
+        hall.sweeper._slice()
+        assert hall.audience.cursor == 300 - 1 - 64
+        for viewer in hall.audience.viewers[5:]:  # more leave than its next turn would begin at
+            hall.sweeper._close(viewer, "left")
+        hall.sweeper._slice()
+        assert not hall.audience.queued
+        assert len(hall.sweeper) == 5
+        for end in hall.ends[:5]:
+            assert await read(end, 100) == hall.expected
+    finally:
+        hall.close()
+
+
 async def test_every_audience_has_its_turn(hall: Hall) -> None:
     audiences, ends = [], []
     for number in range(20):

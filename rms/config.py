@@ -135,6 +135,13 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
         "shares it, and saves each some 120 bytes",
     )
     heartbeat_ms: int = Field(15_000, gt=0, description="ms without a comment after which viewers get a heartbeat")
+    stream_age_s_max: float = Field(
+        0,
+        ge=0,
+        description="s after which a stream ends with `reconnect`, each between half and all of this, within a "
+        "heartbeat; 0: never. 3600 behind a balancer: within an hour new nodes have their share of the viewers, and of "
+        "19,000 viewers 7 a second come back",
+    )
     retry_ms: int = Field(
         2_000,
         gt=0,

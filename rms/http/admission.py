@@ -9,13 +9,13 @@ from history.store import StoreUnavailable
 from proto.http.come_again import come_again, comes_back, is_passing, stream_that_ends
 from proto.http.cors import origin_headers
 from proto.http.responses import error_response
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.feed import Attach
 from rms.feed.sse import heartbeat_event, retry_line
-from rms.sending.audience import Audience, Viewer
+from rms.sending.audience import Audience, Viewer, stream_ends_ms
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain, reconnect_words
@@ -97,6 +97,7 @@ class Viewers:
             head = self._stream_head(edition.encoding, audience.form.chunked, asked.origin)
             head += edition.begin(self._first(audience.form))
             viewer = Viewer(fd, audience, head + private, offset)
+            viewer.ends_ms = stream_ends_ms(self._settings.stream_age_s_max, monotonic_ms())
         except BaseException:
             os.close(fd)
             raise
@@ -127,6 +128,7 @@ class Viewers:
             return enter(await self._served.entering.resume(video, stood_at))
 
         audience, entered = enter(attach)
+        ends_ms = stream_ends_ms(settings.stream_age_s_max, monotonic_ms())
         video.holds += 1
         self._streamed += 1
         body = stream_from(
@@ -140,7 +142,7 @@ class Viewers:
         try:
             async for chunk in body:  # whole frames; a heartbeat at least
                 yield chunk
-                if self._drain.draining:
+                if self._drain.draining or (ends_ms is not None and ends_ms <= monotonic_ms()):
                     yield audience.edition.aside(reconnect_words())
                     return
         finally:

@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger()
 STEP_S = 0.05
 
 DELAY_MS_MAX = 250
-"""A viewer comes back after at most this: the drain itself spreads them over its time."""
+"""A viewer comes back after at most this: the drain, and the streams' ages, spread them over a longer time."""
 
 
 class Drain:
@@ -98,7 +98,9 @@ class Drain:
         sent = 0
         for audience in video.audiences.values():
             if sent < count:
-                sent += self._sweeper.close_some(audience, count - sent, "drained", reconnect_words())
+                leaving = audience.viewers[: sent - count - 1 : -1]
+                sent += len(leaving)
+                self._sweeper.send_away(audience, leaving, "drained", reconnect_words())
         return sent
 
 

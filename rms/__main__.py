@@ -55,8 +55,8 @@ class Node:
         self.clock = ClockWatch(settings, self.upstream.connected_stubs, wall_ms, monotonic_ms)
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
         self.viewers = Viewers(settings, self.served, self.sweeper, self.drain)
-        self.doorway = Doorway(settings, self.viewers, self.tasks) if settings.door_socket else None
         self.server = build_server(settings, self.viewers, self.statistics)
+        self.doorway = Doorway(settings, self.viewers, self.server.adopt, self.tasks) if settings.door_socket else None
 
     def statistics(self) -> NodeStatistics:
         return NodeStatistics(

@@ -142,6 +142,24 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings):
         "heartbeat; 0: never. 3600 behind a balancer: within an hour new nodes have their share of the viewers, and of "
         "19,000 viewers 7 a second come back",
     )
+    poll_wait_s_max: int = Field(
+        55,
+        ge=1,
+        description="s that a viewer without a stream may wait for events, by ?wait=: less than the 60 after which "
+        "nginx and most balancers end a response that doesn't come",
+    )
+    poll_bytes_max: int = Field(
+        256 << 10,
+        gt=0,
+        description="bytes of the stream in one answer to such a viewer; there may be one frame more, and it gets the "
+        "rest at once when it asks again",
+    )
+    poll_rest_ms: int = Field(
+        3_000,
+        ge=0,
+        description="ms for which it keeps its seat, and counts as a viewer, until it asks again: a slow way there, "
+        "and one to a dispatcher",
+    )
     retry_ms: int = Field(
         2_000,
         gt=0,

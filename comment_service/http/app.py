@@ -23,6 +23,7 @@ from comment_service.http.moderating import ModeratingApi
 from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
 from comment_service.http.request_parts import (
+    asks_to_wait,
     has_parameter,
     idempotency_key,
     read_body,
@@ -41,6 +42,7 @@ from history.core.model import comment_json
 from history.spool.store import SpooledStatistics
 from history.store import Reader, StoreUnavailable
 from proto.clock_watch import ClockStatistics
+from proto.core.stream_request import WAIT
 from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
 from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
@@ -91,8 +93,8 @@ class Api:
         return Response(comment_json(comment), media_type="application/json")
 
     async def comments(self, request: Request) -> Response:
-        """GET /comments/{video_id}: a redirect to the live stream at an RMS, or a page"""
-        if not wants_event_stream(request):
+        """GET /comments/{video_id}: a redirect to the live stream or the long poll at an RMS, or a page"""
+        if not (wants_event_stream(request) or (has_parameter(request, WAIT) and asks_to_wait(request))):
             return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.pages.varying)(
                 request
             )

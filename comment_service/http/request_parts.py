@@ -20,7 +20,7 @@ from comment_service.core.errors import (
     UnsupportedMediaType,
 )
 from history.core.ids import InvalidId, parse_id
-from proto.core.stream_request import POSITION_PARAMETERS, wants_stream
+from proto.core.stream_request import POSITION_PARAMETERS, wants_poll, wants_stream
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
 """As many as in a video id: three times a UUID or a hash"""
@@ -82,6 +82,11 @@ def is_idempotency_key(text: str) -> bool:
 def wants_event_stream(request: Request) -> bool:
     """Whether the Accept headers ask for text/event-stream rather than for JSON. Every EventSource does."""
     return wants_stream(", ".join(request.headers.getlist("accept")))
+
+
+def asks_to_wait(request: Request) -> bool:
+    """Whether it wants from an RMS, as JSON, what a stream would bring"""
+    return wants_poll(request.query_params, ", ".join(request.headers.getlist("accept")))
 
 
 def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:

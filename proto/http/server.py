@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from functools import partial
 from typing import cast
@@ -19,6 +20,25 @@ class HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def adopt(self, peer: socket.socket, request: bytes) -> None:
+        """Serves a connection that another process has accepted, and whose first request that one has read. peer: is
+        the server's from now on. Raises OSError; then it is closed."""
+        loop, config = asyncio.get_running_loop(), self.config
+        if not config.loaded:
+            config.load()
+
+        def connection() -> asyncio.Protocol:
+            return config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+                config=config, server_state=self.server_state, app_state={}, _loop=loop
+            )
+
+        try:
+            _, protocol = await loop.connect_accepted_socket(connection, peer)
+        except BaseException:
+            peer.close()
+            raise
+        protocol.data_received(request)  # nothing else is read before: the loop hasn't run since it reads
 
     def stop(self) -> None:
         self.should_exit = True

@@ -1,8 +1,10 @@
 """Lets viewers in: checks that there is room, finds where they enter their video's log, and sends what comes first."""
 
+import asyncio
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from history.store import StoreUnavailable
@@ -14,12 +16,15 @@ from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.feed import Attach
+from rms.feed.polled import Answer, own_event
 from rms.feed.sse import heartbeat_event, retry_line
 from rms.sending.audience import Audience, Viewer, stream_ends_ms
+from rms.sending.polled import answer_from
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain, reconnect_words
 from rms.videos.request import Refused, StreamRequest
+from rms.videos.seats import Seats
 from rms.videos.served import CannotOpen, ServedVideos, TooManyVideos
 from rms.videos.video import ServedVideo
 
@@ -30,6 +35,9 @@ STREAM_HEADERS = {
     **origin_headers("", ()),
     "vary": "accept-encoding",
 }
+
+Find = Callable[[], Attach[FeedOffset]]
+"""Gives the place in its video's log at which a viewer enters now"""
 
 TakeSocket = Callable[[], Awaitable[int | None]]
 """Gives the viewer's socket, non-blocking and registered with no event loop; None if it can't be had"""
@@ -45,10 +53,11 @@ class Viewers:
         self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._entering = 0
         self._streamed = 0
+        self._seats = Seats(settings.poll_rest_ms / 1000, served.release)
 
     def __len__(self) -> int:
         """Viewers that are in or entering"""
-        return len(self._sweeper) + self._entering + self._streamed
+        return len(self._sweeper) + self._entering + self._streamed + len(self._seats)
 
     @property
     def takes_more(self) -> bool:
@@ -57,6 +66,44 @@ class Viewers:
     async def enter(self, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
         """Takes the viewer's socket, sends on it from now on, and returns None. If `take` gives no socket: returns the
         body of a response to stream. Raises Refused; then no socket was taken."""
+        async with self._admitted(asked) as (video, find):
+            return await self._let_in(video, asked, find, take)
+
+    async def answer(self, asked: StreamRequest, woken: asyncio.Event, is_gone: Callable[[], bool]) -> Answer:
+        """What a viewer is answered who asked with `wait`. woken: to be set when `is_gone` may have become true. Raises
+        Refused."""
+        assert asked.wait_s is not None
+        if asked.position is not None:
+            self._seats.take(asked.video_id)
+        async with self._admitted(asked) as (video, find):
+            attach = find()
+            audience = self._served.audience(video, Form(asked.form.rate, claims=attach.claims))
+            self._drain.waiters.add(woken)
+            try:
+                answer = await answer_from(
+                    audience,
+                    "" if asked.position is None else str(asked.position),
+                    audience.edition.attach(attach, wall_ms()),
+                    asked.wait_s,
+                    self._settings.poll_bytes_max,
+                    woken,
+                    lambda: self._drain.draining or is_gone(),
+                )
+            finally:
+                self._drain.waiters.discard(woken)
+            if not any(event.event == "viewers" for event in answer.events):
+                count = max(video.viewers, video.total_viewers)
+                answer.events.append(own_event("viewers", {"viewers": count}))
+            if self._drain.draining:
+                answer.events.append(own_event("reconnect", self._drain.word_to_waiting()))
+            elif not is_gone():
+                video.holds += 1  # until the seat is given up
+                self._seats.keep(video)
+            return answer
+
+    @asynccontextmanager
+    async def _admitted(self, asked: StreamRequest) -> AsyncIterator[tuple[ServedVideo, Find]]:
+        """A seat and the open video, and how to find the viewer's place in its log. Raises Refused."""
         self._refuse_if_draining()
         if len(self) >= self._settings.capacity:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
@@ -64,7 +111,7 @@ class Viewers:
         try:
             video = await self._served.enter(asked.video_id)
             try:
-                return await self._let_in(video, asked, take)
+                yield video, await self._way_in(video, asked)
             finally:
                 self._served.release(video)
         except TooManyVideos:
@@ -78,14 +125,18 @@ class Viewers:
         if self._drain.draining:
             raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
 
-    async def _let_in(self, video: ServedVideo, asked: StreamRequest, take: TakeSocket) -> AsyncIterator[bytes] | None:
+    async def _way_in(self, video: ServedVideo, asked: StreamRequest) -> Find:
         history, read = None, True
         try:
             history = await self._served.entering.history_for(video, asked.position, asked.backfill)
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
-        find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
+        return partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
+
+    async def _let_in(
+        self, video: ServedVideo, asked: StreamRequest, find: Find, take: TakeSocket
+    ) -> AsyncIterator[bytes] | None:
         fd = await take()
         if fd is None:
             return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find())

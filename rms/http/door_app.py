@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proto.core.stream_request import WAIT
 from proto.http.come_again import ComeAgain
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
@@ -18,7 +19,7 @@ from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
 from rms.http.admission import TakeSocket
-from rms.http.app import Gone, head_of_a_stream, http_error, needed_headers, refusal
+from rms.http.app import Gone, head_of_a_stream, head_of_an_answer, http_error, needed_headers, refusal
 from rms.videos.request import Refused, for_a_node, parse_stream_request
 
 
@@ -51,13 +52,12 @@ class DoorFace:
             headers.pop("origin", None)  # of any length, and of no use to the node
         try:
             # The node checks again, with its own limits. What is plainly wrong isn't placed at all.
-            video_id = parse_stream_request(
-                request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
-            ).video_id
+            in_limits = {**query, "backfill": "0"} | ({WAIT: "0"} if WAIT in query else {})
+            asked = parse_stream_request(request.path_params["video_id"], in_limits, headers, 0, 0)
             if request.method == "HEAD":
-                return head_of_a_stream()
+                return head_of_a_stream() if asked.wait_s is None else head_of_an_answer()
             version, take = request.scope["http_version"], partial(take_socket_of, request.scope)
-            await self._door.hand_over(video_id, *for_a_node(query, headers), version, take)
+            await self._door.hand_over(asked.video_id, *for_a_node(query, headers), version, take)
         except Refused as refused:
             return refusal(refused, request, self._retry_after_s)
         return Gone()

@@ -45,7 +45,7 @@ from proto.clock_watch import ClockStatistics
 from proto.core.stream_request import WAIT
 from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
-from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
+from proto.http.cors import PREFLIGHT_S, STREAM_REQUEST_HEADERS, Cors
 from proto.http.responses import health_response
 from proto.http.server import HttpServer, build_server
 from proto.http_settings import ConnectionLimits
@@ -162,6 +162,8 @@ class Methods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._apps.get(scope["method"])
+        if scope["method"] == "OPTIONS":  # no page's preflight: whoever asks wants to know what can be done here
+            app = Response(status_code=204, headers={"allow": ", ".join([*self._apps, "OPTIONS"])})
         if app is None:
             raise WrongMethod(scope["method"], tuple(self._apps))
         await app(scope, receive, send)
@@ -184,6 +186,7 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
         "allow_headers": ["content-type", "idempotency-key", *STREAM_REQUEST_HEADERS],
         "allow_credentials": cors_origins != ["*"],  # with all origins, a foreign page could act by a gateway's cookies
         "expose_headers": ["retry-after"],
+        "max_age": PREFLIGHT_S,
     }
     app = Starlette(
         routes=[

@@ -27,7 +27,9 @@ IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
 
 _IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
 _JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
-_MEANINGLESS = re.compile("_|utm_.*", re.DOTALL)
+_MEANINGLESS = re.compile(
+    "_|utm_.*|_g[al]|_hs(enc|mi)|(fb|g|d|y|tt|tw)clid|msclkid|[gw]braid|gad_.*|igshid|mc_[ce]id|evs_.*", re.DOTALL
+)
 """Names of parameters that libraries add against caches, and that links have for statistics. Any other unknown one of a
 page is refused: `page=2` would give the newest page again."""
 _PAGESIZE = re.compile(r"[0-9]{1,9}")

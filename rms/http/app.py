@@ -160,6 +160,8 @@ def head_of_an_answer() -> Response:
 async def http_error(request: Request, error: Exception) -> Response:
     """The response to a wrong path or method"""
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": "GET, HEAD, OPTIONS"})
     code, message = {
         404: ("not_found", "there is GET /comments/{liveVideoId} here, and /health"),
         405: ("method_not_allowed", "only GET and HEAD are allowed here"),

@@ -232,7 +232,7 @@ def for_pages(answer: Answer, service: str, origin: str) -> None:
         assert answer.headers["access-control-allow-credentials"] == "true"
     else:
         assert allowed == (None if service == "comment-service" else "*"), answer
-        assert "access-control-allow-credentials" not in answer.headers
+        assert service == "comment-service" or "access-control-allow-credentials" not in answer.headers
 
 
 @pytest.mark.parametrize("origin", [NAMED, OTHER])
@@ -241,14 +241,14 @@ async def test_pages_may_read_whatever_is_answered(with_origins: System, origin:
     address = {service: with_origins.plan[service][0].address for service in SERVICES}
     for service in SERVICES:
         for what, request, status in (
-            ("a wrong path", get("/nothing", says), 404),
-            ("a wrong id", get("/comments/a%20b", ES, says), 400),
-            ("a wrong method", get("/comments/demo", says, method="PUT"), 405),
-            ("a poll", get("/comments/demo?wait=0", says), 307 if service == "comment-service" else None),
-            ("a stream", get("/comments/demo", ES, says), 307 if service == "comment-service" else None),
+            ("a wrong path", get("/nothing", says), {404}),
+            ("a wrong id", get("/comments/a%20b", ES, says), {400}),
+            ("a wrong method", get("/comments/demo", says, method="PUT"), {405}),
+            ("a poll", get("/comments/demo?wait=0", says), {307, 503} if service == "comment-service" else {200, 503}),
+            ("a stream", get("/comments/demo", ES, says), {307, 503} if service == "comment-service" else {200, 503}),
         ):
             answer = await send(address[service], request)
-            assert status is None or answer.status == status, (service, what, answer)
+            assert answer.status in status, (service, what, answer)
             for_pages(answer, service, origin)
     reader, writer = await asyncio.open_connection(*split_address(address["rms"]))
     await eventually(lambda: is_taken(writer, reader))

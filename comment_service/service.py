@@ -78,6 +78,7 @@ async def build(config: Config) -> "Service":
             held.callback(each.watermark.release)
         owed_from_id = min((each.owed_from_id for each in adopted if each.owed_from_id is not None), default=None)
         service = Service(config, node, listener, watermark, spool, owed_from_id)
+        held.callback(service.operators.close)
         for each in adopted:
             each.settle()
         held.pop_all()

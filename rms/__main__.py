@@ -57,10 +57,10 @@ class Node:
         self.housekeeper = Housekeeper(settings, self.served, self.sweeper)
         self.allowances = Allowances(settings)
         self.viewers = Viewers(settings, self.served, self.sweeper, self.drain, self.allowances)
-        self.doorway = Doorway(settings, self.viewers, self.tasks) if settings.door_socket else None
         self.face = Face(settings, self.viewers, self.statistics)
         self.operators = build_operators_port(settings, self.face, self.statistics)
         self.server = build_server(settings, self.face, self.allowances)
+        self.doorway = Doorway(settings, self.viewers, self.server.adopt, self.tasks) if settings.door_socket else None
 
     def statistics(self) -> NodeStatistics:
         return NodeStatistics(

@@ -171,6 +171,31 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         "shares it, and saves each some 120 bytes",
     )
     heartbeat_ms: int = Field(15_000, gt=0, description="ms without a comment after which viewers get a heartbeat")
+    stream_age_s_max: float = Field(
+        0,
+        ge=0,
+        description="s after which a stream ends with `reconnect`, each between half and all of this, within a "
+        "heartbeat; 0: never. 3600 behind a balancer: within an hour new nodes have their share of the viewers, and of "
+        "19,000 viewers 7 a second come back",
+    )
+    poll_wait_s_max: int = Field(
+        55,
+        ge=1,
+        description="s that a viewer without a stream may wait for events, by ?wait=: less than the 60 after which "
+        "nginx and most balancers end a response that doesn't come",
+    )
+    poll_bytes_max: int = Field(
+        256 << 10,
+        gt=0,
+        description="bytes of the stream in one answer to such a viewer; there may be one frame more, and it gets the "
+        "rest at once when it asks again",
+    )
+    poll_rest_ms: int = Field(
+        3_000,
+        ge=0,
+        description="ms for which it keeps its seat, and counts as a viewer, until it asks again: a slow way there, "
+        "and one to a dispatcher",
+    )
     retry_ms: int = Field(
         2_000,
         gt=0,

@@ -24,6 +24,7 @@ from comment_service.http.moderating import ModeratingApi
 from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
 from comment_service.http.request_parts import (
+    asks_to_wait,
     has_parameter,
     idempotency_key,
     read_body,
@@ -42,9 +43,10 @@ from history.core.model import comment_json
 from history.spool.store import SpooledStatistics
 from history.store import Reader, StoreUnavailable
 from proto.clock_watch import ClockStatistics
+from proto.core.stream_request import WAIT
 from proto.http.come_again import ComeAgain
 from proto.http.connection import Shortcut
-from proto.http.cors import STREAM_REQUEST_HEADERS, Cors
+from proto.http.cors import PREFLIGHT_S, STREAM_REQUEST_HEADERS, Cors
 from proto.http.guard import Guard
 from proto.http.operators import OperatorsPort as OperatorsPort
 from proto.http.operators import public_health
@@ -94,8 +96,8 @@ class Api:
         return Response(comment_json(comment), media_type="application/json")
 
     async def comments(self, request: Request) -> Response:
-        """GET /comments/{video_id}: a redirect to the live stream at an RMS, or a page"""
-        if not wants_event_stream(request):
+        """GET /comments/{video_id}: a redirect to the live stream or the long poll at an RMS, or a page"""
+        if not (wants_event_stream(request) or (has_parameter(request, WAIT) and asks_to_wait(request))):
             return await (self.videos.replay if has_parameter(request, "from_offset_ms") else self.pages.varying)(
                 request
             )
@@ -154,6 +156,8 @@ class Methods:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._apps.get(scope["method"])
+        if scope["method"] == "OPTIONS":  # no page's preflight: whoever asks wants to know what can be done here
+            app = Response(status_code=204, headers={"allow": ", ".join([*self._apps, "OPTIONS"])})
         if app is None:
             raise WrongMethod(scope["method"], tuple(self._apps))
         await app(scope, receive, send)
@@ -186,6 +190,7 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
         "allow_headers": ["content-type", "idempotency-key", *STREAM_REQUEST_HEADERS],
         "allow_credentials": cors_origins != ["*"],  # with all origins, a foreign page could act by a gateway's cookies
         "expose_headers": ["retry-after"],
+        "max_age": PREFLIGHT_S,
     }
     app = Starlette(
         routes=[

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from proto.http.guard import Guard, Limit
 from proto.http.peer import LimitOf
+from proto.http.requests import Head
 
 
 class RequestRates(NamedTuple):
@@ -20,9 +21,9 @@ def limits_by_path(guard: Guard, rates: RequestRates) -> LimitOf:
     reads = guard.limit("too_many_reads", "reads", rates.reads_per_s, rates.reads_per_s_max)
     posts = guard.limit("too_many_posts", "posts", rates.posts_per_s, rates.posts_per_s_max)
 
-    def limit_of(method: str, path: str) -> Limit | None:
-        if method in ("GET", "HEAD"):
-            return reads if path.startswith(("/comment/", "/comments/")) else None
-        return None if method == "OPTIONS" else posts
+    def limit_of(head: Head) -> Limit | None:
+        if head.method in ("GET", "HEAD"):
+            return reads if head.path.startswith(("/comment/", "/comments/")) else None
+        return None if head.method == "OPTIONS" else posts
 
     return limit_of

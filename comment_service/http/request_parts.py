@@ -20,14 +20,16 @@ from comment_service.core.errors import (
     UnsupportedMediaType,
 )
 from history.core.ids import InvalidId, parse_id
-from proto.core.stream_request import POSITION_PARAMETERS, wants_stream
+from proto.core.stream_request import POSITION_PARAMETERS, wants_poll, wants_stream
 
 IDEMPOTENCY_KEY_CHARACTERS_MAX = 128
 """As many as in a video id: three times a UUID or a hash"""
 
 _IDEMPOTENCY_KEY = re.compile(rf"[ -~]{{1,{IDEMPOTENCY_KEY_CHARACTERS_MAX}}}")
 _JSON = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*', re.IGNORECASE)
-_MEANINGLESS = re.compile("_|utm_.*", re.DOTALL)
+_MEANINGLESS = re.compile(
+    "_|utm_.*|_g[al]|_hs(enc|mi)|(fb|g|d|y|tt|tw)clid|msclkid|[gw]braid|gad_.*|igshid|mc_[ce]id|evs_.*", re.DOTALL
+)
 """Names of parameters that libraries add against caches, and that links have for statistics. Any other unknown one of a
 page is refused: `page=2` would give the newest page again."""
 _PAGESIZE = re.compile(r"[0-9]{1,9}")
@@ -82,6 +84,11 @@ def is_idempotency_key(text: str) -> bool:
 def wants_event_stream(request: Request) -> bool:
     """Whether the Accept headers ask for text/event-stream rather than for JSON. Every EventSource does."""
     return wants_stream(", ".join(request.headers.getlist("accept")))
+
+
+def asks_to_wait(request: Request) -> bool:
+    """Whether it wants from an RMS, as JSON, what a stream would bring"""
+    return wants_poll(request.query_params, ", ".join(request.headers.getlist("accept")))
 
 
 def page_query(request: Request, *, pagesize_default: int, pagesize_max: int) -> tuple[int | None, int]:

@@ -65,6 +65,19 @@ export const ASK_TIMEOUT_MS = 5_000;
 /** A stream that is silent for so many heartbeats is dead: one can be late, and a host's death closes no connection. */
 export const SILENT_HEARTBEATS_MAX = 2;
 
+/** A stream opens with an event. One that has sent none by then is held back by a proxy. */
+export const FIRST_EVENT_MS = 5_000;
+
+/** How long an answer to a long poll may take: less than the 30 s after which the most impatient proxies end it. */
+export const POLL_WAIT_S = 25;
+
+/** Between two long polls: a busy video costs two requests a second then, not one for each comment. */
+export const POLL_PAUSE_MS = 500;
+
+/** For how long it polls before it tries a stream again: at first, in case only a server was slow, and at most. */
+export const POLLING_FIRST_MS = 60_000;
+export const POLLING_MAX_MS = 600_000;
+
 /** How often a stream's silence is looked at. A page that is hidden looks once a minute: browsers slow its timers. */
 export const LOOK_MS = 1_000;
 

@@ -9,14 +9,18 @@
  * - It hides comment lines, which heartbeats are, and a connection that is dead without being closed. So we ask for
  *   heartbeats as events, and open a stream anew that misses them. Elapsed time is taken from two clocks: in sleep
  *   `performance.now()` stands still in some systems, and `Date.now()` can be set back.
+ * - Some proxies hold a response back until its end, or until there is much of it. Such a stream doesn't open, or is
+ *   silent from its beginning on. Then poll.js asks for the same events from the same position, and a stream is tried
+ *   again later.
  *
  * Positions are taken from comments only: when a `gap` arrives, its comments have not been read yet. Until the first
  * comment comes, the position of another event is one where nothing has been missed.
  */
 import {
-  ASK_TIMEOUT_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, GOOD_STREAM_MS, LOOK_MS, OPEN_TIMEOUT_MS, PLACE_TRIES_MAX,
-  SILENT_HEARTBEATS_MAX,
+  ASK_TIMEOUT_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, FIRST_EVENT_MS, GOOD_STREAM_MS, LOOK_MS, OPEN_TIMEOUT_MS,
+  PLACE_TRIES_MAX, POLLING_FIRST_MS, POLLING_MAX_MS, SILENT_HEARTBEATS_MAX,
 } from "./limits.js";
+import { PollSource } from "./poll.js";
 import { ServiceError, errorOf, request, urlOf } from "./request.js";
 import { Slot } from "./slot.js";
 
@@ -56,7 +60,10 @@ export class Stream {
   #refusals = 0; // by nodes, one after the other
   #openedMs = 0;
   #heard = { wallMs: 0, ms: 0 };
-  #silenceMsMax = Infinity; // until a heartbeat says how often they come
+  #silenceMsMax = Infinity;
+  #polls = false; // streams are held back on the way here
+  #pollingMs = POLLING_FIRST_MS; // until a stream is tried again
+  #streamAgain = 0; // the timer for that
 
   /**
    * handlers: onComment(comment), onEvent(name, payload), onState({state, reason, delayMs}), onAnew(). reason: a
@@ -75,7 +82,7 @@ export class Stream {
     document.addEventListener("visibilitychange", awake, options);
     document.addEventListener("resume", awake, options); // a frozen tab
     window.addEventListener("pagehide", () => this.#pause(), options); // it may come back, see pageshow
-    window.addEventListener("online", () => this.#wake(true), options);
+    window.addEventListener("online", () => this.#anotherNetwork(), options);
     window.addEventListener("pageshow", (event) => event.persisted && this.#wake(true), options);
     const looks = setInterval(() => this.#phase === Phase.LIVE && this.#isSilent() && this.#lost(), LOOK_MS);
     this.#ended.signal.addEventListener("abort", () => clearInterval(looks));
@@ -85,6 +92,7 @@ export class Stream {
   /** Ends the stream for good. */
   stop() {
     this.#ended.abort();
+    clearTimeout(this.#streamAgain);
     this.#close();
     this.#slot.stop();
   }
@@ -95,7 +103,9 @@ export class Stream {
       this.#queue();
       return;
     }
-    this.#source = new EventSource(urlOf(this.#pathWithQuery()));
+    this.#source = this.#polls
+      ? new PollSource(this.#path, this.#lastId)
+      : new EventSource(urlOf(this.#pathWithQuery()));
     this.#source.onopen = () => this.#opened();
     this.#source.onerror = () => this.#failed();
     this.#listen(this.#source);
@@ -154,7 +164,7 @@ export class Stream {
     this.#hear();
     this.#openedMs = performance.now();
     this.#refusals = 0;
-    this.#silenceMsMax = Infinity;
+    this.#silenceMsMax = FIRST_EVENT_MS; // a heartbeat comes first, and says how often they come
     if (!this.#lastId) this.#handlers.onAnew();
     this.#enter(Phase.LIVE, State.LIVE);
   }
@@ -168,17 +178,40 @@ export class Stream {
     return Math.max(Date.now() - wallMs, performance.now() - ms) > this.#silenceMsMax;
   }
 
-  /** The stream is dead, though nobody has closed it. */
+  /** The stream is dead, though nobody has closed it; or it has been held back from its beginning on. */
   #lost() {
+    const isAwake = performance.now() - this.#heard.ms > this.#silenceMsMax;
+    if (isAwake && !this.#polls && this.#heard.ms - this.#openedMs < GOOD_STREAM_MS) {
+      this.#poll();
+      return;
+    }
     this.#close();
     this.#failures = 0;
     this.#openIn(this.#backoffMs(), State.RECONNECTING);
+  }
+
+  #poll() {
+    this.#polls = true;
+    clearTimeout(this.#streamAgain);
+    this.#streamAgain = setTimeout(() => {
+      this.#polls = false;
+      if (this.#phase === Phase.LIVE) this.#open();
+    }, this.#pollingMs);
+    this.#pollingMs = Math.min(POLLING_MAX_MS, 2 * this.#pollingMs);
+    this.#open();
+  }
+
+  #anotherNetwork() {
+    this.#polls = false;
+    this.#pollingMs = POLLING_FIRST_MS;
+    this.#wake(true);
   }
 
   /** Called when the stream is cut, refused or gets an error. After the first cut of a good stream, just reconnect. */
   #failed() {
     if (this.#phase === Phase.WAITING) return; // EventSource's own retry has failed as well; ours follows soon
     if (this.#source.readyState === EventSource.CLOSED) this.#refusals += 1;
+    if (this.#phase !== Phase.LIVE) this.#polls = false; // polling doesn't help either
     if (this.#phase === Phase.LIVE && performance.now() - this.#openedMs > GOOD_STREAM_MS) this.#failures = 0;
     if (this.#phase === Phase.LIVE && this.#failures === 0 && this.#source.readyState !== EventSource.CLOSED) {
       this.#openIn(this.#backoffMs(), State.RECONNECTING); // before that EventSource may reconnect by itself
@@ -189,6 +222,11 @@ export class Stream {
 
   #notOpened() {
     this.#slot.ask(); // perhaps the browser has no connection left
+    if (!this.#polls) {
+      this.#poll();
+      return;
+    }
+    this.#polls = false;
     this.#askWhy();
   }
 

@@ -33,7 +33,7 @@ from uvicorn.server import ServerState
 from proto.http.come_again import ComeAgain
 from proto.http.exchange import STATUS_LINES, TAKE_SOCKET, Exchange, Sent
 from proto.http.guard import Guard
-from proto.http.peer import BadPreface, LimitOf, Peer
+from proto.http.peer import Adopted, BadPreface, LimitOf, Peer
 from proto.http.requests import BadRequest, RequestReader
 from proto.http.responses import error_response, overloaded
 from proto.http_settings import BODY_BYTES_HELD, DISCARDED_BYTES_MAX, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
@@ -72,12 +72,13 @@ class Connection(asyncio.Protocol):
         shortcut: Shortcut | None,
         *,
         offers_socket: bool,
+        adopted: Adopted | None = None,
         config: uvicorn.Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """shortcut: asked before the app. offers_socket: an app may take the socket (`Exchange.take_socket`)."""
+        """shortcut: asked before the app. offers_socket: an app may take it (`Exchange`). adopted: see Peer."""
         self.exchange: Exchange | None = None
         """the request that is being read or answered"""
         self.write_paused = False
@@ -86,6 +87,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._guard = guard
         self._limit_of = limit_of
+        self._adopted = adopted
         self._shortcut = shortcut
         self._offers_socket = offers_socket
         if not config.loaded:
@@ -111,7 +113,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._peer = Peer(self._guard, self._limit_of, transport)
+        self._peer = Peer(self._guard, self._limit_of, transport, self._adopted)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         if len(self._state.connections) > self._limits.connections_max:
             self._app, self._shortcut = _OVERLOADED, None

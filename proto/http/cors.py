@@ -14,6 +14,10 @@ STREAM_REQUEST_HEADERS = ("last-event-id", "cache-control", "x-requested-with", 
 react-native-sse do; the mark of libraries on XMLHttpRequest; a token for a gateway before us"""
 
 
+PREFLIGHT_S = 7_200
+"""A browser asks again whether it may send a request after so many s: the most that Chromium keeps an answer for"""
+
+
 class Cors(CORSMiddleware):
     """Starlette's CORS, whose refusals have the same form as all other errors"""
 
@@ -30,7 +34,13 @@ class PublicCors(Cors):
     a browser then takes only its page's own origin, not `*`."""
 
     def __init__(self, app: ASGIApp, /, credentials_origins: Collection[str]) -> None:
-        super().__init__(app, allow_origins=["*"], allow_headers=STREAM_REQUEST_HEADERS)
+        super().__init__(
+            app,
+            allow_origins=["*"],
+            allow_headers=STREAM_REQUEST_HEADERS,
+            expose_headers=["retry-after"],
+            max_age=PREFLIGHT_S,
+        )
         self._credentials_origins = credentials_origins
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -45,6 +45,10 @@ class OperatorsPort:
     async def run(self) -> None:
         await self._server.serve(sockets=[self._listener])
 
+    def close(self) -> None:
+        """Instead of `run`"""
+        self._listener.close()
+
     def stop(self) -> None:
         """Makes `run` return."""
         self._server.stop()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from starlette.types import Scope
@@ -14,8 +14,15 @@ from proto.http.requests import Head
 
 log = structlog.stdlib.get_logger()
 
-LimitOf = Callable[[str, str], Limit | None]
-"""Which limit a request counts against beside those of all requests, by its method and path"""
+LimitOf = Callable[[Head], Limit | None]
+"""Which limit a request counts against beside those of all requests"""
+
+
+class Adopted(NamedTuple):
+    """What another process, which has accepted the connection, tells of its caller"""
+
+    key: str | None
+    """See `Caller.key`."""
 
 
 class BadPreface(Exception):
@@ -28,14 +35,20 @@ class Peer:
     refusal: TooMany | None = None
     """Its address has as many connections as it may."""
 
-    def __init__(self, guard: Guard, limit_of: LimitOf, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, guard: Guard, limit_of: LimitOf, transport: asyncio.Transport, adopted: Adopted | None = None
+    ) -> None:
         self._guard = guard
         self._limit_of = limit_of
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = client = _address(transport.get_extra_info("peername"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
         self._counted: str | None = None
-        self._meet("" if client is None else client[0])
+        if adopted is None:
+            self._meet("" if client is None else client[0])
+        else:
+            told = self._guard.callers.of_peer("" if client is None else client[0], self._scheme)
+            self._caller, self._is_proxy = told._replace(key=adopted.key), False
         self._preface: bytes | None = b"" if self._is_proxy else None
 
     @property
@@ -94,7 +107,7 @@ class Peer:
             return None
         if (over := self._guard.over(caller.key, now_s, head.size)) is not None:
             return over
-        limit = self._limit_of(head.method, head.path)
+        limit = self._limit_of(head)
         return None if limit is None else limit.over(caller.key, now_s)
 
     def _meet(self, address: str) -> None:

@@ -28,7 +28,8 @@ class BadRequest(Exception):
 
 
 class Head(NamedTuple):
-    """A request's head. `headers`: names in lower case. `path`: percent-decoded."""
+    """A request's head. `headers`: names in lower case. `path`: percent-decoded, without the empty segments that a
+    trailing or a repeated slash makes: no path here needs them, and people and proxies write them."""
 
     method: str
     http_version: str
@@ -142,7 +143,7 @@ class RequestReader:
         try:
             url = httptools.parse_url(self._url)
             raw_path = url.path or b"/"
-            path = raw_path.decode("ascii")
+            path = _tidy(raw_path.decode("ascii"))
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             raise _malformed() from None
         version = self._parser.get_http_version()
@@ -200,6 +201,10 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         self._message_complete = True
+
+
+def _tidy(path: str) -> str:
+    return "/" + "/".join(filter(None, path.split("/"))) if "//" in path or path.endswith("/") else path
 
 
 def _malformed() -> BadRequest:

@@ -25,6 +25,7 @@ def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
 
 async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
     """The app of a connection over the limit: one response, and the connection ends."""
-    headers = {"retry-after": str(RETRY_S), "connection": "close"}
+    # Any page may read it: its own requests come over a connection like this, too.
+    headers = {"retry-after": str(RETRY_S), "connection": "close", "access-control-allow-origin": "*"}
     answer = error_response(503, "too_many_connections", "this server has as many connections as it can hold", headers)
     await answer(scope, receive, send)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from functools import partial
 from typing import cast
@@ -11,7 +12,7 @@ from starlette.types import ASGIApp
 
 from proto.http.connection import Connection, Shortcut
 from proto.http.guard import Guard
-from proto.http.peer import LimitOf
+from proto.http.peer import Adopted, LimitOf
 from proto.http_settings import ConnectionLimits
 
 
@@ -21,6 +22,25 @@ class HttpServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def adopt(self, peer: socket.socket, request: bytes, caller_key: str | None) -> None:
+        """Serves a connection that another process has accepted, and whose first request that one has read. peer: is
+        the server's from now on. Raises OSError; then it is closed."""
+        loop, config = asyncio.get_running_loop(), self.config
+        if not config.loaded:
+            config.load()
+
+        def connection() -> asyncio.Protocol:
+            return config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+                adopted=Adopted(caller_key), config=config, server_state=self.server_state, app_state={}, _loop=loop
+            )
+
+        try:
+            _, protocol = await loop.connect_accepted_socket(connection, peer)
+        except BaseException:
+            peer.close()
+            raise
+        protocol.data_received(request)  # nothing else is read before: the loop hasn't run since it reads
 
     def stop(self) -> None:
         self.should_exit = True
@@ -32,7 +52,7 @@ def build_server(
     guard: Guard,
     *,
     stop_s: float,
-    limit_of: LimitOf = lambda method, path: None,
+    limit_of: LimitOf = lambda head: None,
     shortcut: Shortcut | None = None,
     offers_socket: bool = False,
 ) -> HttpServer:

@@ -8,9 +8,10 @@ in it. The viewer's client sees that, and reconnects through the door.
 import asyncio
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import msgspec
 import structlog
@@ -40,11 +41,17 @@ class Handover(msgspec.Struct, frozen=True):
     """what the limits of the viewer's address are counted by; None: it has none"""
 
 
+Adopt = Callable[[socket.socket, bytes, str | None], Awaitable[None]]
+"""See HttpServer.adopt."""
+
+
 class Doorway:
     """Belongs to one event loop."""
 
-    def __init__(self, settings: RmsSettings, viewers: Viewers, tasks: Supervisor) -> None:
+    def __init__(self, settings: RmsSettings, viewers: Viewers, adopt: Adopt, tasks: Supervisor) -> None:
+        """adopt: serves the connections of those who want an answer and no stream."""
         self._settings = settings
+        self._adopt = adopt
         self._viewers = viewers
         self._loop = asyncio.get_running_loop()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -126,7 +133,12 @@ class Doorway:
                 settings.backfill,
                 settings.backfill_max,
                 handover.http_version,
+                settings.poll_wait_s_max,
             )
+            if asked.wait_s is not None:
+                peer = socket.socket(fileno=await take())
+                await self._adopt(peer, request_of(handover), handover.caller_key)
+                return
             await self._viewers.enter(asked, take, handover.caller_key)
         except Refused as refused:
             with suppress(OSError):
@@ -138,3 +150,12 @@ class Doorway:
     def _refusal(self, refused: Refused, headers: Mapping[str, str]) -> bytes:
         settings = self._settings
         return raw_refusal(refused, settings.retry_after_s, headers, settings.credentials_origins_known())
+
+
+def request_of(handover: Handover) -> bytes:
+    """The request, for a server that reads it itself. The next one comes through the door again."""
+    path = f"/comments/{quote(handover.video_id, safe='')}?{urlencode(handover.query)}"
+    headers = {"host": "door", **handover.headers, "connection": "close"}
+    headers.setdefault("origin", "null")  # the door keeps few of them; any page may read the answer
+    lines = [f"GET {path} HTTP/{handover.http_version}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

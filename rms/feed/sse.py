@@ -12,6 +12,8 @@ Fifteen client libraries were tried. The stream avoids what they get wrong:
 All functions here make and take frames as chunks.
 """
 
+from collections.abc import Iterator
+
 import msgspec
 
 from history.core.stream_data import one_line
@@ -25,15 +27,19 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def unchunked(chunks: bytes) -> bytes:
-    """What stands in these chunks, which are whole"""
-    parts, at = [], 0
+def payloads(chunks: bytes) -> Iterator[bytes]:
+    """What stands in each of these chunks, which are whole"""
+    at = 0
     while at < len(chunks):
         begin = chunks.index(b"\n", at) + 1
         end = begin + int(chunks[at : begin - 2], 16)
-        parts.append(chunks[begin:end])
+        yield chunks[begin:end]
         at = end + 2
-    return b"".join(parts)
+
+
+def unchunked(chunks: bytes) -> bytes:
+    """What stands in these chunks, which are whole"""
+    return b"".join(payloads(chunks))
 
 
 HEARTBEAT = chunk(b":\n")

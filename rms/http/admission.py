@@ -1,27 +1,32 @@
 """Lets viewers in: checks that there is room, finds where they enter their video's log, and sends what comes first."""
 
+import asyncio
 import math
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 from history.store import StoreUnavailable
 from proto.http.come_again import come_again, comes_back, is_passing, stream_that_ends
 from proto.http.cors import origin_headers
 from proto.http.responses import error_response
-from rms.clocks import wall_ms
+from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.feed import Attach
+from rms.feed.polled import Answer, own_event
 from rms.feed.sse import heartbeat_event, retry_line
 from rms.http.allowances import Allowances
-from rms.sending.audience import Audience, CountedViewer, Seat, Viewer
+from rms.sending.audience import Audience, CountedViewer, Seat, Viewer, stream_ends_ms
+from rms.sending.polled import answer_from
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain, reconnect_words
 from rms.videos.request import Refused, StreamRequest
+from rms.videos.seats import Seats
 from rms.videos.served import CannotOpen, ServedVideos, TooManyVideos
 from rms.videos.video import ServedVideo
 
@@ -32,6 +37,9 @@ STREAM_HEADERS = {
     **origin_headers("", ()),
     "vary": "accept-encoding",
 }
+
+Find = Callable[[], Attach[FeedOffset]]
+"""Gives the place in its video's log at which a viewer enters now"""
 
 TakeSocket = Callable[[], Awaitable[int | None]]
 """Gives the viewer's socket, non-blocking and registered with no event loop; None if it can't be had"""
@@ -50,10 +58,11 @@ class Viewers:
         self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._entering = 0
         self._streamed = 0
+        self._seats = Seats(settings.poll_rest_ms / 1000, served.release)
 
     def __len__(self) -> int:
         """Viewers that are in or entering"""
-        return len(self._sweeper) + self._entering + self._streamed
+        return len(self._sweeper) + self._entering + self._streamed + len(self._seats)
 
     @property
     def takes_more(self) -> bool:
@@ -65,13 +74,59 @@ class Viewers:
         """Takes the viewer's socket, sends on it from now on, and returns None. If `take` gives no socket: returns the
         body of a response to stream. Raises Refused; then no socket was taken. key: what its address is counted by;
         None: it has no limits."""
+        async with self._admitted(asked, key) as (video, find, seat):
+            return await self._let_in(video, asked, find, take, seat)
+
+    async def answer(
+        self, asked: StreamRequest, woken: asyncio.Event, is_gone: Callable[[], bool], key: str | None = None
+    ) -> Answer:
+        """What a viewer is answered who asked with `wait`. woken: to be set when `is_gone` may have become true. key:
+        as for `enter`. Raises Refused."""
+        assert asked.wait_s is not None
+        if asked.position is not None:
+            self._seats.take(asked.video_id)
+        async with self._admitted(asked, key) as (video, find, seat):
+            attach = find()
+            audience = self._served.audience(video, Form(asked.form.rate, claims=attach.claims))
+            self._drain.waiters.add(woken)
+            try:
+                answer = await answer_from(
+                    audience,
+                    "" if asked.position is None else str(asked.position),
+                    audience.edition.attach(attach, wall_ms()),
+                    asked.wait_s,
+                    self._settings.poll_bytes_max,
+                    woken,
+                    lambda: self._drain.draining or is_gone(),
+                )
+            finally:
+                self._drain.waiters.discard(woken)
+                if seat is not None:
+                    seat.free()
+            if not any(event.event == "viewers" for event in answer.events):
+                count = max(video.viewers, video.total_viewers)
+                answer.events.append(own_event("viewers", {"viewers": count}))
+            if self._drain.draining:
+                answer.events.append(own_event("reconnect", self._drain.word_to_waiting()))
+            elif not is_gone():
+                video.holds += 1  # until the seat is given up
+                self._seats.keep(video)
+            return answer
+
+    @asynccontextmanager
+    async def _admitted(
+        self, asked: StreamRequest, key: str | None
+    ) -> AsyncIterator[tuple[ServedVideo, Find, Seat | None]]:
+        """The open video, how to find the viewer's place in its log, and its seat, which is the caller's to free unless
+        it raises. Raises Refused."""
         self._refuse_if_draining()
         if len(self) >= self._settings.capacity:
             raise Refused(503, "full", "this node is full: ask the original URL again later")
         seat = self._allowances.take_seat(key)
         self._entering += 1
         try:
-            return await self._enter(asked, take, key, seat)
+            async with self._opened(asked.video_id, key) as video:
+                yield video, await self._way_in(video, asked, key), seat
         except BaseException:
             if seat is not None:
                 seat.free()
@@ -79,41 +134,39 @@ class Viewers:
         finally:
             self._entering -= 1
 
-    async def _enter(
-        self, asked: StreamRequest, take: TakeSocket, key: str | None, seat: Seat | None
-    ) -> AsyncIterator[bytes] | None:
+    @asynccontextmanager
+    async def _opened(self, video_id: str, key: str | None) -> AsyncIterator[ServedVideo]:
+        """Raises Refused."""
         try:
-            if not self._served.serves(asked.video_id):
+            if not self._served.serves(video_id):
                 self._allowances.open_video(key)
-            video = await self._served.enter(asked.video_id)
-            try:
-                return await self._let_in(video, asked, take, partial(self._allowances.read_history, key), seat)
-            finally:
-                self._served.release(video)
+            video = await self._served.enter(video_id)
         except TooManyVideos:
             raise Refused(503, "too_many_videos", "this node serves as many videos as it may") from None
         except CannotOpen:
             raise Refused(503, "video_unavailable", "this video can't be opened now: try again later") from None
+        try:
+            yield video
+        finally:
+            self._served.release(video)
 
     def _refuse_if_draining(self) -> None:
         if self._drain.draining:
             raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
 
-    async def _let_in(
-        self,
-        video: ServedVideo,
-        asked: StreamRequest,
-        take: TakeSocket,
-        before_read: Callable[[], None],
-        seat: Seat | None,
-    ) -> AsyncIterator[bytes] | None:
+    async def _way_in(self, video: ServedVideo, asked: StreamRequest, key: str | None) -> Find:
         history, read = None, True
         try:
+            before_read = partial(self._allowances.read_history, key)
             history = await self._served.entering.history_for(video, asked.position, asked.backfill, before_read)
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
-        find = partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
+        return partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
+
+    async def _let_in(
+        self, video: ServedVideo, asked: StreamRequest, find: Find, take: TakeSocket, seat: Seat | None
+    ) -> AsyncIterator[bytes] | None:
         fd = await take()
         if fd is None:
             return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find(), seat)
@@ -129,6 +182,7 @@ class Viewers:
                 if seat is None
                 else CountedViewer(fd, audience, head + private, offset, seat)
             )
+            viewer.ends_ms = stream_ends_ms(self._settings.stream_age_s_max, monotonic_ms())
         except BaseException:
             os.close(fd)
             raise
@@ -161,6 +215,7 @@ class Viewers:
             return enter(await self._served.entering.resume(video, stood_at))
 
         audience, entered = enter(attach)
+        ends_ms = stream_ends_ms(settings.stream_age_s_max, monotonic_ms())
         video.holds += 1
         self._streamed += 1
         body = stream_from(
@@ -174,7 +229,7 @@ class Viewers:
         try:
             async for chunk in body:  # whole frames; a heartbeat at least
                 yield chunk
-                if self._drain.draining:
+                if self._drain.draining or (ends_ms is not None and ends_ms <= monotonic_ms()):
                     yield audience.edition.aside(reconnect_words())
                     return
         finally:

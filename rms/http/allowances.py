@@ -1,12 +1,18 @@
 """What viewers of one address, and all together, may take of a node: streams, new videos, reads of history."""
 
 import asyncio
+import re
 from collections import Counter
 
+from proto.core.stream_request import WAIT
 from proto.http.guard import Guard, Limit, Share, TooMany
 from proto.http.peer import LimitOf
+from proto.http.requests import Head
 from rms.config import RmsSettings, ViewersHttpSettings
 from rms.videos.request import Refused
+
+_POLLS = re.compile(rb"(?:^|&)%b=" % WAIT.encode())
+"""Who asks once or twice a second: they count as requests only"""
 
 
 class Allowances:
@@ -64,8 +70,10 @@ def streams_limit(guard: Guard, settings: ViewersHttpSettings) -> LimitOf:
         "too_many_new_streams", "new streams", settings.new_streams_per_s, settings.new_streams_per_s_max
     )
 
-    def limit_of(method: str, path: str) -> Limit | None:
-        return streams if method == "GET" and path.startswith("/comments/") else None
+    def limit_of(head: Head) -> Limit | None:
+        if head.method != "GET" or not head.path.startswith("/comments/") or _POLLS.search(head.query):
+            return None
+        return streams
 
     return limit_of
 

@@ -1,8 +1,10 @@
-"""The RMS's HTTP routes: GET /comments/{liveVideoId} as an event stream, health, and metrics."""
+"""The RMS's HTTP routes: GET /comments/{liveVideoId} as an event stream or a long poll, health, and metrics."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -19,13 +21,16 @@ from proto.http.operators import OperatorsPort, public_health
 from proto.http.responses import error_response
 from proto.http.server import HttpServer
 from proto.http.server import build_server as http_server
+from proto.tasks import shared
 from rms.config import RmsSettings
 from rms.http.admission import STREAM_HEADERS, Viewers, refusal_headers
 from rms.http.allowances import Allowances
 from rms.metrics import NodeStatistics, build_registry
-from rms.videos.request import INVALID_POSITION, Refused, parse_stream_request
+from rms.videos.request import INVALID_POSITION, Refused, StreamRequest, parse_stream_request
 
 NEEDED_HEADERS = ("accept", "accept-encoding", "last-event-id", "origin")
+
+ANSWER_HEADERS = {"cache-control": "no-store", "vary": "accept"}
 
 Statistics = Callable[[], NodeStatistics]
 
@@ -53,13 +58,26 @@ class Face:
                 settings.backfill,
                 settings.backfill_max,
                 request.scope["http_version"],
+                settings.poll_wait_s_max,
             )
             if request.method == "HEAD":
-                return head_of_a_stream()
+                return head_of_a_stream() if asked.wait_s is None else head_of_an_answer()
+            if asked.wait_s is not None:
+                return await self._answer(asked, request)
             body = await self._viewers.enter(asked, partial(take_socket_of, request.scope), caller_key(request))
         except Refused as refused:
             return refusal(refused, request, settings.retry_after_s)
         return Gone() if body is None else StreamingResponse(body, headers=STREAM_HEADERS)
+
+    async def _answer(self, asked: StreamRequest, request: Request) -> Response:
+        """Raises Refused."""
+        woken, gone = asyncio.Event(), shared(_gone(request))
+        gone.add_done_callback(lambda _: woken.set())
+        try:
+            answer = await self._viewers.answer(asked, woken, gone.done, caller_key(request))
+        finally:
+            gone.cancel()
+        return answered(msgspec.json.encode(answer))
 
     async def live(self, request: Request) -> Response:
         return public_health(True)
@@ -132,14 +150,31 @@ def refusal(refused: Refused, request: Request, retry_after_s: int) -> Response:
     return error_response(refused.status, refused.code, refused.message, refusal_headers(refused, retry_after_s))
 
 
+async def _gone(request: Request) -> None:
+    """Returns when the client sends nothing more. One that has only ended its own side gets its answer early."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def answered(body: bytes) -> Response:
+    """The response to a long poll: for this viewer only, and only now"""
+    return Response(body, media_type="application/json", headers=ANSWER_HEADERS)
+
+
 def head_of_a_stream() -> Response:
     """The response to HEAD: as for GET, so without a length (RFC 9110, 9.3.2)."""
     return StreamingResponse(iter(()), headers=STREAM_HEADERS)
 
 
+def head_of_an_answer() -> Response:
+    return StreamingResponse(iter(()), media_type="application/json", headers=ANSWER_HEADERS)
+
+
 async def http_error(request: Request, error: Exception) -> Response:
     """The response to a wrong path or method"""
     assert isinstance(error, HTTPException)
+    if error.status_code == 405 and request.method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": "GET, HEAD, OPTIONS"})
     code, message = {
         404: ("not_found", "there is GET /comments/{liveVideoId} here"),
         405: ("method_not_allowed", "only GET and HEAD are allowed here"),

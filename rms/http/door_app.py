@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proto.core.stream_request import WAIT
 from proto.http.come_again import ComeAgain
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
@@ -22,7 +23,15 @@ from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
 from rms.http.admission import TakeSocket
 from rms.http.allowances import streams_limit
-from rms.http.app import Gone, caller_key, head_of_a_stream, http_error, needed_headers, refusal
+from rms.http.app import (
+    Gone,
+    caller_key,
+    head_of_a_stream,
+    head_of_an_answer,
+    http_error,
+    needed_headers,
+    refusal,
+)
 from rms.metrics import DoorCollector
 from rms.videos.request import Refused, for_a_node, parse_stream_request
 
@@ -57,13 +66,12 @@ class DoorFace:
             headers.pop("origin", None)  # of any length, and of no use to the node
         try:
             # The node checks again, with its own limits. What is plainly wrong isn't placed at all.
-            video_id = parse_stream_request(
-                request.path_params["video_id"], {**query, "backfill": "0"}, headers, 0, 0
-            ).video_id
+            in_limits = {**query, "backfill": "0"} | ({WAIT: "0"} if WAIT in query else {})
+            asked = parse_stream_request(request.path_params["video_id"], in_limits, headers, 0, 0)
             if request.method == "HEAD":
-                return head_of_a_stream()
+                return head_of_a_stream() if asked.wait_s is None else head_of_an_answer()
             version, take = request.scope["http_version"], partial(take_socket_of, request.scope)
-            await self._door.hand_over(video_id, *for_a_node(query, headers), version, caller_key(request), take)
+            await self._door.hand_over(asked.video_id, *for_a_node(query, headers), version, caller_key(request), take)
         except Refused as refused:
             return refusal(refused, request, self._retry_after_s)
         return Gone()

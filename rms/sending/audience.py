@@ -1,6 +1,7 @@
 """Who a sweep serves: viewers, each a socket and an offset, and the audience that the viewers of one edition make."""
 
 import asyncio
+import random
 import socket
 from collections.abc import Callable
 from enum import Enum
@@ -31,7 +32,7 @@ class Viewer(socket.socket):
     than a file's write(), and the object is no bigger than one that holds a number.
     """
 
-    __slots__ = ("audience", "falls", "head", "index", "offset", "paused", "stood_at")
+    __slots__ = ("audience", "ends_ms", "head", "index", "offset", "paused", "stood_at")
 
     def __init__(self, fd: int, audience: "Audience", head: bytes, offset: EditionOffset) -> None:
         """fd: of a connected non-blocking TCP socket, which is the viewer's from now on."""
@@ -43,7 +44,7 @@ class Viewer(socket.socket):
         self.offset = offset
         self.index: int | None = None  # in audience.viewers; None: detached
         self.paused: Pause | None = None  # None: sweeps write to it
-        self.falls = 0  # how often it has fallen off the log
+        self.ends_ms: int | None = None  # when its stream ends by itself (monotonic); None: never
         self.stood_at: bytes | None = None  # its position when it was last paused: what it has once `head` is out
 
 
@@ -90,3 +91,9 @@ class Audience:
         self.failed = False  # its sweep has raised: nothing more is sent, and its viewers are being closed
         self.failure_logged = False  # of a viewer, since the last sweep began
         self.waiters: set[asyncio.Event] = set()  # of streamed responses, see rms/sending/streamed.py
+
+
+def stream_ends_ms(age_s_max: float, now_ms: int) -> int | None:
+    """When a stream that begins now ends by itself, between half and all of the age: those that came together, after
+    a node's death or a deploy, don't come back together. None: never. now_ms: of the monotonic clock"""
+    return now_ms + round(age_s_max * 1_000 * random.uniform(0.5, 1.0)) if age_s_max else None

@@ -369,9 +369,8 @@ class Sweeper:
         viewer.close()
         self._counts.closes[why] += 1
 
-    def close_some(self, audience: Audience, count: int, why: str, last_words: bytes) -> int:
-        """Closes up to `count` viewers; those that have read everything get some last words. Returns how many."""
-        leaving = audience.viewers[: -count - 1 : -1]
+    def send_away(self, audience: Audience, leaving: list[Viewer], why: str, last_words: bytes) -> None:
+        """Closes these viewers. Those whose sockets take what is due, or who have it already, get some last words."""
         try:
             words = audience.edition.aside(last_words) + audience.edition.last
         except Exception as error:
@@ -379,14 +378,15 @@ class Sweeper:
             words = b""
         for viewer in leaving:
             try:
+                if viewer.paused is None and viewer.offset != audience.log.end:
+                    self._continue(viewer)
                 if words and viewer.paused is None and viewer.offset == audience.log.end:
                     with contextlib.suppress(OSError):
                         viewer.send(words)
+                if viewer.index is not None:  # else it has gone, or fallen off
+                    self._close(viewer, why)
             except Exception as error:
                 self._fail_viewer(viewer, error)
-            else:
-                self._close(viewer, why)
-        return len(leaving)
 
     def close(self) -> None:
         """Closes every viewer and the epoll set."""

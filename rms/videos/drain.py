@@ -21,7 +21,7 @@ log = structlog.stdlib.get_logger()
 STEP_S = 0.05
 
 DELAY_MS_MAX = 250
-"""A viewer comes back after at most this: the drain itself spreads them over its time."""
+"""A viewer comes back after at most this: the drain, and the streams' ages, spread them over a longer time."""
 
 
 class Drain:
@@ -34,6 +34,9 @@ class Drain:
         self._finishing = False
         self.draining = False
         """no viewer is let in"""
+        self._waiting = 0  # how many waited when it began
+        self.waiters: set[asyncio.Event] = set()
+        """to be set when a drain begins: of viewers who wait for an answer, see rms/sending/polled.py"""
 
     def start(self, over_ms: int) -> None:
         """Lets no viewer in any more, and sends all away within so many milliseconds.
@@ -56,6 +59,12 @@ class Drain:
         per_s, most_ms = self._settings.drain_viewers_per_s, self._settings.drain_ms_max
         return self._begin(self._run(min(most_ms, len(self._sweeper) * 1_000 // per_s)))
 
+    def word_to_waiting(self) -> dict[str, int]:
+        """The payload of a `reconnect` for a viewer who waits for an answer. All get theirs at once, and come back at a
+        drain's pace."""
+        spread_ms = self._waiting * 1_000 // self._settings.drain_viewers_per_s
+        return {"delay_ms": random.randint(0, max(DELAY_MS_MAX, spread_ms))}
+
     def close(self) -> None:
         """Stops the drain, if there is one; viewers are still not let in."""
         if self._task is not None:
@@ -65,6 +74,9 @@ class Drain:
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self.close()
         self.draining = True
+        self._waiting = len(self.waiters)
+        for waiter in self.waiters:
+            waiter.set()
         self._task = self._tasks.spawn("drain", work)
         return self._task
 
@@ -98,7 +110,9 @@ class Drain:
         sent = 0
         for audience in video.audiences.values():
             if sent < count:
-                sent += self._sweeper.close_some(audience, count - sent, "drained", reconnect_words())
+                leaving = audience.viewers[: sent - count - 1 : -1]
+                sent += len(leaving)
+                self._sweeper.send_away(audience, leaving, "drained", reconnect_words())
         return sent
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from weakref import WeakKeyDictionary
 
 from history.core.ids import first_id_at
 from history.store import StoreUnavailable
@@ -38,6 +39,8 @@ class Entering:
         self._past = past
         self._sweeper = sweeper
         self._tasks = tasks
+        self.falls: WeakKeyDictionary[Viewer, int] = WeakKeyDictionary()
+        """how often each has fallen off the log: of the few that have, so that the others are smaller"""
         self._reads = asyncio.Semaphore(settings.catch_up_reads)  # its own: a viewer waits for no video's catch-up
 
     async def history_for(
@@ -133,8 +136,8 @@ class Entering:
     async def _enter_again(self, video: ServedVideo, viewer: Viewer) -> None:
         video.holds += 1
         try:
-            viewer.falls += 1
-            if viewer.falls > self._settings.falls_max:
+            self.falls[viewer] = self.falls.get(viewer, 0) + 1
+            if self.falls[viewer] > self._settings.falls_max:
                 words = event_frame("closed", {"reason": "too_slow"})
                 edition = viewer.audience.edition
                 self._sweeper.close_detached(viewer, "too_slow", edition.aside(words) + edition.last)

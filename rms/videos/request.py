@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from history.core.model import InvalidVideoId, check_video_id
-from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, preference, wants_stream
+from proto.core.stream_request import EVENT_STREAM, POSITION_PARAMETERS, WAIT, preference, wants_poll, wants_stream
 from rms.feed.editions import Form
 from rms.feed.position import InvalidPosition, Position, parse_position
 
@@ -29,6 +29,8 @@ class StreamRequest(NamedTuple):
     form: Form
     origin: str = ""
     """of the page that asks; empty: no page of another origin does"""
+    wait_s: int | None = None
+    """Not None: it is to be answered once, after so many seconds at the latest"""
 
 
 class Refused(Exception):
@@ -47,11 +49,15 @@ def parse_stream_request(
     backfill: int,
     backfill_max: int,
     http_version: str = "1.1",
+    wait_s_max: int = 0,
 ) -> StreamRequest:
     """headers: by lower-case names. backfill: unless the request has a number. Other parameters are ignored: libraries
     add some against caches, and links have some for statistics. Raises Refused."""
-    if not preference(headers.get("accept", ""), EVENT_STREAM).weight:
-        raise Refused(406, "not_acceptable", "here is an event stream: send Accept: text/event-stream")
+    accept = headers.get("accept", "")
+    polls = wants_poll(query, accept)
+    if not polls and not preference(accept, EVENT_STREAM).weight:
+        words = "here is an event stream: send Accept: text/event-stream, or wait=25 in the query for JSON"
+        raise Refused(406, "not_acceptable", words)
     # A browser's EventSource repeats the query of its URL for ever, and sends the header from the second time on.
     last = headers.get("last-event-id") or position_parameter(query)
     try:
@@ -74,6 +80,7 @@ def parse_stream_request(
             beat_events=_beat_events(query),
         ),
         headers.get("origin", ""),
+        _number(query, WAIT, 0, wait_s_max) if polls else None,
     )
 
 
@@ -83,7 +90,7 @@ def for_a_node(query: Mapping[str, str], headers: Mapping[str, str]) -> tuple[di
     A few KB at most, however long the request was, beside the origin: the door keeps only those that it knows.
     """
     # A number that is too long stays too long, so that the node refuses it in the same words.
-    known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate", "heartbeat") if name in query}
+    known = {name: query[name][:NUMBER_SHOWN] for name in ("backfill", "max_rate", "heartbeat", WAIT) if name in query}
     needed = {"origin": headers["origin"]} if "origin" in headers else {}
     if last := headers.get("last-event-id"):
         needed["last-event-id"] = last

@@ -205,7 +205,11 @@ async def test_a_store_that_takes_long_to_open_is_away(
     said = (await say(running.http, "spooled"))[1]
     made.set()
     await running.service.spooled.wait_drained()
-    assert await store() == (200, "ok")
+
+    async def is_open() -> bool:
+        return await store() == (200, "ok")
+
+    await eventually(is_open)  # what was found out before may be told for a moment
     assert await page(running.http, "pagesize=100") == [said]
 
 

@@ -85,7 +85,7 @@ async def test_requests_in_a_row_are_answered_in_order(start_service: StartServi
             text += await reader.read(10_000)
     writer.close()
     assert text.count(b"HTTP/1.1 200 OK") == 3
-    assert text.index(b"nextCursor") < text.index(b'"live":true') < text.rindex(b"nextCursor")
+    assert text.index(b"nextCursor") < text.index(b'"status":"ok"') < text.rindex(b"nextCursor")
 
 
 async def test_a_viewer_gets_the_stream(start_service: StartService) -> None:

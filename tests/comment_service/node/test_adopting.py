@@ -57,6 +57,7 @@ async def test_a_process_that_is_killed_at_once_has_lost_nothing(tmp_path: Path)
     for part in (service._watermark, service.spooled._spool):  # as the kernel does
         part.release()
     service._listener.close()
+    service.operators.close()
     saved = Watermark(tmp_path / "state", 4).read()
     assert saved is not None
     assert (saved.low_id, saved.clean) == (7, False)

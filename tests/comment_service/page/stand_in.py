@@ -77,6 +77,10 @@ class StandIn:
         self.one_origin = False  # streams come from the same host as everything else
         self.refuses_with: int | None = None  # the status for streams, before any RMS is asked
         self.heartbeat_ms = 600_000  # as new streams are told; no other heartbeat follows
+        self.held_back = ""  # what of a stream a proxy holds back: "all", its "body" or what comes "later"
+        self.polls: list[str | None] = []  # the positions from which was polled
+        self.polls_at_once = 0  # requests that wait, at most
+        self._polling = 0
         self._by_key: dict[str, dict[str, Any]] = {}
         self._ms = int(time.time() * 1000) - 1_000_000
         self._changed = asyncio.Event()
@@ -98,6 +102,8 @@ class StandIn:
         return self.rms
 
     async def stop(self) -> None:
+        self.held_back = ""
+        self._changed.set()
         await asyncio.gather(*(server.kill() for server in (self.rms, self._front) if server))
 
     def comment(self, message: str, name: str = "Ann", video: str = "demo") -> dict[str, Any]:
@@ -157,7 +163,7 @@ class StandIn:
         return JSONResponse(self._by_key[key])
 
     async def _comments(self, request: Request) -> Response:
-        if "text/event-stream" in request.headers["accept"]:
+        if "text/event-stream" in request.headers["accept"] or "wait" in request.query_params:
             if self.refuses_with is not None:
                 return error_response(self.refuses_with, "refused", "not for you")
             if self.rms is None:
@@ -177,19 +183,43 @@ class StandIn:
 
     async def _stream(self, request: Request) -> Response:
         last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
+        start = int(last.partition(".")[2]) + 1 if last else max(0, len(self.arrivals) - BACKFILL)
+        if "wait" in request.query_params:
+            return await self._poll(request, last, start)
         self.last_event_ids.append(last)
         self.opened.set()
         self.opened = asyncio.Event()
         if self.responses_to_streams:
             return self.responses_to_streams.pop(0)
         heartbeats = request.query_params.get("heartbeat") == "event"
-        start = int(last.partition(".")[2]) + 1 if last else max(0, len(self.arrivals) - BACKFILL)
+        while self.held_back == "all":
+            await self._changed.wait()
         return StreamingResponse(
             self._frames(request.path_params["video"], start, heartbeats), media_type="text/event-stream"
         )
 
+    async def _poll(self, request: Request, last: str | None, start: int) -> Response:
+        self.polls.append(last)
+        self._polling += 1
+        self.polls_at_once = max(self.polls_at_once, self._polling)
+        try:
+            async with asyncio.timeout(float(request.query_params["wait"])):
+                while len(self.arrivals) <= start and last:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._polling -= 1
+        events = [
+            {"data": payload} | ({"event": name} if name else {}) | ({"id": position} if position else {})
+            for name, payload, position in self.arrivals[start:]
+        ]
+        return JSONResponse({"events": events, "position": f"x.{len(self.arrivals) - 1}"})
+
     async def _frames(self, video: str, index: int, heartbeats: bool) -> AsyncIterator[bytes]:
         """Of what was sent before the stream opened, only comments; named events go to open streams only."""
+        while self.held_back == "body":
+            await self._changed.wait()
         if heartbeats:
             yield _frame("heartbeat", {"every_ms": self.heartbeat_ms}, "")
         backlog, index = self.arrivals[index:], len(self.arrivals)
@@ -198,7 +228,7 @@ class StandIn:
             changed = self._changed
             new, index = self.arrivals[index:], len(self.arrivals)
             frames = [_frame(*one) for one in new if one[0] or one[1]["liveVideoId"] == video]
-            if frames:
+            if frames and self.held_back != "later":
                 yield b"".join(frames)
             await changed.wait()
 

@@ -178,7 +178,7 @@ async def test_a_gap_is_no_position(stand_in: StandIn, open_page: OpenPage) -> N
 async def test_a_stream_that_is_dead_but_not_closed_is_opened_anew(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.heartbeat_ms = 300  # and no other one comes
     stand_in.say("before")
-    page = await open_live(open_page, stand_in)
+    page = await open_with_limits(open_page, stand_in, GOOD_STREAM_MS=0)  # else it would count as held back
     await expect_messages(page, ["before"])
     await eventually(lambda: streams_opened(stand_in) >= 3)
     assert None not in stand_in.last_event_ids[1:]
@@ -309,3 +309,86 @@ async def test_more_tabs_than_a_browser_has_connections(stand_in: StandIn, open_
     stand_in.say("last")
     for tab in (tabs[0], first):
         await expect_messages(tab, ["hello", "and from here", "last"])
+
+
+async def open_held_back(open_page: OpenPage, stand_in: StandIn, held_back: str, **limits: int) -> Page:
+    """The page behind a proxy that holds streams back, with short waits"""
+    stand_in.held_back, stand_in.heartbeat_ms = held_back, 150
+    short = {"OPEN_TIMEOUT_MS": 1_500, "FIRST_EVENT_MS": 500, "LOOK_MS": 50, "POLL_PAUSE_MS": 20}
+    return await open_with_limits(open_page, stand_in, **(short | limits))
+
+
+@pytest.mark.parametrize("held_back", ["all", "body", "later"])
+async def test_behind_a_proxy_that_holds_streams_back_it_polls(
+    stand_in: StandIn, open_page: OpenPage, held_back: str
+) -> None:
+    stand_in.say("before")
+    page = await open_held_back(open_page, stand_in, held_back)
+    await eventually(lambda: bool(stand_in.polls))
+    await expect_state(page, "live")
+    await expect_messages(page, ["before"])
+    said = []
+    for number in range(5):
+        said += [f"mine {number}", f"theirs {number}"]
+        await post(page, said[-2])
+        await expect_messages(page, ["before", *said[:-1]])
+        stand_in.say(said[-1])
+    await expect_messages(page, ["before", *said])
+    stand_in.send("viewers", {"viewers": 3})
+    await expect(page.locator("#viewers")).to_have_text("3 watching")
+    await expect_state(page, "live")
+    assert stand_in.polls_at_once == 1
+    assert None not in stand_in.polls[1:]
+
+
+@pytest.mark.parametrize("why", ["later", "online"])
+async def test_it_tries_a_stream_again(stand_in: StandIn, open_page: OpenPage, why: str) -> None:
+    limits = {"POLLING_FIRST_MS": 1_000} if why == "later" else {}
+    page = await open_held_back(open_page, stand_in, "all", **limits)
+    await expect_state(page, "live")
+    stand_in.say("polled")
+    await expect_messages(page, ["polled"])
+    if why == "later":
+        await eventually(lambda: streams_opened(stand_in) == 2)  # in vain
+        stand_in.say("polled again")
+        await expect_messages(page, ["polled", "polled again"])
+    stand_in.held_back, stand_in.heartbeat_ms = "", 600_000
+    before = streams_opened(stand_in)
+    if why == "online":
+        await page.evaluate("window.dispatchEvent(new Event('online'))")
+    await eventually(lambda: streams_opened(stand_in) > before)
+    await expect_state(page, "live")
+    polls = len(stand_in.polls)
+    stand_in.say("streamed")
+    await expect(page.locator("#comments article .message").last).to_have_text("streamed")
+    assert len(stand_in.polls) == polls
+    assert await page.locator("#comments article").count() == (3 if why == "later" else 2)
+
+
+async def test_a_poll_that_fails_goes_on_from_where_it_was(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_held_back(open_page, stand_in, "body", ASK_TIMEOUT_MS=1_000)
+    stand_in.say("before")
+    await expect_messages(page, ["before"])
+    await kill_rms(stand_in)
+    stand_in.say("meanwhile")
+    await expect_state(page, "down")
+    stand_in.start_rms()
+    stand_in.say("after")
+    await expect_messages(page, ["before", "meanwhile", "after"])
+    await expect_state(page, "live")
+
+
+async def test_a_poll_goes_where_a_draining_rms_sends_it(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_held_back(open_page, stand_in, "body")
+    stand_in.say("before")
+    await expect_messages(page, ["before"])
+    draining = stand_in.rms
+    assert draining is not None
+    stand_in.start_rms()
+    polls = len(stand_in.polls)
+    stand_in.send("reconnect", {"delay_ms": 50})
+    await eventually(lambda: len(stand_in.polls) > polls)
+    await draining.kill()
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    await expect_state(page, "live")

@@ -196,3 +196,20 @@ def test_a_line_end_without_its_other_half_is_seen_wherever_packets_end(cut: int
     reader = RequestReader(4096, 50)
     with pytest.raises(BadRequest):
         [reader.read(piece) for piece in (sent[:cut], sent[cut:])]
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        (b"/", "/"),
+        (b"/comments/v", "/comments/v"),
+        (b"/comments/v/?a=//", "/comments/v"),
+        (b"//comments///v//", "/comments/v"),
+        (b"///", "/"),
+        (b"http://x/comments/v/", "/comments/v"),
+        (b"/a%2F%2Fb%2F", "/a//b/"),
+    ],
+)
+def test_slashes_that_mean_nothing_are_left_out(target: bytes, path: str) -> None:
+    (read,) = read_all([b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % target])
+    assert read.path == path

@@ -192,9 +192,16 @@ async def test_a_full_socket_gets_the_log_whole_whatever_is_told(hall: Hall) -> 
     assert re.sub(rb":\d{5}\n", b"", got) == hall.expected
 
 
+async def test_who_is_sent_away_before_its_turn_gets_all_of_the_log_first(hall: Hall) -> None:
+    end = hall.viewer()
+    hall.frame()
+    hall.sweeper.send_away(hall.audience, hall.audience.viewers[:], "aged", b"bye")
+    assert await read(end, 103) == hall.expected + b"bye"
+
+
 async def test_last_words(hall: Hall) -> None:
     end = hall.viewer()
-    assert hall.sweeper.close_some(hall.audience, 5, "shutdown", b"bye") == 1
+    hall.sweeper.send_away(hall.audience, hall.audience.viewers[:], "shutdown", b"bye")
     assert await read(end, 3) == b"bye"
     assert await asyncio.get_running_loop().sock_recv(end, 1) == b""
 

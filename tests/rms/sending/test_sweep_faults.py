@@ -186,7 +186,7 @@ async def test_an_edition_without_last_words_keeps_nobody(hall: Hall, monkeypatc
     monkeypatch.setattr(hall.audience.edition, "aside", aside)
     ends = [hall.viewer(), hall.viewer()]
     with capture_logs() as lines:
-        assert hall.sweeper.close_some(hall.audience, 5, "drained", b"bye") == 2
+        hall.sweeper.send_away(hall.audience, hall.audience.viewers[:], "drained", b"bye")
     assert all([await closed(end) for end in ends])
     assert [line["reason"] for line in lines] == ["Fault('no words')"]
 
@@ -194,7 +194,7 @@ async def test_an_edition_without_last_words_keeps_nobody(hall: Hall, monkeypatc
 async def test_a_viewer_that_fails_at_its_last_words_keeps_nobody(hall: Hall) -> None:
     ends = [hall.viewer(), hall.viewer(kind=BrokenViewer), hall.viewer()]
     with capture_logs():
-        assert hall.sweeper.close_some(hall.audience, 5, "drained", b"bye") == 3
+        hall.sweeper.send_away(hall.audience, hall.audience.viewers[:], "drained", b"bye")
     assert [await read(end, 3) for end in ends[::2]] == [b"bye"] * 2
     assert all([await closed(end) for end in ends])
     assert hall.sweeper.statistics().closes == {"drained": 2, "failed": 1}

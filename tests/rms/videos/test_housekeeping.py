@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from rms.clocks import monotonic_ms
 from rms.config import RmsSettings
 from rms.feed.editions import Form
 from rms.feed.feed import Feed
 from rms.feed.sse import HEARTBEAT
+from rms.http import admission
 from rms.sending.audience import Audience
 from rms.sending.sweep import Sweeper
 from rms.videos.housekeeping import ROUND_MS, Housekeeper
+from rms.videos.request import parse_stream_request
 from rms.videos.served import ServedVideos
 from rms.videos.video import ServedVideo, State
 from tests.rms.conftest import StartNode
@@ -103,6 +106,50 @@ async def test_skipped_comments_are_told_to_the_slow_readers(start_node: StartNo
         node.dispatcher.deliver([comment(n) for n in range(3)])
         await raw.read_until(b'data: {"skipped":2}\n\n')
         assert ids(raw.body) == [comment(0).id]
+
+
+@pytest.mark.parametrize("form", ["", "max_rate=1", "gzip"])
+async def test_old_streams_end_and_their_viewers_have_all(start_node: StartNode, form: str) -> None:
+    node = await start_node(stream_age_s_max=3_600, gzip_viewers_min=1)
+    path, headers = f"/comments/v?{form}", "Accept-Encoding: gzip\r\n" if form == "gzip" else ""
+    began_ms = monotonic_ms()
+    async with viewer(node.port, path, headers) as old, viewer(node.port, path, headers) as young:
+        (video,) = node.node.served.videos
+        (ours,) = [audience for audience in video.audiences.values() if audience.viewers]
+        first, second = ours.viewers
+        assert first.ends_ms is not None
+        assert 1_800_000 <= first.ends_ms - began_ms <= 3_610_000
+        second.ends_ms = first.ends_ms + 1
+        node.dispatcher.deliver([comment(1)])
+        await old.read_until(1)
+        node.node.housekeeper.look_after(video, first.ends_ms - 1)
+        assert len(node.node.sweeper) == 2
+        node.node.housekeeper.look_after(video, first.ends_ms)
+        await old.read_to_end()
+        *_, last = events(old.body)
+        assert last["event"] == "reconnect"
+        assert ids(old.body) == [comment(1).id]
+        await young.read_until(1)
+        assert b"reconnect" not in young.body
+    assert node.node.sweeper.statistics().closes["aged"] == 1
+
+
+async def test_who_is_streamed_to_ends_by_its_age_too(start_node: StartNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = await start_node(stream_age_s_max=3_600, heartbeat_ms=10)
+    asked = parse_stream_request("v", {}, {"accept": "text/event-stream"}, backfill=0, backfill_max=0)
+
+    async def no_socket() -> None:
+        return None
+
+    body = await node.node.viewers.enter(asked, no_socket)
+    assert body is not None
+    await anext(body)
+    assert b":\n" in await anext(body)
+    now_ms = monotonic_ms()
+    monkeypatch.setattr(admission, "monotonic_ms", lambda: now_ms + 3_600_000)
+    last = b"".join([chunk async for chunk in body])
+    assert [event["event"] for event in events(last)] == ["reconnect"]
+    assert len(node.node.viewers) == 0
 
 
 async def test_an_edition_that_nobody_wants_is_dropped(start_node: StartNode) -> None:

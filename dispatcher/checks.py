@@ -48,8 +48,8 @@ def check_hello(hello: Hello, config: Config) -> None:
     check_name(hello.node_id, "node id", config)
     if not is_public_url(hello.public_url) or len(hello.public_url.encode()) > config.url_bytes_max:
         raise InvalidRequest(
-            f"{shown(hello.public_url)} is no public URL: scheme://host:port, or a path like /n/rms-1, or both, at most "
-            f"{config.url_bytes_max} bytes"
+            f"{shown(hello.public_url)} is no public URL: scheme://host:port, a path like /n/rms-1, or both, at "
+            f"most {config.url_bytes_max} bytes"
         )
 
 

@@ -1,7 +1,7 @@
 """Stand-ins for comment_service and three nodes that say what arrived. They show what a balancer does, and no more."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -48,7 +48,7 @@ class Services:
     ) -> None:
         await asyncio.gather(*map(self.stop, list(self._runners)))
 
-    def _answerer(self, name: str) -> Callable[[web.Request], object]:
+    def _answerer(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             status = 200 if request.path.startswith("/health") else self.status.get(name, 200)
             headers = {key.lower(): ", ".join(request.headers.getall(key)) for key in request.headers}

@@ -46,9 +46,8 @@ async def who(http: aiohttp.ClientSession, path: str, accept: str | None = None,
 @pytest.mark.parametrize("kind", KINDS)
 async def test_who_gets_what(kind: str, way: str, certificates: Path) -> None:
     async with edge(kind, way, certificates) as (_, http):
-        streams = ["text/event-stream", "TEXT/Event-Stream", "text/html, text/event-stream"]
-        for accept in streams:
-            assert (await who(http, "/comments/v?backfill=1", accept) in NODES) == (way == HASH), accept
+        for stream in ("text/event-stream", "TEXT/Event-Stream", "text/html, text/event-stream"):
+            assert (await who(http, "/comments/v?backfill=1", stream) in NODES) == (way == HASH), stream
         assert (await who(http, "/comments/v?wait=25", "application/json") in NODES) == (way == HASH)
         # Whoever wants something else, or as well, is for comment_service to judge.
         for accept in (

@@ -1,0 +1,47 @@
+"""The system behind a balancer: three nodes, each with a path of its own under the balancer's address."""
+
+import asyncio
+import os
+import sys
+
+import aiohttp
+
+from scripts.plan import Part
+from scripts.processes import ROOT
+from tests.system import System
+
+SOON = {"rms": ("--retry-ms", "300"), "comment-service": (), "dispatcher": (), "door": ()}
+"""so that viewers are back soon after a cut"""
+
+
+def behind(prefix: str = "") -> System:
+    """Not started yet. prefix: of the site's paths, as /live"""
+
+    def command_of(part: Part) -> tuple[str, ...]:
+        # The last flag counts.
+        return (*part.command, "--public-url", f"{prefix}/n/{part.name}") if part.role == "rms" else part.command
+
+    return System(rms=3, dispatchers=2, command_of=command_of, more_flags=SOON.__getitem__)
+
+
+async def node_of_most(system: System) -> int:
+    """The number of the node with most viewers"""
+
+    async def viewers(part: Part) -> int:
+        async with aiohttp.request("GET", f"http://{part.address}/health/live") as answer:
+            return int((await answer.json())["viewers"])
+
+    parts = system.plan["rms"]
+    counts = await asyncio.gather(*map(viewers, parts))
+    return max(zip(counts, parts, strict=True), key=lambda pair: pair[0])[1].number
+
+
+async def drain(system: System, number: int) -> None:
+    """As an operator does. Returns when the nodes' viewers are about to leave."""
+    replicas = ",".join(part.address for part in system.plan["dispatcher"])
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "dispatcher.cli.topology", "--dispatchers", replicas, "drain", f"rms-{number}"),
+        stdout=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert await process.wait() == 0

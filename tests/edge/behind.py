@@ -21,23 +21,34 @@ def behind(prefix: str = "") -> System:
         # The last flag counts.
         return (*part.command, "--public-url", f"{prefix}/n/{part.name}") if part.role == "rms" else part.command
 
-    return System(rms=3, dispatchers=2, command_of=command_of, more_flags=SOON.__getitem__)
+    return System(rms=3, dispatchers=1, command_of=command_of, more_flags=SOON.__getitem__)
+
+
+def addresses(system: System) -> tuple[str, list[str]]:
+    """of comment_service and the nodes"""
+    return system.plan["comment-service"][0].address, [part.address for part in system.plan["rms"]]
+
+
+async def viewers(part: Part) -> int:
+    """of a node"""
+    async with aiohttp.request("GET", f"http://{part.address}/health/live") as answer:
+        return int((await answer.json())["viewers"])
+
+
+async def viewers_of(system: System, number: int, count: int) -> bool:
+    """Whether rms-{number} has so many"""
+    return await viewers(system.plan["rms"][number - 1]) == count
 
 
 async def node_of_most(system: System) -> int:
     """The number of the node with most viewers"""
-
-    async def viewers(part: Part) -> int:
-        async with aiohttp.request("GET", f"http://{part.address}/health/live") as answer:
-            return int((await answer.json())["viewers"])
-
     parts = system.plan["rms"]
     counts = await asyncio.gather(*map(viewers, parts))
     return max(zip(counts, parts, strict=True), key=lambda pair: pair[0])[1].number
 
 
 async def drain(system: System, number: int) -> None:
-    """As an operator does. Returns when the nodes' viewers are about to leave."""
+    """As an operator does. Returns when the node's viewers are told to leave."""
     replicas = ",".join(part.address for part in system.plan["dispatcher"])
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "dispatcher.cli.topology", "--dispatchers", replicas, "drain", f"rms-{number}"),

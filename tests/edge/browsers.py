@@ -186,6 +186,8 @@ class Source:
                         self.url = self.url.join(URL(answer["location"], encoded=True))
                         self.redirects += 1
                         break
+                    if answer[":status"] == "503" and not self.opened:
+                        raise Cut("a busy machine; whoever loads a page tries again")
                     if answer[":status"] != "200" or not answer["content-type"].startswith("text/event-stream"):
                         raise Ended(f"{self.url}: {answer}")
                     self.is_open = True

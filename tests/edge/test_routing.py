@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,15 +21,18 @@ NODES = {"rms-1", "rms-2", "rms-3"}
 
 @contextlib.asynccontextmanager
 async def edge(
-    kind: str, way: str, certificates: Path, prefix: str = ""
+    kind: str, way: str, certificates: Path, prefix: str = "", scheme: str = "http"
 ) -> AsyncIterator[tuple[Services, aiohttp.ClientSession]]:
     """A session whose requests go to the balancer. It never reuses a connection, as viewers are many."""
-    connector = aiohttp.TCPConnector(force_close=True)
+    trusted = ssl.create_default_context(cafile=certificates / "ca.pem")
+    connector = aiohttp.TCPConnector(force_close=True, ssl=trusted)
     async with Services() as services:
         service, *nodes = services.addresses
         async with (
             Edge(kind, way, service, nodes, certificates, prefix) as balancer,
-            aiohttp.ClientSession(balancer.clear_origin, connector=connector) as http,
+            aiohttp.ClientSession(
+                balancer.origin if scheme == "https" else balancer.clear_origin, connector=connector
+            ) as http,
         ):
             yield services, http
 
@@ -75,8 +79,9 @@ async def test_videos_have_their_nodes(kind: str, certificates: Path) -> None:
         assert set(once.values()) == NODES
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_who_it_is_is_said_by_the_balancer(kind: str, certificates: Path) -> None:
+async def test_who_it_is_is_said_by_the_balancer(kind: str, scheme: str, certificates: Path) -> None:
     lies = {
         "X-Forwarded-For": "6.6.6.6",
         "X-Forwarded-Proto": "gopher",
@@ -84,12 +89,12 @@ async def test_who_it_is_is_said_by_the_balancer(kind: str, certificates: Path) 
         "Forwarded": "for=6.6.6.6",
         "X-Balancer-Tries-Next": "1",
     }
-    async with edge(kind, HASH, certificates) as (_, http):
+    async with edge(kind, HASH, certificates, scheme=scheme) as (_, http):
         for path in ("/", "/comments/v", "/n/rms-1/comments/v"):
             async with http.get(path, headers=lies | STREAM | {"Host": "example.org:81"}) as answer:
                 headers = (await answer.json())["headers"]
             assert headers["x-forwarded-for"] == "127.0.0.1", path
-            assert headers["x-forwarded-proto"] == "http", path
+            assert headers["x-forwarded-proto"] == scheme, path
             assert headers["x-forwarded-host"] == headers["host"] == "example.org:81", path
             assert "forwarded" not in headers, path
             assert ("x-balancer-tries-next" in headers) == (path != "/"), path

@@ -13,7 +13,7 @@ from tests.edge.balancers import HASH, KINDS, PLACED, WAYS, Edge
 from tests.edge.behind import addresses, behind
 from tests.system import System
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]  # the machine may be busy
 
 TABS = 20
 

@@ -57,6 +57,7 @@ class Replay:
                 await asyncio.sleep(PACE_S)
 
 
+@pytest.mark.timeout(240)  # two balancers, a system and 200 viewers, on a machine that may be busy
 @pytest.mark.parametrize("kind", KINDS)
 async def test_nobody_misses_or_doubles_a_comment(kind: str, certificates: Path) -> None:
     trusted = ssl.create_default_context(cafile=certificates / "ca.pem")

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Page, Request, expect
 
-from tests.browser_fixture import OpenPage
+from tests.browser_fixture import OpenPage, visit
 from tests.edge.balancers import HASH, KINDS, PLACED, WAYS, Edge
 from tests.edge.behind import addresses, behind
 from tests.system import System
@@ -71,23 +71,34 @@ async def test_plain_event_sources_survive_the_death_of_every_node(open_page: Op
             await have(pages, *said)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_twenty_tabs_over_one_connection(kind: str, open_page: OpenPage, certificates: Path) -> None:
+async def test_twenty_tabs_over_one_connection(open_page: OpenPage, certificates: Path) -> None:
     """Each with its video, and with a plain EventSource: more than the six connections of HTTP/1.1"""
-    async with behind() as system, Edge(kind, HASH, *addresses(system), certificates) as edge:
-        tabs = [await trusting(open_page, f"{edge.url}/health/live")]
-        for _ in range(TABS - 1):
+    async with behind() as system:
+        for kind in KINDS:
+            async with Edge(kind, HASH, *addresses(system), certificates) as edge:
+                tabs = [await trusting(open_page, f"{edge.url}/health/live")]
+                for _ in range(TABS - 1):
+                    tabs.append(await tabs[0].context.new_page())
+                    await visit(tabs[-1], f"{edge.url}/health/live")
+                for number, tab in enumerate(tabs):
+                    await tab.evaluate(PLAIN, f"{edge.url}/comments/{kind}-{number}")
+                for number, tab in enumerate(tabs):
+                    await say(system, f"hello {number}", f"{kind}-{number}")
+                    await have([tab], f"hello {number}")
+                await tabs[0].context.close()
+
+
+async def test_all_pages_are_live_over_one_connection(open_page: OpenPage, certificates: Path) -> None:
+    """Also more than the four that share the connections of HTTP/1.1"""
+    async with behind() as system, Edge("haproxy", PLACED, *addresses(system), certificates) as edge:
+        tabs = [await trusting(open_page, f"{edge.url}/?video=video-0")]
+        for number in range(1, 7):
             tabs.append(await tabs[0].context.new_page())
-            await tabs[-1].goto(f"{edge.url}/health/live")
+            await visit(tabs[-1], f"{edge.url}/?video=video-{number}")
         for number, tab in enumerate(tabs):
-            await tab.evaluate(PLAIN, f"{edge.url}/comments/video-{number}")
-        for number, tab in enumerate(tabs):
+            await live(tab)
             await say(system, f"hello {number}", f"video-{number}")
-            await have([tab], f"hello {number}")
-        ours = await tabs[0].context.new_page()
-        await ours.goto(f"{edge.url}/?video=video-7")
-        await live(ours)
-        await sees(ours, "hello 7")
+            await sees(tab, f"hello {number}")
 
 
 async def test_twenty_pages_over_the_six_connections_of_http_1(open_page: OpenPage, certificates: Path) -> None:
@@ -98,7 +109,7 @@ async def test_twenty_pages_over_the_six_connections_of_http_1(open_page: OpenPa
         await tabs[0].context.add_init_script(HIDE)
         for number in range(TABS):
             tabs.append(await tabs[0].context.new_page())
-            await tabs[-1].goto(f"{edge.clear_url}/?video=video-{number}")
+            await visit(tabs[-1], f"{edge.clear_url}/?video=video-{number}")
             await live(tabs[-1])
             await write(tabs[-1], f"hello {number}")
             await sees(tabs[-1], f"hello {number}")

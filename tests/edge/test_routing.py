@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -77,6 +78,21 @@ async def test_videos_have_their_nodes(kind: str, certificates: Path) -> None:
         again = {video: await who(http, f"/comments/{video}?b=1", "text/event-stream") for video in videos}
         assert once == again
         assert set(once.values()) == NODES
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_hot_video_spills(kind: str, certificates: Path) -> None:
+    """As far as the balancer knows a bound of the load"""
+    async with edge(kind, HASH, certificates) as (_, http), contextlib.AsyncExitStack() as held:
+        counts: Counter[str] = Counter()
+        for _ in range(30):
+            stream = await held.enter_async_context(http.get("/comments/hot?hold=1", headers=STREAM))
+            counts[(await stream.content.readline()).decode().strip()] += 1
+        if kind == "nginx":
+            assert len(counts) == 1
+        else:
+            assert len(counts) > 1
+            assert max(counts.values()) <= 1.5 * 30 / 3 + 1
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -160,6 +160,8 @@ class Source:
         self.url = url
         self.named: list[str] = []
         """other events than comments, by name"""
+        self.history: list[str] = []
+        """why each connection ended, and with what position the next one began"""
         self._browser = browser
         self._last_event_id = ""
         self._retry_ms = 200
@@ -167,8 +169,12 @@ class Source:
     async def run(self) -> None:
         """For ever. Raises Ended."""
         while True:
-            with contextlib.suppress(Cut, OSError):
+            try:
                 await self._connect(REDIRECTS_MAX)
+                end = "its end"
+            except (Cut, OSError) as cut:
+                end = str(cut)
+            self.history.append(f"{end}, after {self._last_event_id or 'nothing'}")
             self.is_open = False
             await asyncio.sleep(self._retry_ms / 1000)
 

@@ -96,6 +96,18 @@ async def test_nobody_misses_or_doubles_a_comment(kind: str, certificates: Path)
                 await crowd.wait_for(replay.said)
         for crowd in crowds:
             verdict = judge([source.record for source in crowd.sources], dict.fromkeys(replay.said, 0.0))
-            assert (verdict.lost, verdict.doubled) == (0, 0), verdict
+            assert (verdict.lost, verdict.doubled) == (0, 0), "\n".join(faults(crowd, replay.said))
             assert not [name for source in crowd.sources for name in source.named if name == "gap"]
             assert all(source.opened > 1 for source in crowd.sources), "each was cut at least once"
+
+
+def faults(crowd: Crowd, said: set[str]) -> list[str]:
+    """What went wrong with whom. Comments are numbered as they were said."""
+    numbers = {comment_id: number for number, comment_id in enumerate(sorted(said))}
+    return [
+        f"{source.url} open={source.is_open} opened={source.opened} of {len(said)} "
+        f"lost={sorted(numbers[each] for each in said - source.record.read_at_s.keys())} "
+        f"doubled={[numbers.get(each) for each in source.record.repeated]} {source.history}"
+        for source in crowd.sources
+        if said - source.record.read_at_s.keys() or source.record.repeated
+    ]

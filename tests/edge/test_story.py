@@ -107,7 +107,7 @@ def faults(crowd: Crowd, said: set[str]) -> list[str]:
     return [
         f"{source.url} open={source.is_open} opened={source.opened} of {len(said)} "
         f"lost={sorted(numbers[each] for each in said - source.record.read_at_s.keys())} "
-        f"doubled={[numbers.get(each) for each in source.record.repeated]} {source.history}"
+        f"doubled={[numbers.get(each) for each in source.record.repeated]} {source.history} {source.named}"
         for source in crowd.sources
         if said - source.record.read_at_s.keys() or source.record.repeated
     ]

@@ -209,7 +209,7 @@ class Source:
             if event.name == "message":
                 self.record.arrived(json.loads(event.data)["id"], time.monotonic())
             else:
-                self.named.append(event.name)
+                self.named.append(f"gap {event.data}" if event.name == "gap" else event.name)
         self._last_event_id = parser.last_event_id or self._last_event_id
         self._retry_ms = parser.retry_ms or self._retry_ms
 

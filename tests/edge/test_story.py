@@ -97,7 +97,7 @@ async def test_nobody_misses_or_doubles_a_comment(kind: str, certificates: Path)
         for crowd in crowds:
             verdict = judge([source.record for source in crowd.sources], dict.fromkeys(replay.said, 0.0))
             assert (verdict.lost, verdict.doubled) == (0, 0), "\n".join(faults(crowd, replay.said))
-            assert not [name for source in crowd.sources for name in source.named if name == "gap"]
+            assert not [name for source in crowd.sources for name in source.named if name.startswith("gap")]
             assert all(source.opened > 1 for source in crowd.sources), "each was cut at least once"
 
 
@@ -107,7 +107,7 @@ def faults(crowd: Crowd, said: set[str]) -> list[str]:
     return [
         f"{source.url} open={source.is_open} opened={source.opened} of {len(said)} "
         f"lost={sorted(numbers[each] for each in said - source.record.read_at_s.keys())} "
-        f"doubled={[numbers.get(each) for each in source.record.repeated]} {source.history} {source.named}"
+        f"doubled={[numbers.get(each) for each in source.record.repeated]} {source.history} {[name for name in source.named if name != 'viewers']}"
         for source in crowd.sources
         if said - source.record.read_at_s.keys() or source.record.repeated
     ]

@@ -10,7 +10,7 @@ from scripts.plan import Part
 from scripts.processes import ROOT
 from tests.system import System
 
-SOON = {"rms": ("--retry-ms", "300"), "comment-service": (), "dispatcher": (), "door": ()}
+SOON = {"rms": ("--retry-ms", "300", "--claims-max", "1000"), "comment-service": (), "dispatcher": (), "door": ()}
 """so that viewers are back soon after a cut"""
 
 

@@ -104,10 +104,11 @@ async def test_nobody_misses_or_doubles_a_comment(kind: str, certificates: Path)
 def faults(crowd: Crowd, said: set[str]) -> list[str]:
     """What went wrong with whom. Comments are numbered as they were said."""
     numbers = {comment_id: number for number, comment_id in enumerate(sorted(said))}
-    return [
-        f"{source.url} open={source.is_open} opened={source.opened} of {len(said)} "
-        f"lost={sorted(numbers[each] for each in said - source.record.read_at_s.keys())} "
-        f"doubled={[numbers.get(each) for each in source.record.repeated]} {source.history} {[name for name in source.named if name != 'viewers']}"
-        for source in crowd.sources
-        if said - source.record.read_at_s.keys() or source.record.repeated
-    ]
+    words = []
+    for source in crowd.sources:
+        lost = sorted(numbers[each] for each in said - source.record.read_at_s.keys())
+        doubled = [numbers.get(each) for each in source.record.repeated]
+        named = [name for name in source.named if name != "viewers"]
+        if lost or doubled:
+            words.append(f"{source.url} of {len(said)} {lost=} {doubled=} {source.opened=} {source.history} {named}")
+    return words

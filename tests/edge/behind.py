@@ -11,8 +11,8 @@ from scripts.processes import ROOT
 from tests.system import System
 
 SOON = {"rms": ("--retry-ms", "300", "--claims-max", "1000"), "comment-service": (), "dispatcher": (), "door": ()}
-"""So that viewers are back soon after a cut. --claims-max: those of a drained node may all be ahead of the next one's feed,
-each at a position of its own; beyond the default of 8 they are sent a gap."""
+"""So that viewers are back soon after a cut. --claims-max: those of a drained node may all be ahead of the next one's
+feed, each at a position of its own; beyond the default of 8 they are sent a gap."""
 
 
 def behind(prefix: str = "") -> System:

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError, Message
 
 from dispatcher.config import Config
 from dispatcher.core.errors import InvalidRequest, LimitReached, shown
+from proto.core.public_url import is_public_url
 from proto.dispatch_pb2 import (
     CatchUpOrder,
     DrainRequest,
@@ -19,7 +20,6 @@ from proto.dispatch_pb2 import (
 )
 
 _NAME = re.compile(r"[A-Za-z0-9_.:~-]+")
-_URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+/?")
 
 _Parsed = TypeVar("_Parsed", bound=Message)
 
@@ -46,10 +46,10 @@ def check_name(name: str, what: str, config: Config) -> str:
 
 def check_hello(hello: Hello, config: Config) -> None:
     check_name(hello.node_id, "node id", config)
-    if not _URL.fullmatch(hello.public_url) or len(hello.public_url.encode()) > config.url_bytes_max:
+    if not is_public_url(hello.public_url) or len(hello.public_url.encode()) > config.url_bytes_max:
         raise InvalidRequest(
-            f"{shown(hello.public_url)} is no public URL: scheme://host:port without a path, at most "
-            f"{config.url_bytes_max} bytes"
+            f"{shown(hello.public_url)} is no public URL: scheme://host:port, a path like /n/rms-1, or both, at "
+            f"most {config.url_bytes_max} bytes"
         )
 
 

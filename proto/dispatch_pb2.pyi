@@ -254,7 +254,7 @@ class Hello(_message.Message):
     incarnation: _builtins.int
     """one number for each start of the process; larger means later"""
     public_url: _builtins.str
-    """where viewers reach it: scheme://host:port, no path"""
+    """where viewers reach it: scheme://host:port, a path, or both"""
     capacity_viewers: _builtins.int
     silent_ms: _builtins.int
     """Milliseconds since the node last heard from this replica; 0 if it never has. At least a lease if that stream ended

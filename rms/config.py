@@ -6,6 +6,7 @@ from pydantic_settings import SettingsConfigDict
 from history.config import StoreSettings
 from proto.cassandra_settings import CassandraSettings
 from proto.clock_watch import ClockSettings
+from proto.core.public_url import has_path, is_public_url
 from proto.http_settings import OPERATORS_LISTEN, HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address, is_wildcard
@@ -54,13 +55,16 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
     public_url: str = Field(
         "",
         validate_default=True,
-        pattern=r"^(https?://[^/?#\s]{1,240})?$",
-        description="where viewers reach this node, scheme://host:port; empty: http:// and --listen",
+        max_length=256,
+        description="where viewers reach this node: scheme://host:port, or the path that a balancer leads to it, as "
+        "/n/rms-1 or /live/n/rms-1; empty: http:// and --listen",
     )
     node_id: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_.:-]{0,128}$",
-        description="stable name of this node, unique in the cluster; empty: the host and port of --public-url",
+        validate_default=True,
+        description="stable name of this node, unique in the cluster; empty: the host and port of --public-url. "
+        "Needed with a path, as a balancer knows the node by it",
     )
     door_socket: str = Field(
         "",
@@ -270,7 +274,18 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         listen = others.data.get("listen", "")
         if not public_url and is_wildcard(listen):
             raise ValueError(f"viewers can't call {listen}: say where they reach this node, http://HOST:PORT")
+        if public_url and not is_public_url(public_url):
+            raise ValueError("it is scheme://host:port, or a path of / and A-Z a-z 0-9 _ . : ~ -, as /n/rms-1, or both")
         return public_url
+
+    @field_validator("node_id")
+    @classmethod
+    def _has_a_name(cls, node_id: str, others: ValidationInfo) -> str:
+        """Behind one balancer all nodes may have the same origin, so a path gives no id by itself."""
+        public_url = others.data.get("public_url", "")
+        if not node_id and has_path(public_url):
+            raise ValueError(f"the node needs a name beside --public-url {public_url}: the one in that path")
+        return node_id
 
     def store_settings(self) -> StoreSettings:
         return StoreSettings(cassandra_access=self)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
 
 ARGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
@@ -39,6 +39,16 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+async def visit(page: Page, url: str) -> None:
+    """Loads it; again, where Chromium gives up because some interface of the machine has come or gone meanwhile."""
+    try:
+        await page.goto(url)
+    except Error as error:
+        if "ERR_NETWORK_CHANGED" not in str(error):
+            raise
+        await page.goto(url)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(chromium: Browser) -> AsyncIterator[OpenPage]:
     """Opens pages. The test fails if one of their scripts throws or violates the Content-Security-Policy."""
@@ -55,7 +65,7 @@ async def open_page(chromium: Browser) -> AsyncIterator[OpenPage]:
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", listen)
-        await page.goto(url)
+        await visit(page, url)
         return page
 
     yield open_one

@@ -2,13 +2,14 @@
  * Bounds the streams of a browser. Over HTTP/1.1 it opens six connections to one host, for all of its tabs together: six
  * streams let nothing else through, not even another tab's post. So each stream needs a slot, one of a few locks (Web
  * Locks), which the browser frees however its tab ends. A tab that finds none free asks the others, and those that are
- * hidden give theirs back: they catch up when they are seen. Pages without TLS have no locks: there each tab has a slot,
- * and hidden ones give up their streams for one that can't open its own.
+ * hidden give theirs back: they catch up when they are seen. Over HTTP/2 the streams share one connection, and pages
+ * without TLS have no locks: there each tab has a slot, and hidden ones give up their streams for one that can't open
+ * its own.
  */
 import { SLOTS, SLOT_ASK_MS } from "./limits.js";
 
 export class Slot {
-  #locks = navigator.locks;
+  #locks = sharesConnections() ? null : navigator.locks;
   #channel = "BroadcastChannel" in window ? new BroadcastChannel("livecomments-slots") : null;
   #asking = null; // an AbortController, until a lock is granted
   #giveBack = null; // frees the lock that is held
@@ -68,4 +69,8 @@ export class Slot {
     this.release();
     this.#channel?.close();
   }
+}
+
+function sharesConnections() {
+  return /^h[23]/.test(performance.getEntriesByType("navigation")[0]?.nextHopProtocol ?? "");
 }

@@ -19,7 +19,7 @@ class Placement:
         self._timeout_ms = timeout_ms
 
     async def place(self, video_id: str) -> str:
-        """The public URL (scheme://host:port) of the RMS node that a replica chooses; the first answer counts.
+        """The public URL (an origin, a path, or both) of the RMS node that a replica chooses; the first answer counts.
 
         A replica that knows no node is passed over, for it may have started a moment ago. Raises NoPlace when a replica
         answered and none knows a node with room, NoDispatcher when none answered.

@@ -14,6 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proto.core.stream_request import wants_stream
 from proto.http.responses import RETRY_S
 
+TRIES_NEXT = "x-balancer-tries-next"
+"""A request header of a balancer that asks another node when this one answers 503, and so has to see the 503"""
+
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 _START_OVER = b'event: gap\nid\ndata: {"reason":"unknown_position"}\n\n'
 
@@ -53,7 +56,7 @@ class ComeAgain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if scope["method"] != "GET" or not comes_back(headers):
+        if scope["method"] != "GET" or not comes_back(headers) or TRIES_NEXT in headers:
             await self._app(scope, receive, send)
             return
         turned = False

@@ -59,13 +59,28 @@ def test_a_name_is_plain_or_refused_with_a_sentence(name: str) -> None:
         assert not any(character.isspace() for character in name)
 
 
-@pytest.mark.parametrize("url", ["http://rms-1:8000", "https://[::1]:443", "http://127.0.0.1:80/"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://rms-1:8000", "https://[::1]:443", "http://127.0.0.1:80/", "/n/rms-1", "https://example.org/live/n/rms-1"],
+)
 def test_public_urls(url: str) -> None:
     check_hello(Hello(node_id="rms-1", public_url=url), CONFIG)
 
 
 @pytest.mark.parametrize(
-    "url", ["", "rms-1:8000", "ftp://rms-1", "http://", "http://a/b", "http://a b", "http://a\n", "http://" + "x" * 600]
+    "url",
+    [
+        "",
+        "rms-1:8000",
+        "ftp://rms-1",
+        "http://",
+        "http://a//b",
+        "//a",
+        "/n/a?b",
+        "http://a b",
+        "http://a\n",
+        "http://" + "x" * 600,
+    ],
 )
 def test_what_is_no_public_url(url: str) -> None:
     with pytest.raises(InvalidRequest, match="is no public URL"):

@@ -5,7 +5,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from proto.http.come_again import ComeAgain, start_over
+from proto.http.come_again import TRIES_NEXT, ComeAgain, start_over
 from scripts.sse_client import Event, SseParser
 
 BACK = {"Last-Event-ID": "x", "Accept": "text/event-stream"}
@@ -37,6 +37,10 @@ async def test_what_passes_is_told_to_come_again(status: int) -> None:
     stream = "text/event-stream; charset=utf-8"
     assert await asked(status, BACK) == (200, stream, "retry: 2000\n\n")
     assert await asked(status, BACK, **{"retry-after": "7"}) == (200, stream, "retry: 7000\n\n")
+
+
+async def test_a_balancer_that_tries_the_next_node_sees_the_status() -> None:
+    assert (await asked(503, BACK | {TRIES_NEXT: "1"}))[0::2] == (503, "why")
 
 
 @pytest.mark.parametrize("status", [200, 204, 307, 400, 404, 406])

@@ -146,6 +146,11 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         description="positions of viewers who have more than a video's feed; each makes one more form of the stream, "
         "and a viewer beyond them is sent a gap",
     )
+    claims_wait_ms: int = Field(
+        3_000,
+        ge=0,
+        description="longest ms such a viewer waits until the feed has that, or until there is room for its form",
+    )
     history_reads_max: int = Field(
         32,
         gt=0,

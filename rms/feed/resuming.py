@@ -42,6 +42,10 @@ class Resuming:
         self._bytes = 0  # in the outcomes
         self._valid_for = (feed.log.base, feed.log.end)  # the outcomes hold as long as the log stays as it is
 
+    def is_ahead(self, position: Position) -> bool:
+        """Whether a viewer with this position has more than the feed"""
+        return not self._feed.had.covers(position, self._feed.complete_from)
+
     def resume(
         self, position: Position, backfill: int, now_ms: int, history: Sequence[Event] | None = None
     ) -> Attach[FeedOffset] | NeedsHistory:
@@ -96,7 +100,7 @@ class Resuming:
         self, position: Position, backfill: int, history: Sequence[Event] | None
     ) -> Attach[FeedOffset] | NeedsHistory:
         feed = self._feed
-        is_ahead = not feed.had.covers(position, feed.complete_from)
+        is_ahead = self.is_ahead(position)
         from_id = self._from_id(position)
         if history is None and (is_ahead or from_id < feed.held_from):
             return NeedsHistory(from_id)

@@ -126,7 +126,9 @@ class Viewers:
         self._entering += 1
         try:
             async with self._opened(asked.video_id, key) as video:
-                yield video, await self._way_in(video, asked, key), seat
+                find = await self._way_in(video, asked, key)
+                async with self._served.entering.room(video, asked.position):
+                    yield video, find, seat
         except BaseException:
             if seat is not None:
                 seat.free()

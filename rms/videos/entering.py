@@ -1,7 +1,8 @@
 """Finds where a viewer enters its video's log: a new one, one that comes back, or one that was too slow for the log."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from history.core.ids import first_id_at
@@ -67,6 +68,32 @@ class Entering:
             before_read()
             return await self._past.since(video.video_id, needs.from_id, self._settings.resume_events_max + 1)
         return None
+
+    @asynccontextmanager
+    async def room(self, video: ServedVideo, position: Position | None) -> AsyncIterator[None]:
+        """In it the viewer can enter without a gap for want of room: the feed has all that it has, or there may be one
+        more form of the stream, without that. What it waits for comes within moments: viewers of a drained node are
+        each some milliseconds ahead of a feed that was just opened, at as many positions as there are viewers. After
+        `claims_wait_ms` it enters as it is."""
+        promised = False
+        if position is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.claims_wait_ms / 1000):
+                    promised = await self._find_room(video, position)
+        try:
+            yield
+        finally:
+            if promised and position is not None:
+                video.take_room_back(position)
+
+    async def _find_room(self, video: ServedVideo, position: Position) -> bool:
+        """Whether room was promised; else none is needed."""
+        while video.lacks_past or video.resuming.is_ahead(position):
+            if video.has_room_for_claims(position, self._settings.claims_max):
+                video.promise_room(position)
+                return True
+            await video.grown()
+        return False
 
     def attach(
         self,

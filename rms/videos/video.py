@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -34,11 +35,16 @@ class State(enum.Enum):
     """It is served no longer, or could not be opened."""
 
 
+GROWN_S = 0.02
+"""How soon those who wait for a feed to grow look at it, all at once: less than anybody sees"""
+
+
 class ServedVideo:
     """`feed` and `resuming` are there once `opened` is done without an error."""
 
     __slots__ = (
-        *("_buffer", "_on_behind", "_overflow_id", "_sweeper", "announced_ms", "announced_viewers", "audiences"),
+        *("_buffer", "_grown", "_on_behind", "_overflow_id", "_promised", "_sweeper", "announced_ms"),
+        *("announced_viewers", "audiences"),
         *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "resuming", "state"),
         *("sure_ms", "total_viewers", "video_id", "waits_from"),
     )
@@ -65,6 +71,8 @@ class ServedVideo:
         self.announced_ms: int | None = None  # monotonic, when it was sent
         self._buffer: list[Event] = []  # live events that wait for `open` or `flush`
         self._overflow_id: int | None = None  # the smallest id that didn't fit into the buffer
+        self._promised: Counter[Position] = Counter()  # claims for which there is room: their viewers are entering
+        self._grown: asyncio.Future[None] | None = None  # see `grown`
         self._sweeper = sweeper
         self._on_behind = on_behind
 
@@ -146,6 +154,15 @@ class ServedVideo:
         """To be called when the feed has grown."""
         for audience in self.audiences.values():
             self._sweeper.publish(audience)
+        grown, self._grown = self._grown, None
+        if grown is not None:
+            asyncio.get_running_loop().call_later(GROWN_S, _resolve, grown)
+
+    async def grown(self) -> None:
+        """Returns soon after the feed has grown: once for all events that come close together."""
+        if self._grown is None:
+            self._grown = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._grown)
 
     # What is still to be read
 
@@ -219,9 +236,17 @@ class ServedVideo:
         self.drop_unused_audiences()
         return len(self._claims) < most
 
+    def promise_room(self, claims: Position) -> None:
+        """Keeps it for a viewer on its way in, until `take_room_back`."""
+        self._promised[claims] += 1
+
+    def take_room_back(self, claims: Position) -> None:
+        self._promised[claims] -= 1
+        self._promised += Counter()  # only those that are promised
+
     @property
     def _claims(self) -> set[Position]:
-        return {form.claims for form in self.audiences if form.claims is not None}
+        return {form.claims for form in self.audiences if form.claims is not None} | self._promised.keys()
 
     def drop_unused_audiences(self) -> None:
         """Drops the audiences without viewers, unless another edition is made from theirs."""
@@ -230,3 +255,8 @@ class ServedVideo:
             is_source = any(other.source == form for other in self.audiences)
             if not audience.viewers and not audience.waiters and not is_source:
                 del self.audiences[form]
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

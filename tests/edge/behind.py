@@ -10,9 +10,9 @@ from scripts.plan import Part
 from scripts.processes import ROOT
 from tests.system import System
 
-SOON = {"rms": ("--retry-ms", "300", "--claims-max", "1000"), "comment-service": (), "dispatcher": (), "door": ()}
-"""So that viewers are back soon after a cut. --claims-max: those of a drained node may all be ahead of the next one's
-feed, each at a position of its own; beyond the default of 8 they are sent a gap."""
+TRUSTING = ("--trusted-proxies", "127.0.0.0/8")
+SOON = {"rms": ("--retry-ms", "300", *TRUSTING), "comment-service": TRUSTING, "dispatcher": (), "door": TRUSTING}
+"""--retry-ms: so that viewers are back soon after a cut"""
 
 
 def behind(prefix: str = "") -> System:

@@ -1,20 +1,24 @@
 """rms/videos/entering.py: who comes back, or was too slow, gets what it lacks out of history."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
 
+from history.core.model import Comment
 from history.store import StoreUnavailable
+from proto import event_pb2
 from rms.clocks import wall_ms
 from rms.feed.editions import Form
 from rms.feed.event import AUTHOR_PURGED, Event
+from rms.feed.feed import Feed
 from rms.feed.position import Position
 from rms.videos.entering import Entering
 from rms.videos.past import Past
-from tests.rms.conftest import StartNode
+from tests.rms.conftest import RunningNode, StartNode
 from tests.rms.http.test_app import viewer
-from tests.rms.parts import comment, erasure, event, events, ids
+from tests.rms.parts import chained, comment, erasure, event, events, ids
 from tests.waiting import eventually
 
 
@@ -232,3 +236,46 @@ async def test_a_viewer_that_is_cut_before_the_first_comment_misses_nothing(star
     async with viewer(node.port, f"/comments/v{query}{joint}last_event_id={first['id']}") as raw:
         assert ids(await raw.read_until(60)) == [each.id for each in missed]
         assert b"event: gap" not in raw.body
+
+
+def positions_after(talk: list[Comment], node: RunningNode) -> list[str]:
+    """Of a viewer of another node, behind each of these comments"""
+    feed = Feed(node.node.settings.feed_limits(), [], 0, wall_ms())
+    positions = []
+    for each in chained(talk):
+        feed.append(each, wall_ms())
+        positions.append(feed.had.text().decode())
+    return positions
+
+
+def deliver(node: RunningNode, talk: list[Comment], first: int, stop: int) -> None:
+    said = [event_pb2.Event(id=each.id, data=each.data, after_id=each.after_id) for each in chained(talk)[first:stop]]
+    node.dispatcher.deliver_events(*(("v", each) for each in said))
+
+
+async def test_viewers_ahead_of_a_feed_wait_where_there_is_no_room_for_their_claims(start_node: StartNode) -> None:
+    """They come from a drained node, each some events further than what this one has got until now."""
+    node = await start_node(claims_max=1, claims_wait_ms=60_000)
+    began_ms = wall_ms()
+    talk = [comment(n, began_ms + n) for n in range(6)]
+    positions = positions_after(talk, node)
+    async with viewer(node.port, "/comments/v"), AsyncExitStack() as stack:
+        deliver(node, talk, 0, 1)
+        (video,) = node.node.served.videos
+        await eventually(lambda: len(video.feed) == 1)
+        paths = [f"/comments/v?backfill=0&last_event_id={position}" for position in positions[1:4]]
+        coming = [asyncio.create_task(stack.enter_async_context(viewer(node.port, path))) for path in paths]
+        await eventually(lambda: len(node.node.viewers) == 4 and sum(task.done() for task in coming) == 1)
+        deliver(node, talk, 1, 5)
+        viewers = [await task for task in coming]
+        deliver(node, talk, 5, 6)
+        for number, raw in enumerate(viewers, start=2):
+            assert ids(await raw.read_until(6 - number)) == [each.id for each in talk[number:]]
+            assert b"event: gap" not in raw.body
+
+
+async def test_who_waits_in_vain_for_room_is_told_a_gap(start_node: StartNode) -> None:
+    node = await start_node(claims_max=0, claims_wait_ms=1)
+    position = positions_after([comment(n, wall_ms() + n) for n in range(2)], node)[1]
+    async with viewer(node.port, "/comments/v"), viewer(node.port, f"/comments/v?last_event_id={position}") as raw:
+        await raw.read_until(b"too_far_behind")

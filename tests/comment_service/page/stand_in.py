@@ -103,7 +103,7 @@ class StandIn:
 
     async def stop(self) -> None:
         self.held_back = ""
-        self._changed.set()
+        self._wake()
         await asyncio.gather(*(server.kill() for server in (self.rms, self._front) if server))
 
     def comment(self, message: str, name: str = "Ann", video: str = "demo") -> dict[str, Any]:
@@ -129,6 +129,10 @@ class StandIn:
 
     def send(self, event: str, payload: dict[str, Any], position: str = "") -> None:
         self.arrivals.append((event, payload, position))
+        self._wake()
+
+    def _wake(self) -> None:
+        """Those who wait look once, and wait for the next time."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -178,8 +178,9 @@ def resumed_outbox(
     Raises OSError if the watermark can't be saved and the last process's doesn't cover a kill of this one.
     """
     last = watermark.read()
-    begin_ms = now_ms if last is None else max(now_ms, time_of(max(last.low_id, last.ids_up_to)) + 1)
-    outbox = Outbox(ids.next(begin_ms), limits)
+    if last is not None:
+        ids.observe(max(last.low_id, last.ids_up_to))
+    outbox = Outbox(ids.next(now_ms), limits)
     if last is None:
         outbox.owe(first_id_at(now_ms - lookback_ms))
     elif not last.clean:

@@ -25,6 +25,7 @@ class Newsroom:
     def __init__(self, system: System, http: aiohttp.ClientSession) -> None:
         self.book = Book()
         self.services = [f"http://{part.address}" for part in system.plan["comment-service"]]
+        self.operators = [f"http://{part.operators}" for part in system.plan["comment-service"]]
         self.nodes = [f"http://{part.address}" for part in system.plan["rms"]]
         self.original = f"{system.base_url}/comments/{VIDEO}"
         self._http = http

@@ -34,7 +34,7 @@ async def post(http: aiohttp.ClientSession, service: str, key: str) -> dict[str,
 
 
 async def is_drained(http: aiohttp.ClientSession, room: Newsroom) -> bool:
-    for service in room.services:
+    for service in room.operators:
         async with http.get(f"{service}/metrics") as response:
             if "comment_service_spool_comments 0.0" not in await response.text():
                 return False

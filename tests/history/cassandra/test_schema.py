@@ -52,11 +52,11 @@ class Driver:
         """The first so many statements with these words fail."""
         self._fails_at, self._error, self._left = fails_at, error, times
         self.statements: list[str] = []
-        self.connection_class = SimpleNamespace(on_loop=lambda call, outcome: call(outcome))
+        self.connection_class = SimpleNamespace(on_loop=lambda call, outcome: call(outcome), refusals={})
         self.metadata = SimpleNamespace(all_hosts=lambda: [self.get_control_connection_host()])
 
     def get_control_connection_host(self) -> Any:
-        return SimpleNamespace(datacenter="dc1")
+        return SimpleNamespace(datacenter="dc1", endpoint="here")
 
     def execute_async(self, statement: Any, _: None, **options: float) -> Any:
         cql = getattr(statement, "query_string", statement)

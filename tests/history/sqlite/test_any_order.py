@@ -20,11 +20,12 @@ SAID = [
     Comment(first_id_at(START_MS + n), "video", Author(AUTHORS[n % 2], "name"), f"comment {n}", START_MS)
     for n in range(6)
 ]
+KINDS = (HIDDEN, RESTORED, ERASED)
 numbers = st.integers(0, len(SAID) - 1)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.lists(numbers, min_size=1)),
-        st.tuples(st.sampled_from([HIDDEN, RESTORED, ERASED]), st.tuples(numbers, st.integers(1, 20))),
+        st.tuples(st.sampled_from(KINDS), st.tuples(numbers, st.integers(1, 20))),
         st.tuples(st.just("purge"), st.tuples(st.sampled_from(AUTHORS), numbers)),
     ),
     max_size=25,
@@ -77,8 +78,10 @@ async def do(store: History, model: Model, what: str, how: object) -> None:
         model.purge(author_id, number)
     else:
         number, at = how
-        await store.apply([Change(first_id_at(START_MS + 1_000) + at, "video", what, SAID[number].id)])
-        model.change(what, number, at)
+        # Of its own, as an event's is: of two changes at one time one comes after the other.
+        change_id = first_id_at(START_MS + 1_000) + (at * len(SAID) + number) * len(KINDS) + KINDS.index(what)
+        await store.apply([Change(change_id, "video", what, SAID[number].id)])
+        model.change(what, number, change_id)
 
 
 async def run(some: list[tuple[str, object]]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+from rms.feed.arrivals import STEP_MS_MAX
 from rms.feed.byte_log import FeedOffset
 from rms.feed.editions import FilteredEdition
 from rms.feed.event import Event
@@ -19,7 +20,8 @@ def test_an_edition_holds_what_its_feed_holds() -> None:
     for number in range(30):
         say(feed, number, T0 + number)
     edition = FilteredEdition(feed, 1_000, T0, backfill=30)
-    feed.trim(T0 + 12 + LIMITS.log_age_ms_max)
+    for late_ms in range(0, LIMITS.log_age_ms_max + 1, STEP_MS_MAX):  # a longer step would be the clock's
+        feed.trim(T0 + 12 + late_ms)
     edition.update(T0 + 30)
     assert len(feed) == 18
     assert edition.log.read(edition.log.base, 1 << 20) == feed.log.read(feed.log.base, 1 << 20)

@@ -80,11 +80,11 @@ async def test_who_is_on_the_way_in_when_a_drain_begins_is_sent_elsewhere(
     node = await start_node()
     history_for, arrived, go_on = Entering.history_for, asyncio.Event(), asyncio.Event()
 
-    async def slow_for_v(entering: Entering, video: ServedVideo, position: Any, backfill: int) -> Any:
+    async def slow_for_v(entering: Entering, video: ServedVideo, *others: Any) -> Any:
         if video.video_id == "v":
             arrived.set()
             await go_on.wait()
-        return await history_for(entering, video, position, backfill)
+        return await history_for(entering, video, *others)
 
     async def come() -> bytes:
         async with viewer(node.port, "/comments/v") as coming:

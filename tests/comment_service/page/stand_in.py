@@ -204,6 +204,7 @@ class StandIn:
 
     async def _poll(self, request: Request, last: str | None, start: int) -> Response:
         self.polls.append(last)
+        began = len(self.arrivals)
         self._polling += 1
         self.polls_at_once = max(self.polls_at_once, self._polling)
         try:
@@ -216,7 +217,8 @@ class StandIn:
             self._polling -= 1
         events = [
             {"data": payload} | ({"event": name} if name else {}) | ({"id": position} if position else {})
-            for name, payload, position in self.arrivals[start:]
+            for index, (name, payload, position) in enumerate(self.arrivals[start:], start)
+            if name != "reconnect" or index >= began  # only to those who wait
         ]
         return JSONResponse({"events": events, "position": f"x.{len(self.arrivals) - 1}"})
 

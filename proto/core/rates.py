@@ -28,11 +28,7 @@ class Rate:
     def wait_s(self, key: str, now_s: float, cost: float = 1.0) -> float:
         """0: it may, and that is counted. Else the seconds until it may. now_s: of a monotonic clock. A cost above the
         burst is let through when the whole burst is there, and makes the key wait afterwards."""
-        used = self._used_up_s
-        while used and next(iter(used.values())) <= now_s:
-            used.popitem(last=False)
-        if key not in used and len(used) >= self._keys_max:
-            key = OTHERS
+        used, key = self._used_up_s, self._known_as(key, now_s)
         begin_s = max(now_s, used.get(key, 0.0))
         over_s = begin_s - now_s + min(cost * self._interval_s, self._burst_s) - self._burst_s
         if over_s > 1e-9:
@@ -40,6 +36,21 @@ class Rate:
         used[key] = begin_s + cost * self._interval_s
         used.move_to_end(key)
         return 0.0
+
+    def use(self, key: str, now_s: float, cost: float) -> bool:
+        """Counts what can't be refused any more, as far as the key then waits for one burst's time. False: it has had
+        too much before."""
+        used, key = self._used_up_s, self._known_as(key, now_s)
+        begin_s = max(now_s, used.get(key, 0.0))
+        used[key] = max(begin_s, min(begin_s + cost * self._interval_s, now_s + 2 * self._burst_s))
+        used.move_to_end(key)
+        return begin_s <= now_s + self._burst_s
+
+    def _known_as(self, key: str, now_s: float) -> str:
+        used = self._used_up_s
+        while used and next(iter(used.values())) <= now_s:
+            used.popitem(last=False)
+        return key if key in used or len(used) < self._keys_max else OTHERS
 
 
 class Shares:

@@ -295,6 +295,7 @@ class Connection(asyncio.Protocol):
     def _read_body(self, data: bytes) -> bytes:
         """Returns what stands behind the body. Raises BadRequest."""
         body, complete, rest = self._requests.read_body(data)
+        self._peer.body_came(len(data) - len(rest), self._loop.time())
         exchange = self.exchange
         if exchange is not None:
             exchange.body_arrived(body)

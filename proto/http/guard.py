@@ -75,6 +75,11 @@ class Limit:
             return self._refuse(503, f"{self._code}_of_all", f"{sentence}: come again later", wait_s)
         return None
 
+    def use(self, key: str | None, now_s: float, cost: float) -> None:
+        """Counts what can't be refused any more. One address that has had too much makes nobody else wait."""
+        if key is not None and self._each.use(key, now_s, cost):
+            self._together.use(ALL, now_s, cost)
+
     def _refuse(self, status: int, code: str, sentence: str, wait_s: float) -> TooMany:
         self._refused[code] += 1
         return TooMany(status, code, sentence, wait_s)
@@ -132,5 +137,10 @@ class Guard:
         return Share(code, what, Shares(each_max), self._refused)
 
     def over(self, key: str | None, now_s: float, size: int) -> TooMany | None:
-        """Of any request. size: bytes"""
+        """Of any request. size: bytes that have come of it. What it says of its length counts for nothing: a stranger
+        could use up what all have, and never send it."""
         return self._requests.over(key, now_s) or self._bytes.over(key, now_s, size)
+
+    def more_came(self, key: str | None, now_s: float, size: int) -> None:
+        """Of a request's body"""
+        self._bytes.use(key, now_s, size)

@@ -50,6 +50,7 @@ class Peer:
             told = self._guard.callers.of_peer("" if client is None else client[0], self._scheme)
             self._caller, self._is_proxy = told._replace(key=adopted.key), False
         self._preface: bytes | None = b"" if self._is_proxy else None
+        self._asks: str | None = None  # whose request was read last
 
     @property
     def awaits_preface(self) -> bool:
@@ -80,6 +81,7 @@ class Peer:
     def scope_of(self, head: Head, now_s: float) -> tuple[Scope, TooMany | None]:
         """ASGI's scope of a request, and what its caller has too many of. now_s: of a monotonic clock"""
         caller = self._guard.callers.behind(self._caller, head.headers) if self._is_proxy else self._caller
+        self._asks = caller.key
         headers, client = head.headers, self._client
         if client is not None and client[0] != caller.address:
             client = (caller.address, 0)
@@ -101,6 +103,10 @@ class Peer:
             CALLER: caller,
         }
         return scope, self._over(caller, head, now_s)
+
+    def body_came(self, size: int, now_s: float) -> None:
+        """Counts more bytes of the request that was read last."""
+        self._guard.more_came(self._asks, now_s, size)
 
     def _over(self, caller: Caller, head: Head, now_s: float) -> TooMany | None:
         if caller.key is None:

@@ -42,7 +42,7 @@ class Head(NamedTuple):
     expects_continue: bool
     """the client waits for a 100 (Continue) before it sends the body"""
     size: int
-    """bytes: its own, and those of the body, if it says how many"""
+    """bytes: its own, and those of the body that have come with it"""
 
 
 class _NextBegins(Exception):
@@ -156,7 +156,7 @@ class RequestReader:
             self._headers,
             self._keep_alive and version != "1.0",
             self._expects_continue and version != "1.0",  # RFC 9110, 10.1.1
-            size + (self._body_left or 0),
+            size + sum(map(len, self._body)),
         )
 
     def _feed(self, data: bytes) -> None:

@@ -36,6 +36,18 @@ def test_a_large_cost_passes_and_is_paid_afterwards() -> None:
     assert rate.wait_s("a", 40.2) == 0
 
 
+def test_what_can_t_be_refused_is_paid_within_a_burst_s_time() -> None:
+    rate = Rate(10, 100, 10)
+    assert rate.use("a", 0.0, cost=50)
+    assert rate.wait_s("a", 0.0, cost=50) == 0
+    assert rate.use("a", 0.0, cost=10**18)
+    assert not rate.use("a", 0.0, cost=10**18)
+    assert rate.wait_s("a", 0.0) == pytest.approx(10.1)
+    assert rate.wait_s("b", 0.0) == 0
+    assert rate.wait_s("b", 20.0) == 0
+    assert len(rate) == 1
+
+
 def test_a_million_keys_take_the_room_of_a_few_and_those_beyond_share() -> None:
     rate = Rate(1, 2, 10)
     assert all(rate.wait_s(str(n), 0.0) == 0 for n in range(12))

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from proto.http.guard import CALLER, Guard
 from proto.http_settings import HttpSettings
-from tests.proto.http.serving import GET, Serve, assert_ended, respond, response
+from tests.proto.http.serving import GET, Serve, assert_ended, body_of, respond, response
 from tests.waiting import eventually
 
 
@@ -161,3 +161,37 @@ async def test_an_event_source_that_is_refused_comes_again(serve: Serve) -> None
     status, headers, body = await response(reader)
     assert (status, headers[b"content-type"][:17]) == (200, b"text/event-stream")
     assert body.startswith(b"retry: ")
+
+
+@pytest.mark.parametrize("length", [b"content-length: 1000000000000000000\r\n", b"content-length: 900000000\r\n"])
+async def test_who_says_that_a_body_is_endless_shuts_out_nobody(serve: Serve, length: bytes) -> None:
+    serving = await serve(who, guard=guard(*TRUSTING))
+    reader, writer = await serving.connect()
+    writer.write(b"POST / HTTP/1.1\r\nx-forwarded-for: 9.9.9.9\r\n%b\r\n" % length)
+    await response(reader)
+    writer.close()
+    reader, writer = await serving.connect()
+    for _ in range(3):
+        writer.write(b"GET / HTTP/1.1\r\nx-forwarded-for: 8.8.8.8\r\n\r\n")
+        assert (await response(reader))[0] == 200
+
+
+async def body_read(scope: Scope, receive: Receive, send: Send) -> None:
+    await respond(send, b"%d" % len(await body_of(receive)))
+
+
+@pytest.mark.parametrize("framing", ["content-length", "chunked"])
+async def test_what_comes_of_a_body_is_counted_however_it_is_framed(serve: Serve, framing: str) -> None:
+    serving = await serve(body_read, guard=guard(*TRUSTING, "--request-bytes-per-s", "100", "--burst-s", "10"))
+    lines, body = {
+        "content-length": (b"content-length: 5000", b"x" * 5000),
+        "chunked": (b"transfer-encoding: chunked", b"1388\r\n%b\r\n0\r\n\r\n" % (b"x" * 5000)),
+    }[framing]
+    reader, writer = await serving.connect()
+    writer.write(b"POST / HTTP/1.1\r\nx-forwarded-for: 9.9.9.9\r\nexpect: 100-continue\r\n%b\r\n\r\n" % lines)
+    await reader.readuntil(b"100 Continue\r\n\r\n")  # so the body comes behind the head
+    writer.write(body)
+    assert (await response(reader))[::2] == (200, b"5000")
+    for address, status in ((b"9.9.9.9", 429), (b"8.8.8.8", 200)):
+        writer.write(b"GET / HTTP/1.1\r\nx-forwarded-for: %b\r\n\r\n" % address)
+        assert (await response(reader))[0] == status

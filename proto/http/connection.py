@@ -117,8 +117,8 @@ class Connection(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         if len(self._state.connections) > self._limits.connections_max:
             self._app, self._shortcut = _OVERLOADED, None
-        self._refuse_too_many()
         self._enter(Phase.IDLE, self._limits.head_timeout_s)
+        self._refuse_too_many()
 
     def data_received(self, data: bytes) -> None:
         if self._peer.awaits_preface and not (data := self._read_preface(data)):
@@ -237,12 +237,15 @@ class Connection(asyncio.Protocol):
         except BadPreface:
             self._close()
             return b""
-        self._refuse_too_many()
-        return data
+        return b"" if self._refuse_too_many() else data
 
-    def _refuse_too_many(self) -> None:
-        if self._peer.refusal is not None:
+    def _refuse_too_many(self) -> bool:
+        """True: the connection is cut."""
+        if self._peer.is_cut:
+            self.abort()
+        elif self._peer.refusal is not None:
             self._app, self._shortcut = self._peer.refusal.tell, None
+        return self._peer.is_cut
 
     def _read(self, data: bytes) -> None:
         """Takes requests out of what has arrived, until one has to be answered first."""
@@ -277,7 +280,8 @@ class Connection(asyncio.Protocol):
                 self._enter(Phase.HEAD, self._limits.head_timeout_s)
             return rest
         scope, over = self._peer.scope_of(head, self._loop.time())
-        self.exchange = exchange = Exchange(self, scope, head.keep_alive, head.expects_continue)
+        keep_alive = head.keep_alive and self._peer.refusal is None
+        self.exchange = exchange = Exchange(self, scope, keep_alive, head.expects_continue)
         if self._offers_socket:
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
         if body:

@@ -24,6 +24,10 @@ CALLER = "livecomments.caller"
 ALL = "all"
 """the one key of what all do together"""
 
+TOLD_SHARE = 0.1
+"""How many connections of one address beyond those that it may have are told so, as a share of those; the next are
+closed without a word. Each is a connection while it is told, and one address must not take those of all."""
+
 SHARE_WAIT_S = 5.0
 """until somebody who has all that he may is to try again: some of it has ended by then, or not"""
 
@@ -120,6 +124,8 @@ class Guard:
             settings.proxy_headers,
         )
         self.connections = self.share("too_many_connections", "connections", settings.connections_per_address_max)
+        self.told = Shares(max(1, round(TOLD_SHARE * settings.connections_per_address_max)))
+        """connections that are refused in words"""
         self._requests = self.limit(
             "too_many_requests", "requests", settings.requests_per_s, settings.requests_per_s_max
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
@@ -34,6 +35,8 @@ class Peer:
 
     refusal: TooMany | None = None
     """Its address has as many connections as it may."""
+    is_cut = False
+    """It isn't even told: as many others of its address are being told."""
 
     def __init__(
         self, guard: Guard, limit_of: LimitOf, transport: asyncio.Transport, adopted: Adopted | None = None
@@ -43,7 +46,7 @@ class Peer:
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = client = _address(transport.get_extra_info("peername"))
         self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
-        self._counted: str | None = None
+        self._counted: Callable[[], None] | None = None  # frees what it counts as
         if adopted is None:
             self._meet("" if client is None else client[0])
         else:
@@ -59,7 +62,8 @@ class Peer:
 
     def close(self) -> None:
         """To be called once, at the end."""
-        self._guard.connections.free(self._counted)
+        if self._counted is not None:
+            self._counted()
 
     def requests_of(self, data: bytes) -> bytes:
         """Without what a proxy has written before the first request. Empty: more of that has to come. Raises
@@ -120,9 +124,16 @@ class Peer:
         """Many come through one proxy, so that one's connections aren't counted."""
         self._caller = self._guard.callers.of_peer(address, self._scheme)
         self._is_proxy = self._guard.callers.is_trusted(address)
-        if not self._is_proxy:
-            self.refusal = self._guard.connections.take(self._caller.key)
-            self._counted = None if self.refusal else self._caller.key
+        guard, key = self._guard, self._caller.key
+        if self._is_proxy or key is None:
+            return
+        self.refusal = guard.connections.take(key)
+        if self.refusal is None:
+            self._counted = partial(guard.connections.free, key)
+        elif guard.told.take(key):
+            self._counted = partial(guard.told.free, key)
+        else:
+            self.is_cut = True
 
 
 def _address(name: Any) -> tuple[str, int] | None:

@@ -195,3 +195,28 @@ async def test_what_comes_of_a_body_is_counted_however_it_is_framed(serve: Serve
     for address, status in ((b"9.9.9.9", 429), (b"8.8.8.8", 200)):
         writer.write(b"GET / HTTP/1.1\r\nx-forwarded-for: %b\r\n\r\n" % address)
         assert (await response(reader))[0] == status
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_an_address_that_is_refused_takes_nobody_s_connections(serve: Serve, asks: bool) -> None:
+    mine = guard(*TRUSTING, "--connections-per-address-max", "2")
+    serving = await serve(who, guard=mine, connections_max=20)
+    preface = b"PROXY TCP4 %b 10.0.0.1 1 2\r\n"
+    held = [await serving.connect() for _ in range(2)]
+    for reader, writer in held:
+        writer.write(preface % b"9.9.9.9" + GET)
+        assert (await response(reader))[0] == 200
+    for _ in range(30):
+        reader, writer = await serving.connect()
+        writer.write(preface % b"9.9.9.9" + (GET if asks else b""))
+        if asks:
+            assert (await response(reader))[0] == 429
+            await assert_ended(reader)
+    await eventually(lambda: len(serving.connections) == (2 if asks else 3))
+    reader, writer = await serving.connect()
+    writer.write(preface % b"8.8.8.8" + GET)
+    assert (await response(reader))[0] == 200
+    for connection in serving.connections:
+        connection.abort()
+    await eventually(lambda: not serving.connections)
+    assert len(mine.told) == 0

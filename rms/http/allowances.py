@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import Counter
 
-from proto.core.stream_request import WAIT
+from proto.core.stream_request import WAIT, wants_poll
 from proto.http.guard import Guard, Limit, Share, TooMany
 from proto.http.peer import LimitOf
 from proto.http.requests import Head
@@ -12,7 +12,7 @@ from rms.config import RmsSettings, ViewersHttpSettings
 from rms.videos.request import Refused
 
 _POLLS = re.compile(rb"(?:^|&)%b=" % WAIT.encode())
-"""Who asks once or twice a second: they count as requests only"""
+"""Who may be a viewer that asks once or twice a second"""
 
 
 class Allowances:
@@ -71,11 +71,20 @@ def streams_limit(guard: Guard, settings: ViewersHttpSettings) -> LimitOf:
     )
 
     def limit_of(head: Head) -> Limit | None:
-        if head.method != "GET" or not head.path.startswith("/comments/") or _POLLS.search(head.query):
+        if head.method != "GET" or not head.path.startswith("/comments/") or _polls(head):
             return None
         return streams
 
     return limit_of
+
+
+def _polls(head: Head) -> bool:
+    """Whether it is answered with JSON: such requests count as requests only. A stream may have `wait` in its query,
+    too."""
+    if not _POLLS.search(head.query):
+        return False
+    accept = b", ".join(value for name, value in head.headers if name == b"accept")
+    return wants_poll({WAIT: ""}, accept.decode("latin-1"))
 
 
 def _refuse(over: TooMany | None) -> None:

@@ -123,3 +123,11 @@ async def test_an_event_source_over_its_limit_comes_again(start_node: StartNode)
         async with viewer(node.port, "/comments/v", STRANGER + last) as second:
             assert second.head.startswith(b"HTTP/1.1 200")
             assert (await second.read_to_end()).startswith(b"retry: ")
+
+
+@pytest.mark.parametrize("query", ["wait=", "wait=25", "a=1&wait=no"])
+async def test_a_stream_is_a_new_stream_whatever_stands_in_its_query(start_node: StartNode, query: str) -> None:
+    node = await node_with(start_node, new_streams_per_s=0.1)
+    async with viewer(node.port, f"/comments/v?{query}", STRANGER) as first:
+        assert first.head.startswith(b"HTTP/1.1 200")
+        assert await refusal(node.port, f"/comments/v?{query}") == (429, "too_many_new_streams")

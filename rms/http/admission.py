@@ -84,7 +84,7 @@ class Viewers:
         as for `enter`. Raises Refused."""
         assert asked.wait_s is not None
         if asked.position is not None:
-            self._seats.take(asked.video_id)
+            self._seats.take(asked.video_id, key)
         async with self._admitted(asked, key) as (video, find, seat):
             attach = find()
             audience = self._served.audience(video, Form(asked.form.rate, claims=attach.claims))
@@ -101,16 +101,16 @@ class Viewers:
                 )
             finally:
                 self._drain.waiters.discard(woken)
-                if seat is not None:
-                    seat.free()
             if not any(event.event == "viewers" for event in answer.events):
                 count = max(video.viewers, video.total_viewers)
                 answer.events.append(own_event("viewers", {"viewers": count}))
             if self._drain.draining:
                 answer.events.append(own_event("reconnect", self._drain.word_to_waiting()))
-            elif not is_gone():
+            if not self._drain.draining and not is_gone():
                 video.holds += 1  # until the seat is given up
-                self._seats.keep(video)
+                self._seats.keep(video, seat, key)
+            elif seat is not None:
+                seat.free()
             return answer
 
     @asynccontextmanager

@@ -131,3 +131,28 @@ async def test_a_stream_is_a_new_stream_whatever_stands_in_its_query(start_node:
     async with viewer(node.port, f"/comments/v?{query}", STRANGER) as first:
         assert first.head.startswith(b"HTTP/1.1 200")
         assert await refusal(node.port, f"/comments/v?{query}") == (429, "too_many_new_streams")
+
+
+async def ask(port: int, who: str, query: str = "wait=0") -> tuple[int, Any]:
+    request = f"GET /comments/v?{query} HTTP/1.1\r\nAccept: application/json\r\n{who}\r\n"
+    status, _, body = await answer(port, request)
+    return status, json.loads(body)
+
+
+async def test_the_seat_of_a_viewer_who_polls_is_its_address_s_until_it_is_given_up(start_node: StartNode) -> None:
+    node = await node_with(start_node, streams_per_address_max=2, poll_rest_ms=600_000)
+    first = (await ask(node.port, STRANGER))[1]
+    assert (await ask(node.port, STRANGER))[0] == 200
+    assert (await ask(node.port, STRANGER))[1]["error"]["code"] == "too_many_streams"
+    assert (await ask(node.port, OTHER))[0] == 200
+    for _ in range(5):
+        again = f"wait=0&last_event_id={first['position']}"
+        assert (await ask(node.port, STRANGER, again))[0] == 200
+    assert len(node.node.viewers) == 3
+
+
+async def test_a_seat_that_nobody_comes_back_to_is_its_address_s_no_more(start_node: StartNode) -> None:
+    node = await node_with(start_node, streams_per_address_max=1, poll_rest_ms=1)
+    assert (await ask(node.port, STRANGER))[0] == 200
+    await eventually(lambda: len(node.node.viewers) == 0)
+    assert (await ask(node.port, STRANGER))[0] == 200

@@ -85,9 +85,7 @@ class Connection(asyncio.Protocol):
         self.lost = asyncio.Event()
         """the event loop has let go of the socket"""
         self._limits = limits
-        self._guard = guard
-        self._limit_of = limit_of
-        self._adopted = adopted
+        self._peer_of = partial(Peer, guard, limit_of, adopted=adopted)
         self._shortcut = shortcut
         self._offers_socket = offers_socket
         if not config.loaded:
@@ -113,12 +111,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
-        self._peer = Peer(self._guard, self._limit_of, transport, self._adopted)
+        self._peer = self._peer_of(transport)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
         if len(self._state.connections) > self._limits.connections_max:
             self._app, self._shortcut = _OVERLOADED, None
-        self._enter(Phase.IDLE, self._limits.head_timeout_s)
         self._refuse_too_many()
+        self._enter(Phase.IDLE, self._limits.head_timeout_s)
 
     def data_received(self, data: bytes) -> None:
         if self._peer.awaits_preface and not (data := self._read_preface(data)):
@@ -237,15 +235,12 @@ class Connection(asyncio.Protocol):
         except BadPreface:
             self._close()
             return b""
-        return b"" if self._refuse_too_many() else data
+        self._refuse_too_many()
+        return data
 
-    def _refuse_too_many(self) -> bool:
-        """True: the connection is cut."""
-        if self._peer.is_cut:
-            self.abort()
-        elif self._peer.refusal is not None:
+    def _refuse_too_many(self) -> None:
+        if self._peer.refusal is not None:
             self._app, self._shortcut = self._peer.refusal.tell, None
-        return self._peer.is_cut
 
     def _read(self, data: bytes) -> None:
         """Takes requests out of what has arrived, until one has to be answered first."""
@@ -280,8 +275,8 @@ class Connection(asyncio.Protocol):
                 self._enter(Phase.HEAD, self._limits.head_timeout_s)
             return rest
         scope, over = self._peer.scope_of(head, self._loop.time())
-        keep_alive = head.keep_alive and self._peer.refusal is None
-        self.exchange = exchange = Exchange(self, scope, keep_alive, head.expects_continue)
+        goes_on = head.keep_alive and not self._peer.refusal
+        self.exchange = exchange = Exchange(self, scope, goes_on, head.expects_continue)
         if self._offers_socket:
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
         if body:

@@ -35,13 +35,12 @@ class Peer:
 
     refusal: TooMany | None = None
     """Its address has as many connections as it may."""
-    is_cut = False
-    """It isn't even told: as many others of its address are being told."""
 
     def __init__(
         self, guard: Guard, limit_of: LimitOf, transport: asyncio.Transport, adopted: Adopted | None = None
     ) -> None:
         self._guard = guard
+        self._transport = transport
         self._limit_of = limit_of
         self._server = _address(transport.get_extra_info("sockname"))
         self._client = client = _address(transport.get_extra_info("peername"))
@@ -78,7 +77,7 @@ class Peer:
             self._preface = None
             if preface.source:
                 self._meet(preface.source)
-            return data[preface.length :]
+            return b"" if self._transport.is_closing() else data[preface.length :]
         self._preface = data if begins_with_preface(data) else None
         return data if self._preface is None else b""
 
@@ -133,7 +132,7 @@ class Peer:
         elif guard.told.take(key):
             self._counted = partial(guard.told.free, key)
         else:
-            self.is_cut = True
+            self._transport.abort()  # as many others of its address are being told
 
 
 def _address(name: Any) -> tuple[str, int] | None:

@@ -22,6 +22,10 @@ IPV6_PREFIX = 64
 """bits of an IPv6 address that limits go by: a household or a phone has at least all addresses with the same ones
 (RFC 6177)"""
 
+UNREADABLE = "unreadable"
+"""The key of all of whom proxies say nothing that can be read. It isn't the proxies' own: with a malformed Forwarded, a
+stranger could use up what their health checks may, or have no limits because the proxies have none."""
+
 ProxyHeaders = Literal["x-forwarded", "forwarded"]
 """X-Forwarded-For, -Proto and -Host; or Forwarded"""
 
@@ -93,6 +97,8 @@ class Callers:
         for number, hop in enumerate(reversed(self._hops(headers))):
             known = self._known(hop.address) if hop.address and number < HOPS_MAX else None
             if known is None or not known.address:
+                if number == 0:
+                    told = told._replace(key=UNREADABLE)
                 break  # what stands before it was written by nobody knows whom
             told, scheme, host = known, hop.scheme, hop.host
             if not known.is_trusted:
@@ -124,7 +130,8 @@ def x_forwarded_hops(headers: Iterable[tuple[bytes, bytes]]) -> list[Hop]:
 
 
 def forwarded_hops(headers: Iterable[tuple[bytes, bytes]]) -> list[Hop]:
-    """Of Forwarded, the nearest proxy's last. One that isn't written as RFC 7239 has it tells nothing."""
+    """Of Forwarded, the nearest proxy's last. One that isn't written as RFC 7239 has it is one hop that tells nothing,
+    for what stands in it is nobody knows whose."""
     text = _lines(headers, (b"forwarded",))[b"forwarded"]
     hops: list[Hop] = []
     pairs: dict[str, str] = {}
@@ -132,7 +139,7 @@ def forwarded_hops(headers: Iterable[tuple[bytes, bytes]]) -> list[Hop]:
     while at < len(text):
         pair = _PAIR.match(text, at)
         if pair is None:
-            return []
+            return [Hop("")]
         name, quoted, token, end = pair.groups()
         pairs[name.lower()] = token if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
         at = pair.end()

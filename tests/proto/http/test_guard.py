@@ -220,3 +220,16 @@ async def test_an_address_that_is_refused_takes_nobody_s_connections(serve: Serv
         connection.abort()
     await eventually(lambda: not serving.connections)
     assert len(mine.told) == 0
+
+
+@pytest.mark.parametrize(
+    "header", [b'forwarded: for="9.9.9.9, for=8.8.8.8', b"forwarded: for=unknown", b"forwarded: @"]
+)
+async def test_a_header_that_nobody_can_read_costs_the_proxy_nothing_and_frees_nobody(
+    serve: Serve, header: bytes
+) -> None:
+    unlimited = ("--unlimited-networks", "127.0.0.0/8", "--requests-per-s", "0.1", "--proxy-headers", "forwarded")
+    reader, writer = await (await serve(who, guard=guard(*TRUSTING, *unlimited))).connect()
+    for line, status in ((header, 200), (header, 429), (b"x-check: 1", 200), (b"x-check: 1", 200)):
+        writer.write(b"GET / HTTP/1.1\r\n%b\r\n\r\n" % line)
+        assert (await response(reader))[0] == status

@@ -15,7 +15,8 @@ from proto.core.stream_request import wants_stream
 from proto.http.responses import RETRY_S
 
 TRIES_NEXT = "x-balancer-tries-next"
-"""A request header of a balancer that asks another node when this one answers 503, and so has to see the 503"""
+"""A request header of a balancer that asks another node when this one answers 503, and so has to see the 503. It passes
+all else on, as a 429: so that is told to come again here."""
 
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 _START_OVER = b'event: gap\nid\ndata: {"reason":"unknown_position"}\n\n'
@@ -56,14 +57,14 @@ class ComeAgain:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        if scope["method"] != "GET" or not comes_back(headers) or TRIES_NEXT in headers:
+        if scope["method"] != "GET" or not comes_back(headers):
             await self._app(scope, receive, send)
             return
-        turned = False
+        turned, kept = False, 503 if TRIES_NEXT in headers else None
 
         async def turning(message: Message) -> None:
             nonlocal turned
-            if message["type"] == "http.response.start" and is_passing(message["status"]):
+            if message["type"] == "http.response.start" and message["status"] != kept and is_passing(message["status"]):
                 turned = True
                 retry_s = Headers(raw=message["headers"]).get("retry-after", "")
                 body = come_again(int(retry_s) if retry_s.isdigit() else RETRY_S)

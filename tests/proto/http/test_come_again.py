@@ -43,6 +43,11 @@ async def test_a_balancer_that_tries_the_next_node_sees_the_status() -> None:
     assert (await asked(503, BACK | {TRIES_NEXT: "1"}))[0::2] == (503, "why")
 
 
+@pytest.mark.parametrize("status", [429, 500])
+async def test_what_a_balancer_passes_on_is_told_to_come_again(status: int) -> None:
+    assert (await asked(status, BACK | {TRIES_NEXT: "1"}))[0::2] == (200, "retry: 2000\n\n")
+
+
 @pytest.mark.parametrize("status", [200, 204, 307, 400, 404, 406])
 async def test_all_else_is_as_it_was(status: int) -> None:
     assert (await asked(status, BACK))[0::2] == (status, "why")

@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from comment_service.clocks import monotonic_ms, monotonic_s, wall_ms
+from comment_service.clocks import boot_ms, monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
 from comment_service.http.app import Api, HttpServer, OperatorsPort, make_server
@@ -118,7 +118,7 @@ class Service:
         self._tasks = Supervisor()
         self._tally = Tally()
         self._history: History | None = None
-        ids = ClockedIds(node, ahead_ms_max=config.clock_off_ms_max, wall_ms=wall_ms, monotonic_ms=monotonic_ms)
+        ids = ClockedIds(node, ahead_ms_max=config.clock_off_ms_max, wall_ms=wall_ms, boot_ms=boot_ms)
         outbox = resumed_outbox(
             watermark,
             ids,

@@ -14,19 +14,19 @@ class ClockedIds(IdSource):
     """A clock that is set forward counts only once dispatchers have confirmed it. Setting it back needs nothing: ids
     grow all the same."""
 
-    def __init__(
-        self, node: int, *, ahead_ms_max: int, wall_ms: Callable[[], int], monotonic_ms: Callable[[], int]
-    ) -> None:
-        """ahead_ms_max: how far an id may lie ahead of what was confirmed last. At first the clock counts as right."""
+    def __init__(self, node: int, *, ahead_ms_max: int, wall_ms: Callable[[], int], boot_ms: Callable[[], int]) -> None:
+        """ahead_ms_max: how far an id may lie ahead of what was confirmed last. At first the clock counts as right.
+        boot_ms: a clock that goes on while the machine sleeps. By one that stands still then, the wall clock would seem
+        to be set forward, and ids would stay behind until a dispatcher confirms them."""
         super().__init__(node)
         self._ahead_ms_max = ahead_ms_max
         self._wall_ms = wall_ms
-        self._monotonic_ms = monotonic_ms
+        self._boot_ms = boot_ms
         self.confirm()
 
     def confirm(self) -> None:
         """The clock is right now."""
-        self._ceiling_ms = self._wall_ms() - self._monotonic_ms() + self._ahead_ms_max
+        self._ceiling_ms = self._wall_ms() - self._boot_ms() + self._ahead_ms_max
 
     def next(self, now_ms: int) -> int:
-        return super().next(min(now_ms, self._monotonic_ms() + self._ceiling_ms))
+        return super().next(min(now_ms, self._boot_ms() + self._ceiling_ms))

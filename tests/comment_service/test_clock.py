@@ -3,6 +3,7 @@
 import pytest
 
 from comment_service import clocks
+from history.core.ids import parse_id, time_of
 from proto import clock_watch
 from tests.comment_service.conftest import RunningService, StartService
 from tests.comment_service.fake_dispatcher import FakeDispatcher
@@ -73,3 +74,15 @@ async def test_one_replica_of_two_that_is_off_makes_no_service_unready(
         await eventually(lambda: len(running.service.clock.statistics().offsets_ms) == 2)
         assert set(running.service.clock.statistics().verdict.replicas_ms) == {dispatcher.address}
         assert await ready(running) == (200, "ok")
+
+
+async def test_ids_have_the_time_of_the_clock_after_the_machine_has_slept(
+    start_service: StartService, clock: Shifted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no dispatcher there that could say so"""
+    monkeypatch.setattr("comment_service.service.boot_ms", lambda: clocks.boot_ms() + clock.ahead_ms)
+    running = await start_service()
+    clock.ahead_ms = 3_600_000
+    async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
+        comment_id = parse_id((await answer.json())["id"])
+    assert abs(time_of(comment_id) - clock.wall_ms()) < 60_000

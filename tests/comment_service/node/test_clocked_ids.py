@@ -17,7 +17,7 @@ class Ids:
     def __init__(self) -> None:
         self.passed_ms = 0
         self.off_ms = 0
-        self.ids = ClockedIds(3, ahead_ms_max=AHEAD_MS, wall_ms=self.wall_ms, monotonic_ms=lambda: self.passed_ms)
+        self.ids = ClockedIds(3, ahead_ms_max=AHEAD_MS, wall_ms=self.wall_ms, boot_ms=lambda: self.passed_ms)
 
     def wall_ms(self) -> int:
         return BEGIN_MS + self.passed_ms + self.off_ms

@@ -1,5 +1,7 @@
 """Plans the processes of a whole system on one machine: their flags, their ports, and how to check their readiness."""
 
+import contextlib
+import ipaddress
 import random
 import socket
 import sys
@@ -59,6 +61,8 @@ class Plan:
     """All parts, grouped by role, in the order of ROLES."""
 
     parts: tuple[tuple[Part, ...], ...]
+    unlimited: str
+    """networks whose addresses have no limits of their own"""
 
     def __getitem__(self, role: str) -> tuple[Part, ...]:
         return self.parts[ROLES.index(role)]
@@ -82,7 +86,7 @@ def make_plan(
     host: str = LOCAL,
     host_of: Callable[[str, int], str] | None = None,
     tls: Path | None = None,
-    unlimited: str = LOOPBACK,
+    unlimited: str = "",
     more_flags: Callable[[str], Sequence[str]] = lambda role: (),
 ) -> Plan:
     """ports: one for each process, in the order of ROLES; then one more for each but the dispatchers, for operators.
@@ -90,8 +94,10 @@ def make_plan(
 
     door: put all RMS nodes behind one port. host: the address on which viewers and authors are served; dispatchers stay
     on 127.0.0.1. host_of(role, number): if given, the address of each process instead. tls: a folder filled by
-    scripts/certs; None: gRPC in clear. unlimited: networks whose addresses have no limits of their own.
+    scripts/certs; None: gRPC in clear. unlimited: networks whose addresses have no limits of their own; empty: LOOPBACK
+    and host, for who calls that from this machine comes from it.
     """
+    unlimited = unlimited or _this_machine(host)
     counts = dict(zip(ROLES, (dispatchers, rms, int(door), comment_services), strict=True))
     left = iter(ports)
     at = host_of or (lambda role, number: LOCAL if role == "dispatcher" else host)
@@ -129,7 +135,14 @@ def make_plan(
             role, number, address, operators, (sys.executable, "-P", "-m", module, *flags, *more_flags(role)), tls
         )
 
-    return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES))
+    return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES), unlimited)
+
+
+def _this_machine(host: str) -> str:
+    with contextlib.suppress(ValueError):  # a name
+        if not ipaddress.ip_address(host).is_loopback:
+            return f"{LOOPBACK},{host}"
+    return LOOPBACK
 
 
 def ports_of(*, dispatchers: int, rms: int, comment_services: int = 1, door: bool = False) -> int:

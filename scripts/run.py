@@ -17,7 +17,7 @@ from rich.text import Text
 from history.opening import STORE_HELP
 from proto.settings import is_wildcard, join_address, split_address
 from scripts.config import RUN
-from scripts.plan import LOCAL, LOOPBACK, ROLES, Plan, free_or_other, is_free, make_plan, tls_files
+from scripts.plan import LOCAL, ROLES, Plan, free_or_other, is_free, make_plan, tls_files
 from scripts.processes import ROOT, NotReady, Process, ProcessSupervisor
 from scripts.terminal import Terminal
 
@@ -204,7 +204,7 @@ def banner(plan: Plan, supervisor: ProcessSupervisor, data: Path, store: str) ->
     for role in (role for role in ROLES if role != "door" or plan[role]):
         show(role, "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role]) or "none")
     show("operators", "  ".join(f"http://{part.operators}/health" for part in (*plan["rms"], *plan["comment-service"])))
-    show("limits", f"none for this machine's own addresses ({LOOPBACK}); docs/limits.md has those of others")
+    show("limits", f"none for this machine's own addresses ({plan.unlimited}); docs/limits.md has those of others")
     show("store", store)
     show("state", str(data))
     if plan["dispatcher"]:

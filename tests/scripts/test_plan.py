@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from proto.core.caller import Callers, parse_networks
 from scripts.plan import EPHEMERAL_RANGE, Plan, free_or_other, free_ports, is_free, make_plan, ports_of
 
 
@@ -83,6 +84,24 @@ def test_each_process_may_have_a_host_of_its_own() -> None:
     assert flag(apart["rms"][0].command, "--public-url") == "http://rms-1.test:9000"
     assert apart["rms"][0].operators == "rms-1.test:9001"
     assert flag(apart["rms"][0].command, "--dispatchers") == "dispatcher-1.test:7000,dispatcher-2.test:7000"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "192.0.2.20", "fd00::7"])
+def test_who_calls_from_this_machine_has_no_limits(host: str) -> None:
+    """Whoever calls an address of his own machine comes from that address."""
+    planned = make_plan(
+        dispatchers=1,
+        rms=1,
+        store="sqlite:x",
+        data=Path("/data"),
+        ports=range(7000, 7005),
+        log_format="json",
+        host=host,
+    )
+    for role in ("rms", "comment-service"):
+        callers = Callers((), parse_networks(flag(planned[role][0].command, "--unlimited-networks")), "x-forwarded")
+        own = "127.0.0.9" if host == "localhost" else host
+        assert [callers.of_peer(each, "http").key is None for each in (own, "::1", "192.0.2.21")] == [True, True, False]
 
 
 def test_more_flags_go_to_their_role() -> None:

@@ -188,10 +188,10 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         "19,000 viewers 7 a second come back",
     )
     poll_wait_s_max: int = Field(
-        55,
+        30,
         ge=1,
-        description="s that a viewer without a stream may wait for events, by ?wait=: less than the 60 after which "
-        "nginx and most balancers end a response that doesn't come",
+        description="s that a viewer without a stream may wait for events, by ?wait=: less than the 40 after which the "
+        "balancers of deploy/ give a response up, and take a node that sends none for dead",
     )
     poll_bytes_max: int = Field(
         256 << 10,

@@ -27,7 +27,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def poll(http: aiohttp.ClientSession, port: int, position: str = "", wait: int = 50, **more: Any) -> Any:
+async def poll(http: aiohttp.ClientSession, port: int, position: str = "", wait: int = 30, **more: Any) -> Any:
     query = {"wait": str(wait), **more} | ({"last_event_id": position} if position else {})
     async with http.get(f"http://127.0.0.1:{port}/comments/v", params=query) as response:
         assert (response.status, response.content_type) == (200, "application/json")
@@ -222,7 +222,7 @@ async def test_a_node_that_ends_answers_those_who_wait(start_node: StartNode, ht
 async def test_who_has_ended_only_its_own_side_is_answered_early(start_node: StartNode) -> None:
     node = await start_node()
     reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-    writer.write(b"GET /comments/v?wait=50 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /comments/v?wait=30 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     writer.write_eof()
     async with asyncio.timeout(10):
         whole = await reader.read()
@@ -231,20 +231,20 @@ async def test_who_has_ended_only_its_own_side_is_answered_early(start_node: Sta
     await eventually(lambda: len(node.node.viewers) == 0)
 
 
-@pytest.mark.parametrize("wait", ["-1", "56", "x", "", "1.5"])
+@pytest.mark.parametrize("wait", ["-1", "31", "x", "", "1.5"])
 async def test_a_wait_that_is_no_good_is_explained(start_node: StartNode, wait: str) -> None:
     node = await start_node()
     status, _, body = await answer(node.port, get(f"/comments/v?wait={wait}", "application/json"))
     error = json.loads(body)["error"]
     assert (status, error["code"]) == (400, "invalid_wait")
-    assert "0 to 55" in error["message"]
+    assert "0 to 30" in error["message"]
 
 
 async def test_who_accepts_a_stream_gets_one_all_the_same(start_node: StartNode) -> None:
     node = await start_node()
     async with viewer(node.port, "/comments/v?wait=never") as raw:
         assert b"text/event-stream" in raw.head
-    status, headers, _ = await answer(node.port, get("/comments/v?wait=50", "*/*", method="HEAD"))
+    status, headers, _ = await answer(node.port, get("/comments/v?wait=30", "*/*", method="HEAD"))
     assert (status, headers["content-type"]) == (200, "application/json")
     assert len(node.node.viewers) == 0
 
@@ -304,7 +304,7 @@ async def test_through_the_door(start_node: StartNode, http: aiohttp.ClientSessi
         await eventually(lambda: waiting(node) == 1)
         node.dispatcher.deliver([comment(9)])
         assert said(await asking) == [comment(9).id]
-        for path in ("/comments/v?wait=0", "/comments/v?wait=56", "/comments/v?wait=1&last_event_id=~"):
+        for path in ("/comments/v?wait=0", "/comments/v?wait=31", "/comments/v?wait=1&last_event_id=~"):
             for origin, allowed in ((named_origin, named_origin), ("http://other.example", "*")):
                 status, headers, _ = await answer(port, get(path, "*/*", more=f"Origin: {origin}\r\n"))
                 assert status == (200 if path.endswith("wait=0") else 400)

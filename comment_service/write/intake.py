@@ -155,10 +155,11 @@ class Intake:
         if comment.id in taken.ids:
             log.error("id given twice, two processes have one node number", id=format_id(comment.id))
             self._publisher.abandon(comment.id)
+            now_ms = wall_ms()  # before the fence is asked: see there
             if not self._fence.is_sure():
                 done(StoreUnavailable(str(taken)))
                 return
-            comment_id = self._ids.next(wall_ms())
+            comment_id = self._ids.next(now_ms)
             after_id = self._publisher.begin(comment_id, comment.video_id)
             comment = msgspec.structs.replace(comment, id=comment_id, after_id=after_id)
         try:

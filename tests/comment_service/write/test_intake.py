@@ -13,7 +13,7 @@ from comment_service.videos.gate import GateSettings, VideoGate
 from comment_service.write.idempotency import IdempotentWrites
 from comment_service.write.intake import Intake
 from comment_service.write.key_claims import Claiming, KeyClaims
-from history.core.ids import IdSource
+from history.core.ids import IdSource, time_of
 from history.core.model import Comment, Comments
 from history.core.video import Video
 from history.group_commit import GroupCommit
@@ -262,3 +262,17 @@ async def test_who_has_lost_its_number_meanwhile_takes_no_other_id() -> None:
     with pytest.raises(StoreUnavailable, match="something else stands"):
         await accepting
     assert parts.store.stored == []
+
+
+async def test_another_id_is_of_a_time_at_which_the_number_was_surely_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the process stands still behind the question"""
+    parts, clock_ms = Parts(store=DoubleIds(refusals=1)), [1_700_000_000_000]
+    monkeypatch.setattr("comment_service.write.intake.wall_ms", lambda: clock_ms[0])
+
+    def is_sure_and_pauses() -> bool:
+        clock_ms[0] += 60_000
+        return True
+
+    monkeypatch.setattr(parts.fence, "is_sure", is_sure_and_pauses)
+    comment = await parts.intake.accept(DRAFT, None)
+    assert time_of(comment.id) == 1_700_000_060_000

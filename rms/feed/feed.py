@@ -190,15 +190,17 @@ class Feed:
     def _count(self, event: Event) -> None:
         """The position moves, whatever the event is."""
         missing_from = self._had.add(event.id, event.after_id, event.hidden_from_id or 0)
-        if missing_from is not None:
-            self.missing_from = missing_from if self.missing_from is None else min(missing_from, self.missing_from)
         if event.hidden_from_id is not None:
             service = event.id >> 6 & 1023
-            self._live[service] = max(event.id, self._live.get(service, 0))
+            live = self._live.get(service, 0)
+            self._live[service] = max(event.id, live)
+            self._hidden.pop(service, None)
             if event.hidden_from_id:
                 self._hidden[service] = event.hidden_from_id
-            elif self._hidden:
-                self._hidden.pop(service, None)
+            if missing_from is None and (hole := self._had.hole_of(service)) is not None and live < hole[1]:
+                missing_from = hole[0]  # an event from history lies above it: only now can a read close it
+        if missing_from is not None:
+            self.missing_from = missing_from if self.missing_from is None else min(missing_from, self.missing_from)
 
     def _append(self, event_id: int, data: bytes, now_ms: int, kind: int) -> None:
         self.log.append(data)

@@ -248,6 +248,11 @@ class Had:
         islands = self._islands.get(service_of(event_id), ())
         return next((low for low, high in islands if low <= event_id <= high), event_id)
 
+    def hole_of(self, service: int) -> tuple[int, int] | None:
+        """The lowest hole in a service's chain: its first id, and the first one above it that was had"""
+        islands = self._islands.get(service)
+        return (self._top(service) + 1, islands[0][0]) if islands else None
+
     @property
     def services_with_holes(self) -> list[int]:
         return list(self._islands)
@@ -343,8 +348,7 @@ def merged(one: Position, other: Position) -> Position:
         had.claim(service_of(top), had.floor, top)
     for low, high in rest.islands:
         had.claim(service_of(low), low, high)
-    sure = [each.sure_ms for each in (one, other) if each.sure_ms is not None]
-    had.sure_ms = min(sure, default=None)
+    had.sure_ms = min((each.sure_ms for each in (one, other) if each.sure_ms is not None), default=None)
     return had.position()
 
 
@@ -382,9 +386,7 @@ def _six(number: int) -> bytes:
 
 def _code(floor_ms: int, event_id: int) -> bytes:
     """service, milliseconds above the floor, sequence: 10, 20 and 6 bits. What is out of reach is claimed as less."""
-    above_ms = (event_id >> 16) - floor_ms
-    if not 0 <= above_ms < REACH_MS:
-        above_ms = 0 if above_ms < 0 else REACH_MS - 1
+    above_ms = min(max(0, (event_id >> 16) - floor_ms), REACH_MS - 1)
     number = (event_id >> 6 & 1023) << 26 | above_ms << 6 | event_id & 63
     return _PAIRS[number >> 24] + _PAIRS[number >> 12 & 4095] + _PAIRS[number & 4095]
 

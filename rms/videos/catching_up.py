@@ -130,6 +130,7 @@ class CatchingUp:
                     self._failures.pop(video, None)
                     self._under_way.discard(video)  # at once: what is missed from now on must be queued anew
                     video.say_how_sure()
+                    video.wake()
                     self._looked(video)
         finally:
             self._workers -= 1

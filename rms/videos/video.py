@@ -154,6 +154,10 @@ class ServedVideo:
         """To be called when the feed has grown."""
         for audience in self.audiences.values():
             self._sweeper.publish(audience)
+        self.wake()
+
+    def wake(self) -> None:
+        """To be called when the feed has more than before, also if that is nothing to be sent."""
         grown, self._grown = self._grown, None
         if grown is not None:
             asyncio.get_running_loop().call_later(GROWN_S, _resolve, grown)

@@ -288,6 +288,20 @@ def test_an_unknown_kind_is_counted_and_passed_on() -> None:
     assert feed.position.high == comment(3).id, "counted, and sent to nobody"
 
 
+def test_a_hole_that_no_read_could_close_yet_is_reported_again() -> None:
+    """A viewer's history is read when the feed has just begun: it is no proof for what its service has published."""
+    feed = new_feed([comment(1)])
+    read = Event(comment(5).id, event(comment(5)).data, after_id=comment(4).id)
+    feed.append(read, T0)
+    feed.missing_from = None
+    feed.read_ended(comment(1).id, feed.read_begins(T0))
+    assert feed.position.holes
+    feed.append(event(comment(6), comment(5).id), T0)
+    assert feed.missing_from is not None
+    feed.read_ended(feed.missing_from, feed.read_begins(T0))
+    assert not feed.position.holes
+
+
 def test_a_hole_in_a_service_s_chain_is_reported_once_and_closed_by_reading() -> None:
     feed = new_feed([comment(1)])
     feed.append(event(comment(5), comment(4).id), T0)

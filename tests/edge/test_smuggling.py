@@ -24,12 +24,13 @@ from tests.edge.balancers import HASH, KINDS, Edge
 from tests.proto.http.serving import body_of, respond
 from tests.waiting import eventually
 
-HEAD = b"POST /attack HTTP/1.1\r\nHost: x\r\n"
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /attack-NNN HTTP/1.1\r\nHost: x\r\n"
+SMUGGLED = b"GET /smug-NNN HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 LAST = b"0\r\n\r\n"
-QUIET_S = 0.3
-"""Without an answer to the attack for so long, none is awaited: some readers wait for more, as they may."""
+SILENT_S, QUIET_S, LATE_S = 0.5, 0.05, 10.0
+"""Without any answer to an attack for SILENT_S, none is awaited: some readers wait for more, as they may. Behind one it
+is QUIET_S; but what the service has seen is awaited for LATE_S."""
 INNOCENT = 3
 """Requests of somebody else after each attack: as many as the balancer may have connections to the service"""
 
@@ -123,8 +124,8 @@ ROWS = {
             "a chunk has no end": b"3\r\nabc0\r\n\r\n",
             "the last chunk ends with line feeds": b"0\n\n",
             "the last chunk ends with carriage returns": b"0\r\r",
-            "a trailer is a request": b"0\r\nGET /smuggled HTTP/1.1\r\n\r\n",
-            "a trailer has a request": b"0\r\nX: GET /smuggled HTTP/1.1\r\n\r\n",
+            "a trailer is a request": b"0\r\nGET /smug-NNN HTTP/1.1\r\n\r\n",
+            "a trailer has a request": b"0\r\nX: GET /smug-NNN HTTP/1.1\r\n\r\n",
             "a trailer has a length": b"0\r\nContent-Length: 50\r\n\r\n",
             "a trailer has a coding": b"0\r\nTransfer-Encoding: chunked\r\n\r\n",
             "a trailer ends with a line feed": b"0\r\nX: y\n\r\n",
@@ -133,20 +134,21 @@ ROWS = {
     "old, with a coding": framed(b"Connection: keep-alive\r\nTransfer-Encoding: chunked").replace(b"1.1", b"1.0", 1),
     "old, with both": framed(b"Content-Length: 5\r\nTransfer-Encoding: chunked").replace(b"1.1", b"1.0", 1),
     "a GET with a body": framed(b"Content-Length: 3", b"abc" + SMUGGLED).replace(b"POST", b"GET", 1),
-    "line feeds only": b"POST /attack HTTP/1.1\nHost: x\nContent-Length: 3\n\nabc" + SMUGGLED,
-    "the head ends with a line feed": b"POST /attack HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\nabc" + SMUGGLED,
-    "a line feed in the target": b"GET /attack\nX: y HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
-    "an absolute form of another host": b"GET http://y/attack HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
-    "two hosts": b"GET /attack HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + SMUGGLED,
-    "no host": b"GET /attack HTTP/1.1\r\n\r\n" + SMUGGLED,
-    "no version": b"GET /attack\r\n\r\n" + SMUGGLED,
-    "an encoded line end": b"GET /attack%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+    "line feeds only": b"POST /attack-NNN HTTP/1.1\nHost: x\nContent-Length: 3\n\nabc" + SMUGGLED,
+    "the head ends with a line feed": b"POST /attack-NNN HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\nabc" + SMUGGLED,
+    "a line feed in the target": b"GET /attack-NNN\nX: y HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+    "an absolute form of another host": b"GET http://y/attack-NNN HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
+    "two hosts": b"GET /attack-NNN HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + SMUGGLED,
+    "no host": b"GET /attack-NNN HTTP/1.1\r\n\r\n" + SMUGGLED,
+    "no version": b"GET /attack-NNN\r\n\r\n" + SMUGGLED,
+    "an encoded line end": b"GET /%0d%0aX:%20y-NNN HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED,
     "h2c": framed(
         b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: A\r\nContent-Length: 3", b"abc"
     )
     + SMUGGLED,
     "h2c, chunked": framed(b"Connection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked"),
-    "a WebSocket": b"GET /attack HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + SMUGGLED,
+    "a WebSocket": b"GET /attack-NNN HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    + SMUGGLED,
     "a body waits for a word": framed(b"Expect: 100-continue\r\nContent-Length: 3", b"abc" + SMUGGLED),
 }
 
@@ -171,6 +173,9 @@ class Service:
             self.seen[told] += 1
         await respond(send, b"told=[%b]" % told)
 
+    def saw(self, mark: bytes) -> Counter[bytes]:
+        return Counter({told: count for told, count in self.seen.items() if mark in told})
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Service"]:
         settings = HttpSettings.parse(["--unlimited-networks", "127.0.0.0/8"])
@@ -193,23 +198,31 @@ class Service:
 
 
 class Exchanged(NamedTuple):
-    row: str
     told: Counter[bytes]
     statuses: set[int]
 
 
-async def attack(row: str, port: int, sent: bytes) -> Exchanged:
-    """Sends it, and reads until nothing more comes."""
+async def attack(service: Service, number: int, port: int, sent: bytes) -> Exchanged:
+    """Sends it, and reads until nothing more comes. number: stands for NNN, so that what comes late is known."""
     reader, writer = await asyncio.open_connection(LOCAL, port)
-    received = b""
+    received, mark, found = b"", b"-%03d " % number, Exchanged(Counter(), set())
     try:
-        writer.write(sent)
+        writer.write(sent.replace(b"-NNN", mark[:-1]))
         with contextlib.suppress(OSError, TimeoutError):
-            while data := await asyncio.wait_for(reader.read(65_536), QUIET_S):
-                received += data
+            async with asyncio.timeout(LATE_S):
+                while True:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(QUIET_S if found.statuses else SILENT_S):
+                            while data := await reader.read(65_536):
+                                received += data
+                                found = Exchanged(
+                                    Counter(TOLD.findall(received)), set(map(int, STATUS.findall(received)))
+                                )
+                    if found.told == service.saw(mark):
+                        break
     finally:
         writer.close()
-    return Exchanged(row, Counter(TOLD.findall(received)), {int(status) for status in STATUS.findall(received)})
+    return found
 
 
 async def innocent(number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
@@ -224,16 +237,13 @@ async def test_the_balancer_and_the_service_see_the_same(kind: str, certificates
     nodes = [f"{LOCAL}:{port}" for port in free_ports(3)]
     async with Service().running() as service, Edge(kind, HASH, service.address, nodes, certificates) as balancer:
         others = [await asyncio.open_connection(LOCAL, balancer.clear_port) for _ in range(INNOCENT)]
-        number = 0
-        for row, sent in ROWS.items():
-            service.seen.clear()
-            found = await attack(row, balancer.clear_port, sent)
-            assert service.seen == found.told, (row, found)
+        for number, (row, sent) in enumerate(ROWS.items()):
+            found = await attack(service, number, balancer.clear_port, sent)
+            assert service.saw(b"-%03d " % number) == found.told, (row, found)
             assert found.statuses < {*range(500), *OF_A_BALANCER}, (row, found)
             if row.startswith("length and coding: "):
-                assert not any(b"/smuggled" in told for told in found.told), (row, found)
+                assert not any(b"/smug-" in told for told in found.told), (row, found)
             for reader, writer in others:
-                number += 1
                 told = await innocent(number, reader, writer)
                 assert b"told=[GET /innocent-%d 0 x]" % number in told, (row, told)
         for _, writer in others:
@@ -244,5 +254,5 @@ async def test_the_balancer_and_the_service_see_the_same(kind: str, certificates
 async def test_an_old_client_without_a_host_is_served(kind: str, certificates: Path) -> None:
     nodes = [f"{LOCAL}:{port}" for port in free_ports(3)]
     async with Service().running() as service, Edge(kind, HASH, service.address, nodes, certificates) as balancer:
-        found = await attack("old", balancer.clear_port, b"GET /old HTTP/1.0\r\n\r\n")
+        found = await attack(service, 0, balancer.clear_port, b"GET /old HTTP/1.0\r\n\r\n")
         assert found.statuses == {200}

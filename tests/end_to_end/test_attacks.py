@@ -26,9 +26,9 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EACH = 40
+EACH = 20
 """connections of each kind of attack on each service"""
-VIDEOS = 500
+VIDEOS = 300
 LOG_LINES_MAX = 20
 """in one service's log, however much is sent"""
 FILES_MORE = 8
@@ -39,7 +39,7 @@ TCP_REPAIR = 19
 """of tcp(7): a socket that is closed in this mode sends no FIN and no RST, as a phone that has lost its network"""
 
 SERVICES = ("comment-service", "rms", "door")
-SOON = ("--head-timeout-s", "1", "--keep-alive-s", "1", "--send-timeout-s", "2")
+SOON = ("--head-timeout-s", "3", "--keep-alive-s", "1", "--send-timeout-s", "2")
 VIEWERS = ("--heartbeat-ms", "500", "--feed-linger-ms", "200", "--poll-rest-ms", "200", "--stall-ms-max", "2000")
 FLAGS = {
     "comment-service": (*SOON, "--body-timeout-ms", "2000"),
@@ -100,7 +100,7 @@ async def answers(to: str, sent: bytes) -> bytes:
     try:
         writer.write(sent)
         async with asyncio.timeout(20):
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 while data := await reader.read(65_536):
                     received += data
     finally:
@@ -152,10 +152,12 @@ async def heads_only(to: str) -> bytes:
 async def half_closed(to: str) -> bytes:
     reader, writer = await asyncio.open_connection(*split_address(to))
     writer.write(GET % (b"/comments/half-%d?wait=1" % next(numbers), b"Accept: application/json\r\n"))
-    writer.write_eof()
     try:
+        writer.write_eof()
         async with asyncio.timeout(20):
             return await reader.read()
+    except OSError:  # who waits for something, and ends his side, has gone
+        return b""
     finally:
         writer.close()
 
@@ -181,7 +183,7 @@ async def drop_by_drop(to: str, begin: bytes, drop: bytes) -> bytes:
     try:
         writer.write(begin)
         async with asyncio.timeout(30):
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(OSError):
                 while True:
                     try:
                         async with asyncio.timeout(0.2):
@@ -203,7 +205,7 @@ async def seen_and_gone(to: str, sent: bytes, how: Callable[[asyncio.StreamWrite
     try:
         async with asyncio.timeout(20):
             return await reader.read(100)
-    except ConnectionError:
+    except OSError:
         return b""
     finally:
         how(writer)
@@ -217,7 +219,7 @@ def cut(writer: asyncio.StreamWriter) -> None:
 
 def vanish(writer: asyncio.StreamWriter) -> None:
     """Without a word. Unlike a phone, this machine answers the next packet with a reset."""
-    with contextlib.suppress(PermissionError):
+    with contextlib.suppress(OSError):
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
     writer.transport.abort()
 

@@ -31,8 +31,8 @@ LAST = b"0\r\n\r\n"
 SILENT_S, QUIET_S, LATE_S = 0.5, 0.05, 10.0
 """Without any answer to an attack for SILENT_S, none is awaited: some readers wait for more, as they may. Behind one it
 is QUIET_S; but what the service has seen is awaited for LATE_S."""
-INNOCENT = 3
-"""Requests of somebody else after each attack: as many as the balancer may have connections to the service"""
+AT_ONCE = 10
+"""Attacks; and then as many requests of somebody else, over the balancer's connections that the attacks went over"""
 
 OF_A_BALANCER = {501, 505}
 """nginx and Envoy say so of codings and versions that they don't know. Our service says 400."""
@@ -210,7 +210,7 @@ async def attack(service: Service, number: int, port: int, sent: bytes) -> Excha
         writer.write(sent.replace(b"-NNN", mark[:-1]))
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(LATE_S):
-                while True:
+                while not reader.at_eof():
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(QUIET_S if found.statuses else SILENT_S):
                             while data := await reader.read(65_536):
@@ -236,16 +236,19 @@ async def innocent(number: int, reader: asyncio.StreamReader, writer: asyncio.St
 async def test_the_balancer_and_the_service_see_the_same(kind: str, certificates: Path) -> None:
     nodes = [f"{LOCAL}:{port}" for port in free_ports(3)]
     async with Service().running() as service, Edge(kind, HASH, service.address, nodes, certificates) as balancer:
-        others = [await asyncio.open_connection(LOCAL, balancer.clear_port) for _ in range(INNOCENT)]
-        for number, (row, sent) in enumerate(ROWS.items()):
-            found = await attack(service, number, balancer.clear_port, sent)
-            assert service.saw(b"-%03d " % number) == found.told, (row, found)
-            assert found.statuses < {*range(500), *OF_A_BALANCER}, (row, found)
-            if row.startswith("length and coding: "):
-                assert not any(b"/smug-" in told for told in found.told), (row, found)
-            for reader, writer in others:
-                told = await innocent(number, reader, writer)
-                assert b"told=[GET /innocent-%d 0 x]" % number in told, (row, told)
+        others = [await asyncio.open_connection(LOCAL, balancer.clear_port) for _ in range(AT_ONCE)]
+        rows = list(enumerate(ROWS.items()))
+        for begin in range(0, len(rows), AT_ONCE):
+            some = rows[begin : begin + AT_ONCE]
+            attacks = (attack(service, number, balancer.clear_port, sent) for number, (_, sent) in some)
+            for (number, (row, _)), found in zip(some, await asyncio.gather(*attacks), strict=True):
+                assert service.saw(b"-%03d " % number) == found.told, (row, found)
+                assert found.statuses < {*range(500), *OF_A_BALANCER}, (row, found)
+                if row.startswith("length and coding: "):
+                    assert not any(b"/smug-" in told for told in found.told), (row, found)
+            told = await asyncio.gather(*(innocent(begin + at, *other) for at, other in enumerate(others)))
+            for at, answer in enumerate(told):
+                assert b"told=[GET /innocent-%d 0 x]" % (begin + at) in answer, (some, answer)
         for _, writer in others:
             writer.close()
 

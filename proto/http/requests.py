@@ -10,7 +10,11 @@ from urllib.parse import unquote
 
 import httptools
 
-_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*", re.IGNORECASE)
+_REQUEST_LINE = re.compile(rb"[A-Z-]+ [^ \r\n]+ HTTP/1\.[01]\r\n")
+"""RFC 9112, 3: the parser also takes RTSP, ICE, HTTP/0.9 and 2.0, more blanks, and a bare line end before it"""
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)", re.IGNORECASE)
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*")
+_UPGRADE = re.compile(rb"\r\nupgrade:[\t\x20-\x7e\x80-\xff]*(?=\r\n)", re.IGNORECASE)
 _NO_FIRST_BYTE = re.compile(rb"[^A-Za-z\r]")
 _NEVER_IN_A_HEAD = re.compile(rb"(?<!\r)\n|\x00")
 
@@ -67,6 +71,8 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_complete = self._message_complete = self._next_begins = False
         self._keep_alive = self._expects_continue = False
+        self._hosts: list[bytes] = []
+        self._codings: list[bytes] = []
         self.overrun = False
         """Behind the end of a chunked body a part of another request was lost: the connection can't go on."""
 
@@ -95,11 +101,14 @@ class RequestReader:
         end += 4
         data = data[begin:] if begin else data
         end -= begin
+        if not _REQUEST_LINE.match(data):
+            raise _malformed()
         if _UPGRADE.search(data, 0, end):
             # RFC 9110, 7.8: an upgrade may be ignored. The parser would leave the body out.
             kept = _UPGRADE.sub(b"", data[:end])
             data, end = kept + data[end:], len(kept)
         self._url, self._headers, self._body_left = b"", [], 0
+        self._hosts, self._codings = [], []
         self._framing = self._given = 0
         self._head_complete = self._message_complete = self._expects_continue = False
         self._feed(data)
@@ -147,6 +156,8 @@ class RequestReader:
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             raise _malformed() from None
         version = self._parser.get_http_version()
+        self._check_framing(version)
+        self._settle_host(version)
         return Head(
             self._parser.get_method().decode("ascii"),
             version,
@@ -158,6 +169,28 @@ class RequestReader:
             self._expects_continue and version != "1.0",  # RFC 9110, 10.1.1
             size + sum(map(len, self._body)),
         )
+
+    def _check_framing(self, version: str) -> None:
+        """What others may frame in another way is refused (RFC 9112, 6.1): old clients know no chunks, and a coding
+        that we would not decode is none that a body may have. Raises BadRequest."""
+        if self._codings and (
+            version == "1.0" or [each.strip(b" \t").lower() for each in self._codings] != [b"chunked"]
+        ):
+            raise _malformed()
+
+    def _settle_host(self, version: str) -> None:
+        """One that can be read, but for old clients (RFC 9112, 3.2). A whole URL's counts more (3.2.2). Raises
+        BadRequest."""
+        if len(self._hosts) > 1 or (not self._hosts and version != "1.0"):
+            raise _malformed()
+        hosts = self._hosts
+        if not self._url.startswith((b"/", b"*")):
+            if (absolute := _ABSOLUTE.match(self._url)) is None:
+                raise _malformed()
+            hosts = [*hosts, absolute[1]]
+            self._headers = [*(line for line in self._headers if line[0] != b"host"), (b"host", absolute[1])]
+        if not all(map(_HOST.fullmatch, hosts)):
+            raise _malformed()
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -188,6 +221,9 @@ class RequestReader:
             self._body_left = int(value)
         elif name == b"transfer-encoding":
             self._body_left = None
+            self._codings.append(value)
+        elif name == b"host":
+            self._hosts.append(value.rstrip(b" \t"))
         elif name == b"expect":
             self._expects_continue = value.lower() == b"100-continue"
         self._headers.append((name, value))

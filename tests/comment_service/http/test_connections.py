@@ -61,7 +61,7 @@ async def test_a_second_head_that_does_not_end_in_time(start_service: StartServi
 
 async def test_a_head_without_end(start_service: StartService) -> None:
     running = await start_service(head_bytes_max=4096)
-    await assert_refused(running, b"GET / HTTP/1.1\r\nx: " + b"x" * 70_000, b"431 ", "head_too_large")
+    await assert_refused(running, b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"x" * 70_000, b"431 ", "head_too_large")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ async def test_a_head_without_end(start_service: StartService) -> None:
         b"GET / HTTP/1.1\r\nhost x\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nhost: x\r\n\r\n",
         b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n",
-        b"POST /comment/create HTTP/1.1\r\ncontent-length: x\r\n\r\n",
-        b"POST /comment/create HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"POST /comment/create HTTP/1.1\r\nhost: x\r\ncontent-length: x\r\n\r\n",
+        b"POST /comment/create HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
     ],
 )
 async def test_what_is_no_http(start_service: StartService, sent: bytes) -> None:

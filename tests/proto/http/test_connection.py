@@ -14,7 +14,7 @@ from tests.waiting import eventually
 
 async def test_nothing_that_is_no_request_stops_the_idle_timer(serve: Serve) -> None:
     serving = await serve(echo, keep_alive_s=0.2, head_timeout_s=0.2)
-    for stray in (b"\r\n", b"\r\n\r\n", b"G", b"GET / HTTP/1.1\r\n"):
+    for stray in (b"\r\n", b"\r\n\r\n", b"G", b"GET / HTTP/1.1\r\nhost: x\r\n"):
         reader, writer = await serving.connect()
         writer.write(GET)
         await response(reader)
@@ -27,7 +27,7 @@ async def test_the_rest_of_an_answered_body_has_its_time_and_then_the_connection
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, b"no", 413)
 
-    post = b"POST / HTTP/1.1\r\ncontent-length: 200000\r\n\r\n"
+    post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n"
     serving = await serve(refuse, keep_alive_s=60, head_timeout_s=0.2)
     reader, writer = await serving.connect()
     writer.write(post)
@@ -46,7 +46,7 @@ async def test_the_rest_of_an_answered_body_has_its_time_and_then_the_connection
 async def test_a_head_too_large_is_told_also_to_who_goes_on_sending(serve: Serve) -> None:
     serving = await serve(echo)
     reader, writer = await serving.connect()
-    writer.write(b"GET / HTTP/1.1\r\nx: " + b"y" * 500_000)
+    writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 500_000)
     status, _, body = await response(reader)
     assert (status, json.loads(body)["error"]["code"]) == (431, "head_too_large")
     await assert_ended(reader)
@@ -90,7 +90,7 @@ async def test_an_idle_connection_whose_response_nobody_takes_is_closed(serve: S
     with socket.create_connection(("127.0.0.1", serving.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         for _ in range(400):
-            client.sendall(b"GET /30000 HTTP/1.1\r\n\r\n")
+            client.sendall(b"GET /30000 HTTP/1.1\r\nhost: x\r\n\r\n")
         await eventually(lambda: not serving.connections)
 
 
@@ -113,13 +113,15 @@ async def test_what_waits_behind_a_request_is_bounded(serve: Serve) -> None:
 async def test_behind_a_chunked_body_the_connection_ends_with_the_response(serve: Serve) -> None:
     serving = await serve(echo)
     reader, writer = await serving.connect()
-    writer.write(b"POST /a HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + GET)
+    writer.write(b"POST /a HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" + GET)
     _, headers, body = await response(reader)
     assert (headers[b"connection"], body) == (b"close", b"POST /a a")
     await assert_ended(reader)
 
 
-@pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\nx: ", b"POST / HTTP/1.1\r\ncontent-length: 999999999\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"GET / HTTP/1.1\r\nhost: x\r\nx: ", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"]
+)
 async def test_who_goes_on_sending_what_was_refused_is_cut_off(serve: Serve, head: bytes) -> None:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, b"no", 413)

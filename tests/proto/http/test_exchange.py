@@ -19,8 +19,8 @@ from tests.waiting import eventually
 async def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
     serving = await serve(echo)
     reader, writer = await serving.connect()
-    posts = [b"POST /%d HTTP/1.1\r\ncontent-length: 2\r\n\r\nab" % n for n in range(20)]
-    writer.write(b"\r\n".join([*posts, b"GET /last HTTP/1.1\r\n\r\n"]))
+    posts = [b"POST /%d HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab" % n for n in range(20)]
+    writer.write(b"\r\n".join([*posts, b"GET /last HTTP/1.1\r\nhost: x\r\n\r\n"]))
     said = [(await response(reader))[2] for _ in range(21)]
     assert said == [*(b"POST /%d ab" % n for n in range(20)), b"GET /last "]
 
@@ -37,11 +37,11 @@ async def test_a_request_may_be_answered_without_the_app(serve: Serve) -> None:
 
     serving = await serve(echo, shortcut=shortcut)
     reader, writer = await serving.connect()
-    short = b"GET /short HTTP/1.1\r\n\r\n"
-    writer.write(short * 500 + b"GET /long HTTP/1.1\r\n\r\n")  # no recursion, however many
+    short = b"GET /short HTTP/1.1\r\nhost: x\r\n\r\n"
+    writer.write(short * 500 + b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")  # no recursion, however many
     said = [(await response(reader))[2] for _ in range(501)]
     assert said == [b"short"] * 500 + [b"GET /long "]
-    writer.write(b"POST /half HTTP/1.1\r\ncontent-length: 2\r\n\r\na")
+    writer.write(b"POST /half HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na")
     await eventually(lambda: any(each.exchange for each in serving.connections))
     writer.write(b"b")
     assert (await response(reader))[2] == b"POST /half ab"
@@ -58,7 +58,7 @@ async def test_a_body_of_unknown_length_is_framed(serve: Serve, request_line: by
 
     serving = await serve(app)
     reader, writer = await serving.connect()
-    writer.write(request_line + b"\r\n\r\n")
+    writer.write(request_line + b"\r\nhost: x\r\n\r\n")
     status, headers, body = await response(reader, head_only=request_line.startswith(b"HEAD"))
     assert (status, body) == (200, b"" if request_line.startswith(b"HEAD") else b"onetwo")
     assert (headers.get(b"connection") == b"close") == request_line.endswith(b"1.0")
@@ -83,7 +83,7 @@ async def test_a_response_without_a_body(serve: Serve) -> None:
 async def test_who_waits_for_a_word_before_its_body_gets_it(serve: Serve) -> None:
     serving = await serve(echo)
     reader, writer = await serving.connect()
-    writer.write(b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     writer.write(b"ab")
     assert (await response(reader))[2] == b"POST / ab"
@@ -98,7 +98,7 @@ async def test_a_large_body_is_read_at_the_apps_pace(serve: Serve) -> None:
 
     serving = await serve(app)
     reader, writer = await serving.connect()
-    writer.write(b"POST / HTTP/1.1\r\ncontent-length: 20000000\r\n\r\n" + bytes(20_000_000))
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n\r\n" + bytes(20_000_000))
     await eventually(lambda: any(each.exchange and each.exchange.body for each in serving.connections))
     held = [len(each.exchange.body) for each in serving.connections if each.exchange]
     assert max(held) < 1 << 20
@@ -156,7 +156,7 @@ async def test_an_app_that_fails_is_a_500_and_a_line_in_the_log(
     serving = await serve(app)
     for path in (b"/raises", b"/returns", b"/header"):
         reader, writer = await serving.connect()
-        writer.write(b"GET %b HTTP/1.1\r\n\r\n" % path)
+        writer.write(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path)
         status, headers, body = await response(reader)
         assert (status, headers[b"connection"]) == (500, b"close")
         assert json.loads(body)["error"]["code"] == "internal_error"
@@ -219,7 +219,7 @@ async def test_a_socket_that_is_still_needed_is_not_given(serve: Serve) -> None:
     for offers in (True, False):  # a body that is on its way; a server that offers none
         serving = await serve(app, offers_socket=offers)
         reader, writer = await serving.connect()
-        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\na")
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na")
         await eventually(lambda serving=serving: any(each.exchange for each in serving.connections))  # type: ignore[misc]
         writer.write(b"b")
         assert (await response(reader))[2] == b"answered"
@@ -261,7 +261,7 @@ async def test_who_was_not_told_to_send_its_body_gets_no_second_response(serve: 
 
     serving = await serve(refuse)
     reader, writer = await serving.connect()
-    writer.write(b"POST / HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n")
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 100\r\n\r\n")
     status, headers, _ = await response(reader)
     assert (status, headers[b"connection"]) == (413, b"close")
     await assert_ended(reader)

@@ -128,7 +128,7 @@ async def test_who_asks_too_often_is_refused_and_counted_and_others_are_not(
     refused: Counter[str] = Counter()
     serving = await serve(who, guard=Guard(HttpSettings.parse([*flags, *TRUSTING]).guard_settings(), refused))
     reader, writer = await serving.connect()
-    asked = b"GET / HTTP/1.1\r\nx-forwarded-for: %b\r\n\r\n"
+    asked = b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: %b\r\n\r\n"
     for expected in (200, status):
         writer.write(asked % b"9.9.9.9")
         got, headers, body = await response(reader)
@@ -146,7 +146,7 @@ async def test_a_refused_post_costs_no_reading_and_the_connection_goes_on(serve:
     reader, writer = await serving.connect()
     writer.write(GET)
     assert (await response(reader))[0] == 200
-    writer.write(b"POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n")
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n")
     assert (await response(reader))[0] == 429
     writer.write(b"hello" + GET)
     assert (await response(reader))[0] == 429
@@ -157,7 +157,7 @@ async def test_an_event_source_that_is_refused_comes_again(serve: Serve) -> None
     reader, writer = await serving.connect()
     writer.write(GET)
     await response(reader)
-    writer.write(b"GET /comments/v HTTP/1.1\r\naccept: text/event-stream\r\nlast-event-id: 1.2.3\r\n\r\n")
+    writer.write(b"GET /comments/v HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\nlast-event-id: 1.2.3\r\n\r\n")
     status, headers, body = await response(reader)
     assert (status, headers[b"content-type"][:17]) == (200, b"text/event-stream")
     assert body.startswith(b"retry: ")

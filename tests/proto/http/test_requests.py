@@ -74,17 +74,17 @@ def test_cuts_change_nothing(sent: list[tuple[bytes, Read]], data: st.DataObject
 @given(st.lists(st.binary(min_size=1, max_size=10), min_size=1, max_size=5), st.data())
 def test_chunks_are_put_together(chunks: list[bytes], data: st.DataObject) -> None:
     framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\nx-trailer: 1\r\n\r\n"
-    whole = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" + framed
+    whole = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + framed
     cut = data.draw(st.integers(0, len(whole)))
     (read,) = read_all([whole[:cut], whole[cut:]])
     assert read.body == b"".join(chunks)
-    assert read.headers == [(b"transfer-encoding", b"chunked")]
+    assert read.headers == [(b"host", b"x"), (b"transfer-encoding", b"chunked")]
 
 
 def test_what_stands_behind_a_chunked_body_is_reported_as_lost() -> None:
     reader = RequestReader(4096, 50)
-    head = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
-    assert reader.read(head + b"0\r\n\r\nGET /b HTTP/1.1\r\n")[1:] == (b"", True, b"")
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    assert reader.read(head + b"0\r\n\r\nGET /b HTTP/1.1\r\nhost: x\r\n")[1:] == (b"", True, b"")
     assert reader.overrun
     reader = RequestReader(4096, 50)
     reader.read(head)
@@ -130,6 +130,32 @@ def test_whether_another_one_may_follow(sent: bytes, keep_alive: bool) -> None:
     assert read.keep_alive is keep_alive
 
 
+ODD_FRAMINGS = [
+    *(
+        b"transfer-encoding: " + coding
+        for coding in (b"gzip, chunked", b"identity, chunked", b", chunked", b"chunked,")
+    ),
+    b"transfer-encoding: identity\r\ntransfer-encoding: chunked",
+    b"transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+    *(b"content-length: " + length for length in (b"+5", b"5, 5", b"0x5", b"5 5", b"", b"99999999999999999999")),
+    b"content-length: 5\r\ncontent-length: 5",
+]
+ODD_HOSTS = [
+    b"",
+    b"host: a\r\nhost: b\r\n",
+    b"host: a\r\nhost: a\r\n",
+    b"host: a b\r\n",
+    b"host: a/b\r\n",
+    b"host: u@a\r\n",
+]
+ODD_REQUEST_LINES = [
+    *(b"GET / " + version for version in (b"RTSP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.2", b"http/1.1")),
+    *(b"GET /", b"GET  / HTTP/1.1", b"GET /  HTTP/1.1", b"GET\t/ HTTP/1.1", b"SOURCE / ICE/1.0"),
+    *(b"\nGET / HTTP/1.1", b"\r\n\nGET / HTTP/1.1", b"\r\r\nGET / HTTP/1.1", b" GET / HTTP/1.1"),
+    *(b"GET ftp://a/ HTTP/1.1", b"GET http://u@a/ HTTP/1.1"),
+]
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
@@ -139,12 +165,20 @@ def test_whether_another_one_may_follow(sent: bytes, keep_alive: bool) -> None:
         (b"GET / HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n", 400),
         (b"GET / HTTP/9.9\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
-        (b"CONNECT x:1 HTTP/1.1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nx: " + b"y" * 4096, 431),
-        (b"GET /" + b"y" * 4096 + b" HTTP/1.1\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 51 + b"\r\n", 431),
+        (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
+        # One framing, in one form (RFC 9112, 6)
+        *((b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n0\r\n\r\n" % lines, 400) for lines in ODD_FRAMINGS),
+        (b"POST / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        # One host (RFC 9112, 3.2)
+        *((b"GET / HTTP/1.1\r\n%b\r\n" % lines, 400) for lines in ODD_HOSTS),
+        # A request line as RFC 9112, 3 has it, and nothing else before it than CRLF
+        *((line + b"\r\nhost: x\r\n\r\n", 400) for line in ODD_REQUEST_LINES),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: \0\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 4096, 431),
+        (b"GET /" + b"y" * 4096 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nhost: x\r\n" + b"x: y\r\n" * 51 + b"\r\n", 431),
     ],
 )
 def test_what_is_no_request(sent: bytes, status: int) -> None:
@@ -163,7 +197,7 @@ def test_a_line_end_begins_nothing_and_takes_no_room() -> None:
     reader = RequestReader(4096, 50)
     for _ in range(5_000):
         assert reader.read(b"\r\n") == (None, b"", False, b"")
-    head, *_ = reader.read(b"GET / HTTP/1.1\r\n\r\n")
+    head, *_ = reader.read(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
     assert head is not None
 
 
@@ -176,7 +210,7 @@ def test_an_old_client_gets_no_word_before_its_body() -> None:
 @pytest.mark.parametrize("piece", [b"a" * 1000, b"1;" + b"x" * 1000 + b"\r\na\r\n"])
 def test_what_is_no_body_is_bounded_in_a_chunked_one(piece: bytes) -> None:
     reader = RequestReader(4096, 50)
-    reader.read(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+    reader.read(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
     if piece.startswith(b"a"):
         reader.read_body(b"0\r\nx: ")  # a trailer
     with pytest.raises(BadRequest) as refused:
@@ -186,7 +220,7 @@ def test_what_is_no_body_is_bounded_in_a_chunked_one(piece: bytes) -> None:
 
 def test_chunks_of_one_byte_are_fine() -> None:
     reader = RequestReader(4096, 50)
-    reader.read(b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n")
+    reader.read(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
     assert all(reader.read_body(b"1\r\na\r\n")[0] == b"a" for _ in range(5_000))
 
 
@@ -213,3 +247,14 @@ def test_a_line_end_without_its_other_half_is_seen_wherever_packets_end(cut: int
 def test_slashes_that_mean_nothing_are_left_out(target: bytes, path: str) -> None:
     (read,) = read_all([b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % target])
     assert read.path == path
+
+
+def test_a_whole_urls_host_counts_and_not_the_headers() -> None:
+    """RFC 9112, 3.2.2"""
+    (read,) = read_all([b"GET http://a:1/b HTTP/1.1\r\nhost: c\r\nx: y\r\n\r\n"])
+    assert (read.path, read.headers) == ("/b", [(b"x", b"y"), (b"host", b"a:1")])
+
+
+def test_an_old_client_needs_no_host() -> None:
+    (read,) = read_all([b"GET / HTTP/1.0\r\n\r\n"])
+    assert read.path == "/"

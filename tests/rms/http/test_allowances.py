@@ -24,7 +24,9 @@ async def node_with(start_node: StartNode, **settings: Any) -> RunningNode:
 
 
 async def refusal(port: int, path: str, who: str = STRANGER) -> tuple[int, str]:
-    status, headers, body = await answer(port, f"GET {path} HTTP/1.1\r\nAccept: text/event-stream\r\n{who}\r\n")
+    status, headers, body = await answer(
+        port, f"GET {path} HTTP/1.1\r\nhost: x\r\nAccept: text/event-stream\r\n{who}\r\n"
+    )
     assert int(headers["retry-after"]) >= 1
     return status, json.loads(body)["error"]["code"]
 

@@ -103,7 +103,7 @@ async def test_a_head_has_a_limit(start_node: StartNode, lines: bytes, code: byt
 async def test_a_stream_behind_an_answered_request_gets_the_socket(start_node: StartNode) -> None:
     node = await start_node()
     reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-    writer.write(b"GET /health/live HTTP/1.1\r\n\r\n" + b"GET /comments/v HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n" + b"GET /comments/v HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(10):
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
         assert b"text/event-stream" in await reader.readuntil(b"\r\n\r\n")

@@ -22,7 +22,7 @@ struct stream {
   uint8_t chunk_end;   /* bytes of CR LF that still stand behind the last chunk's data */
   bool is_chunked;
   z_stream *gzip;      /* NULL: not compressed */
-  uint16_t moved_to;   /* a port on this machine, when take_head says MOVED */
+  char *moved_to;      /* when take_head says MOVED: where, as PORT/PATH, and without PORT on the same one */
 };
 
 static char room[CARRY_MAX + READ_BYTES];
@@ -147,9 +147,12 @@ static bool has_header(const char *head, const char *name, const char *value) {
 
 enum taken { BROKEN, HEAD_LACKS, MOVED, TAKEN };
 
-static uint16_t port_of_location(const char *head) {
-  const char *url = strcasestr(head, "\nlocation: http://"), *port = url ? strchr(url + 18, ':') : NULL;
-  return port ? (uint16_t)atoi(port + 1) : 0;
+/* A URL of this machine, or a path; NULL: it is neither. */
+static char *location(const char *head) {
+  const char *line = strcasestr(head, "\nlocation: "), *at = line ? line + 11 : NULL;
+  if (at && !strncmp(at, "http://", 7)) at = strchr(at + 7, ':') ? strchr(at + 7, ':') + 1 : NULL;
+  else if (at && *at != '/') at = NULL;
+  return at ? strndup(at, strcspn(at, "\r")) : NULL;
 }
 
 /* The head, when it is whole, and what comes behind it. BROKEN also if its status is neither 200 nor 307. */
@@ -158,7 +161,7 @@ static enum taken take_head(struct stream *stream, struct tally *tally, char *at
   char *blank = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
   if (!blank) return carry_over(stream, at, end) ? HEAD_LACKS : BROKEN;
   blank[2] = 0; /* a string, each line with its end */
-  if (!strncmp(at, "HTTP/1.1 307", 12)) return (stream->moved_to = port_of_location(at)) ? MOVED : BROKEN;
+  if (!strncmp(at, "HTTP/1.1 307", 12)) return (stream->moved_to = location(at)) ? MOVED : BROKEN;
   if (strncmp(at, "HTTP/1.1 200", 12)) return BROKEN;
   stream->is_chunked = has_header(at, "transfer-encoding:", "chunked");
   if (has_header(at, "content-encoding:", "gzip")) {

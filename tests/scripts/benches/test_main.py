@@ -32,7 +32,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["fanout", "--rates", "0"], "5,20,100 would be"),
         (["fanout", "--gzip", "/dev/null"], "no line of a chat"),
         (["fanout", "--slow", "100", "--viewers", "100"], "somebody must read"),
-        (["history", "--only", "speed"], "known are writes,posts,turns"),
+        (["history", "--only", "speed"], "known are writes,writers,posts"),
         (["history", "--store", "redis"], "known are sqlite,cassandra"),
         (["edge", "--only", "speed"], "known are cost,attacks"),
         (["edge", "--fronts", "traefik"], "known are none,haproxy,nginx,envoy"),

@@ -14,12 +14,12 @@ from scripts.balancers import HASH
 from scripts.benches.attack_mixes import CROWDED, MIXES
 from scripts.benches.attacker import Seen
 from scripts.benches.config import FANOUT, EdgeSettings
-from scripts.benches.edge_system import DIRECT, EdgeSystem, Front, State, a_front, an_edge_system
+from scripts.benches.edge_system import DIRECT, EdgeSystem, Front, State, a_front, an_edge_system, viewers_of
 from scripts.benches.run import publish
 from scripts.benches.running import Child
 from scripts.benches.schedule import Schedule, soon
 from scripts.benches.table import Cell, console, ms, size, table
-from scripts.benches.viewers import Audience, Report, an_audience
+from scripts.benches.viewers import Audience, Report
 
 RATIO_MAX = 1.2  # of the crowd's p99 beside an attack to the one without; stated
 
@@ -52,7 +52,7 @@ async def attacks(front: str, mixes: Sequence[str], repeats: int, settings: Edge
     async with (
         an_edge_system(settings) as system,
         a_front(system, front, HASH) as entrance,
-        an_audience(f"/comments/{CROWDED}?backfill=0", settings.crowd, phases * _comments(settings)) as audience,
+        viewers_of(CROWDED, settings.crowd, phases * _comments(settings), settings) as audience,
     ):
         await audience.connect(settings.crowd, entrance.stream_ports[0])
         crowd = Crowd(system, audience, settings)

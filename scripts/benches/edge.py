@@ -11,12 +11,11 @@ from scripts.balancers import WAYS
 from scripts.benches import attacks, procfs
 from scripts.benches.attack_mixes import MIXES
 from scripts.benches.config import EDGE, FANOUT, EdgeSettings
-from scripts.benches.edge_system import DIRECT, FRONTS, EdgeSystem, a_front, an_edge_system, lacks
+from scripts.benches.edge_system import DIRECT, FRONTS, EdgeSystem, a_front, an_edge_system, lacks, viewers_of
 from scripts.benches.run import Figures, Load, figures, medians, publish
 from scripts.benches.running import EXPECTED
 from scripts.benches.schedule import Schedule, soon
 from scripts.benches.table import Cell, console, ms, table
-from scripts.benches.viewers import an_audience
 
 PARTS = ("cost", "attacks")
 
@@ -91,7 +90,7 @@ async def _costs(form: Form, settings: EdgeSettings) -> bool:
     for repeat in range(form.repeats):  # one round after another, so that a slow hour of the machine hits all
         async with an_edge_system(settings) as system:
             for number, (runs, (load, contender)) in enumerate(zip(done, asked, strict=True)):
-                if cost := await _one(system, contender, load, f"edge-{repeat}-{number}"):
+                if cost := await _one(system, contender, load, f"edge-{repeat}-{number}", settings):
                     runs.append(cost)
     rows = [middle(runs) for runs in done if runs]
     each = f"{settings.rate:g} comments/s for {settings.seconds:g} s, medians of {form.repeats}"
@@ -99,11 +98,11 @@ async def _costs(form: Form, settings: EdgeSettings) -> bool:
     return len(rows) == len(asked) and not any(row.figures.lost or row.figures.doubled for row in rows)
 
 
-async def _one(system: EdgeSystem, contender: Contender, load: Load, video: str) -> Cost | None:
+async def _one(system: EdgeSystem, contender: Contender, load: Load, video: str, settings: EdgeSettings) -> Cost | None:
     """None: it failed, which is said."""
     say = console(stderr=True)
     try:
-        cost = await measure(system, contender, load, video)
+        cost = await measure(system, contender, load, video, settings)
     except EXPECTED as error:
         say.print(f"{contender.name}, {load.viewers:,} viewers: {error}", *getattr(error, "__notes__", ()), sep="\n")
         return None
@@ -113,11 +112,13 @@ async def _one(system: EdgeSystem, contender: Contender, load: Load, video: str)
     return cost
 
 
-async def measure(system: EdgeSystem, contender: Contender, load: Load, video: str) -> Cost:
+async def measure(
+    system: EdgeSystem, contender: Contender, load: Load, video: str, settings: EdgeSettings = EDGE
+) -> Cost:
     """One contender under one load. video: nobody has watched it before."""
     async with (
         a_front(system, *contender) as front,
-        an_audience(f"/comments/{video}?backfill=0", load.viewers, load.comments) as audience,
+        viewers_of(video, load.viewers, load.comments, settings) as audience,
     ):
         ports = front.stream_ports
         for number, port in enumerate(ports):

@@ -1,6 +1,7 @@
 """What the benches of the edge start: nodes with paths of their own, a comment_service, and a balancer in front."""
 
 import asyncio
+import contextlib
 import json
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -14,10 +15,11 @@ import aiohttp
 from history.opening import open_store
 from scripts.balancers import KINDS, PLACED, Balancer, find, make_certificates
 from scripts.benches import procfs
-from scripts.benches.config import EDGE, EdgeSettings
+from scripts.benches.config import EDGE, FANOUT, EdgeSettings
 from scripts.benches.publishing import publish_grpc, steadily
 from scripts.benches.running import pid_of, running
 from scripts.benches.schedule import Schedule
+from scripts.benches.viewers import Audience, an_audience
 from scripts.plan import ROLES, Part, Plan, free_ports, make_plan, ports_of
 from scripts.processes import Process
 
@@ -91,6 +93,14 @@ class Front:
 
 def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
+
+
+def viewers_of(
+    video: str, viewers: int, comments: int, settings: EdgeSettings
+) -> contextlib.AbstractAsyncContextManager[Audience]:
+    """Nobody is connected yet. They get what is said from then on."""
+    fanout = replace(FANOUT, in_flight=settings.in_flight)
+    return an_audience(f"/comments/{video}?backfill=0", viewers, comments, settings=fanout)
 
 
 def lacks(front: str) -> str:

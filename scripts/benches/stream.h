@@ -6,6 +6,7 @@
 #ifndef STREAM_H
 #define STREAM_H
 
+#include <ctype.h>
 #include <strings.h>
 #include <zlib.h>
 
@@ -145,6 +146,15 @@ static bool has_header(const char *head, const char *name, const char *value) {
   return false;
 }
 
+static char last_refusal[64]; /* the first line of the last head that was neither 200 nor 307; empty: none came whole */
+
+static void keep_refusal(const char *head) {
+  size_t bytes = 0;
+  for (; bytes + 1 < sizeof last_refusal && (isalnum(head[bytes]) || strchr(" ./", head[bytes])) && head[bytes]; bytes++)
+    last_refusal[bytes] = head[bytes];
+  last_refusal[bytes] = 0;
+}
+
 enum taken { BROKEN, HEAD_LACKS, MOVED, TAKEN };
 
 /* A URL of this machine, or a path; NULL: it is neither. */
@@ -162,7 +172,7 @@ static enum taken take_head(struct stream *stream, struct tally *tally, char *at
   if (!blank) return carry_over(stream, at, end) ? HEAD_LACKS : BROKEN;
   blank[2] = 0; /* a string, each line with its end */
   if (!strncmp(at, "HTTP/1.1 307", 12)) return (stream->moved_to = location(at)) ? MOVED : BROKEN;
-  if (strncmp(at, "HTTP/1.1 200", 12)) return BROKEN;
+  if (strncmp(at, "HTTP/1.1 200", 12)) return keep_refusal(at), BROKEN;
   stream->is_chunked = has_header(at, "transfer-encoding:", "chunked");
   if (has_header(at, "content-encoding:", "gzip")) {
     stream->gzip = calloc(1, sizeof *stream->gzip);

@@ -314,7 +314,7 @@ static void obey(const char *line) {
 static void answer_when_done(void) {
   if (command.kind == CONNECT && !command.want && !in_flight && !away) {
     printf("{\"connected\":%u,\"refused\":%u,\"reason\":\"%s\"}\n", command.connected, command.refused,
-           command.refused ? strerror(command.error) : "");
+           !command.refused ? "" : *last_refusal ? last_refusal : strerror(command.error));
   } else if (command.kind == AWAIT) {
     bool complete = seen >= command.wanted && !away;
     if (!complete && now_ns() < command.until_ns) return;

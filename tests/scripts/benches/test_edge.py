@@ -135,7 +135,7 @@ def test_what_is_missing_or_fails_does_not_end_the_bench(
     monkeypatch.setattr("scripts.benches.edge_system.find", lambda name: None)
     assert lacks(DIRECT) == ""
 
-    async def measure(system: object, contender: Contender, load: object, video: str) -> Cost:
+    async def measure(system: object, contender: Contender, load: object, video: str, settings: object) -> Cost:
         if contender.nodes == 1:
             raise BenchFailed("9 of 9 viewers did not get a stream")
         return cost(contender.name)

@@ -125,6 +125,7 @@ async def test_a_refusal_is_no_viewer() -> None:
     ):
         answer = await viewers.connect(VIEWERS, server.port)
         assert (answer.connected, answer.refused) == (0, VIEWERS)
+        assert answer.reason == "HTTP/1.1 503 Service Unavailable"
         assert (await viewers.report(COMMENTS)).viewers == 0
 
 

@@ -24,7 +24,7 @@ from scripts.benches.viewers import Audience, Report
 RATIO_MAX = 1.2  # of the crowd's p99 beside an attack to the one without; stated
 
 NOTICED = ("\nattack", "p99 ms\nwithout", "\nwith", "\nratio", "\nconnections", "\n429", "\n503", "other\n5xx", "\ncut")
-LEFT = ("before, during, after:\nattack", "\nseats", "\nopen files", "\nRSS", "back\nafter")
+LEFT = ("\nattack", "\nseats", "\nopen files", "\nRSS", "back\nafter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ async def attacks(front: str, mixes: Sequence[str], repeats: int, settings: Edge
     about = f"{settings.crowd:,} viewers, {rate:g} comments/s, {seconds:g} s each, medians of {repeats}"
     console().print(
         table(f"strangers against {where}: {about}", NOTICED, _by_mix(found, noticed)),
-        table("", LEFT, _by_mix(found, left)),
+        table("what all processes held before, during and after", LEFT, _by_mix(found, left)),
         f"the crowd: {report.deliveries:,} deliveries lost={report.lost} doubled={report.doubled} ended={report.ended}",
     )
     kept = not (report.lost or report.doubled or report.ended)

@@ -97,7 +97,7 @@ def test_what_is_left_stands_in_the_table() -> None:
 
 def test_back_is_where_it_was_at_first() -> None:
     assert is_back(AFTER, BEFORE, EDGE)
-    assert not is_back(DURING, BEFORE, EDGE)
+    assert not is_back(BEFORE._replace(seats=BEFORE.seats + 1), BEFORE, EDGE)
     assert not is_back(BEFORE._replace(files=BEFORE.files + EDGE.files_spare + 1), BEFORE, EDGE)
 
 

@@ -9,12 +9,24 @@ import structlog
 import typer
 
 from scripts.benches import chaos as chaos_bench
+from scripts.benches import edge as edge_bench
 from scripts.benches import outage as outage_bench
 from scripts.benches import partition as partition_bench
 from scripts.benches import small as small_bench
-from scripts.benches.config import DISPATCHER, DISPATCHER_QUICK, HISTORY, HISTORY_QUICK, SMALL, SMALL_QUICK
+from scripts.benches.attack_mixes import MIXES
+from scripts.benches.config import (
+    DISPATCHER,
+    DISPATCHER_QUICK,
+    EDGE,
+    EDGE_QUICK,
+    HISTORY,
+    HISTORY_QUICK,
+    SMALL,
+    SMALL_QUICK,
+)
 from scripts.benches.dispatcher import PARTS as DISPATCHER_PARTS
 from scripts.benches.dispatcher import dispatcher as run_dispatcher
+from scripts.benches.edge_system import FRONTS
 from scripts.benches.fanout import OURS, Fanout, Form
 from scripts.benches.history import PARTS as HISTORY_PARTS
 from scripts.benches.history import history as run_history
@@ -196,6 +208,35 @@ def small(
     raise typer.Exit(run_bench(small_bench.small(form, SMALL_QUICK if quick else SMALL)))
 
 
+@app.command()
+def edge(
+    only: Annotated[str, typer.Option(help="the parts to run, with commas between")] = ",".join(edge_bench.PARTS),
+    viewers: Annotated[str, typer.Option(help="numbers of viewers, with commas between")] = "1000,5000",
+    fronts: Annotated[str, typer.Option(help="balancers whose cost is measured, and none")] = ",".join(FRONTS),
+    attacked: Annotated[str, typer.Option(help="what stands in front of the attacked system")] = "none,haproxy",
+    mixes: Annotated[str, typer.Option(help="attacks, with commas between")] = ",".join(MIXES),
+    repeats: Repeats = 3,
+    quick: Quick = False,
+) -> None:
+    """Three nodes behind HAProxy, nginx and Envoy, in both ways, beside no balancer: what it costs.
+
+    Then strangers attack while 500 people watch, who have no part in it: their p99 with and without, who was refused,
+    and what is left of it: seats, open files, memory. Over HTTP/1.1 without TLS. Strangers have 127.66.0.0/16, and the
+    limits that hold for an address. Exit code 1: a comment was lost or doubled, somebody saw a 5xx that is no 503, or
+    seats or files were not back.
+    """
+    counts = [round(each) for each in _rates(viewers, "--viewers")]
+    form = edge_bench.Form(
+        parts=_chosen(only, edge_bench.PARTS, "--only"),
+        viewers=counts[:1] if quick else counts,
+        fronts=_chosen(fronts, FRONTS, "--fronts"),
+        attacked=_chosen(attacked, FRONTS, "--attacked"),
+        mixes=_chosen(mixes, MIXES, "--mixes"),
+        repeats=repeats,
+    )
+    raise typer.Exit(run_bench(edge_bench.edge(form, EDGE_QUICK if quick else EDGE)))
+
+
 def _chosen(text: str, known: Collection[str], flag: str) -> list[str]:
     names = text.split(",")
     if unknown := sorted(set(names) - set(known)):
@@ -203,13 +244,13 @@ def _chosen(text: str, known: Collection[str], flag: str) -> list[str]:
     return names
 
 
-def _rates(text: str) -> list[float]:
+def _rates(text: str, flag: str = "--rates") -> list[float]:
     try:
         rates = sorted({float(part) for part in text.split(",")})
     except ValueError:
         rates = []
     if not rates or rates[0] <= 0:
-        raise typer.BadParameter(f"{text!r} are no rates: 5,20,100 would be", param_hint="--rates")
+        raise typer.BadParameter(f"{text!r} are no numbers: 5,20,100 would be", param_hint=flag)
     return rates
 
 

@@ -109,6 +109,25 @@ class SmallSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """What stands behind the balancers, and how strangers attack it."""
+
+    nodes: int = 3  # as in deploy/
+    rate: float = 20.0  # comments/s to the viewers, for what a balancer costs
+    seconds: float = 8.0  # of each load
+    crowd: int = 500  # viewers beside an attack
+    crowd_rate: float = 10.0  # comments/s to them: 40,000 deliveries in 8 s
+    in_flight: int = 100  # viewers who connect at a time: 1,000 placements at once can take longer than one may
+    attack_share: float = 1.0  # of each mix's connections and rate
+    calm_s: float = 0.5  # between an attack's begin and the crowd's first comment that counts
+    back_s: float = 30.0  # after an attack, for seats and files to be as before; a video is served for 10 s more
+    poll_s: float = 0.2  # between two looks
+    files_spare: int = (
+        60  # that may be open more than before: balancers keep idle connections, nginx 32 for each worker
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class FaultSettings:
     """What chaos and outage start, how they break it, and how their authors and viewers behave."""
 
@@ -190,6 +209,8 @@ HISTORY_QUICK = HistorySettings(
 )
 SMALL = SmallSettings()
 SMALL_QUICK = SmallSettings(videos=30, calm_rate=60, high_rate=100, seconds=1, opened=30, past=10, quiet_s=0.1)
+EDGE = EdgeSettings()
+EDGE_QUICK = EdgeSettings(seconds=0.5, crowd=20, attack_share=0.02, calm_s=0.1)
 FAULTS = FaultSettings()
 PARTITION = PartitionSettings()
 CHILDREN = SupervisorSettings(stop_timeout_s=10.0)  # of servers with thousands of viewers to say goodbye to

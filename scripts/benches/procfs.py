@@ -19,6 +19,11 @@ def rss_bytes(pid: int) -> int:
     return _in_bytes(Path(f"/proc/{pid}/status"), "VmRSS")
 
 
+def open_files(pid: int) -> int:
+    """How many of them the process has: sockets, too"""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def children(pid: int) -> list[int]:
     """Pids of the children of all threads of the process"""
     return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]

@@ -31,10 +31,12 @@ async def steadily(schedule: Schedule) -> AsyncIterator[VideoBatch]:
         due = schedule.due_until(time.monotonic_ns(), sent)
         now_ms = time.time_ns() // 1_000_000
         said = [
-            Comment(ids.next(now_ms), VIDEO, Author(user, user), text, now_ms) for user, text in map(schedule.line, due)
+            Comment(ids.next(now_ms), schedule.video, Author(user, user), text, now_ms)
+            for user, text in map(schedule.line, due)
         ]
         events = [Event(id=each.id, data=comment_data(each), comment=event_pb2.Comment()) for each in said]
-        yield _batch([each.id for each in said], VideoEvents(video_id=VIDEO, events=events).SerializeToString())
+        encoded = VideoEvents(video_id=schedule.video, events=events).SerializeToString()
+        yield _batch([each.id for each in said], encoded, schedule.video)
         sent = due.stop
 
 
@@ -50,9 +52,9 @@ async def at_full_speed(seconds: float, events: int, data: bytes) -> AsyncIterat
         yield _batch(batch, video + b"".join([head + each.to_bytes(8, "little") + tail for each in batch]))
 
 
-def _batch(ids: list[int], encoded: bytes) -> VideoBatch:
+def _batch(ids: list[int], encoded: bytes, video: str = VIDEO) -> VideoBatch:
     """ids: in their order"""
-    return VideoBatch(video_id=VIDEO, low_id=ids[0], high_id=ids[-1], events=len(ids), encoded=encoded)
+    return VideoBatch(video_id=video, low_id=ids[0], high_id=ids[-1], events=len(ids), encoded=encoded)
 
 
 async def publish_grpc(

@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import median
 from typing import Any
 
 from scripts.benches import procfs
 from scripts.benches.config import FANOUT, FanoutSettings
-from scripts.benches.schedule import Line, Schedule
-from scripts.benches.servers import CONTENDERS, Served
+from scripts.benches.schedule import Line, Schedule, soon
+from scripts.benches.servers import CONTENDERS
 from scripts.benches.viewers import Report, an_audience
 
 
@@ -66,14 +66,12 @@ async def run(name: str, load: Load, settings: FanoutSettings = FANOUT) -> Figur
         async with an_audience(server.path, together, load.comments, gzip=load.gzip, settings=settings) as audience:
             await audience.connect(load.viewers, server.port, load.idle)
             full_bytes, cpu_s = procfs.rss_bytes(server.pid), server.cpu_s()
-            schedule = Schedule(time.monotonic_ns() + int(settings.lead_s * 1e9), load.rate, load.comments)
+            schedule = Schedule(soon(settings.lead_s), load.rate, load.comments)
             if load.lines:
                 schedule = replace(schedule, lines=load.lines)
             await audience.deadline(schedule.end_ns)
-            blocked_s = await _publish(server, schedule, settings)
-            rest_s = (schedule.end_ns - time.monotonic_ns()) / 1e9 + settings.drain_s
-            if await audience.wait_for(schedule.count, max(0.0, rest_s)):
-                await asyncio.sleep(settings.settle_s)
+            blocked_s = await publish(server.publish, schedule, settings)
+            await audience.settle(schedule, settings)
             report = await audience.report(schedule.count)
             measured = figures(name, load, schedule, report, blocked_s, server.cpu_s() - cpu_s, settings)
             return replace(
@@ -85,11 +83,13 @@ async def run(name: str, load: Load, settings: FanoutSettings = FANOUT) -> Figur
             )
 
 
-async def _publish(server: Served, schedule: Schedule, settings: FanoutSettings) -> float:
+async def publish(
+    publisher: Callable[[Schedule], Awaitable[object]], schedule: Schedule, settings: FanoutSettings = FANOUT
+) -> float:
     """Returns for how many seconds after the schedule's end the server was still taking comments."""
     try:
         async with asyncio.timeout(settings.lead_s + schedule.seconds + settings.drain_s):
-            await server.publish(schedule)
+            await publisher(schedule)
     except TimeoutError:
         pass  # it is given up; the figures show it
     return max(0, time.monotonic_ns() - schedule.end_ns) / 1e9

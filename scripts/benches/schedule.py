@@ -1,5 +1,6 @@
 """Which comment is due when, and what it says: the same for every server that is compared."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,6 +32,8 @@ class Schedule:
     """the number that the first of them bears; everywhere else they are counted from 0"""
     lines: Sequence[Line] = (Line("u1", WORDS),)
     """what is said, and by whom, again from the beginning behind the last one; over gRPC only"""
+    video: str = VIDEO
+    """over gRPC only"""
 
     @property
     def seconds(self) -> float:
@@ -62,6 +65,11 @@ class Schedule:
     def data(self, number: int) -> str:
         """The JSON that the RMS makes of the usual line, for servers that pass on what they get"""
         return _BEFORE % f"{number:016x}" + self.marker(number) + _BEHIND
+
+
+def soon(lead_s: float) -> int:
+    """A time of CLOCK_MONOTONIC, in ns: so many seconds from now"""
+    return time.monotonic_ns() + int(lead_s * 1e9)
 
 
 def due_ns_of(data: bytes) -> int:

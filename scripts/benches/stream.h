@@ -6,6 +6,7 @@
 #ifndef STREAM_H
 #define STREAM_H
 
+#include <ctype.h>
 #include <strings.h>
 #include <zlib.h>
 
@@ -22,7 +23,7 @@ struct stream {
   uint8_t chunk_end;   /* bytes of CR LF that still stand behind the last chunk's data */
   bool is_chunked;
   z_stream *gzip;      /* NULL: not compressed */
-  uint16_t moved_to;   /* a port on this machine, when take_head says MOVED */
+  char *moved_to;      /* when take_head says MOVED: where, as PORT/PATH, and without PORT on the same one */
 };
 
 static char room[CARRY_MAX + READ_BYTES];
@@ -145,11 +146,23 @@ static bool has_header(const char *head, const char *name, const char *value) {
   return false;
 }
 
+static char last_refusal[64]; /* the first line of the last head that was neither 200 nor 307; empty: none came whole */
+
+static void keep_refusal(const char *head) {
+  size_t bytes = 0;
+  for (; bytes + 1 < sizeof last_refusal && (isalnum(head[bytes]) || strchr(" ./", head[bytes])) && head[bytes]; bytes++)
+    last_refusal[bytes] = head[bytes];
+  last_refusal[bytes] = 0;
+}
+
 enum taken { BROKEN, HEAD_LACKS, MOVED, TAKEN };
 
-static uint16_t port_of_location(const char *head) {
-  const char *url = strcasestr(head, "\nlocation: http://"), *port = url ? strchr(url + 18, ':') : NULL;
-  return port ? (uint16_t)atoi(port + 1) : 0;
+/* A URL of this machine, or a path; NULL: it is neither. */
+static char *location(const char *head) {
+  const char *line = strcasestr(head, "\nlocation: "), *at = line ? line + 11 : NULL;
+  if (at && !strncmp(at, "http://", 7)) at = strchr(at + 7, ':') ? strchr(at + 7, ':') + 1 : NULL;
+  else if (at && *at != '/') at = NULL;
+  return at ? strndup(at, strcspn(at, "\r")) : NULL;
 }
 
 /* The head, when it is whole, and what comes behind it. BROKEN also if its status is neither 200 nor 307. */
@@ -158,8 +171,8 @@ static enum taken take_head(struct stream *stream, struct tally *tally, char *at
   char *blank = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);
   if (!blank) return carry_over(stream, at, end) ? HEAD_LACKS : BROKEN;
   blank[2] = 0; /* a string, each line with its end */
-  if (!strncmp(at, "HTTP/1.1 307", 12)) return (stream->moved_to = port_of_location(at)) ? MOVED : BROKEN;
-  if (strncmp(at, "HTTP/1.1 200", 12)) return BROKEN;
+  if (!strncmp(at, "HTTP/1.1 307", 12)) return (stream->moved_to = location(at)) ? MOVED : BROKEN;
+  if (strncmp(at, "HTTP/1.1 200", 12)) return keep_refusal(at), BROKEN;
   stream->is_chunked = has_header(at, "transfer-encoding:", "chunked");
   if (has_header(at, "content-encoding:", "gzip")) {
     stream->gzip = calloc(1, sizeof *stream->gzip);

@@ -13,9 +13,11 @@
  *                         those whose connection has ended), or when so many milliseconds are over
  *   report COMMENTS       everything counted so far; `lost` against these comments
  *
+ * They follow a 307 to a URL of this machine, or to a path.
+ *
  * VIDEOS 0: all watch PATH, and whose stream ends stays away. Otherwise they watch so many videos in turn: PATH gets the
- * video's number, and comment N is for video N % VIDEOS. And they are clients as our documents ask for: they follow a
- * 307, and after a cut or a refusal they go back to the first port with the last `id:`, after the server's `retry:`.
+ * video's number, and comment N is for video N % VIDEOS. And they are clients as our documents ask for: after a cut or a
+ * refusal they go back to the first port with the last `id:`, after the server's `retry:`.
  *
  * The end of stdin ends the process, so it can't outlive the one that started it. All connections end by a reset, so
  * that no port stays in TIME_WAIT. How the comments are recognized: tally.h. */
@@ -74,6 +76,7 @@ static uint32_t seen_bytes(void) { return (due_to(0, comments_max) + 7) / 8; }
 static void release(struct viewer *viewer) {
   close(viewer->fd); /* the kernel takes it out of the epoll set: it has no duplicate */
   free(viewer->stream.carry);
+  free(viewer->stream.moved_to);
   if (viewer->stream.gzip) inflateEnd(viewer->stream.gzip), free(viewer->stream.gzip);
   viewer->stream = (struct stream){0};
 }
@@ -109,25 +112,27 @@ static int open_socket(uint32_t slot, uint16_t port) {
   return fd;
 }
 
-static bool ask(uint32_t slot, uint16_t port) {
+/* moved: the path that a redirect said, or NULL */
+static bool ask(uint32_t slot, uint16_t port, const char *moved) {
   const struct tally *tally = &viewers[slot].tally;
   char request[1024], number[12] = "";
-  if (videos) snprintf(number, sizeof number, "%u", tally->video);
+  if (videos && !moved) snprintf(number, sizeof number, "%u", tally->video);
   bool comes_back = tally->position && *tally->position;
   int bytes = snprintf(request, sizeof request,
-                       "GET %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n%s%s%s%s\r\n", path,
-                       number, port, wants_gzip ? "Accept-Encoding: gzip\r\n" : "",
+                       "GET %s%s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: text/event-stream\r\n%s%s%s%s\r\n",
+                       moved ? moved : path, number, port, wants_gzip ? "Accept-Encoding: gzip\r\n" : "",
                        comes_back ? "Last-Event-ID: " : "", comes_back ? tally->position : "",
                        comes_back ? "\r\n" : "");
+  if (bytes >= (int)sizeof request) return errno = ENAMETOOLONG, false;
   return write(viewers[slot].fd, request, (size_t)bytes) == bytes;
 }
 
 /* Connects and asks. False: errno tells why it couldn't. Connecting blocks, for microseconds: so few are in flight that
  * the listener's backlog has room. */
-static bool begin(uint32_t slot, uint16_t port) {
+static bool begin(uint32_t slot, uint16_t port, const char *moved) {
   viewers[slot].fd = open_socket(slot, port);
   if (viewers[slot].fd < 0) return false;
-  if (ask(slot, port)) return true;
+  if (ask(slot, port, moved)) return true;
   int error = errno;
   release(&viewers[slot]);
   viewers[slot].fd = -1;
@@ -152,7 +157,7 @@ static void start_viewer(void) {
   if (position) *position = 0;
   viewer->tally = (struct tally){.seen = viewer->tally.seen, .video = videos ? slot % videos : 0,
                                  .retry_ms = RETRY_MS, .position = position, .last = -1};
-  if (!begin(slot, home)) {
+  if (!begin(slot, home, NULL)) {
     refused(slot, errno);
   } else if (command.idle) {
     viewer->state = IDLE;
@@ -180,7 +185,7 @@ static void bring_back(void) {
   next_ns = now + AWAY_MS * 1000000ull;
   for (uint32_t slot = 0; slot < slots && in_flight < in_flight_max; slot++)
     if (viewers[slot].state == AWAY && viewers[slot].back_ns <= now) {
-      if (begin(slot, home)) await_head(slot);
+      if (begin(slot, home, NULL)) await_head(slot);
       else come_back_later(&viewers[slot]);
     }
 }
@@ -189,11 +194,14 @@ static void bring_back(void) {
 
 static void head_has_come(uint32_t slot, enum taken taken) {
   struct viewer *viewer = &viewers[slot];
-  uint16_t port = viewer->stream.moved_to;
   in_flight--;
   if (taken == MOVED) {
+    char *to = viewer->stream.moved_to;
+    viewer->stream.moved_to = NULL;
     release(viewer);
-    if (begin(slot, port)) {
+    bool begun = begin(slot, *to == '/' ? home : (uint16_t)atoi(to), strchr(to, '/'));
+    free(to);
+    if (begun) {
       await_head(slot);
       return;
     }
@@ -306,7 +314,7 @@ static void obey(const char *line) {
 static void answer_when_done(void) {
   if (command.kind == CONNECT && !command.want && !in_flight && !away) {
     printf("{\"connected\":%u,\"refused\":%u,\"reason\":\"%s\"}\n", command.connected, command.refused,
-           command.refused ? strerror(command.error) : "");
+           !command.refused ? "" : *last_refusal ? last_refusal : strerror(command.error));
   } else if (command.kind == AWAIT) {
     bool complete = seen >= command.wanted && !away;
     if (!complete && now_ns() < command.until_ns) return;

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ import msgspec
 from scripts.benches.building import build
 from scripts.benches.config import FANOUT, FanoutSettings
 from scripts.benches.running import BenchFailed, Child
+from scripts.benches.schedule import Schedule
 
 _FIRST_SOURCE = ipaddress.IPv4Address("127.1.0.1")
 _SOURCES_EACH = 16  # addresses for one process: it takes one for every 10,000 of its viewers
@@ -32,6 +34,14 @@ class Report(msgspec.Struct, frozen=True):
     bytes: int
     last_ns: int  # CLOCK_MONOTONIC
     latency_us: list[tuple[int, int]]
+
+    def since(self, before: "Report") -> "Report":
+        """What was counted after that earlier report of the same viewers. `lost` stays: it counts all that is due."""
+        counts = dict(before.latency_us)
+        left = [(us, count - counts.get(us, 0)) for us, count in self.latency_us]
+        fields = ("deliveries", "in_time", "doubled", "disordered", "misplaced", "unmarked", "bytes", "ended")
+        changed = {name: getattr(self, name) - getattr(before, name) for name in fields}
+        return msgspec.structs.replace(self, latency_us=[(us, count) for us, count in left if count], **changed)
 
     def percentile_ms(self, share: float) -> float:
         """The latency that this share of the deliveries didn't exceed; 0 without deliveries"""
@@ -121,6 +131,13 @@ class Audience:
     async def wait_for(self, comments: int, timeout_s: float) -> bool:
         """True: everybody who reads has the first `comments` comments."""
         return all(await asyncio.gather(*(process.wait_for(comments, timeout_s) for process in self.processes)))
+
+    async def settle(self, schedule: Schedule, settings: FanoutSettings = FANOUT) -> None:
+        """Returns when all have all of the schedule's comments and those before, and a doubled one would have come; or
+        when it is given up."""
+        rest_s = (schedule.end_ns - time.monotonic_ns()) / 1e9 + settings.drain_s
+        if await self.wait_for(schedule.first + schedule.count, max(0.0, rest_s)):
+            await asyncio.sleep(settings.settle_s)
 
     async def report(self, comments: int) -> Report:
         return merge(await asyncio.gather(*(process.report(comments) for process in self.processes)))

@@ -17,7 +17,7 @@ def bench(*arguments: str) -> Result:
     return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
 
 
-@pytest.mark.parametrize("command", ["fanout", "million", "dispatcher", "chaos", "outage", "history", "small"])
+@pytest.mark.parametrize("command", ["fanout", "million", "dispatcher", "chaos", "outage", "history", "small", "edge"])
 def test_every_command_explains_itself(command: str) -> None:
     result = bench(command, "--help")
     assert result.exit_code == 0
@@ -34,6 +34,11 @@ def test_every_command_explains_itself(command: str) -> None:
         (["fanout", "--slow", "100", "--viewers", "100"], "somebody must read"),
         (["history", "--only", "speed"], "known are writes,writers,posts"),
         (["history", "--store", "redis"], "known are sqlite,cassandra"),
+        (["edge", "--only", "speed"], "known are cost,attacks"),
+        (["edge", "--fronts", "traefik"], "known are none,haproxy,nginx,envoy"),
+        (["edge", "--attacked", "traefik"], "known are none,haproxy,nginx,envoy"),
+        (["edge", "--mixes", "smurf"], "known are nothing,heads"),
+        (["edge", "--viewers", "many"], "5,20,100 would be"),
         (["outage", "--nodes", "2"], "1 or 3"),
         (["small", "--only", "speed"], "known are cost,delay,opening,failover"),
     ],

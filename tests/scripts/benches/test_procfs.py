@@ -24,6 +24,12 @@ def test_memory_is_what_the_kernel_says() -> None:
     assert procfs.tcp_bytes() >= 0
 
 
+def test_open_files_are_counted() -> None:
+    before = procfs.open_files(os.getpid())
+    with open(os.devnull):
+        assert procfs.open_files(os.getpid()) == before + 1
+
+
 def test_children_are_found() -> None:
     with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as child:
         assert child.pid in procfs.children(os.getpid())

@@ -1,5 +1,6 @@
 """The viewers and their C program must find every fault: they judge all the servers."""
 
+import asyncio
 import os
 import signal
 import time
@@ -124,6 +125,7 @@ async def test_a_refusal_is_no_viewer() -> None:
     ):
         answer = await viewers.connect(VIEWERS, server.port)
         assert (answer.connected, answer.refused) == (0, VIEWERS)
+        assert answer.reason == "HTTP/1.1 503 Service Unavailable"
         assert (await viewers.report(COMMENTS)).viewers == 0
 
 
@@ -174,6 +176,25 @@ async def test_a_process_that_has_ended_is_told() -> None:
             await viewers.report(0)
 
 
+async def test_a_redirect_to_a_path_is_followed() -> None:
+    asked = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        asked.append(request.split()[1])
+        moved = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /n/rms-1%b\r\n\r\n" % request.split()[1]
+        writer.write(HEAD + b"\r\n" + event(0) if request.startswith(b"GET /n/") else moved)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        async with Viewers(0, "/comments/v?backfill=0", COMMENTS, settings=QUICK) as viewers:
+            answer = await viewers.connect(1, server.sockets[0].getsockname()[1])
+            assert (answer.connected, answer.refused) == (1, 0)
+            assert await viewers.wait_for(1, 20)
+        assert asked == [b"/comments/v?backfill=0", b"/n/rms-1/comments/v?backfill=0"]
+
+
 def report(last_ns: int, latency_us: list[tuple[int, int]]) -> Report:
     count = sum(deliveries for _, deliveries in latency_us)
     return Report(1, 0, 0, count, count, 1, 0, 0, 0, 0, 10, last_ns, latency_us)
@@ -184,6 +205,12 @@ def test_reports_of_several_processes_add_up() -> None:
     assert merged.latency_us == [(10, 1), (20, 3), (900, 1)]
     assert (merged.viewers, merged.deliveries, merged.lost, merged.bytes, merged.last_ns) == (2, 5, 2, 20, 7)
     assert (merged.percentile_ms(0.5), merged.percentile_ms(1.0)) == (0.02, 0.9)
+
+
+def test_a_later_report_can_be_read_by_itself() -> None:
+    found = report(7, [(10, 1), (20, 4), (900, 1)]).since(report(5, [(10, 1), (20, 1)]))
+    assert found.latency_us == [(20, 3), (900, 1)]
+    assert (found.deliveries, found.bytes, found.lost, found.last_ns) == (4, 0, 1, 7)
 
 
 def test_nothing_has_no_latency() -> None:

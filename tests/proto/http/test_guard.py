@@ -167,12 +167,12 @@ async def test_an_event_source_that_is_refused_comes_again(serve: Serve) -> None
 async def test_who_says_that_a_body_is_endless_shuts_out_nobody(serve: Serve, length: bytes) -> None:
     serving = await serve(who, guard=guard(*TRUSTING))
     reader, writer = await serving.connect()
-    writer.write(b"POST / HTTP/1.1\r\nx-forwarded-for: 9.9.9.9\r\n%b\r\n" % length)
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 9.9.9.9\r\n%b\r\n" % length)
     await response(reader)
     writer.close()
     reader, writer = await serving.connect()
     for _ in range(3):
-        writer.write(b"GET / HTTP/1.1\r\nx-forwarded-for: 8.8.8.8\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 8.8.8.8\r\n\r\n")
         assert (await response(reader))[0] == 200
 
 
@@ -188,12 +188,14 @@ async def test_what_comes_of_a_body_is_counted_however_it_is_framed(serve: Serve
         "chunked": (b"transfer-encoding: chunked", b"1388\r\n%b\r\n0\r\n\r\n" % (b"x" * 5000)),
     }[framing]
     reader, writer = await serving.connect()
-    writer.write(b"POST / HTTP/1.1\r\nx-forwarded-for: 9.9.9.9\r\nexpect: 100-continue\r\n%b\r\n\r\n" % lines)
+    writer.write(
+        b"POST / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 9.9.9.9\r\nexpect: 100-continue\r\n%b\r\n\r\n" % lines
+    )
     await reader.readuntil(b"100 Continue\r\n\r\n")  # so the body comes behind the head
     writer.write(body)
     assert (await response(reader))[::2] == (200, b"5000")
     for address, status in ((b"9.9.9.9", 429), (b"8.8.8.8", 200)):
-        writer.write(b"GET / HTTP/1.1\r\nx-forwarded-for: %b\r\n\r\n" % address)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: %b\r\n\r\n" % address)
         assert (await response(reader))[0] == status
 
 
@@ -231,5 +233,5 @@ async def test_a_header_that_nobody_can_read_costs_the_proxy_nothing_and_frees_n
     unlimited = ("--unlimited-networks", "127.0.0.0/8", "--requests-per-s", "0.1", "--proxy-headers", "forwarded")
     reader, writer = await (await serve(who, guard=guard(*TRUSTING, *unlimited))).connect()
     for line, status in ((header, 200), (header, 429), (b"x-check: 1", 200), (b"x-check: 1", 200)):
-        writer.write(b"GET / HTTP/1.1\r\n%b\r\n\r\n" % line)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % line)
         assert (await response(reader))[0] == status

@@ -136,7 +136,7 @@ async def test_a_stream_is_a_new_stream_whatever_stands_in_its_query(start_node:
 
 
 async def ask(port: int, who: str, query: str = "wait=0") -> tuple[int, Any]:
-    request = f"GET /comments/v?{query} HTTP/1.1\r\nAccept: application/json\r\n{who}\r\n"
+    request = f"GET /comments/v?{query} HTTP/1.1\r\nhost: x\r\nAccept: application/json\r\n{who}\r\n"
     status, _, body = await answer(port, request)
     return status, json.loads(body)
 

@@ -1,16 +1,18 @@
 """Fixtures for tests in a real Chromium: one process for the whole session, and a new profile for every page.
 
 The fixtures live in the session's event loop. A test module that uses them has
-`pytestmark = pytest.mark.asyncio(loop_scope="session")`, and its conftest.py imports both names from here.
+`pytestmark = pytest.mark.asyncio(loop_scope="session")`, and its conftest.py imports the three names from here.
 """
 
 import shutil
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any, Protocol
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
+
+from tests.network_lock import network_stays
 
 ARGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
@@ -49,8 +51,14 @@ async def visit(page: Page, url: str) -> None:
         await page.goto(url)
 
 
+@pytest.fixture
+def steady_network() -> Iterator[None]:
+    with network_stays():
+        yield
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_page(chromium: Browser) -> AsyncIterator[OpenPage]:
+async def open_page(chromium: Browser, steady_network: None) -> AsyncIterator[OpenPage]:
     """Opens pages. The test fails if one of their scripts throws or violates the Content-Security-Policy."""
     contexts: list[BrowserContext] = []
     complaints: list[str] = []

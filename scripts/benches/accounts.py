@@ -21,6 +21,10 @@ def text_of(number: int) -> str:
     return f"c#{number:06d} what a goal"
 
 
+ABOVE_ALL = "g"
+"""Behind every id, which is of hex digits"""
+
+
 class Gap(NamedTuple):
     after_id: str
     before_id: str
@@ -36,8 +40,8 @@ class _Comment(msgspec.Struct):
 
 
 class _Gap(msgspec.Struct):
-    from_id: str = msgspec.field(name="from")
-    to_id: str = msgspec.field(name="to")
+    from_id: str | None = msgspec.field(name="from")  # None: nobody knows
+    to_id: str | None = msgspec.field(name="to")  # None: nothing has come behind it yet
 
 
 _COMMENT = msgspec.json.Decoder(_Comment)
@@ -60,7 +64,7 @@ class Account:
         self.servers.add(server)
         if event.name == "gap":
             gap = _GAP.decode(event.data)
-            self.gaps.append(Gap(gap.from_id, gap.to_id, server))
+            self.gaps.append(Gap(gap.from_id or "", gap.to_id or ABOVE_ALL, server))
         elif event.name == "deleted":
             self.gone.add(_COMMENT.decode(event.data).id)
         elif event.name == "message":

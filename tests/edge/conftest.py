@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from scripts.balancers import make_certificates
-from tests.browser_fixture import chromium, open_page
+from tests.browser_fixture import chromium, open_page, steady_network
 
-__all__ = ["certificates", "chromium", "open_page"]
+__all__ = ["certificates", "chromium", "open_page", "steady_network"]
 
 
 @pytest.fixture(scope="session")

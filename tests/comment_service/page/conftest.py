@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
-from tests.browser_fixture import chromium, open_page
+from tests.browser_fixture import chromium, open_page, steady_network
 from tests.comment_service.page.stand_in import StandIn
 
-__all__ = ["chromium", "modules", "open_page", "stand_in", "stand_in_below_a_prefix"]
+__all__ = ["chromium", "modules", "open_page", "stand_in", "stand_in_below_a_prefix", "steady_network"]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -13,6 +13,7 @@ import pytest
 from scripts.benches.hosts import Hosts, needs
 from scripts.benches.running import BenchFailed
 from scripts.processes import ROOT
+from tests.network_lock import network_changes
 
 if missing := needs():
     pytest.skip(missing, allow_module_level=True)
@@ -21,6 +22,12 @@ OWN = f"lc{os.getpid()}"  # what the names of all that this process makes begin 
 PORT, OTHER_PORT = 8000, 8001
 SILENT_S = 0.3
 """A try that gets no answer for so long, where others take a millisecond: nothing tells the sender more"""
+
+
+@pytest.fixture(autouse=True)
+def changing_network() -> Iterator[None]:
+    with network_changes():
+        yield
 
 
 @pytest.fixture

@@ -190,6 +190,10 @@ class PartitionSettings:
     systems_pairs: int = 10  # pairs on one system; then it is started anew
 
 
+SCHEMA_MS = 120_000
+"""What a comment_service waits for a new schema where a bench is to begin with a whole system: three Cassandra nodes on
+a busy machine took 52 s"""
+
 FANOUT = FanoutSettings()
 MILLION = MillionSettings()
 DISPATCHER = DispatcherSettings()

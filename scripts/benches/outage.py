@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +20,11 @@ from history.core.ids import parse_id
 from scripts.benches import procfs
 from scripts.benches.authors import longest_pause_s
 from scripts.benches.cassandra import BenchCassandra, Stored
-from scripts.benches.config import FAULTS, FaultSettings
+from scripts.benches.config import FAULTS, SCHEMA_MS, FaultSettings
 from scripts.benches.running import ungrouped
 from scripts.benches.system import Outcome, System, a_system
 from scripts.benches.table import console, table
+from scripts.config import SUPERVISOR
 from scripts.plan import free_ports, make_plan, ports_of
 
 BREAKS = {"kill": "kill -9", "hang": "SIGSTOP", "node": "kill -9 of 1 of 3"}
@@ -96,6 +97,8 @@ async def one_outage(how: str, form: Form, settings: FaultSettings = FAULTS, vic
     """victim: which Cassandra node, counted from 1"""
     videos = [f"outage-{number}" for number in range(settings.outage_videos)]
     with tempfile.TemporaryDirectory(prefix="bench-outage-") as folder:
+        # Where comment_service is killed in the outage, it must not wait for the store.
+        waits = ("--node-wait-ms", str(SCHEMA_MS)) if how == "node" else ()
         async with BenchCassandra(form.nodes) as cassandra:
             plan = make_plan(
                 dispatchers=2,
@@ -104,9 +107,12 @@ async def one_outage(how: str, form: Form, settings: FaultSettings = FAULTS, vic
                 data=Path(folder),
                 ports=free_ports(ports_of(dispatchers=2, rms=2)),
                 log_format="json",
+                more_flags=lambda role: waits if role == "comment-service" else (),
             )
-            keyed = settings.keyed_every
-            async with a_system(plan, videos, form.viewers, keyed_every=keyed, settings=settings) as system:
+            keyed, patient = settings.keyed_every, replace(SUPERVISOR, ready_timeout_s=SCHEMA_MS / 1000)
+            async with a_system(
+                plan, videos, form.viewers, keyed_every=keyed, supervision=patient, settings=settings
+            ) as system:
                 with ungrouped():
                     async with asyncio.TaskGroup() as group:
                         group.create_task(system.authors.post(form.rate))

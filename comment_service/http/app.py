@@ -49,7 +49,7 @@ from proto.http.connection import Shortcut
 from proto.http.cors import PREFLIGHT_S, STREAM_REQUEST_HEADERS, Cors
 from proto.http.guard import Guard
 from proto.http.operators import OperatorsPort as OperatorsPort
-from proto.http.operators import public_health
+from proto.http.operators import PublicHealth
 from proto.http.server import HttpServer as HttpServer
 from proto.http.server import build_server
 from proto.http_settings import ConnectionLimits, GuardSettings
@@ -114,13 +114,6 @@ class Api:
         """GET /comment/{video_id}: a page, newest first"""
         return await self.pages.page(request)
 
-    async def live(self, _: Request) -> Response:
-        return public_health(True)
-
-    async def ready(self, _: Request) -> Response:
-        ok, _details = await self.readiness()
-        return public_health(ok)
-
     async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         """Ready means that comments are accepted and the clock is right. Dispatchers are only counted, since posting
         works without them."""
@@ -183,7 +176,7 @@ def make_server(
 
 def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:
     """The ASGI app, and the shortcut past it. All paths and methods are listed here."""
-    page_files = PageFiles()
+    page_files, health = PageFiles(), PublicHealth(api.readiness)
     cors_rules: dict[str, Any] = {
         "allow_origins": cors_origins,
         "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
@@ -207,8 +200,8 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
             Route("/comment/{video_id}", Methods(GET=api.page)),
             Route("/", Methods(GET=page_files.index)),
             Mount("/page", page_files),
-            Route("/health/live", Methods(GET=api.live)),
-            Route("/health/ready", Methods(GET=api.ready)),
+            Route("/health/live", Methods(GET=health.live)),
+            Route("/health/ready", Methods(GET=health.ready)),
         ],
         middleware=[
             Middleware(Cors, **cors_rules),

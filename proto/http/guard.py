@@ -20,7 +20,6 @@ from proto.http_settings import GuardSettings
 CALLER = "livecomments.caller"
 """In a scope: the `Caller`"""
 
-
 ALL = "all"
 """the one key of what all do together"""
 
@@ -106,9 +105,8 @@ class Share:
         sentence = f"your address has {self._shares.each_max} {self._what}, as many as it may: close some"
         return TooMany(429, self._code, sentence, SHARE_WAIT_S)
 
-    def free(self, key: str | None) -> None:
-        if key is not None:
-            self._shares.free(key)
+    def free(self, key: str) -> None:
+        self._shares.free(key)
 
 
 class Guard:

@@ -54,9 +54,18 @@ class OperatorsPort:
         self._server.stop()
 
 
-def public_health(ok: bool) -> Response:
-    """What strangers may know"""
-    return health_response(ok, {})
+class PublicHealth:
+    """What strangers may know: yes or no"""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def live(self, _: Request) -> Response:
+        return health_response(True, {})
+
+    async def ready(self, _: Request) -> Response:
+        ok, _facts = await self._readiness()
+        return health_response(ok, {})
 
 
 def _listen(address: str) -> socket.socket:
@@ -67,9 +76,6 @@ def _listen(address: str) -> socket.socket:
 
 
 def _app(readiness: Readiness, registry: CollectorRegistry) -> Starlette:
-    async def live(_: Request) -> Response:
-        return health_response(True, {})
-
     async def ready(_: Request) -> Response:
         return health_response(*await readiness())
 
@@ -84,7 +90,7 @@ def _app(readiness: Readiness, registry: CollectorRegistry) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/health/live", live),
+            Route("/health/live", PublicHealth(readiness).live),
             Route("/health/ready", ready),
             Route("/health", ready),
             Route("/metrics", metrics),

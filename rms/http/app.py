@@ -17,7 +17,7 @@ from proto.http.come_again import ComeAgain, comes_back, start_over, stream_that
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.guard import CALLER
-from proto.http.operators import OperatorsPort, public_health
+from proto.http.operators import OperatorsPort, PublicHealth
 from proto.http.responses import error_response
 from proto.http.server import HttpServer
 from proto.http.server import build_server as http_server
@@ -79,13 +79,6 @@ class Face:
             gone.cancel()
         return answered(msgspec.json.encode(answer))
 
-    async def live(self, request: Request) -> Response:
-        return public_health(True)
-
-    async def ready(self, request: Request) -> Response:
-        ok, _facts = await self.readiness()
-        return public_health(ok)
-
     async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         """Ready means that new viewers can come: a dispatcher knows this node, it has room, isn't draining, and its
         clock is right. Without history they get what is live."""
@@ -117,12 +110,13 @@ def build_operators_port(settings: RmsSettings, face: Face, statistics: Statisti
 
 
 def build_app(settings: RmsSettings, face: Face) -> Starlette:
+    health = PublicHealth(face.readiness)
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     return Starlette(
         routes=[
             route("/comments/{video_id}", face.stream),
-            route("/health/live", face.live),
-            route("/health/ready", face.ready),
+            route("/health/live", health.live),
+            route("/health/ready", health.ready),
         ],
         middleware=[
             Middleware(PublicCors, credentials_origins=settings.credentials_origins_known()),

@@ -18,7 +18,7 @@ from proto.http.come_again import ComeAgain
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
 from proto.http.guard import Guard
-from proto.http.operators import OperatorsPort, public_health
+from proto.http.operators import OperatorsPort, PublicHealth
 from proto.http.server import HttpServer, build_server
 from rms.config import DoorSettings
 from rms.http.admission import TakeSocket
@@ -76,13 +76,6 @@ class DoorFace:
             return refusal(refused, request, self._retry_after_s)
         return Gone()
 
-    async def live(self, request: Request) -> Response:
-        return public_health(True)
-
-    async def ready(self, request: Request) -> Response:
-        ok, _facts = await self.readiness()
-        return public_health(ok)
-
     async def readiness(self) -> tuple[bool, Mapping[str, object]]:
         trouble = await self._door.trouble()
         return not trouble, {"reason": trouble} if trouble else {}
@@ -97,12 +90,13 @@ def build_door_operators_port(settings: DoorSettings, face: DoorFace, refused: M
 
 def build_door_server(settings: DoorSettings, face: DoorFace, refused: Counter[str]) -> HttpServer:
     """refused: counts what is refused for its number, by code."""
+    health = PublicHealth(face.readiness)
     route: Callable[[str, Callable[[Request], Awaitable[Response]]], Route] = partial(Route, methods=["GET"])
     app = Starlette(
         routes=[
             route("/comments/{video_id}", face.stream),
-            route("/health/live", face.live),
-            route("/health/ready", face.ready),
+            route("/health/live", health.live),
+            route("/health/ready", health.ready),
         ],
         middleware=[
             Middleware(PublicCors, credentials_origins=settings.credentials_origins_known()),

@@ -203,7 +203,12 @@ def banner(plan: Plan, supervisor: ProcessSupervisor, data: Path, store: str) ->
     show("post", f"curl {base}/comment/create -H 'Content-Type: application/json' -d '{body}'")
     for role in (role for role in ROLES if role != "door" or plan[role]):
         show(role, "  ".join(f"{part.address} pid {pids[part.name]}" for part in plan[role]) or "none")
-    show("operators", "  ".join(f"http://{part.operators}/health" for part in (*plan["rms"], *plan["comment-service"])))
+    show(
+        "operators",
+        "  ".join(
+            f"http://{part.operators}/health" for part in (*plan["rms"], *plan["door"], *plan["comment-service"])
+        ),
+    )
     show("limits", f"none for this machine's own addresses ({plan.unlimited}); docs/limits.md has those of others")
     show("store", store)
     show("state", str(data))

@@ -130,7 +130,12 @@ async def test_wherever_it_dies_the_next_look_does_the_rest(
     other = ModeratingNode(store, 1)
     tasks.keep("purges", other.purges.run)
     clock.ahead_ms = PURGE_FIRST_LOOK_MS
-    await eventually(lambda: is_gone(store, "a"))
+
+    async def has_looked() -> bool:
+        return [each.looks > 0 for each in await store.purges(wall_ms())] == [True]
+
+    await eventually(has_looked)
+    assert await is_gone(store, "a")
     assert 1 <= len(await events(store, "a")) <= 2
     assert len(node.publisher.put_) + len(other.publisher.put_) == len(await events(store, "a"))
 
@@ -149,8 +154,11 @@ async def test_what_comes_late_is_found_by_the_next_look(
         past_the_append.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", row)
     assert not await is_gone(store, "b")
     clock.ahead_ms = PURGE_LOOKS_MS[0]
-    await eventually(lambda: is_gone(store, "b"))
-    assert await store.events("b", 0, 1) == [Gone(late.id, "b")]
+
+    async def is_overwritten() -> bool:
+        return await store.events("b", 0, 1) == [Gone(late.id, "b")]
+
+    await eventually(is_overwritten)
     await eventually(lambda: [each.video_id for each in node.publisher.put_] == ["a", "b"])
 
 

@@ -238,8 +238,11 @@ async def attack_all(system: System) -> Counter[str]:
         received = await attack(address(system, service))
         for begin in STATUS.finditer(received):
             status, rest = begin[1].decode(), received[begin.end() :].lower()
-            assert status < "500" or (status == "503" and b"retry-after" in rest), (attack, service, received)
-            found[f"{service} {attack.__name__} {status}"] += 1
+            if status == "503":  # whether all get their turn depends on how busy the machine is
+                assert b"retry-after" in rest, (attack, service, received)
+            else:
+                assert status < "500", (attack, service, received)
+                found[f"{service} {attack.__name__} {status}"] += 1
 
     async def videos() -> None:
         for _ in range(VIDEOS // 50):

@@ -129,6 +129,7 @@ class Service:
         )
         self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
         self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms, on_right=ids.confirm)
+        self._placement = Placement(self.replicas, config.placement_limits())
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
         self.lazy_store = LazyStore(
             self._open_history, retry_max_ms=config.store_retry_max_ms, slow_ms=config.node_wait_ms
@@ -194,9 +195,7 @@ class Service:
             history=self.store,
             pages=Pages(self.store, self.kept_pages, config.page_settings()),
             kept_pages=self.kept_pages,
-            placement=Placement(
-                self.replicas, try_timeout_ms=config.place_try_timeout_ms, timeout_ms=config.place_timeout_ms
-            ),
+            placement=self._placement,
             publisher=self.publisher,
             replicas=self.replicas,
             gate=self._gate,
@@ -262,6 +261,7 @@ class Service:
 
     async def _end(self) -> None:
         """What others still need ends last."""
+        await self._placement.close()
         await self._claims.close()
         await self.commit.close()
         await self.publisher.close(self.config.stop_backlog_ms)

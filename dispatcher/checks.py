@@ -116,3 +116,5 @@ def check_place(request: PlaceRequest, config: Config) -> None:
     check_name(request.video_id, "video id", config)
     if len(request.exclude_node_ids) > config.excluded_max:
         raise LimitReached(f"a placement excludes at most {config.excluded_max} nodes")
+    if request.viewers > config.place_viewers_max:
+        raise LimitReached(f"a placement is for at most {config.place_viewers_max} viewers, not {request.viewers}")

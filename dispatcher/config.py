@@ -199,6 +199,9 @@ class Config(TlsSettings):
     name_bytes_max: int = Field(128, ge=1, description="bytes in the id of a node or a video")
     url_bytes_max: int = Field(512, ge=16, description="bytes in a node's public URL")
     excluded_max: int = Field(64, ge=0, description="nodes that one placement may exclude; a viewer tries only a few")
+    place_viewers_max: int = Field(
+        64, ge=1, description="viewers that are placed by one request: 1 ms for all, so that no other request waits"
+    )
     topology_videos_max: int = Field(
         10_000, ge=0, description="videos in one TopologyResponse; they are for people, and the message must stay small"
     )

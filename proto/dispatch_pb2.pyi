@@ -665,7 +665,10 @@ class PlaceRequest(_message.Message):
 
     VIDEO_ID_FIELD_NUMBER: _builtins.int
     EXCLUDE_NODE_IDS_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
     video_id: _builtins.str
+    viewers: _builtins.int
+    """that ask together, as in a storm; 0: one"""
     @_builtins.property
     def exclude_node_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """nodes that the viewer has just failed to reach"""
@@ -675,10 +678,11 @@ class PlaceRequest(_message.Message):
         *,
         video_id: _builtins.str = ...,
         exclude_node_ids: _abc.Iterable[_builtins.str] | None = ...,
+        viewers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude_node_ids", b"exclude_node_ids", "video_id", b"video_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude_node_ids", b"exclude_node_ids", "video_id", b"video_id", "viewers", b"viewers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -690,21 +694,54 @@ class PlaceResponse(_message.Message):
 
     NODE_ID_FIELD_NUMBER: _builtins.int
     PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    PLACED_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     public_url: _builtins.str
+    @_builtins.property
+    def placed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Placed]:
+        """Where each of several viewers goes, in runs, the first one's node first. Fewer than asked: there is no room for the
+        others. Absent: all of them to that node; so does a replica of an earlier version.
+        """
+
     def __init__(
         self,
         *,
         node_id: _builtins.str = ...,
         public_url: _builtins.str = ...,
+        placed: _abc.Iterable[Global___Placed] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "public_url", b"public_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "placed", b"placed", "public_url", b"public_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlaceResponse: _TypeAlias = PlaceResponse  # noqa: Y015
+
+@_typing.final
+class Placed(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_URL_FIELD_NUMBER: _builtins.int
+    VIEWERS_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    public_url: _builtins.str
+    viewers: _builtins.int
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        public_url: _builtins.str = ...,
+        viewers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "public_url", b"public_url", "viewers", b"viewers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Placed: _TypeAlias = Placed  # noqa: Y015
 
 @_typing.final
 class ClockRequest(_message.Message):

@@ -321,6 +321,13 @@ class DoorSettings(ViewersHttpSettings, DispatcherSettings):
         description="ms a dispatcher has to place a viewer, then the next one is asked; and ms between two tries to "
         "connect to one that is away",
     )
+    place_asks_max: int = Field(
+        8, ge=1, description="requests for places at once: more would only wait for each other at the replica"
+    )
+    place_together_max: int = Field(
+        64, ge=1, le=64, description="viewers of one video that share a request; a replica allows 64"
+    )
+    place_waiting_max: int = Field(10_000, ge=1, description="viewers that wait for a place, 10 MB; others get a 503")
     handover_timeout_ms: int = Field(
         1_000, gt=0, description="ms a node's socket may be full before another node is taken"
     )

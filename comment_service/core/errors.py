@@ -251,7 +251,7 @@ class BodyTooSlow(ServiceError):
 
 class NoDispatcher(ServiceError):
     def __init__(self) -> None:
-        super().__init__("no dispatcher can be reached, so there is no live stream now; try again a little later")
+        super().__init__("no dispatcher answers, so there is no live stream now; try again a little later")
 
 
 class NoPlace(ServiceError):

@@ -1,5 +1,7 @@
 """Answers what viewers and operators ask a replica: place, drain, topology, explain. Nothing in here waits."""
 
+import itertools
+
 from dispatcher import checks
 from dispatcher.core.errors import NoRoom, NotConnected
 from dispatcher.core.interests import VideoView
@@ -34,18 +36,34 @@ class Queries:
         self._config = replica.config
 
     def place(self, request: PlaceRequest) -> PlaceResponse:
-        """Raises InvalidRequest, LimitReached or NoRoom."""
+        """Each viewer is placed as if it asked alone. Raises InvalidRequest, LimitReached or NoRoom."""
         checks.check_place(request, self._config)
-        placed = self._registry.place(request.video_id, frozenset(request.exclude_node_ids))
+        excluded = frozenset(request.exclude_node_ids)
+        nodes: list[NodeView] = []
+        for _ in range(request.viewers or 1):
+            node = self._place(request.video_id, excluded)
+            if node is None:
+                break
+            nodes.append(node)
+        if not nodes:
+            raise NoRoom(request.video_id)
+        response = _place_response(nodes[0])
+        if request.viewers > 1:
+            for (node_id, url), run in itertools.groupby(nodes, key=lambda node: (node.node_id, node.public_url)):
+                response.placed.add(node_id=node_id, public_url=url, viewers=sum(1 for _ in run))
+        return response
+
+    def _place(self, video_id: str, excluded: frozenset[str]) -> NodeView | None:
+        placed = self._registry.place(video_id, excluded)
         counts = self._replica.counts
         if placed is None:
             counts.no_room += 1
-            raise NoRoom(request.video_id)
+            return None
         counts.placements += 1
         if placed.spilled:
             counts.spills += 1
-            self._replica.announce(Kind.SPILL, placed.node.node_id, video_id=request.video_id)
-        return _place_response(placed.node)
+            self._replica.announce(Kind.SPILL, placed.node.node_id, video_id=video_id)
+        return placed.node
 
     def drain(self, request: DrainRequest) -> DrainResponse:
         """Queues the request for the node, whose next beat confirms it. Raises InvalidRequest, LimitReached or

@@ -1,5 +1,7 @@
 """Asks the dispatchers which node takes a viewer."""
 
+from collections.abc import Sequence
+
 import grpc
 import structlog
 
@@ -7,6 +9,8 @@ from proto import dispatch_pb2
 from proto.channel import why_unreachable
 from proto.dispatch_pb2_grpc import DispatcherStub
 from proto.replicas import ReplicaChannels, reconnecting
+from proto.tasks import Cancelled
+from proto.together import Together, TooManyAsk
 from rms.config import DoorSettings
 
 log = structlog.stdlib.get_logger()
@@ -17,7 +21,10 @@ class NoPlace(Exception):
 
 
 class Places:
-    """Asks the dispatchers, one after the other, until one answers; the one that did is asked first next time."""
+    """Asks the dispatchers, one after the other, until one answers; the one that did is asked first next time.
+
+    Viewers of one video that come at the same time share a request.
+    """
 
     def __init__(self, settings: DoorSettings) -> None:
         """Raises OSError if a certificate can't be read."""
@@ -27,10 +34,26 @@ class Places:
         self._channels = ReplicaChannels(settings.replica_addresses(), settings.tls(), options)
         self.trouble = ""
         """Why no dispatcher could be reached for the last viewer; empty: one could"""
+        self._together = Together(
+            "place viewers",
+            self._nodes_for,
+            asks_max=settings.place_asks_max,
+            together_max=settings.place_together_max,
+            waiting_max=settings.place_waiting_max,
+        )
 
     async def node_for(self, video_id: str, exclude: list[str]) -> str:
         """The node's id. Raises NoPlace."""
-        request = dispatch_pb2.PlaceRequest(video_id=video_id, exclude_node_ids=exclude)
+        if exclude:  # few have failed to reach a node
+            return (await self._nodes_for(video_id, 1, exclude))[0]
+        try:
+            return await self._together.ask(video_id)
+        except (TooManyAsk, Cancelled):
+            raise NoPlace("too many viewers come at once: come again later") from None
+
+    async def _nodes_for(self, video_id: str, viewers: int, exclude: Sequence[str] = ()) -> Sequence[str]:
+        """A node for each of them, or for as many as have room. Raises NoPlace."""
+        request = dispatch_pb2.PlaceRequest(video_id=video_id, exclude_node_ids=exclude, viewers=viewers)
         trouble = "no dispatcher is known yet"
         for address in list(self._channels.order):
             try:
@@ -40,7 +63,9 @@ class Places:
                 trouble = trouble and why_unreachable(error)
             else:
                 self._note("")
-                return placed.node_id
+                if not placed.placed:
+                    return [placed.node_id] * viewers
+                return [run.node_id for run in placed.placed for _ in range(min(run.viewers, viewers))]
         self._note(trouble)
         raise NoPlace("no node can take this viewer now: come again later")
 
@@ -55,4 +80,5 @@ class Places:
         await self._channels.follow()
 
     async def close(self) -> None:
+        await self._together.close()
         await self._channels.close()

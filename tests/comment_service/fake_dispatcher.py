@@ -50,6 +50,11 @@ class FakeDispatcher(DispatcherServicer):
         """Not set: Place hangs."""
         self.places.set()
         self.placed: list[str] = []
+        """A video for each viewer"""
+        self.requests_to_place = 0
+        self.seats = 1_000_000
+        self.is_old = False
+        """It knows nothing of viewers that ask together."""
         self.ahead_ms = 0
         """Its clock"""
         self.clock_answers = asyncio.Event()
@@ -107,11 +112,17 @@ class FakeDispatcher(DispatcherServicer):
         return ClockResponse(now_ms=wall_ms() + self.ahead_ms, nodes=self.nodes)
 
     async def Place(self, request: PlaceRequest, context: Any) -> PlaceResponse:  # noqa: N802
-        self.placed.append(request.video_id)
+        self.requests_to_place += 1
+        self.placed += [request.video_id] * request.viewers
         await self.places.wait()
-        if self.public_url is None:
+        room = min(request.viewers, self.seats)
+        self.seats -= room
+        if self.public_url is None or not room:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "no living node has room")
-        return PlaceResponse(node_id="fake", public_url=self.public_url or "")
+        response = PlaceResponse(node_id="fake", public_url=self.public_url or "")
+        if not self.is_old:
+            response.placed.add(node_id="fake", public_url=response.public_url, viewers=room)
+        return response
 
 
 @asynccontextmanager

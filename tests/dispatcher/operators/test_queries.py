@@ -3,7 +3,7 @@ gRPC."""
 
 import pytest
 
-from dispatcher.core.errors import InvalidRequest, NoRoom, NotConnected
+from dispatcher.core.errors import InvalidRequest, LimitReached, NoRoom, NotConnected
 from dispatcher.core.life import State
 from dispatcher.core.node import NodeView
 from dispatcher.operators.queries import Queries, node_state, publisher_state
@@ -40,6 +40,22 @@ async def test_a_placement_is_counted_and_so_is_that_there_is_no_room() -> None:
     assert (counts.placements, counts.no_room, counts.spills) == (1, 2, 0)
     with pytest.raises(InvalidRequest):
         queries.place(PlaceRequest(video_id="a video"))
+
+
+async def test_viewers_that_ask_together_are_placed_as_if_each_asked_alone() -> None:
+    together, alone = World(), World()
+    for world in (together, alone):
+        world.node("rms-1", capacity=3)
+        world.node("rms-2", capacity=2)
+    response = Queries(together.replica).place(PlaceRequest(video_id="a", viewers=7))
+    asking = Queries(alone.replica)
+    expected = [asking.place(PlaceRequest(video_id="a")).node_id for _ in range(5)]
+    assert [run.node_id for run in response.placed for _ in range(run.viewers)] == expected
+    assert (response.node_id, response.public_url) == (expected[0], f"http://{expected[0]}")
+    counts = together.replica.counts
+    assert (counts.placements, counts.no_room, counts.spills) == (5, 1, alone.replica.counts.spills)
+    with pytest.raises(LimitReached, match="at most 64 viewers, not 65"):
+        Queries(together.replica).place(PlaceRequest(video_id="a", viewers=65))
 
 
 async def test_a_drain_is_passed_on_to_a_node_that_is_here() -> None:

@@ -38,13 +38,15 @@ class World:
         self.clock = Clock()
         self.replica = Replica(Config.model_validate(settings), "d1", self.clock)
 
-    def node(self, node_id: str = "rms-1", *video_ids: str, incarnation: int = 1) -> tuple[Link, Welcome]:
+    def node(
+        self, node_id: str = "rms-1", *video_ids: str, incarnation: int = 1, capacity: int = 10
+    ) -> tuple[Link, Welcome]:
         link = self.replica.connect(
             Hello(
                 node_id=node_id,
                 incarnation=incarnation,
                 public_url=f"http://{node_id}/",
-                capacity_viewers=10,
+                capacity_viewers=capacity,
                 videos=[VideoViewers(video_id=video_id) for video_id in video_ids],
             )
         )

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from history.core.ids import format_id
 from history.core.model import Author, Comment
 from rms.feed.byte_log import FeedOffset
+from rms.feed.entry import Attach, FeedLimits
 from rms.feed.event import AUTHOR_PURGED, HIDDEN, RESTORED, Event, Promise
-from rms.feed.feed import Attach, Feed, FeedLimits
+from rms.feed.feed import Feed
 from rms.feed.position import Position, parse_position
 from rms.feed.withdrawn import Withdrawn
 from tests.rms.parts import T0, chained, comment, erasure, event, events, ids

@@ -15,10 +15,10 @@ from rms.feed.position import (
     Had,
     InvalidPosition,
     Position,
-    merged,
     parse_position,
     service_of,
 )
+from rms.feed.two_positions import merged
 from tests.rms.parts import T0
 
 

@@ -14,10 +14,10 @@ from rms.feed.position import (
     Had,
     InvalidPosition,
     Position,
-    merged,
     parse_position,
     service_of,
 )
+from rms.feed.two_positions import merged
 
 T = 1_700_000_000_000
 FLOOR = first_id_at(T)
@@ -166,7 +166,7 @@ def test_a_base_counts_as_had() -> None:
     one = had(100)
     assert one.add(an_id(150), an_id(99, 1, 62)) is None, "no viewer waits for what is below"
     assert one.add(an_id(150, 2), an_id(100, 2)) == an_id(99, 2, 63) + 1
-    one.begin_at(an_id(100, 3))
+    one.begin_at(an_id(100, 3), 0)
     assert one.services_with_holes == []
     assert one.position().tops == (an_id(150), an_id(150, 2))
     other = had(100)

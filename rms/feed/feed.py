@@ -17,7 +17,7 @@ from rms.feed.byte_log import ByteLog, FeedOffset
 from rms.feed.entry import BLANK, CHANGE, GAP, RETURNED, VISIBLE, Attach, Entry, FeedLimits
 from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.gaps import Gaps
-from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
+from rms.feed.position import KEPT_MS, LATE_MS, Had, Position
 from rms.feed.readable import Readable
 from rms.feed.returned import Returned
 from rms.feed.seen_ids import SeenIds
@@ -250,15 +250,17 @@ class Feed:
 
     def past_is_read(self, from_id: int, up_to: dict[int, int], now_ms: int) -> None:
         """The missing past, everything that history has from this id on, is appended. up_to: from `read_begins`."""
-        assert self.without_past is not None
-        self.complete_from, self.held_from = from_id, max(from_id, self.dropped_to)
+        without = self.without_past
+        assert without is not None
+        # Who has been here waits for what it missed since the feed began, however far back the read went.
+        self.complete_from = min(from_id, without.base)
+        self.held_from = max(min(from_id, without.began_id), self.dropped_to)
         hidden = self._readable.lowest_hidden
-        base = min(max(from_id, self.without_past.base), hidden)
-        self._had.begin_at(base, min(time_of(min(from_id, hidden)), now_ms - LATE_MS))
+        self._had.begin_at(min(without.base, hidden), min(time_of(min(self.complete_from, hidden)), now_ms - LATE_MS))
         self.read_ended(from_id, up_to)
         self._told = self._had
         self._append(0, position_frame(self._had.text()), now_ms, GAP)
-        self.without_past.end = self.log.end
+        without.end = self.log.end
 
     def had_live(self, event_id: int, now_ms: int) -> bool:
         """For an event that was read while the past is missing: it came here long ago, and its id is forgotten."""
@@ -393,8 +395,3 @@ class Feed:
         """As `text_at`, for viewers with claims: they may wait for what was missing when that frame was made."""
         text = None if self.without_past is None else self.without_past.text_at(offset)
         return self.text_at(offset) if text is None else text
-
-    def position_at(self, offset: FeedOffset) -> Position | None:
-        """As `text_at`"""
-        text = self.text_at(offset)
-        return None if text is None else parse_position(text.decode())

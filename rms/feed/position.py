@@ -256,6 +256,11 @@ class Had:
         return (self._top(service) + 1, islands[0][0]) if islands else None
 
     @property
+    def lowest_hole(self) -> int | None:
+        """The first id of the lowest hole in any service's chain"""
+        return min((self._top(service) + 1 for service in self._islands), default=None)
+
+    @property
     def services_with_holes(self) -> list[int]:
         return list(self._islands)
 

@@ -127,7 +127,7 @@ class Resuming:
     def _wait(self, position: Position, backfill: int) -> Attach[FeedOffset]:
         """While the feed lacks its past: the viewer gets what has come since the feed began, and then what is appended,
         also out of history, without what it has."""
-        feed, claims, from_id = self._feed, position.claims(), position.sure_from
+        feed, claims, from_id = self._feed, position.claims(), max(position.sure_from, position.floor)
         assert feed.without_past is not None
         began_ms = time_of(feed.without_past.began_id)
         # What is read for one goes to all then, so it must not be much.

@@ -175,8 +175,8 @@ class CatchingUp:
         feed.past_is_read(from_id, up_to, wall_ms())
         video.lacks_past = False
         video.publish()
-        if feed.had.services_with_holes:
-            video.miss(from_id)
+        if (hole := feed.had.lowest_hole) is not None:
+            video.miss(hole)
 
     async def _read_back(self, video: ServedVideo, from_id: int, to_id: int) -> None:
         """Appends what history has from one id up to another, exclusive."""

@@ -152,8 +152,9 @@ class Node:
             from_id = waits_from
         self.past = None
         self.feed.past_is_read(from_id, up_to, now_ms)
-        if self.feed.had.services_with_holes or self.missed_from is not None:
-            self.catch_up(min(from_id, self.missed_from or from_id), now_ms)
+        missed = [each for each in (self.feed.had.lowest_hole, self.missed_from) if each is not None]
+        if missed:
+            self.catch_up(min(missed), now_ms)
         for promise in self.promises:
             self.feed.promised(promise)
 

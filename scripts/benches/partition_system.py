@@ -20,7 +20,7 @@ from scripts.benches.accounts import Account, Balance, Gap, balance, faults_of
 from scripts.benches.authors import Connect
 from scripts.benches.cassandra import BenchCassandra
 from scripts.benches.chaos import longest_silence_s
-from scripts.benches.config import PARTITION, PartitionSettings
+from scripts.benches.config import PARTITION, SCHEMA_MS, PartitionSettings
 from scripts.benches.faults import AUTHORS, Struck
 from scripts.benches.hosts import Hosts
 from scripts.benches.keyed_authors import KeyedAuthors
@@ -244,6 +244,7 @@ async def a_partition_system(
     flags = {
         "dispatcher": ("--spill-viewers", str(settings.spill_viewers)),
         "rms": ("--heartbeat-ms", str(settings.heartbeat_ms)),
+        "comment-service": ("--node-wait-ms", str(SCHEMA_MS)),
     }
     plan = make_plan(
         dispatchers=settings.replicas,

@@ -73,3 +73,5 @@ def test_what_was_had_is_no_difference() -> None:
     )
     feed.add(exact_id(7, 2), exact_id(-3, 2))
     assert beyond(exact(exact_id(7, 2)), feed) == exact()
+    feed.add(exact_id(30, 0), exact_id(0, 0))
+    assert beyond(exact(exact_id(30, 0)), feed) == exact(exact_id(0, 0)), "what is at the floor is above what was had"

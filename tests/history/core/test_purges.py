@@ -32,3 +32,13 @@ def test_old_ones_are_forgotten() -> None:
 def test_a_hash_tells_authors_apart() -> None:
     assert len({author_hash(name) for name in ("ann", "bob", "Ann", "", "\ud800")}) == 5
     assert len(author_hash("ann")) == 16
+
+
+def test_the_oldest_that_counts_and_what_is_known_already() -> None:
+    recent = RecentPurges(1_000)
+    oldest = first_id_at(NOW_MS - 1_000)
+    assert recent.learn([("ann", "demo", oldest), ("bob", "demo", oldest - 1)], NOW_MS) == ["ann"]
+    assert recent.bar("ann", "demo", oldest)
+    assert not recent.bar("bob", "demo", oldest - 1)
+    assert recent.learn([("ann", "demo", oldest)], NOW_MS) == []
+    assert recent.bar("ann", "demo", oldest), "it is as old as may be"

@@ -159,3 +159,11 @@ def test_where_looking_ends() -> None:
     page = looking.take([unseen(3), seen(4)])
     assert page is not None
     assert ([each.id for each in page.comments], page.next_id) == ([2, 4], None), "the last row of all"
+    looking = Looking("v", 2, 3)
+    assert looking.take([unseen(1), unseen(2)]) is None, "one row more may be looked at"
+    assert looking.size == 1
+    looking = Looking("v", 2, 200)
+    assert looking.take([unseen(1), unseen(2)]) is None
+    page = looking.take([unseen(3), seen(4), seen(5)])
+    assert page is not None
+    assert ([each.id for each in page.comments], page.next_id) == ([4, 5], None)

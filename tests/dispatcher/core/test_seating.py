@@ -129,3 +129,16 @@ def test_every_release_finds_the_same_nodes() -> None:
     assert [seating.nearest(video_id) for video_id in ("demo", "a", "b", "c")] == NEAREST
     assert [[*dict.fromkeys(seating.around(video_id))] for video_id in ("demo", "a", "b", "c")] == AROUND
     assert rank("demo", "rms-1") == RANK
+
+
+def test_the_nearest_are_those_that_a_walk_around_the_whole_ring_finds() -> None:
+    seating, ring = Seating(), []
+    for session, capacity in enumerate((1_000, 0, 3)):
+        seating.add(session, Seats(f"rms-{session}", capacity, 0))
+        ring += [(point, capacity or 1, session) for point in points(f"rms-{session}", 32)]
+    for number in range(300):  # some of their places lie behind the last point
+        found = []
+        for place in points(f"video-{number}", 7):
+            distance, capacity, session = min(((point - place) % 2**64, size, node) for point, size, node in ring)
+            found.append((distance / capacity, session))
+        assert seating.nearest(f"video-{number}") == [session for _, session in sorted(found)]

@@ -2,7 +2,7 @@
 
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
-from history.core.purges import RecentPurges, author_hash
+from history.core.purges import Purge, RecentPurges, author_hash
 
 NOW_MS = 1_760_000_000_000
 
@@ -42,3 +42,7 @@ def test_the_oldest_that_counts_and_what_is_known_already() -> None:
     assert not recent.bar("bob", "demo", oldest - 1)
     assert recent.learn([("ann", "demo", oldest)], NOW_MS) == []
     assert recent.bar("ann", "demo", oldest), "it is as old as may be"
+
+
+def test_an_order_begins_without_a_look() -> None:
+    assert Purge(1, "ann", "demo", 2) == Purge(1, "ann", "demo", 2, looks=0)

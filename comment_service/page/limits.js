@@ -143,5 +143,6 @@ export const RENDER_EVERY_MS = 80;
 /** Random bytes of an Idempotency-Key, beside its time */
 export const KEY_BYTES = 10;
 
-/** The reader's own comments that are known again after a reload */
+/** The reader's own comments that are known again after a reload, and drafts: 4 KB, and 40 KB at most */
 export const MINE_MAX = 200;
+export const DRAFTS_MAX = 20;

@@ -1,50 +1,15 @@
-/** Starts the viewer's page: connects the video in the URL, the name in localStorage, the conversation and the form. */
-import { Conversation } from "./conversation.js";
-import { pickLanguage, setWords, t } from "./core/words.js";
+/** Starts the viewer's page: connects the words, the video in the URL, the name in localStorage, the talk and the form. */
+import { pickLanguage, setWords } from "./core/words.js";
 import { languages, loadWords } from "./net/words.js";
+import { Talk } from "./talk.js";
 import { Composer } from "./view/composer.js";
 import { Header } from "./view/header.js";
+import { Menu, addressOf } from "./view/menu.js";
 import { translateDocument } from "./view/words.js";
 
-const VIDEO_ID = /^[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,127}$/;
 const DEFAULT_VIDEO = "demo";
 
-const choose = document.getElementById("choose");
-const menu = document.getElementById("menu");
-const videoBox = document.getElementById("video");
 const nameBox = document.getElementById("name");
-
-let header = null;
-let video = "";
-let conversation = null;
-
-/** Shows the conversation of the video in the URL, in place of the one before. */
-function openVideo() {
-  video = new URLSearchParams(location.search).get("video") ?? "";
-  videoBox.value = video;
-  conversation?.stop();
-  header.showVideo(video);
-  conversation = new Conversation(video, {
-    onState: (state) => header.show(state),
-    onViewers: (count) => header.showViewers(count),
-  });
-}
-
-function urlOf(chosen) {
-  return `?${new URLSearchParams({ video: chosen })}`;
-}
-
-function openChosen(event) {
-  event.preventDefault();
-  const chosen = videoBox.value.trim();
-  videoBox.setCustomValidity(VIDEO_ID.test(chosen) ? "" : t("video_invalid"));
-  if (!choose.reportValidity()) return;
-  menu.open = false;
-  if (chosen === video) return;
-  history.pushState(null, "", urlOf(chosen));
-  openVideo();
-  document.getElementById("message").focus();
-}
 
 /** Private windows of some browsers have no localStorage. Then the name is kept only while the page is open. */
 function keepName() {
@@ -67,17 +32,25 @@ async function start() {
   const { language, locale } = pickLanguage(navigator.languages, languages());
   setWords(locale, await loadWords(language));
   translateDocument();
-  header = new Header();
-  choose.addEventListener("submit", openChosen);
-  videoBox.addEventListener("input", () => videoBox.setCustomValidity(""));
-  window.addEventListener("popstate", openVideo);
   keepName();
-  if (!new URLSearchParams(location.search).get("video")) history.replaceState(null, "", urlOf(DEFAULT_VIDEO));
-  new Composer({
-    video: () => video,
-    onPosted: (comment) => comment.liveVideoId === video && conversation.posted(comment),
+  if (!videoOfAddress()) history.replaceState(null, "", addressOf(DEFAULT_VIDEO));
+  const talk = new Talk(new Header(), new Menu((chosen) => choose(talk, chosen)));
+  window.addEventListener("popstate", () => {
+    if (videoOfAddress() !== talk.video) talk.open(videoOfAddress()); // else only what stands behind # has changed
   });
-  openVideo();
+  new Composer({ video: () => talk.video, onPosted: (comment) => talk.posted(comment) });
+  talk.open(videoOfAddress());
+}
+
+function choose(talk, chosen) {
+  if (chosen === talk.video) return;
+  history.pushState(null, "", addressOf(chosen));
+  talk.open(chosen);
+  document.getElementById("message").focus();
+}
+
+function videoOfAddress() {
+  return new URLSearchParams(location.search).get("video") ?? "";
 }
 
 start();

@@ -18,6 +18,7 @@ export class Conversation {
   #stream;
   #view;
   #onViewers;
+  #onVideo;
   #onState;
   #cursor = undefined; // of the next older page; undefined: no page has been loaded yet
   #complete = false; // the first comment has been loaded
@@ -25,10 +26,11 @@ export class Conversation {
   #starts = 0; // how often loading older pages has begun anew
   #backfilled = false; // the stream has sent its backfill, or there is no stream
 
-  /** handlers: onState as Stream calls it, onViewers(count). */
-  constructor(video, { onState, onViewers }) {
+  /** handlers: onState as Stream calls it, onViewers(count), onVideo(what the service tells of the video). */
+  constructor(video, { onState, onViewers, onVideo }) {
     this.#onState = onState;
     this.#onViewers = onViewers;
+    this.#onVideo = onVideo;
     this.#history = new History(video, this.#ended.signal);
     this.#view = new View(this.#timeline, { onOlder: () => this.#loadOlder(), onNewest: () => this.#reattach() });
     this.#stream = new Stream(video, {
@@ -104,6 +106,7 @@ export class Conversation {
 
   #received(name, payload) {
     if (name === "viewers") this.#onViewers(payload.viewers);
+    else if (name === "video") this.#onVideo(payload);
     else if (name === "deleted") this.#timeline.remove(payload.id);
     else if (name === "restored") this.#restored(payload);
     else if (name === "author_purged") this.#timeline.removeAuthor(payload.authorId, payload.upTo);

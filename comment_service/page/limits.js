@@ -95,3 +95,12 @@ export const BACKFILL_COMMENTS = 50;
 
 /** How late a comment can be: how long after a newer one it can arrive (the window of the stream's positions). */
 export const ARRIVAL_WINDOW_MS = 5_000;
+
+/** Videos in the menu that were opened before: as many as a phone shows without scrolling */
+export const RECENT_VIDEOS_MAX = 8;
+
+/** Beside a recording: how much of what comes next lies ready, as it was said: a slow network's answer takes less. */
+export const REPLAY_AHEAD_MS = 15_000;
+
+/** Comments of one answer beside a recording: the API's largest page */
+export const REPLAY_PAGE_SIZE = 100;

@@ -25,6 +25,18 @@ export class History {
   }
 
   /**
+   * Up to `size` comments from that offset on, ms from the video's start, oldest first; each has its `offsetMs`. cursor:
+   * the nextCursor of the page before, or null. Rejects as `page`.
+   */
+  async replay(fromMs, cursor, size) {
+    const query = new URLSearchParams({ from_offset_ms: fromMs, pagesize: size });
+    if (cursor !== null) query.set("cursor", cursor);
+    const headers = { accept: "application/json" };
+    const options = { headers, signal: this.#signal, timeoutMs: PAGE_TIMEOUT_MS };
+    return requestJson(`${this.#path}?${query}`, options);
+  }
+
+  /**
    * Loads the pages from `toId` (null: the newest) down to `fromId`, at most `pagesMax` of them, and passes each page's
    * comments to `take`. Resolves with {cursor} where it stopped, or with null if all pages were loaded.
    */

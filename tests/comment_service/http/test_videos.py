@@ -35,6 +35,27 @@ async def test_a_videos_life(start_service: StartService) -> None:
     await assert_error(running, "POST", "/videos/demo/start", 409, "video_ended", headers=JSON)
 
 
+async def test_what_is_shown_of_a_video_can_be_changed(start_service: StartService) -> None:
+    running = await start_service()
+    shown = {"plannedAt": 1_800_000_000_000, "playbackUrl": "https://cdn.example/talk.m3u8?token=a%20b"}
+    made = await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk", **shown})
+    assert {name: made[name] for name in shown} == shown
+    changed = await call(running, "PATCH", "/videos/demo", json={"title": "Another", "plannedAt": None})
+    assert changed == {**made, "title": "Another", "plannedAt": None}
+    live = await call(running, "POST", "/videos/demo/start", headers=JSON)
+    assert (live["title"], live["playbackUrl"]) == ("Another", shown["playbackUrl"])
+    assert await call(running, "PATCH", "/videos/demo", json={}) == live
+    for wrong in ({"title": ""}, {"state": "ended"}, {"playbackUrl": "javascript:alert(1)"}, {"plannedAt": -1}):
+        await assert_error(running, "PATCH", "/videos/demo", 422, "invalid_video", json=wrong)
+    await assert_error(running, "PATCH", "/videos/none", 404, "video_unknown", json={"title": "x"})
+    await assert_error(running, "PATCH", "/videos/demo", 415, "unsupported_media_type", data="{}")
+
+
+async def test_only_who_may_lead_videos_changes_them(start_service: StartService) -> None:
+    running = await start_service(admin_token="secret")
+    await assert_error(running, "PATCH", "/videos/demo", 401, "not_authorized", json={"title": "x"})
+
+
 async def test_comments_after_the_end_if_the_operator_wishes(start_service: StartService) -> None:
     running = await start_service(ended_videos="accept")
     await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})

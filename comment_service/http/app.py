@@ -103,6 +103,7 @@ class Api:
                 request
             )
         video_id = valid_video_id(request.path_params["video_id"])
+        await self.gate.check_known(video_id)
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
         self.gate.expect(video_id)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.comment_service.conftest import RunningService, StartService
+from tests.comment_service.fake_dispatcher import FakeDispatcher
 from tests.comment_service.http.test_app import JSON, assert_error, post
 from tests.waiting import eventually
 
@@ -69,6 +70,18 @@ async def test_unknown_videos_if_the_operator_wishes(start_service: StartService
     await assert_error(running, "POST", "/comment/create", 404, "video_unknown", json=body)
     await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
     await assert_error(running, "POST", "/comment/create", 404, "video_unknown", json={**body, "videoId": "other"})
+
+
+async def test_who_wants_to_watch_an_unknown_video_is_told_so_where_those_are_refused(
+    start_service: StartService, dispatcher: FakeDispatcher
+) -> None:
+    running = await start_service(dispatchers=dispatcher.address, unknown_videos="refuse")
+    stream = {"Accept": "text/event-stream"}
+    await assert_error(running, "GET", "/comments/demo", 404, "video_unknown", headers=stream)
+    await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
+    await call(running, "POST", "/videos/demo/end", headers=JSON)
+    async with running.http.get("/comments/demo", headers=stream, allow_redirects=False) as answer:
+        assert answer.status in (307, 503), "an ended one may be watched"
 
 
 async def test_an_end_reaches_the_other_process(start_service: StartService) -> None:

@@ -1,25 +1,16 @@
-/** Starts the viewer's page: connects the words, the video in the URL, the name in localStorage, the talk and the form. */
+/** Starts the viewer's page: connects the video in the URL, its talk, the header and the composer. */
 import { pickLanguage, setWords } from "./core/words.js";
+import { kept } from "./kept.js";
 import { languages, loadWords } from "./net/words.js";
 import { Talk } from "./talk.js";
 import { Composer } from "./view/composer.js";
 import { Header } from "./view/header.js";
+import { applyTheme, setUpHelp } from "./view/help.js";
+import { listenForKeys } from "./view/keys.js";
 import { Menu, addressOf } from "./view/menu.js";
 import { translateDocument } from "./view/words.js";
 
 const DEFAULT_VIDEO = "demo";
-
-const nameBox = document.getElementById("name");
-
-/** Private windows of some browsers have no localStorage. Then the name is kept only while the page is open. */
-function keepName() {
-  try {
-    nameBox.value = localStorage.getItem("name") ?? "";
-    nameBox.addEventListener("input", () => localStorage.setItem("name", nameBox.value.trim()));
-  } catch {
-    nameBox.value = "";
-  }
-}
 
 /** iOS shows its keyboard over the page without resizing the layout. */
 function fitKeyboard() {
@@ -27,26 +18,32 @@ function fitKeyboard() {
 }
 
 async function start() {
+  applyTheme();
   window.visualViewport.addEventListener("resize", fitKeyboard);
   fitKeyboard();
-  const { language, locale } = pickLanguage(navigator.languages, languages());
+  const chosen = kept("localStorage", "language");
+  const { language, locale } = pickLanguage([...(chosen ? [chosen] : []), ...navigator.languages], languages());
   setWords(locale, await loadWords(language));
   translateDocument();
-  keepName();
-  if (!videoOfAddress()) history.replaceState(null, "", addressOf(DEFAULT_VIDEO));
-  const talk = new Talk(new Header(), new Menu((chosen) => choose(talk, chosen)));
-  window.addEventListener("popstate", () => {
-    if (videoOfAddress() !== talk.video) talk.open(videoOfAddress()); // else only what stands behind # has changed
+  const composer = new Composer({
+    onWrite: (name, text, key) => talk.write(name, text, key),
+    onTakeBack: (key) => talk.takeBack(key),
   });
-  new Composer({ video: () => talk.video, onPosted: (comment) => talk.posted(comment) });
+  const talk = new Talk(new Header(), new Menu((chosen) => choose(chosen)), composer);
+  function choose(chosen) {
+    if (chosen === talk.video) return;
+    history.pushState(null, "", addressOf(chosen));
+    talk.open(chosen);
+    composer.focus();
+  }
+  setUpHelp(languages(), language);
+  listenForKeys(() => talk.follow());
+  window.addEventListener("popstate", () => {
+    if (videoOfAddress() !== talk.video) talk.open(videoOfAddress()); // else only the part behind # has changed
+  });
+  if (!videoOfAddress()) history.replaceState(null, "", addressOf(DEFAULT_VIDEO));
   talk.open(videoOfAddress());
-}
-
-function choose(talk, chosen) {
-  if (chosen === talk.video) return;
-  history.pushState(null, "", addressOf(chosen));
-  talk.open(chosen);
-  document.getElementById("message").focus();
+  document.getElementById("unstarted").remove();
 }
 
 function videoOfAddress() {

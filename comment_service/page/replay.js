@@ -10,7 +10,7 @@ import { View } from "./view/follow.js";
 export class Replay {
   #ended = new AbortController();
   #timeline = new Timeline(HELD_MAX, HELD_DROP);
-  #view = new View(this.#timeline, { onOlder: () => this.#loadOlder(), onNewest: () => {} });
+  #view;
   #history;
   #startedAt;
   #replay = replayAt(0);
@@ -19,8 +19,16 @@ export class Replay {
   #isAsking = false;
   #older = { cursor: null, isAsking: false }; // null: there is nothing older, or it isn't known yet
 
-  /** record: of an ended video that has begun once. positionMs: where the recording is */
-  constructor(record, positionMs) {
+  /** record: of an ended video that has begun once. positionMs: where the recording is. reader(): the reader's name */
+  constructor(record, positionMs, reader) {
+    this.#view = new View(this.#timeline, {
+      onOlder: () => this.#loadOlder(),
+      onNewest: () => {},
+      onRetry: () => {},
+      onGiveUp: () => {},
+      isMine: () => false,
+      reader,
+    });
     this.#history = new History(record.id, this.#ended.signal);
     this.#startedAt = record.startedAt;
     this.#beginAt(positionMs);
@@ -29,6 +37,11 @@ export class Replay {
   stop() {
     this.#ended.abort();
     this.#view.stop();
+  }
+
+  /** Shows what was said last from now on. */
+  follow() {
+    this.#view.follow();
   }
 
   /** The recording plays, and has come there. speed: 1 as it was */
@@ -74,7 +87,8 @@ export class Replay {
     const page = await this.#try(() => this.#history.replay(next.fromMs, next.cursor, REPLAY_PAGE_SIZE));
     if (page === null) return;
     this.#isAsking = false;
-    this.#replay = withPage(this.#replay, page);
+    const timed = page.comments.map((comment) => ({ ...comment, offsetMs: comment.createdAt - this.#startedAt }));
+    this.#replay = withPage(this.#replay, { comments: timed, nextCursor: page.nextCursor });
     this.#show(this.#replay.positionMs);
     this.#ask();
   }

@@ -4,7 +4,7 @@
  */
 import { Conversation } from "./conversation.js";
 import { State } from "./core/states.js";
-import { Life, isVideoId, videoOf } from "./core/video.js";
+import { Life, isVideoId } from "./core/video.js";
 import { t } from "./core/words.js";
 import { Replay } from "./replay.js";
 import { Player } from "./view/player.js";
@@ -13,6 +13,7 @@ export class Talk {
   #header;
   #menu;
   #player;
+  #composer;
   #compose = document.getElementById("compose");
   #closed = document.getElementById("closed");
   #whole = document.getElementById("whole");
@@ -21,9 +22,10 @@ export class Talk {
   #conversation = null;
   #replay = null;
 
-  constructor(header, menu) {
+  constructor(header, menu, composer) {
     this.#header = header;
     this.#menu = menu;
+    this.#composer = composer;
     this.#player = new Player({
       onMoved: (positionMs, speed) => this.#replay?.moved(positionMs, speed),
       onSought: (positionMs, speed) => this.#replay?.sought(positionMs, speed),
@@ -44,25 +46,38 @@ export class Talk {
     this.#video = video;
     this.#header.showVideo(video);
     this.#menu.showVideo(video, null);
+    this.#composer.open(video);
     this.#tell(null);
     if (isVideoId(video)) {
       this.#converse();
       return;
     }
-    this.#header.show({ state: State.NO_VIDEO, reason: t("video_invalid_here"), delayMs: 0 });
+    this.#header.show({ state: State.NO_VIDEO, reason: t("video_none"), delayMs: 0 });
     this.#compose.hidden = true;
   }
 
-  /** Shows the reader's own comment as soon as it is accepted. */
-  posted(comment) {
-    if (comment.liveVideoId === this.#video) this.#conversation?.posted(comment);
+  /** As Conversation.write */
+  write(name, text, key) {
+    return this.#conversation?.write(name, text, key);
+  }
+
+  /** As Conversation.takeBack */
+  takeBack(key) {
+    return this.#conversation?.takeBack(key) ?? false;
+  }
+
+  /** Shows the newest comments from now on. */
+  follow() {
+    (this.#conversation ?? this.#replay)?.follow();
   }
 
   #converse() {
     this.#conversation = new Conversation(this.#video, {
       onState: (state) => this.#header.show(state),
       onViewers: (count) => this.#header.showViewers(count),
-      onVideo: (given) => this.#tell(videoOf(given)),
+      onVideo: (record) => this.#tell(record),
+      onGivenUp: (post) => this.#composer.bring(post),
+      reader: () => this.#composer.author,
     });
   }
 
@@ -90,7 +105,7 @@ export class Talk {
     if (this.#replay !== null || state !== Life.ENDED || startedAt === null) return;
     this.#leave();
     this.#header.showViewers(null);
-    this.#replay = new Replay(this.#record, positionMs);
+    this.#replay = new Replay(this.#record, positionMs, () => this.#composer.author);
     this.#whole.hidden = false;
   }
 

@@ -1,6 +1,7 @@
 /** The menu of the header: the videos that were opened before, and a field for another one. */
 import { isVideoId, recentOf, remembered } from "../core/video.js";
 import { t } from "../core/words.js";
+import { keep, kept } from "../kept.js";
 
 const KEPT_AS = "videos"; // in localStorage
 
@@ -10,7 +11,7 @@ export class Menu {
   #field = document.getElementById("video");
   #list = document.getElementById("recent");
   #onChosen;
-  #recent = kept(); // also where nothing can be kept, as in private windows of some browsers
+  #recent = recentOf(kept("localStorage", KEPT_AS));
 
   /** onChosen(id): called with another video than the one that is shown, or the same */
   constructor(onChosen) {
@@ -56,11 +57,7 @@ export class Menu {
 
   #remember(id, title) {
     this.#recent = remembered(this.#recent, id, title);
-    try {
-      localStorage.setItem(KEPT_AS, JSON.stringify(this.#recent));
-    } catch {
-      // It is kept while the page is open.
-    }
+    keep("localStorage", KEPT_AS, this.#recent);
   }
 }
 
@@ -79,12 +76,4 @@ function linkTo({ id, title }, isShown) {
   const item = document.createElement("li");
   item.append(link);
   return item;
-}
-
-function kept() {
-  try {
-    return recentOf(JSON.parse(localStorage.getItem(KEPT_AS)));
-  } catch {
-    return [];
-  }
 }

@@ -82,7 +82,7 @@ async def test_title_and_life_of_the_video_are_told(stand_in: StandIn, open_page
     page = await open_page(f"{stand_in.url}/?video=demo")
     await expect(page.locator("#title")).to_have_text("A talk")
     await expect(page).to_have_title("A talk · Live comments")
-    await expect(page.locator("#state")).to_have_text(re.compile(r"Planned · starts in (1:00:00|59:\d\d)"))
+    await expect(page.locator("#state")).to_have_text(re.compile(r"Planned · in (1:00:00|59:\d\d)"))
     stand_in.send("video", {**PLANNED, "title": "Another", "state": "live", "startedAt": 1})
     await expect(page.locator("#state")).to_have_text("Live")
     await expect(page.locator("#title")).to_have_text("Another")

@@ -25,11 +25,11 @@ async def test_videos_that_were_opened_are_a_click_away(stand_in: StandIn, open_
     await links.last.click()
     await expect(page).to_have_url(f"{stand_in.url}/?video=demo")
     await expect_messages(page, ["about the demo"])
-    await expect(page.locator("#videos")).to_be_hidden()
+    await expect(page.locator("#choose")).to_be_hidden()
     await page.click("#menu summary")
     await expect(links).to_have_text(["<b>The demo</b>", "other"])
     await page.keyboard.press("Escape")
-    await expect(page.locator("#videos")).to_be_hidden()
+    await expect(page.locator("#choose")).to_be_hidden()
     await expect(page.locator("#menu summary")).to_be_focused()
 
 

@@ -22,8 +22,8 @@ def page_policy(connect: Sequence[str], ancestors: Sequence[str], listen_host: s
             "style-src 'self'",
             f"connect-src {' '.join(called)}",
             "img-src 'self' data:",
-            # A recording lies wherever its sender has put it; nothing in it runs. blob: is how players feed a <video>.
-            "media-src http: https: blob:",
+            # A recording lies wherever its sender has put it; nothing in it runs.
+            "media-src http: https:",
             "manifest-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",

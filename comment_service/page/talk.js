@@ -19,6 +19,7 @@ export class Talk {
   #whole = document.getElementById("whole");
   #video = "";
   #record = null; // of the video; null: nothing is known
+  #isRecording = false; // what plays is as long as the video was; a live stream begins anywhere
   #conversation = null;
   #replay = null;
 
@@ -97,12 +98,11 @@ export class Talk {
     this.#closed.hidden = !isOver;
     if (record === null) return;
     this.#menu.showVideo(record.id, record.title);
-    this.#player.open(record.playbackUrl);
+    if (this.#player.open(record.playbackUrl)) this.#isRecording = isOver;
   }
 
   #played(positionMs) {
-    const { state, startedAt } = this.#record;
-    if (this.#replay !== null || state !== Life.ENDED || startedAt === null) return;
+    if (this.#replay !== null || !this.#isRecording || this.#record.startedAt === null) return;
     this.#leave();
     this.#header.showViewers(null);
     this.#replay = new Replay(this.#record, positionMs, () => this.#composer.author);

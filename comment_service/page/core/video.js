@@ -32,7 +32,7 @@ export function videoOf(given) {
 
 /**
  * What the reader is told first: the connection's state, unless that is fine and the video isn't live. An ended video
- * needs no stream, so it isn't said of it that one is awaited. connection: a State. record: null where nobody has added one.
+ * needs no stream, so it isn't said of it that one is awaited. connection: a State. record: null if there is none.
  */
 export function shownState(connection, record) {
   if (record?.state === Life.ENDED && WAITING_OR_FINE.has(connection)) return State.ENDED;
@@ -61,7 +61,7 @@ export function isHls(url) {
   return new URL(url).pathname.toLowerCase().endsWith(".m3u8");
 }
 
-/** The videos that were kept, as [{id, title}]; without what isn't one: other pages of this host can write there, too. */
+/** The videos that were kept, as [{id, title}]; without what isn't one, as other pages of this host write there, too. */
 export function recentOf(kept) {
   const videos = Array.isArray(kept) ? kept.filter((one) => isVideoId(one?.id) && typeof one.title === "string") : [];
   return videos.map(({ id, title }) => ({ id, title }));

@@ -1,6 +1,6 @@
 /**
- * The video itself: beside the talk on wide screens, above it on phones; it can be put away. Files play in every browser.
- * Streams (HLS) play where the browser does it itself: Safari, Chrome and Edge. Elsewhere there is a link to the stream.
+ * The video itself: beside the talk on wide screens, above it on phones; it can be put away. Files play in every
+ * browser. Streams (HLS) play where the browser does it itself: Safari, Chrome and Edge. Elsewhere there is a link.
  */
 import { isHls } from "../core/video.js";
 import { t } from "../core/words.js";
@@ -23,11 +23,11 @@ export class Player {
     this.#toggle.addEventListener("click", () => this.#show(this.#section.hidden));
   }
 
-  /** Shows what plays at that address, in place of what was there; null: nothing. The same address plays on. */
+  /** Shows what plays at that address, in place of what was there; null: nothing. False: it is there, and plays on. */
   open(url) {
-    if (url === this.#url) return;
+    if (url === this.#url) return false;
     this.close();
-    if (url === null) return;
+    if (url === null) return true;
     this.#url = url;
     const video = document.createElement("video");
     video.controls = true;
@@ -44,6 +44,7 @@ export class Player {
     }
     this.#toggle.hidden = false;
     this.#show(true);
+    return true;
   }
 
   close() {
@@ -69,7 +70,8 @@ export class Player {
     const tell = (handler) => () => {
       if (video === this.#video) handler(video.currentTime * 1000, video.playbackRate);
     };
-    video.addEventListener("timeupdate", tell((ms, speed) => video.seeking || this.#handlers.onMoved(ms, speed)), options);
+    const moved = tell((ms, speed) => video.seeking || this.#handlers.onMoved(ms, speed));
+    video.addEventListener("timeupdate", moved, options);
     video.addEventListener("seeked", tell((ms, speed) => this.#handlers.onSought(ms, speed)), options);
     video.addEventListener("play", tell((ms) => this.#handlers.onPlayed(ms)), options);
     video.addEventListener("error", () => {

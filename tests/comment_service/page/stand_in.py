@@ -20,12 +20,12 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from comment_service.http.page_policy import page_policy
+from comment_service.http.page_policy import THIS_MACHINE, page_policy
 from proto.http.responses import error_response
 from proto.http.server import HttpServer
 
 PAGE = Path(__file__).resolve().parents[3] / "comment_service" / "page"
-POLICY = page_policy((), ("'self'",), "127.0.0.1")
+POLICY = page_policy(THIS_MACHINE, ("'self'",))
 BACKFILL = 50
 
 

@@ -7,6 +7,7 @@ from playwright.async_api import Browser, Page
 
 from tests.browser_fixture import chromium, open_page, steady_network
 from tests.browsers.fixture import chromium_tabs, firefox, firefox_tabs, open_tab, webkit, webkit_tabs
+from tests.comment_service.page.modules import set_words
 from tests.comment_service.page.stand_in import StandIn
 
 __all__ = [
@@ -48,6 +49,7 @@ async def modules(chromium: Browser) -> AsyncIterator[Page]:
     service.start()
     page = await chromium.new_page()
     await page.goto(f"{service.url}/page/icon.svg")
+    await set_words(page)
     yield page
     await page.close()
     await service.stop()

@@ -4,6 +4,7 @@ import { pickLanguage, setWords, t } from "./core/words.js";
 import { languages, loadWords } from "./net/words.js";
 import { Composer } from "./view/composer.js";
 import { Header } from "./view/header.js";
+import { LanguageMenu, wantedLanguages } from "./view/language.js";
 import { translateDocument } from "./view/words.js";
 
 const VIDEO_ID = /^[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,127}$/;
@@ -64,9 +65,10 @@ function fitKeyboard() {
 async function start() {
   window.visualViewport.addEventListener("resize", fitKeyboard);
   fitKeyboard();
-  const { language, locale } = pickLanguage(navigator.languages, languages());
+  const { language, locale } = pickLanguage(wantedLanguages(), languages());
   setWords(locale, await loadWords(language));
   translateDocument();
+  new LanguageMenu();
   header = new Header();
   choose.addEventListener("submit", openChosen);
   videoBox.addEventListener("input", () => videoBox.setCustomValidity(""));

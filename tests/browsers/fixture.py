@@ -19,8 +19,8 @@ import pytest_asyncio
 from scripts.plan import free_ports
 from tests.browser_fixture import OpenPage
 from tests.browsers.bidi import Bidi
-from tests.browsers.display import running, screen
-from tests.browsers.tab import FirefoxTab, PlaywrightTab, Tab, WebKitTab
+from tests.browsers.processes import running, screen
+from tests.browsers.tab import ChromiumTab, Firefox, FirefoxTab, Tab, WebKit, WebKitTab
 from tests.browsers.webdriver import webdriver
 from tests.waiting import eventually
 
@@ -47,7 +47,7 @@ class OpenTab(Protocol):
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bidi]:
+async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Firefox]:
     profile = tmp_path_factory.mktemp("firefox")
     lines = "".join(f'user_pref("{name}", {value});\n' for name, value in FIREFOX_SETTINGS.items())
     (profile / "user.js").write_text(lines)
@@ -55,42 +55,34 @@ async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bid
         *(_found("firefox-esr", "firefox"), "--headless", "--no-remote", "--profile", str(profile)),
         *("--remote-debugging-port=0", "--remote-allow-system-access"),  # the latter for the input method
     )
-    async with running(command), aiohttp.ClientSession() as client:
+    async with running(command) as process, aiohttp.ClientSession() as client:
         address = f"ws://127.0.0.1:{await _port_of(profile)}/session"
         async with client.ws_connect(address, max_msg_size=0) as socket:
             bidi = Bidi(socket)
             await bidi.send("session.new", capabilities={})
             await bidi.send("session.subscribe", events=["log.entryAdded"])
-            yield bidi
+            (window,) = (await bidi.send("browsingContext.getTree", **{"moz:scope": "chrome"}))["contexts"]
+            yield Firefox(process.pid, bidi, window["context"])
 
 
 async def _port_of(profile: Path) -> int:
     written = profile / "WebDriverBiDiServer.json"
-    await eventually(written.exists)
+    await eventually(lambda: written.exists() and written.stat().st_size > 0)
     port: int = json.loads(written.read_bytes())["ws_port"]
     return port
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def webkit() -> AsyncIterator[str]:
-    """The URL of a driver that starts WebKitGTK's MiniBrowser on a screen of its own"""
+async def webkit() -> AsyncIterator[WebKit]:
+    """A driver that starts WebKitGTK's MiniBrowser, on a screen of its own"""
     (port,) = free_ports(1)
-    async with (
-        screen() as display,
-        running(
-            (
-                "env",
-                f"DISPLAY={display}",
-                "WEBKIT_DISABLE_COMPOSITING_MODE=1",
-                _found("WebKitWebDriver"),
-                f"--port={port}",
-            )
-        ),
-    ):
-        url = f"http://127.0.0.1:{port}"
-        async with aiohttp.ClientSession() as client:
+    url = f"http://127.0.0.1:{port}"
+    async with screen() as display, aiohttp.ClientSession() as client:
+        # Compositing is for graphics cards. Without one it takes twice as long.
+        settings = (f"DISPLAY={display}", "WEBKIT_DISABLE_COMPOSITING_MODE=1")
+        async with running(("env", *settings, _found("WebKitWebDriver"), f"--port={port}")) as driver:
             await eventually(lambda: _answers(client, f"{url}/status"))
-        yield url
+            yield WebKit(driver.pid, url)
 
 
 async def _answers(client: aiohttp.ClientSession, url: str) -> bool:
@@ -104,36 +96,37 @@ async def _answers(client: aiohttp.ClientSession, url: str) -> bool:
 @pytest_asyncio.fixture(loop_scope="session")
 async def chromium_tabs(open_page: OpenPage) -> OpenTab:
     async def new_tab() -> Tab:
-        return PlaywrightTab(await open_page("about:blank"))
+        return ChromiumTab(await open_page("about:blank"))
 
     return _opener(new_tab)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def firefox_tabs(firefox: Bidi) -> AsyncIterator[OpenTab]:
-    (window,) = (await firefox.send("browsingContext.getTree", **{"moz:scope": "chrome"}))["contexts"]
+async def firefox_tabs(firefox: Firefox) -> AsyncIterator[OpenTab]:
+    bidi = firefox.bidi
     users: list[str] = []  # whose tabs know nothing of each other
 
     async def new_tab() -> Tab:
-        users.append((await firefox.send("browser.createUserContext"))["userContext"])
-        tab = await firefox.send("browsingContext.create", type="tab", userContext=users[-1])
-        return FirefoxTab(firefox, tab["context"], window["context"])
+        users.append((await bidi.send("browser.createUserContext"))["userContext"])
+        tab = await bidi.send("browsingContext.create", type="tab", userContext=users[-1])
+        return FirefoxTab(firefox, tab["context"])
 
     yield _opener(new_tab)
     for user in users:
-        await firefox.send("browser.removeUserContext", userContext=user)
-    complaints, firefox.complaints = firefox.complaints, []
+        await bidi.send("browser.removeUserContext", userContext=user)
+    complaints, bidi.complaints = bidi.complaints, []
     assert not complaints
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def webkit_tabs(webkit: str) -> AsyncIterator[OpenTab]:
+async def webkit_tabs(webkit: WebKit) -> AsyncIterator[OpenTab]:
     # In full screen it has no bar. Without a window manager that changes nothing else.
     options = {"binary": str(MINI_BROWSER), "args": ["--automation", "--full-screen"]}
     async with contextlib.AsyncExitStack() as stack:
 
         async def new_tab() -> Tab:
-            return WebKitTab(await stack.enter_async_context(webdriver(webkit, {"webkitgtk:browserOptions": options})))
+            driver = await stack.enter_async_context(webdriver(webkit.url, {"webkitgtk:browserOptions": options}))
+            return WebKitTab(webkit, driver)
 
         yield _opener(new_tab)
 

@@ -1,5 +1,7 @@
 """A reader's tab in any browser: one vocabulary for Chromium, Firefox and WebKitGTK."""
 
+import os
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from playwright.async_api import Page
@@ -7,6 +9,7 @@ from playwright.async_api import Page
 from tests.browsers import keys
 from tests.browsers.bidi import Bidi
 from tests.browsers.keys import Actions, Point
+from tests.browsers.processes import descendants, program_of
 from tests.browsers.webdriver import WebDriver
 from tests.waiting import eventually
 
@@ -49,10 +52,20 @@ class Tab(Protocol):
 
     async def commit(self) -> str:
         """Ends that with the Enter key, which belongs to the input method; returns what has taken its place."""
+        ...
+
+    async def hide(self) -> None:
+        """Puts another tab in front. Nothing can be asked of this one until `show`."""
+
+    async def show(self) -> None: ...
+
+    def processes(self) -> list[int]:
+        """The browser's"""
+        ...
 
 
-class PlaywrightTab:
-    """Chromium, through its DevTools"""
+class ChromiumTab:
+    """Chromium, through Playwright"""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -96,6 +109,16 @@ class PlaywrightTab:
         await self._devtools("Input.insertText", text="仮名")
         await self._devtools("Input.dispatchKeyEvent", type="keyUp", windowsVirtualKeyCode=13, key="Enter")
         return "仮名"
+
+    async def hide(self) -> None:
+        """Without a screen, Chromium hides no tab. This one is frozen, as are tabs that have been hidden for long."""
+        await self._devtools("Page.setWebLifecycleState", state="frozen")
+
+    async def show(self) -> None:
+        await self._devtools("Page.setWebLifecycleState", state="active")
+
+    def processes(self) -> list[int]:
+        return [pid for pid in descendants(os.getpid()) if "chrom" in program_of(pid)]
 
     async def _devtools(self, command: str, **params: object) -> None:
         devtools = await self.page.context.new_cdp_session(self.page)
@@ -147,53 +170,82 @@ INPUT_METHOD = """(text, committed) => {
 }"""
 
 
+@dataclass(frozen=True, slots=True)
+class Firefox:
+    pid: int
+    bidi: Bidi
+    window: str
+    """the context of Firefox's own window"""
+
+
 class FirefoxTab(_ActingTab):
     """Firefox, through WebDriver BiDi"""
 
-    def __init__(self, bidi: Bidi, context: str, chrome: str) -> None:
-        """context: the tab's. chrome: that of Firefox's own window."""
-        self._bidi = bidi
-        self.context = context
-        self._chrome = chrome
+    def __init__(self, firefox: Firefox, context: str) -> None:
+        """context: the tab's"""
+        self._firefox = firefox
+        self._bidi = firefox.bidi
+        self._context = context
+        self._in_front = ""
 
     async def open(self, url: str) -> None:
-        await self._bidi.send("browsingContext.navigate", context=self.context, url=url, wait="complete")
+        await self._bidi.send("browsingContext.navigate", context=self._context, url=url, wait="complete")
 
     async def call(self, function: str, *given: object) -> Any:
-        return await self._bidi.call(self.context, function, given)
+        return await self._bidi.call(self._context, function, given)
+
+    async def hide(self) -> None:
+        self._in_front = (await self._bidi.send("browsingContext.create", type="tab"))["context"]
+        await until(self, "() => document.hidden")
+
+    async def show(self) -> None:
+        await self._bidi.send("browsingContext.activate", context=self._context)
+        await self._bidi.send("browsingContext.close", context=self._in_front)
+
+    def processes(self) -> list[int]:
+        return [self._firefox.pid, *descendants(self._firefox.pid)]
 
     async def resize(self, width: int, height: int) -> None:
         size = {"width": width, "height": height}
-        await self._bidi.send("browsingContext.setViewport", context=self.context, viewport=size)
+        await self._bidi.send("browsingContext.setViewport", context=self._context, viewport=size)
 
     async def compose(self) -> str:
-        await self._bidi.call(self._chrome, INPUT_METHOD, ("かな", None))
+        await self._bidi.call(self._firefox.window, INPUT_METHOD, ("かな", None))
         return "かな"
 
     async def commit(self) -> str:
-        await self._bidi.call(self._chrome, INPUT_METHOD, ("かな", "仮名"))
+        await self._bidi.call(self._firefox.window, INPUT_METHOD, ("かな", "仮名"))
         return "仮名"
 
     async def _act(self, actions: Actions) -> None:
-        await self._bidi.send("input.performActions", context=self.context, actions=[actions])
+        await self._bidi.send("input.performActions", context=self._context, actions=[actions])
+
+
+@dataclass(frozen=True, slots=True)
+class WebKit:
+    pid: int
+    """of the driver, which starts the browser"""
+    url: str
 
 
 class WebKitTab(_ActingTab):
     """WebKitGTK, through WebKitWebDriver"""
 
-    def __init__(self, driver: WebDriver) -> None:
-        self.driver = driver
+    def __init__(self, webkit: WebKit, driver: WebDriver) -> None:
+        self._webkit = webkit
+        self._driver = driver
+        self._handle = ""
 
     async def open(self, url: str) -> None:
-        await self.driver.post("url", url=url)
+        await self._driver.post("url", url=url)
 
     async def call(self, function: str, *given: object) -> Any:
         script = f"return Promise.resolve(({function}).apply(null, arguments))"
-        return await self.driver.post("execute/sync", script=script, args=given)
+        return await self._driver.post("execute/sync", script=script, args=given)
 
     async def resize(self, width: int, height: int) -> None:
         """A window that has just opened takes its size late."""
-        await self.driver.post("window/rect", width=width, height=height)
+        await self._driver.post("window/rect", width=width, height=height)
         await until(self, "(width, height) => innerWidth === width && innerHeight === height", width, height)
 
     async def compose(self) -> str:
@@ -206,11 +258,22 @@ class WebKitTab(_ActingTab):
         await self.press("Enter")
         return "あ"
 
+    async def hide(self) -> None:
+        self._handle = await self._driver.get("window")
+        new = await self._driver.post("window/new", type="tab")
+        await self._driver.post("window", handle=new["handle"])  # which brings it to the front
+
+    async def show(self) -> None:
+        await self._driver.post("window", handle=self._handle)
+
+    def processes(self) -> list[int]:
+        return descendants(self._webkit.pid)
+
     async def _act(self, actions: Actions) -> None:
-        await self.driver.post("actions", actions=[actions])
+        await self._driver.post("actions", actions=[actions])
 
 
-async def until(tab: Tab | WebKitTab, condition: str, *given: object) -> None:
+async def until(tab: Tab, condition: str, *given: object) -> None:
     """condition: a JavaScript function that returns whether it holds"""
 
     async def holds() -> bool:

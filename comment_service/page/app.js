@@ -1,33 +1,47 @@
-/** Starts the viewer's page: connects the video in the URL, the name in localStorage, the conversation and the form. */
+/** Starts the viewer's page: connects the video in the URL, the conversation, the header and the composer. */
 import { Conversation } from "./conversation.js";
+import { State } from "./core/states.js";
 import { pickLanguage, setWords, t } from "./core/words.js";
+import { kept } from "./kept.js";
 import { languages, loadWords } from "./net/words.js";
 import { Composer } from "./view/composer.js";
 import { Header } from "./view/header.js";
-import { LanguageMenu, wantedLanguages } from "./view/language.js";
+import { applyTheme, setUpHelp } from "./view/help.js";
+import { listenForKeys } from "./view/keys.js";
 import { translateDocument } from "./view/words.js";
 
-const VIDEO_ID = /^[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,127}$/;
+const VIDEO_ID = /^(?!\.+$)[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,127}$/;
 const DEFAULT_VIDEO = "demo";
 
 const choose = document.getElementById("choose");
 const menu = document.getElementById("menu");
 const videoBox = document.getElementById("video");
-const nameBox = document.getElementById("name");
 
 let header = null;
-let video = "";
+let composer = null;
+let video = null;
 let conversation = null;
 
 /** Shows the conversation of the video in the URL, in place of the one before. */
 function openVideo() {
-  video = new URLSearchParams(location.search).get("video") ?? "";
+  const wanted = new URLSearchParams(location.search).get("video") ?? "";
+  if (wanted === video) return; // only the part behind # has changed
+  video = wanted;
   videoBox.value = video;
   conversation?.stop();
+  conversation = null;
   header.showVideo(video);
+  composer.open(video);
+  if (!VIDEO_ID.test(video)) {
+    header.show({ state: State.REFUSED, reason: t("video_none"), delayMs: 0 });
+    return;
+  }
   conversation = new Conversation(video, {
     onState: (state) => header.show(state),
     onViewers: (count) => header.showViewers(count),
+    onVideo: () => {},
+    onGivenUp: (post) => composer.bring(post),
+    reader: () => composer.author,
   });
 }
 
@@ -44,17 +58,7 @@ function openChosen(event) {
   if (chosen === video) return;
   history.pushState(null, "", urlOf(chosen));
   openVideo();
-  document.getElementById("message").focus();
-}
-
-/** Private windows of some browsers have no localStorage. Then the name is kept only while the page is open. */
-function keepName() {
-  try {
-    nameBox.value = localStorage.getItem("name") ?? "";
-    nameBox.addEventListener("input", () => localStorage.setItem("name", nameBox.value.trim()));
-  } catch {
-    nameBox.value = "";
-  }
+  composer.focus();
 }
 
 /** iOS shows its keyboard over the page without resizing the layout. */
@@ -63,23 +67,26 @@ function fitKeyboard() {
 }
 
 async function start() {
+  applyTheme();
   window.visualViewport.addEventListener("resize", fitKeyboard);
   fitKeyboard();
-  const { language, locale } = pickLanguage(wantedLanguages(), languages());
+  const chosen = kept("localStorage", "language");
+  const { language, locale } = pickLanguage([...(chosen ? [chosen] : []), ...navigator.languages], languages());
   setWords(locale, await loadWords(language));
   translateDocument();
-  new LanguageMenu();
   header = new Header();
+  composer = new Composer({
+    onWrite: (name, text, key) => conversation?.write(name, text, key),
+    onTakeBack: (key) => conversation?.takeBack(key) ?? false,
+  });
+  setUpHelp(languages(), language);
+  listenForKeys(() => conversation?.follow());
   choose.addEventListener("submit", openChosen);
   videoBox.addEventListener("input", () => videoBox.setCustomValidity(""));
   window.addEventListener("popstate", openVideo);
-  keepName();
   if (!new URLSearchParams(location.search).get("video")) history.replaceState(null, "", urlOf(DEFAULT_VIDEO));
-  new Composer({
-    video: () => video,
-    onPosted: (comment) => comment.liveVideoId === video && conversation.posted(comment),
-  });
   openVideo();
+  document.getElementById("unstarted").remove();
 }
 
 start();

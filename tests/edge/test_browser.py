@@ -163,6 +163,8 @@ async def live(page: Page) -> None:
 async def write(page: Page, message: str) -> None:
     await page.locator("#message").fill(message)
     await page.locator("#send").click()
+    if await page.locator("#name").is_visible():  # asked once
+        await page.locator("#name").press("Enter")
 
 
 async def sees(page: Page, *messages: str) -> None:

@@ -29,9 +29,10 @@ export class Pending {
 
   /** posts: as `kept` gave them before the page was loaded anew; each is sent again under its key */
   constructor(posts = []) {
-    for (const { key, name, text, failed } of posts) {
+    for (const { key, name, text, failed, reason } of posts) {
       this.write(key, name, text);
-      Object.assign(this.#posts.at(-1), { state: failed ? Post.FAILED : Post.QUEUED, tries: 1 }); // perhaps it was sent
+      const state = failed ? Post.FAILED : Post.QUEUED;
+      Object.assign(this.#posts.at(-1), { state, reason, tries: 1 }); // perhaps it was sent
     }
   }
 
@@ -47,7 +48,10 @@ export class Pending {
 
   /** For the next load of the page */
   kept() {
-    return this.#posts.map(({ key, name, text, state }) => ({ key, name, text, failed: state === Post.FAILED }));
+    return this.#posts.map(({ key, name, text, state, reason }) => ({
+      ...{ key, name, text, reason },
+      failed: state === Post.FAILED,
+    }));
   }
 
   /** What to do next: {send: post}, {waitMs} until then, or null. */

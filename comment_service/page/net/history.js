@@ -1,6 +1,8 @@
 /** Loads older comments from the service, one page at a time. */
+import { pageOf } from "../core/events.js";
+import { t } from "../core/words.js";
 import { PAGE_TIMEOUT_MS } from "../limits.js";
-import { requestJson } from "./request.js";
+import { ServiceError, requestJson } from "./request.js";
 
 export class History {
   #path;
@@ -21,7 +23,9 @@ export class History {
     if (cursor !== undefined) query.set("cursor", cursor);
     const headers = { accept: "application/json" };
     const options = { headers, signal: this.#signal, timeoutMs: PAGE_TIMEOUT_MS };
-    return requestJson(`${this.#path}?${query}`, options);
+    const page = pageOf(await requestJson(`${this.#path}?${query}`, options));
+    if (page === null) throw new ServiceError(t("answer_incomplete"));
+    return page;
   }
 
   /**

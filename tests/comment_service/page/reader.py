@@ -57,8 +57,17 @@ async def ids_shown(page: Page) -> list[str]:
 
 
 async def post(page: Page, message: str) -> None:
+    """Writes it; under no name, where none was given yet."""
     await page.fill("#message", message)
     await page.press("#message", "Enter")
+    if await page.locator("#name").is_visible():
+        await page.press("#name", "Enter")
+
+
+async def take_name(page: Page, name: str) -> None:
+    await page.click("#me")
+    await page.fill("#name", name)
+    await page.press("#name", "Enter")
 
 
 async def scroll_to(page: Page, top: int) -> None:

@@ -71,6 +71,7 @@ class StandIn:
         self.posts: list[tuple[str, dict[str, Any]]] = []  # idempotency key, body
         self.cursors: list[str | None] = []
         self.last_event_ids: list[str | None] = []
+        self.rates: list[str | None] = []  # the max_rate of each stream that was opened; none is thinned
         self.responses_to_streams: list[Response] = []  # of the RMS
         self.opened = asyncio.Event()  # set when a stream opens; then replaced
         self.retry_after_s = 1
@@ -191,6 +192,7 @@ class StandIn:
         if "wait" in request.query_params:
             return await self._poll(request, last, start)
         self.last_event_ids.append(last)
+        self.rates.append(request.query_params.get("max_rate"))
         self.opened.set()
         self.opened = asyncio.Event()
         if self.responses_to_streams:

@@ -12,6 +12,7 @@ from tests.comment_service.page.reader import (
     open_live,
     post,
     scroll_up_until,
+    take_name,
 )
 from tests.comment_service.page.stand_in import StandIn
 from tests.waiting import eventually
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 async def test_what_one_reader_posts_appears_for_the_other(stand_in: StandIn, open_page: OpenPage) -> None:
     ann = await open_live(open_page, stand_in)
     ben = await open_live(open_page, stand_in)
-    await ann.fill("#name", "Ann")
+    await take_name(ann, "Ann")
     await post(ann, "hello")
     await expect_messages(ben, ["hello"])
     await expect(ben.locator("article .author")).to_have_text("Ann")
@@ -69,9 +70,13 @@ async def test_the_form_refuses_an_invalid_video_id(stand_in: StandIn, open_page
 
 async def test_the_name_is_kept_in_the_browser(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
-    await page.fill("#name", "Björn")
+    await take_name(page, "Björn")
     await page.reload()
-    await expect(page.locator("#name")).to_have_value("Björn")
+    await expect_state(page, "live")
+    await expect(page.locator("#me")).to_have_attribute("aria-label", "You write as Björn. Change your name")
+    await post(page, "hello")
+    await expect_messages(page, ["hello"])
+    assert stand_in.posts[0][1]["author"] == {"name": "Björn"}
 
 
 async def test_without_comments_the_page_invites_to_write(stand_in: StandIn, open_page: OpenPage) -> None:
@@ -91,7 +96,7 @@ async def test_it_fits_a_phone(stand_in: StandIn, open_page: OpenPage, scheme: s
     await expect(page.locator("article").last).to_be_in_viewport()
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
     assert await page.evaluate("document.documentElement.scrollHeight") == 640
-    for control in ("#title", "#state", "#menu summary", "#message", "#send", "#name"):
+    for control in ("#title", "#state", "#menu summary", "#message", "#send", "#me"):
         await expect(page.locator(control)).to_be_in_viewport(ratio=1)
     assert len(await page.screenshot()) > 10_000
 
@@ -100,7 +105,7 @@ async def test_screen_readers_find_every_part(stand_in: StandIn, open_page: Open
     stand_in.say("hello")
     page = await open_live(open_page, stand_in)
     await expect(page.get_by_role("log", name="Comments").get_by_role("article")).to_have_count(1)
-    for label in ("Video", "Name", "Comment"):
+    for label in ("Video", "Your name", "Comment"):
         await expect(page.get_by_label(label, exact=True)).to_have_count(1)
     await expect(page.get_by_role("heading", level=1)).to_have_text("demo")
     await expect(page.get_by_role("main")).to_have_count(1)

@@ -2,12 +2,14 @@
 
 import pytest
 
-from tests.browsers.fixture import OpenTab
+from tests.browsers.fixture import SIZES, OpenTab
 from tests.browsers.processes import asleep
 from tests.browsers.tab import Tab, until
 from tests.comment_service.page.stand_in import StandIn
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.parametrize("size", ["desktop", "phone"])]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+at_each_size = pytest.mark.parametrize("size", SIZES)
 
 NEWEST_IS = """(text) => {
     const row = [...document.querySelectorAll("#comments .message")].at(-1);
@@ -23,7 +25,7 @@ VALUE_IS = "(text) => document.getElementById('message').value === text"
 ROW_WITH = "((text) => [...document.querySelectorAll('#comments .message')].find((one) => one.textContent === text))"
 
 
-async def open_live(open_tab: OpenTab, stand_in: StandIn, size: str) -> Tab:
+async def open_live(open_tab: OpenTab, stand_in: StandIn, size: str = "desktop") -> Tab:
     tab = await open_tab(f"{stand_in.url}/?video=demo", size)
     await until(tab, IS_LIVE)
     return tab
@@ -47,6 +49,13 @@ async def select_rows(tab: Tab, first: int, last: int) -> None:
     await tab.drag(start, end)
 
 
+async def send(tab: Tab) -> None:
+    """With the Enter key; once more where the page asks for a name."""
+    await tab.press("Enter")
+    if await tab.call("() => !document.getElementById('naming').hidden"):
+        await tab.press("Enter")
+
+
 def say_many(stand_in: StandIn, count: int = 60) -> str:
     """Returns the last message."""
     for number in range(count):
@@ -54,6 +63,7 @@ def say_many(stand_in: StandIn, count: int = 60) -> str:
     return f"comment {count - 1}"
 
 
+@at_each_size
 async def test_it_follows_what_comes(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
     tab = await open_live(open_tab, stand_in, size)
     await until(tab, NEWEST_IS, say_many(stand_in))
@@ -67,18 +77,38 @@ async def test_it_follows_what_comes(stand_in: StandIn, open_tab: OpenTab, size:
     await until(tab, NEWEST_IS, "seen")
 
 
-async def test_enter_of_an_input_method_sends_nothing(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
+@at_each_size
+async def test_it_follows_while_the_box_grows_and_shrinks(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
     tab = await open_live(open_tab, stand_in, size)
+    await until(tab, NEWEST_IS, say_many(stand_in))
+    await tab.click("#message")
+    for line in ("thirty characters and some more", "another line"):
+        await tab.type(line)
+        stand_in.say(line)
+        await until(tab, NEWEST_IS, line)
+        await tab.press("Shift+Enter")
+        stand_in.say(f"{line}, and a new one")
+        await until(tab, NEWEST_IS, f"{line}, and a new one")
+    await tab.press("Control+a")
+    await tab.press("Backspace")
+    await until(tab, VALUE_IS, "")
+    stand_in.say("the end")
+    await until(tab, NEWEST_IS, "the end")
+
+
+async def test_enter_of_an_input_method_sends_nothing(stand_in: StandIn, open_tab: OpenTab) -> None:
+    tab = await open_live(open_tab, stand_in)
     await tab.click("#message")
     await until(tab, VALUE_IS, await tab.compose())
     committed = await tab.commit()
     await until(tab, VALUE_IS, committed)
     assert stand_in.posts == []
-    await tab.press("Enter")
+    await send(tab)
     await until(tab, NEWEST_IS, committed)
     assert [body["message"] for _, body in stand_in.posts] == [committed]
 
 
+@at_each_size
 async def test_what_is_copied_is_clean_text(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
     """Selected with the mouse, pasted with the keyboard: names, words and line ends, nothing of the page's own."""
     stand_in.say("first <b>words</b>", "Ann")
@@ -95,6 +125,7 @@ async def test_what_is_copied_is_clean_text(stand_in: StandIn, open_tab: OpenTab
     assert lines == ["Ann: first <b>words</b>", "Ben: second words"]
 
 
+@at_each_size
 async def test_a_selection_stays_while_comments_come(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
     tab = await open_live(open_tab, stand_in, size)
     await until(tab, NEWEST_IS, say_many(stand_in))
@@ -109,6 +140,7 @@ async def test_a_selection_stays_while_comments_come(stand_in: StandIn, open_tab
     assert abs(top - await tab.call(f"() => {ROW_WITH}('comment 57').getBoundingClientRect().top")) < 1
 
 
+@at_each_size
 async def test_the_keyboard_alone_reaches_everything(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
     tab = await open_live(open_tab, stand_in, size)
     await until(tab, NEWEST_IS, say_many(stand_in))
@@ -119,13 +151,13 @@ async def test_the_keyboard_alone_reaches_everything(stand_in: StandIn, open_tab
         reached.append(await tab.call("() => document.activeElement.id || document.activeElement.tagName"))
         if reached[-1] == "message":
             await tab.type("by keys alone")
-    assert {"SUMMARY", "scroller", "name", "message", "send"} <= set(reached), reached
-    await tab.press("Enter")
+    assert {"SUMMARY", "scroller", "me", "message", "send"} <= set(reached), reached
+    await send(tab)
     await until(tab, NEWEST_IS, "by keys alone")
 
 
-async def test_enter_on_newest_keeps_the_focus(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
-    tab = await open_live(open_tab, stand_in, size)
+async def test_enter_on_newest_keeps_the_focus(stand_in: StandIn, open_tab: OpenTab) -> None:
+    tab = await open_live(open_tab, stand_in)
     await until(tab, NEWEST_IS, say_many(stand_in))
     await tab.wheel("#scroller", -300)
     await until(tab, "() => !document.getElementById('newest').hidden")
@@ -137,10 +169,10 @@ async def test_enter_on_newest_keeps_the_focus(stand_in: StandIn, open_tab: Open
     await until(tab, NEWEST_IS, "followed")
 
 
-async def test_after_sleep_it_catches_up(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
+async def test_after_sleep_it_catches_up(stand_in: StandIn, open_tab: OpenTab) -> None:
     """The node that served it is gone by then."""
     stand_in.say("before")
-    tab = await open_live(open_tab, stand_in, size)
+    tab = await open_live(open_tab, stand_in)
     await until(tab, NEWEST_IS, "before")
     async with asleep(tab.processes()):
         stand_in.say("asleep")
@@ -155,8 +187,8 @@ async def test_after_sleep_it_catches_up(stand_in: StandIn, open_tab: OpenTab, s
     await until(tab, IS_LIVE)
 
 
-async def test_a_hidden_tab_comes_back_to_the_newest(stand_in: StandIn, open_tab: OpenTab, size: str) -> None:
-    tab = await open_live(open_tab, stand_in, size)
+async def test_a_hidden_tab_comes_back_to_the_newest(stand_in: StandIn, open_tab: OpenTab) -> None:
+    tab = await open_live(open_tab, stand_in)
     await until(tab, NEWEST_IS, say_many(stand_in))
     await tab.hide()
     last = say_many(stand_in, 300)

@@ -71,7 +71,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
 PURE_FOLDERS = ("proto/core", "rms/feed", "dispatcher/core", "comment_service/core", "history/core")
 PURE = {
     *("__future__", "abc", "array", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib"),
-    "ipaddress",
+    *("ipaddress", "posixpath"),
     *("heapq", "hmac", "itertools", "math", "operator", "re", "struct", "types", "typing", "unicodedata", "zlib"),
     "msgspec",  # encodes and checks; waits for nothing
 }

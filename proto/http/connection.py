@@ -30,6 +30,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from proto.http.browser_headers import UsualLines
 from proto.http.come_again import ComeAgain
 from proto.http.exchange import STATUS_LINES, TAKE_SOCKET, Exchange, Sent
 from proto.http.guard import Guard
@@ -37,7 +38,6 @@ from proto.http.peer import Adopted, BadPreface, LimitOf, Peer
 from proto.http.requests import BadRequest, RequestReader
 from proto.http.responses import error_response, overloaded
 from proto.http_settings import BODY_BYTES_HELD, DISCARDED_BYTES_MAX, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
-from proto.tasks import shared
 
 _OVERLOADED = ComeAgain(overloaded)
 
@@ -70,6 +70,7 @@ class Connection(asyncio.Protocol):
         guard: Guard,
         limit_of: LimitOf,
         shortcut: Shortcut | None,
+        usual_lines: UsualLines,
         *,
         offers_socket: bool,
         adopted: Adopted | None = None,
@@ -87,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._peer_of = partial(Peer, guard, limit_of, adopted=adopted)
         self._shortcut = shortcut
+        self._usual_lines = usual_lines
         self._offers_socket = offers_socket
         if not config.loaded:
             config.load()
@@ -172,9 +174,9 @@ class Connection(asyncio.Protocol):
 
     # Called by the exchange
 
-    def usual_lines(self) -> bytes:
-        """The header lines that every response has: Date, another one each second"""
-        return b"".join([b"%b: %b\r\n" % header for header in self._state.default_headers])
+    def usual_lines(self, scheme: str = "", *, has_policy: bool = False) -> bytes:
+        """See UsualLines. scheme: by which the client called, as far as that is known"""
+        return self._usual_lines.of(self._state.default_headers, is_secure=scheme == "https", has_policy=has_policy)
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -281,7 +283,7 @@ class Connection(asyncio.Protocol):
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
         if body:
             exchange.body += body
-        run: Run = partial(_run, exchange, self._state.tasks)
+        run: Run = partial(exchange.begin, self._state.tasks)
         if complete:
             self._enter_answering(exchange)
             if over is None and self._shortcut is not None and self._shortcut(exchange, run):
@@ -330,8 +332,8 @@ class Connection(asyncio.Protocol):
             self._end(still_sending=True)
             return
         response = error_response(bad.status, bad.code, bad.message, {"connection": "close"})
-        lines = [STATUS_LINES[bad.status], *(b"%b: %b\r\n" % header for header in response.raw_headers), b"\r\n"]
-        self.write(b"".join(lines) + bytes(response.body))
+        lines = (b"%b: %b\r\n" % header for header in response.raw_headers)
+        self.write(b"".join((STATUS_LINES[bad.status], self.usual_lines(), *lines, b"\r\n", bytes(response.body))))
         self._end(still_sending=True)
 
     def _end(self, *, still_sending: bool) -> None:
@@ -392,9 +394,3 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self._close()
-
-
-def _run(exchange: Exchange, tasks: set[asyncio.Task[None]], app: ASGIApp) -> None:
-    task = shared(exchange.run(app))
-    tasks.add(task)  # uvicorn's server waits for them when it ends
-    task.add_done_callback(tasks.discard)

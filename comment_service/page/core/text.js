@@ -48,6 +48,13 @@ function hrefOf(text) {
 const SYMBOL = "(?:\\p{RI}\\p{RI}|\\p{Extended_Pictographic}[\\ufe0f\\u{1f3fb}-\\u{1f3ff}]?(?:\\u200d\\p{Extended_Pictographic}[\\ufe0f\\u{1f3fb}-\\u{1f3ff}]?)*[\\u{e0020}-\\u{e007f}]*)";
 const FEW_SYMBOLS = new RegExp(`^${SYMBOL}(?:\\s?${SYMBOL}){0,2}$`, "u");
 
+const HEAPS = /(\p{M}{6})\p{M}+/gu;
+
+/** The message without heaps of marks, which would cover the rows around it. No language puts so many on a letter. */
+export function calm(message) {
+  return message.replace(HEAPS, "$1");
+}
+
 /** Whether the message is nothing but one to three emoji */
 export function isBig(message) {
   return message.length <= 60 && FEW_SYMBOLS.test(message) && !/^[©®™‼⁉\s]+$/u.test(message);

@@ -3,7 +3,7 @@
  * only. Rows of comments are used again for others: while comments come fast, that is cheaper than to make new ones.
  */
 import { placeOf, hueOf } from "../core/rows.js";
-import { beginningOf, cleanName, isBig, partsOf } from "../core/text.js";
+import { beginningOf, calm, cleanName, isBig, partsOf } from "../core/text.js";
 import { timeText } from "../core/times.js";
 import { t } from "../core/words.js";
 
@@ -31,8 +31,9 @@ export class CommentRow {
     setText(this.#author, name);
     this.#time.dateTime = new Date(comment.createdAt).toISOString();
     setText(this.#time, timeText(comment.createdAt, Date.now()));
-    const beginning = unfolded.has(comment) ? null : beginningOf(comment.message);
-    const parts = partsOf(beginning ?? comment.message);
+    const message = calm(comment.message);
+    const beginning = unfolded.has(comment) ? null : beginningOf(message);
+    const parts = partsOf(beginning ?? message);
     const calls = ({ mention }) => mention !== undefined && reader !== "" && isName(mention, reader);
     showParts(this.#message, parts, calls);
     this.#showMore(beginning !== null);
@@ -65,7 +66,7 @@ export class CommentRow {
     this.#more.textContent = t("more");
     this.#more.addEventListener("click", ({ detail }) => {
       unfolded.add(this.comment);
-      showParts(this.#message, partsOf(this.comment.message), () => false);
+      showParts(this.#message, partsOf(calm(this.comment.message)), () => false);
       if (detail === 0) this.#focusMessage(); // by the keyboard, whose place the button was
       this.#showMore(false);
     });

@@ -1,7 +1,10 @@
 """conversation.js makes one list of what the stream and history bring: each comment once, in order."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
+from starlette.responses import JSONResponse
 
 from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
@@ -86,7 +89,7 @@ async def test_a_gap_is_filled_from_history(stand_in: StandIn, open_page: OpenPa
     page = await open_live(open_page, stand_in)
     before = stand_in.say("before")
     await expect_newest(page, "before")
-    missed = [stand_in.comment(f"missed {number}") for number in range(120)]
+    missed = [stand_in.comment(f"missed {number}") for number in range(60)]
     after = stand_in.comment("after")
     # History has them; the stream never sends them.
     stand_in.only_in_history.extend(missed)
@@ -235,3 +238,45 @@ async def test_the_line_above_says_what_is_there(stand_in: StandIn, open_page: O
     await expect(page.locator("#above")).to_have_text(EMPTY)
     stand_in.send("restored", said)
     await expect(page.locator("#above")).to_have_text(BEGINNING)
+
+
+MALFORMED: list[dict[str, Any]] = [
+    {},
+    {"author": None},
+    {"author": {"id": "guest:Ann"}},
+    {"message": None},
+    {"message": {"text": "hello"}},
+    {"createdAt": "yesterday"},
+    {"createdAt": 1e300},
+    {"id": 7},
+]
+
+
+async def test_a_malformed_comment_costs_only_itself(stand_in: StandIn, open_page: OpenPage) -> None:
+    said = stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    for number, wrong in enumerate(MALFORMED):
+        comment = stand_in.comment(f"malformed {number}")
+        broken = comment | wrong if wrong else {"liveVideoId": "demo"}
+        stand_in.send("", broken, f"{comment['id']}.{len(stand_in.arrivals)}")
+    for event in ("deleted", "restored", "author_purged", "viewers", "skipped", "gap"):
+        stand_in.send(event, {})
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    await expect_state(page, "live")
+    stand_in.responses_to_pages.append(JSONResponse({"comments": [{}, None, said], "nextCursor": None}))
+    await page.reload()
+    await expect_messages(page, ["before", "after"])
+
+
+@pytest.mark.parametrize("name", ["error", "open", "something-new"])
+async def test_an_event_of_any_name_leaves_the_stream_open(stand_in: StandIn, open_page: OpenPage, name: str) -> None:
+    page = await open_live(open_page, stand_in)
+    stand_in.say("before")
+    await expect_messages(page, ["before"])
+    stand_in.send(name, {"message": "x"})
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    assert len(stand_in.last_event_ids) == 1
+    await expect_state(page, "live")

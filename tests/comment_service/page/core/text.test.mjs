@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { beginningOf, cleanName, cut, isBig, partsOf } from "../../../../comment_service/page/core/text.js";
+import { beginningOf, calm, cleanName, cut, isBig, partsOf } from "../../../../comment_service/page/core/text.js";
 
 test("a name keeps its letters and loses what reorders or hides them", () => {
   assert.equal(cleanName("\u202enimda\u202c"), "nimda");
@@ -45,6 +45,10 @@ test("the parts together are the message", () => {
     const text = Array.from({ length: next() % 8 }, () => pieces[next() % pieces.length]).join("");
     assert.equal(partsOf(text).map((part) => part.text).join(""), text);
   }
+});
+
+test("marks don't heap up", () => {
+  assert.equal(calm(`a${"\u0301".repeat(50)}b${"\u0301".repeat(3)}`), `a${"\u0301".repeat(6)}b${"\u0301".repeat(3)}`);
 });
 
 test("one to three emoji are big", () => {

@@ -34,7 +34,10 @@ export class Conversation {
     this.#history = new History(video, this.#ended.signal);
     this.#posting = new Posting(video, {
       onChange: () => this.#view.showPosts(this.#posting.shown),
-      onStored: (comment) => this.#arrived(comment, { isOwn: true }),
+      onStored: (comment) => {
+        this.#arrived(comment, { isOwn: true });
+        this.#view.isMine(comment.id); // the stream may have brought it before
+      },
     });
     this.#view = new View(this.#timeline, {
       onOlder: () => this.#loadOlder(),

@@ -138,7 +138,7 @@ export const TIME_GAP_MS = 300_000;
 export const HOVER_HOLD_MS = 5_000;
 
 /** While it follows, the page shows what has come so often at most: what moves more often than that can't be read. */
-export const RENDER_EVERY_MS = 120;
+export const RENDER_EVERY_MS = 80;
 
 /** Random bytes of an Idempotency-Key, beside its time */
 export const KEY_BYTES = 10;

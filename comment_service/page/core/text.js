@@ -20,6 +20,7 @@ const BEHIND_A_LINK = /[.,:;!?'")\]}…。，、！？）」』]+$/u;
 
 /** The message in parts: {text}, {text, href} for a link, {text, mention: name without the @} */
 export function partsOf(message) {
+  if (!message.includes("@") && !message.includes("://")) return [{ text: message }]; // most have neither
   const parts = [];
   let end = 0;
   const add = (text) => text && parts.push({ text });

@@ -98,6 +98,12 @@ export class View {
     this.changed();
   }
 
+  /** Call it when the reader is known to have written that comment, whose row may be there already. */
+  isMine(id) {
+    for (const [entry, row] of this.#rows) if (entry.id === id) this.#show(row, entry);
+    this.#renderSoon();
+  }
+
   /** posts: as Pending.shown gives them */
   showPosts(posts) {
     this.#posts.show(posts);
@@ -290,8 +296,12 @@ export class View {
 
   #commentRow(comment) {
     const row = this.#spare.pop() ?? new CommentRow();
-    row.show(comment, this.#handlers.isMine(comment), this.#handlers.reader());
+    this.#show(row, comment);
     return row;
+  }
+
+  #show(row, comment) {
+    row.show(comment, this.#handlers.isMine(comment), this.#handlers.reader());
   }
 
   /** The rows in sight, from the top, and their positions. After a change some of them may be gone. */

@@ -94,6 +94,7 @@ async def test_own_comments_are_there_at_once_and_in_order(stand_in: StandIn, op
         await expect(page.locator("#message")).to_have_value("")
         # The stream brings the first one, whose answer is still on its way: it isn't there twice.
         await expect_messages(page, ["mine 0"])
+        await expect(page.locator("article.mine")).to_have_count(0)
         await expect(page.locator("#posts .message")).to_have_text(["mine 1", "mine 2"])
         await page.locator("#message").press_sequentially("typed meanwhile")
     await expect_messages(page, ["mine 0", "mine 1", "mine 2"])

@@ -140,6 +140,15 @@ export const HOVER_HOLD_MS = 5_000;
 /** While it follows, the page shows what has come so often at most: what moves more often than that can't be read. */
 export const RENDER_EVERY_MS = 80;
 
+/** Videos in the menu that were opened before: as many as a phone shows without scrolling */
+export const RECENT_VIDEOS_MAX = 8;
+
+/** Beside a recording: how much of what comes next lies ready, as it was said: a slow network's answer takes less. */
+export const REPLAY_AHEAD_MS = 15_000;
+
+/** Comments of one answer beside a recording: the API's largest page */
+export const REPLAY_PAGE_SIZE = 100;
+
 /** Random bytes of an Idempotency-Key, beside its time */
 export const KEY_BYTES = 10;
 

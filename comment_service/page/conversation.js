@@ -112,10 +112,7 @@ export class Conversation {
 
   #arrived(comment, { isOwn = false } = {}) {
     const { detached } = this.#timeline;
-    if (!this.#timeline.add(comment) && !detached) {
-      if (isOwn) this.#view.isMineNow(comment); // the stream has been faster than the answer
-      return;
-    }
+    if (!this.#timeline.add(comment) && !detached) return;
     if (!isOwn) this.#posting.arrived(comment);
     if (this.#backfilled) this.#pace.arrived(performance.now());
     this.#bound();

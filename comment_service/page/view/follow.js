@@ -119,14 +119,6 @@ export class View {
     this.#pace.hidden = text === "";
   }
 
-  /** Call it when it has become clear that the reader wrote a comment that is shown already. */
-  isMineNow({ id }) {
-    for (const [entry, row] of this.#rows) {
-      if (entry.id === id) row.show(entry, true, this.#handlers.reader());
-    }
-    this.changed();
-  }
-
   /** Call it when the timeline has changed. The next frame shows it. */
   changed() {
     const waitMs = this.following ? this.#renderedMs + RENDER_EVERY_MS - performance.now() : 0;

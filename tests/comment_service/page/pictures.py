@@ -22,7 +22,7 @@ ON_DESKTOP = ("live", "menu", "help_open")
 
 async def main() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for old in FOLDER.glob("*.png"):
+    for old in FOLDER.glob("*.webp"):
         old.unlink()
     expect.set_options(timeout=WAIT_MS)
     async with async_playwright() as playwright:
@@ -57,7 +57,7 @@ async def take(browser: Browser, state: State) -> None:
 
 
 async def save(page: Page, name: str) -> None:
-    path = FOLDER / f"{name}.png"
+    path = FOLDER / f"{name}.webp"
     await page.screenshot(path=path, animations="disabled", caret="hide")
     sys.stdout.write(f"{path.relative_to(ROOT)}: {path.stat().st_size // 1024} KB\n")
 

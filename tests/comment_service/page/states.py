@@ -3,6 +3,9 @@
 test_states.py reaches each and has axe judge it; pictures.py takes its picture for docs/page.md.
 """
 
+import io
+import time
+import wave
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +15,11 @@ from starlette.responses import Response
 
 from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
-from tests.comment_service.page.reader import expect_newest, expect_state, post, scroll_to, take_name
+from tests.comment_service.page.reader import BEGINNING, expect_newest, expect_state, post, scroll_to, take_name
 from tests.comment_service.page.stand_in import StandIn
+
+STREAMS_OF_A_BROWSER = 4
+"""to one host: SLOTS in limits.js"""
 
 Reach = Callable[[StandIn, OpenPage], Awaitable[Page]]
 
@@ -24,25 +30,29 @@ class State:
     words: str
     """which can be read in this state"""
     reach: Reach
+    where: str = ""
+    """a selector, where the words alone don't find it"""
 
     def seen(self, page: Page) -> Locator:
         """What shows the words"""
+        if self.where:
+            return page.locator(self.where)
         return page.get_by_text(self.words).or_(page.get_by_placeholder(self.words)).first
 
 
 STATES: list[State] = []
 
 
-def state(words: str) -> Callable[[Reach], Reach]:
+def state(words: str, where: str = "") -> Callable[[Reach], Reach]:
     def add(reach: Reach) -> Reach:
-        STATES.append(State(reach.__name__, words, reach))
+        STATES.append(State(reach.__name__, words, reach, where))
         return reach
 
     return add
 
 
 TALK = (
-    ("Ann", "Good evening from Bergen 🎉"),
+    ("Ann", "Good evening from Bergen"),
     ("Ann", "Is the sound all right for you?"),
     ("Ben", "Sound is fine here"),
     ("María José", "La imagen va perfecta, gracias"),
@@ -50,11 +60,17 @@ TALK = (
     ("Ben", "The slides are at https://example.org/slides/2026?page=12 by the way"),
     ("Chidi", "@Ann what was the name of the second band?"),
     ("Ann", "😀"),
-    ("Mei", "第二支乐队叫什么？"),
+    ("Mei", "Grüße aus Zürich"),
     ("Dora", "They were in town last year, and I still think about that evening. " * 7),
     ("Ben", "Haha"),
     ("Ben", "Same here"),
 )
+
+
+def record(state: str, **more: Any) -> dict[str, Any]:
+    """What the service tells of the video"""
+    known = {"id": "demo", "title": "Songs from Bergen", "state": state}
+    return known | {"plannedAt": None, "startedAt": None, "playbackUrl": None} | more
 
 
 def talk(stand_in: StandIn) -> None:
@@ -69,6 +85,7 @@ async def visit(stand_in: StandIn, open_page: OpenPage, **context: Any) -> Page:
 async def live_page(stand_in: StandIn, open_page: OpenPage) -> Page:
     """With a talk, and a reader called Kim"""
     talk(stand_in)
+    stand_in.record = stand_in.record or record("live")
     page = await visit(stand_in, open_page)
     await expect_state(page, "live")
     await expect_newest(page, TALK[-1][1])
@@ -89,6 +106,66 @@ async def live(stand_in: StandIn, open_page: OpenPage) -> Page:
     page = await live_page(stand_in, open_page)
     await post(page, "Hello from Vienna")
     await expect(page.locator("article.mine")).to_be_visible()
+    return page
+
+
+@state("starts in")
+async def planned(stand_in: StandIn, open_page: OpenPage) -> Page:
+    stand_in.record = record("planned", plannedAt=int(time.time() * 1000) + 3 * 3600 * 1000)
+    stand_in.say("I can hardly wait", "Ben")
+    page = await visit(stand_in, open_page)
+    await expect_state(page, "planned")
+    return page
+
+
+@state("This video has ended.")
+async def ended(stand_in: StandIn, open_page: OpenPage) -> Page:
+    talk(stand_in)
+    stand_in.record = record("ended", startedAt=stand_in.arrivals[0][1]["createdAt"])
+    page = await visit(stand_in, open_page)
+    await expect_state(page, "ended")
+    return page
+
+
+@state("1,234 watching", "#player video")
+async def with_video(stand_in: StandIn, open_page: OpenPage) -> Page:
+    """The video is a second of silence."""
+    silence = io.BytesIO()
+    with wave.open(silence, "wb") as file:
+        file.setparams((1, 1, 8_000, 8_000, "NONE", ""))
+        file.writeframes(b"\x80" * 8_000)
+    stand_in.record = record("live", playbackUrl=f"{stand_in.url}/silence.wav")
+    page = await open_page("about:blank")
+    await page.route("**/silence.wav", lambda route: route.fulfill(body=silence.getvalue(), content_type="audio/wav"))
+
+    async def open_again(url: str, **context: Any) -> Page:
+        await page.goto(url)
+        return page
+
+    return await live_page(stand_in, open_again)
+
+
+@state("This browser can't play the video here.")
+async def video_unplayable(stand_in: StandIn, open_page: OpenPage) -> Page:
+    stand_in.record = record("live", playbackUrl=f"{stand_in.url}/nowhere.mp4")
+    return await live_page(stand_in, open_page)
+
+
+@state("a second are shown", "#pace")
+async def fast(stand_in: StandIn, open_page: OpenPage) -> Page:
+    page = await live_page(stand_in, open_page)
+    for number in range(300):
+        stand_in.say(f"Goal! {number}", f"Viewer {number % 50}")
+    return page
+
+
+@state("Other tabs of this browser show live comments.")
+async def too_many_tabs(stand_in: StandIn, open_page: OpenPage) -> Page:
+    stand_in.one_origin = True
+    page = await visit(stand_in, open_page)
+    for _ in range(STREAMS_OF_A_BROWSER):
+        page = await page.context.new_page()
+        await page.goto(f"{stand_in.url}/?video=demo")
     return page
 
 
@@ -142,6 +219,12 @@ async def full(stand_in: StandIn, open_page: OpenPage) -> Page:
     return page
 
 
+@state("There is no video with this name.")
+async def unknown_video(stand_in: StandIn, open_page: OpenPage) -> Page:
+    stand_in.refuses_with = 404
+    return await visit(stand_in, open_page)
+
+
 @state("There is no such video")
 async def no_such_video(stand_in: StandIn, open_page: OpenPage) -> Page:
     return await open_page(f"{stand_in.url}/?video=..")
@@ -149,10 +232,12 @@ async def no_such_video(stand_in: StandIn, open_page: OpenPage) -> Page:
 
 @state("Some comments could not be shown.")
 async def gap(stand_in: StandIn, open_page: OpenPage) -> Page:
-    stand_in.only_in_history += [stand_in.comment(f"unseen {number}") for number in range(1_200)]
     page = await live_page(stand_in, open_page)
-    first, last = stand_in.only_in_history[0]["id"], stand_in.arrivals[0][1]["id"]
-    stand_in.send("gap", {"from": first, "to": last})
+    await expect(page.locator("#above")).to_have_text(BEGINNING)
+    stand_in.responses_to_pages.append(error_response(503, "store_away", "the store is away"))
+    newest = stand_in.arrivals[len(TALK) - 1][1]["id"]
+    stand_in.send("gap", {"from": newest, "to": None, "reason": "too_far_behind"})
+    stand_in.say("And now, the encore", "Ben")
     return page
 
 
@@ -255,6 +340,6 @@ async def old_browser(stand_in: StandIn, open_page: OpenPage) -> Page:
     return page
 
 
-@state("This page needs JavaScript.")
+@state("This page needs JavaScript.", "noscript p")  # get_by_text skips noscript
 async def no_script(stand_in: StandIn, open_page: OpenPage) -> Page:
     return await visit(stand_in, open_page, java_script_enabled=False)

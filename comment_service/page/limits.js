@@ -152,5 +152,6 @@ export const REPLAY_PAGE_SIZE = 100;
 /** Random bytes of an Idempotency-Key, beside its time */
 export const KEY_BYTES = 10;
 
-/** The reader's own comments that are known again after a reload */
+/** The reader's own comments that are known again after a reload, and drafts: 4 KB, and 40 KB at most */
 export const MINE_MAX = 200;
+export const DRAFTS_MAX = 20;

@@ -11,7 +11,7 @@ export class Posting {
   #video;
   #handlers;
   #pending;
-  #mine; // ids of the reader's comments, the oldest first
+  #mine; // ids of the reader's comments on any video, the oldest first
   #timer = 0;
   #isStopped = false;
 
@@ -20,7 +20,7 @@ export class Posting {
     this.#video = video;
     this.#handlers = handlers;
     this.#pending = new Pending(kept("sessionStorage", `posts:${video}`));
-    this.#mine = new Set(kept("localStorage", `mine:${video}`));
+    this.#mine = new Set(kept("localStorage", "mine"));
   }
 
   /** Goes on with what was on its way when the page was left. */
@@ -67,7 +67,8 @@ export class Posting {
   }
 
   #changed() {
-    keep("sessionStorage", `posts:${this.#video}`, this.#pending.kept());
+    const posts = this.#pending.kept();
+    keep("sessionStorage", `posts:${this.#video}`, posts.length ? posts : undefined);
     this.#handlers.onChange();
     clearTimeout(this.#timer);
     const next = this.#pending.next(performance.now());
@@ -98,9 +99,9 @@ export class Posting {
 
   #stored(key, comment) {
     this.#pending.answered(key, comment.id);
-    this.#mine.add(comment.id);
-    if (this.#mine.size > MINE_MAX) this.#mine.delete(this.#mine.values().next().value);
-    keep("localStorage", `mine:${this.#video}`, [...this.#mine]);
+    const known = kept("localStorage", "mine") ?? [...this.#mine]; // other tabs write, too
+    this.#mine = new Set([...known, comment.id].slice(-MINE_MAX));
+    keep("localStorage", "mine", [...this.#mine]);
     this.#handlers.onStored(comment);
   }
 }

@@ -3,7 +3,7 @@ import { hueOf } from "../core/rows.js";
 import { t } from "../core/words.js";
 import { keep, kept } from "../kept.js";
 import {
-  COUNTER_FROM_CHARACTERS, COUNTER_SAID_FROM, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX,
+  COUNTER_FROM_CHARACTERS, COUNTER_SAID_FROM, DRAFTS_MAX, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX,
 } from "../limits.js";
 
 export class Composer {
@@ -53,7 +53,7 @@ export class Composer {
   open(video) {
     this.#video = video;
     this.#last = this.#again = null;
-    this.#message.value = kept("localStorage", `draft:${video}`) ?? "";
+    this.#message.value = drafts().find((draft) => draft.video === video)?.text ?? "";
     this.#measure();
   }
 
@@ -133,7 +133,9 @@ export class Composer {
   }
 
   #changed() {
-    keep("localStorage", `draft:${this.#video}`, this.#message.value || undefined);
+    const others = drafts().filter(({ video }) => video !== this.#video);
+    const own = this.#message.value ? [{ video: this.#video, text: this.#message.value }] : [];
+    keep("localStorage", "drafts", [...others, ...own].slice(-DRAFTS_MAX));
     this.#measure();
   }
 
@@ -159,6 +161,11 @@ export class Composer {
  */
 function isEnter(event) {
   return event.key === "Enter" && !event.isComposing && event.keyCode !== 229;
+}
+
+/** What was begun for some videos, the oldest first: {video, text} */
+function drafts() {
+  return kept("localStorage", "drafts") ?? [];
 }
 
 function leftLabel(left) {

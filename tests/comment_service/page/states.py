@@ -109,7 +109,7 @@ async def live(stand_in: StandIn, open_page: OpenPage) -> Page:
     return page
 
 
-@state("starts in")
+@state("· in 2:59:")
 async def planned(stand_in: StandIn, open_page: OpenPage) -> Page:
     stand_in.record = record("planned", plannedAt=int(time.time() * 1000) + 3 * 3600 * 1000)
     stand_in.say("I can hardly wait", "Ben")
@@ -151,11 +151,13 @@ async def video_unplayable(stand_in: StandIn, open_page: OpenPage) -> Page:
     return await live_page(stand_in, open_page)
 
 
-@state("a second are shown", "#pace")
+@state("+90/s")
 async def fast(stand_in: StandIn, open_page: OpenPage) -> Page:
+    """The service leaves some out, and says how many; for a few seconds, as here it says so once."""
     page = await live_page(stand_in, open_page)
-    for number in range(300):
-        stand_in.say(f"Goal! {number}", f"Viewer {number % 50}")
+    for number in range(40):
+        stand_in.say(f"Goal! {number}", f"Viewer {number}")
+    stand_in.send("skipped", {"skipped": 360})
     return page
 
 

@@ -1,7 +1,5 @@
 """Each state of the page is reached, says so, and has nothing that axe objects to."""
 
-import re
-
 import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
@@ -10,7 +8,6 @@ from tests.browser_fixture import OpenPage
 from tests.browsers.fixture import SIZES
 from tests.comment_service.page.stand_in import StandIn
 from tests.comment_service.page.states import STATES, State
-from tests.test_house import ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -31,10 +28,3 @@ async def test_each_state_is_seen_and_usable_by_everybody(stand_in: StandIn, ope
                 report = await Axe().run(page, options={"runOnly": TAGS})
                 problems += (f"{size}, {scheme}: {report.generate_report()}",) if report.violations_count else ()
     assert not problems, "\n".join(problems)
-
-
-def test_the_docs_show_each_state() -> None:
-    text = (ROOT / "docs" / "page.md").read_text()
-    assert re.findall(r"\]\(page/(\w+)-light\.webp\)", text) == [state.name for state in STATES]
-    shown = set(re.findall(r"\]\(page/([\w-]+\.webp)\)", text))
-    assert shown == {path.name for path in (ROOT / "docs" / "page").iterdir()}, "run scripts/pictures"

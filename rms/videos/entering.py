@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakKeyDictionary
 
-from history.core.ids import first_id_at
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import FeedOffset
+from rms.feed.entry import Attach
 from rms.feed.event import Event
-from rms.feed.feed import Attach
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory
 from rms.feed.sse import event_frame, older_frame
@@ -54,7 +53,7 @@ class Entering:
         """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable, and what
         `before_read` raises, which is called only if there is something to read."""
         feed = video.feed
-        if video.lacks_past:
+        if video.feed.lacks_past:
             return None
         await self._look(video)
         if position is None:
@@ -75,7 +74,7 @@ class Entering:
         more form of the stream, without that. What it waits for comes within moments: viewers of a drained node are
         each some milliseconds ahead of a feed that was just opened, at as many positions as there are viewers. After
         `claims_wait_ms` it enters as it is."""
-        promised = False
+        promised = None
         if position is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.claims_wait_ms / 1000):
@@ -83,17 +82,18 @@ class Entering:
         try:
             yield
         finally:
-            if promised and position is not None:
-                video.take_room_back(position)
+            if promised is not None:
+                video.take_room_back(promised)
 
-    async def _find_room(self, video: ServedVideo, position: Position) -> bool:
-        """Whether room was promised; else none is needed."""
-        while video.lacks_past or video.resuming.is_ahead(position):
-            if video.has_room_for_claims(position, self._settings.claims_max):
-                video.promise_room(position)
-                return True
+    async def _find_room(self, video: ServedVideo, position: Position) -> Position | None:
+        """The claims for which room was promised; None: none is needed."""
+        while video.feed.lacks_past or video.resuming.is_ahead(position):
+            claims = video.resuming.claims_of(position)
+            if video.has_room_for_claims(claims, self._settings.claims_max):
+                video.promise_room(claims)
+                return claims
             await video.grown()
-        return False
+        return None
 
     def attach(
         self,
@@ -114,15 +114,8 @@ class Entering:
             if joined.offset == feed.log.end and not joined.private:
                 # Nothing else has an id. Cut now, the viewer would come back as a new one, and not know what it missed.
                 count = {"viewers": max(video.viewers, video.total_viewers)}
-                older += event_frame("viewers", count, feed.had.text())
+                older += event_frame("viewers", count, feed.text())
             return joined._replace(private=older + joined.private)
-        if video.lacks_past:
-            # What is read for one goes to all then.
-            if position.sure_from < first_id_at(wall_ms() - self._settings.log_age_ms_max):
-                return video.resuming.gap(position, backfill, "history_unavailable")
-            video.wait_from(position.sure_from)
-            self._on_behind(video)
-            return self._bounded(video, position, backfill, video.resuming.wait(position))
         if not read and position.sure_from >= video.feed.held_from:
             history = []  # what it lacks is here; and what it has beyond that, the feed will get later
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
@@ -140,6 +133,25 @@ class Entering:
         if attach.claims is None or video.has_room_for_claims(attach.claims, self._settings.claims_max):
             return attach
         return video.resuming.gap(position, backfill, "too_far_behind")
+
+    async def place(
+        self,
+        video: ServedVideo,
+        position: Position | None,
+        backfill: int,
+        history: list[Event] | None,
+        read: bool = True,
+    ) -> Attach[FeedOffset]:
+        """As `attach`. What it needs from history only since `history_for` was asked is read now: meanwhile the feed
+        has got its past, or dropped a part of its log. Nothing runs between finding the place and returning it."""
+        if position is not None and history is None and read:
+            needs = video.resuming.resume(position, backfill, wall_ms())
+            if isinstance(needs, NeedsHistory):
+                try:
+                    history = await self.history_for(video, position, backfill)
+                except StoreUnavailable:
+                    read = False
+        return self.attach(video, position, backfill, history, read)
 
     async def resume(self, video: ServedVideo, stood_at: bytes | None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the

@@ -146,6 +146,12 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         description="positions of viewers who have more than a video's feed; each makes one more form of the stream, "
         "and a viewer beyond them is sent a gap",
     )
+    claims_per_address_max: int = Field(
+        2,
+        ge=0,
+        description="of these, such as one address has brought: a quarter, so that a stranger who makes positions up "
+        "leaves room; all viewers at the same position are one",
+    )
     claims_wait_ms: int = Field(
         3_000,
         ge=0,

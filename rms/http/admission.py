@@ -127,7 +127,7 @@ class Viewers:
         try:
             async with self._opened(asked.video_id, key) as video:
                 find = await self._way_in(video, asked, key)
-                async with self._served.entering.room(video, asked.position):
+                async with self._served.entering.room(video, asked.position, key):
                     yield video, find, seat
         except BaseException:
             if seat is not None:
@@ -164,7 +164,7 @@ class Viewers:
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
-        return partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read)
+        return partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read, key)
 
     async def _let_in(
         self, video: ServedVideo, asked: StreamRequest, find: Find, take: TakeSocket, seat: Seat | None
@@ -214,7 +214,7 @@ class Viewers:
             return audience, audience.edition.attach(attach, wall_ms())
 
         async def resume(stood_at: bytes | None) -> tuple[Audience, Attach[EditionOffset]]:
-            return enter(await self._served.entering.resume(video, stood_at))
+            return enter(await self._served.entering.resume(video, stood_at, None if seat is None else seat.key))
 
         audience, entered = enter(attach)
         ends_ms = stream_ends_ms(settings.stream_age_s_max, monotonic_ms())

@@ -49,17 +49,17 @@ class Seat:
     """A stream that counts against its address's, until it is freed or forgotten: a response that never begins has
     nobody who could free it."""
 
-    __slots__ = ("_key", "_share")
+    __slots__ = ("_share", "key")
 
     def __init__(self, share: Share, key: str) -> None:
         self._share: Share | None = share
-        self._key = key
+        self.key = key
 
     def free(self) -> None:
         """Idempotent"""
         share, self._share = self._share, None
         if share is not None:
-            share.free(self._key)
+            share.free(self.key)
 
     __del__ = free
 

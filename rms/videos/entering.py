@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakKeyDictionary
 
-from history.core.ids import first_id_at
+from history.core.ids import first_id_at, time_of
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
@@ -16,7 +16,7 @@ from rms.feed.feed import Attach
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory
 from rms.feed.sse import event_frame, older_frame
-from rms.sending.audience import Viewer
+from rms.sending.audience import CountedViewer, Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo
@@ -63,6 +63,8 @@ class Entering:
                 return None
             before_read()
             return await self._past.older(video.video_id, feed.held_from, missing)
+        if self._is_forged(video, position):
+            return None
         needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
             before_read()
@@ -70,26 +72,26 @@ class Entering:
         return None
 
     @asynccontextmanager
-    async def room(self, video: ServedVideo, position: Position | None) -> AsyncIterator[None]:
+    async def room(self, video: ServedVideo, position: Position | None, key: str | None) -> AsyncIterator[None]:
         """In it the viewer can enter without a gap for want of room: the feed has all that it has, or there may be one
         more form of the stream, without that. What it waits for comes within moments: viewers of a drained node are
         each some milliseconds ahead of a feed that was just opened, at as many positions as there are viewers. After
-        `claims_wait_ms` it enters as it is."""
+        `claims_wait_ms` it enters as it is. key: see Allowances."""
         promised = False
-        if position is not None:
+        if position is not None and not self._is_forged(video, position):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.claims_wait_ms / 1000):
-                    promised = await self._find_room(video, position)
+                    promised = await self._find_room(video, position, key)
         try:
             yield
         finally:
             if promised and position is not None:
                 video.take_room_back(position)
 
-    async def _find_room(self, video: ServedVideo, position: Position) -> bool:
+    async def _find_room(self, video: ServedVideo, position: Position, key: str | None) -> bool:
         """Whether room was promised; else none is needed."""
         while video.lacks_past or video.resuming.is_ahead(position):
-            if video.has_room_for_claims(position, self._settings.claims_max):
+            if self._has_room(video, position, key):
                 video.promise_room(position)
                 return True
             await video.grown()
@@ -102,9 +104,10 @@ class Entering:
         backfill: int,
         history: list[Event] | None,
         read: bool = True,
+        key: str | None = None,
     ) -> Attach[FeedOffset]:
         """Where a viewer enters the log, as it is now. position: None for a new viewer. history: from `history_for`.
-        read: False if that has failed."""
+        read: False if that has failed. key: see Allowances."""
         if position is None:
             joined = video.feed.join(backfill)
             feed, held = video.feed, set(video.feed.ids) if history else set()
@@ -116,13 +119,15 @@ class Entering:
                 count = {"viewers": max(video.viewers, video.total_viewers)}
                 older += event_frame("viewers", count, feed.had.text())
             return joined._replace(private=older + joined.private)
+        if self._is_forged(video, position):
+            return video.resuming.gap(None, backfill, "unknown_position")
         if video.lacks_past:
             # What is read for one goes to all then.
             if position.sure_from < first_id_at(wall_ms() - self._settings.log_age_ms_max):
                 return video.resuming.gap(position, backfill, "history_unavailable")
             video.wait_from(position.sure_from)
             self._on_behind(video)
-            return self._bounded(video, position, backfill, video.resuming.wait(position))
+            return self._bounded(video, position, backfill, video.resuming.wait(position), key)
         if not read and position.sure_from >= video.feed.held_from:
             history = []  # what it lacks is here; and what it has beyond that, the feed will get later
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
@@ -132,18 +137,29 @@ class Entering:
             video.take_over()
             video.publish()
             self._on_behind(video)
-        return self._bounded(video, position, backfill, attach)
+        return self._bounded(video, position, backfill, attach, key)
 
     def _bounded(
-        self, video: ServedVideo, position: Position, backfill: int, attach: Attach[FeedOffset]
+        self, video: ServedVideo, position: Position, backfill: int, attach: Attach[FeedOffset], key: str | None
     ) -> Attach[FeedOffset]:
-        if attach.claims is None or video.has_room_for_claims(attach.claims, self._settings.claims_max):
+        if attach.claims is None or self._has_room(video, attach.claims, key):
             return attach
         return video.resuming.gap(position, backfill, "too_far_behind")
 
-    async def resume(self, video: ServedVideo, stood_at: bytes | None) -> Attach[FeedOffset]:
+    def _has_room(self, video: ServedVideo, claims: Position, key: str | None) -> bool:
+        settings = self._settings
+        return video.find_room_for_claims(claims, key, settings.claims_max, settings.claims_per_address_max)
+
+    def _is_forged(self, video: ServedVideo, position: Position) -> bool:
+        """Whether no service can have given it yet: it lies further ahead than two clocks may be apart, of which each
+        is off by as much as it may. The feed's own ids tell the time, too: of a service whose clock is wrong, or if
+        this node's is."""
+        now_ms = max(wall_ms(), time_of(video.feed.had.high or 0))
+        return time_of(position.high) > now_ms + 2 * self._settings.clock_off_ms_max
+
+    async def resume(self, video: ServedVideo, stood_at: bytes | None, key: str | None = None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the
-        read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap."""
+        read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap. key: see Allowances."""
         backfill, history, read = self._settings.backfill, None, True
         if stood_at is None:
             return video.resuming.gap(None, backfill, "too_far_behind")
@@ -153,7 +169,7 @@ class Entering:
                 history = await self.history_for(video, position, backfill)
         except (StoreUnavailable, TimeoutError):
             read = False
-        return self.attach(video, position, backfill, history, read)
+        return self.attach(video, position, backfill, history, read, key)
 
     def fallen(self, video: ServedVideo, viewer: Viewer) -> None:
         """Takes a slow viewer that has fallen off its log: it goes on from where it stood, out of history. After
@@ -169,7 +185,8 @@ class Entering:
                 edition = viewer.audience.edition
                 self._sweeper.close_detached(viewer, "too_slow", edition.aside(words) + edition.last)
                 return
-            attach = await self.resume(video, viewer.stood_at)
+            key = viewer.seat.key if isinstance(viewer, CountedViewer) else None
+            attach = await self.resume(video, viewer.stood_at, key)
             form = viewer.audience.form._replace(claims=attach.claims)
             viewer.audience = video.audience(form, self._settings.backfill_max)
             private, viewer.offset, _ = viewer.audience.edition.attach(attach, wall_ms())

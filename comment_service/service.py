@@ -176,7 +176,7 @@ class Service:
             errors,
             config.cors_origins.split(","),
             config.connection_limits(),
-            config.guard_settings(),
+            config,
             config.request_rates(),
             refused=self._tally.refused,
             stop_s=config.stop_requests_s,

@@ -101,5 +101,5 @@ def _app(readiness: Readiness, registry: CollectorRegistry) -> Starlette:
 
 def _server(app: Starlette, settings: HttpSettings) -> HttpServer:
     limits = replace(settings.connection_limits(), connections_max=CONNECTIONS_MAX)
-    guard = Guard(settings.guard_settings()._replace(unlimited_networks=EVERYBODY), Counter())
+    guard = Guard(settings.model_copy(update={"unlimited_networks": EVERYBODY}), Counter())
     return build_server(app, limits, guard, stop_s=STOP_S)

@@ -39,7 +39,7 @@ async def serve() -> AsyncIterator[Serve]:
             server = build_server(
                 app,
                 replace(LIMITS, **changed),
-                guard or Guard(HttpSettings.parse(["--unlimited-networks", "127.0.0.0/8"]).guard_settings(), Counter()),
+                guard or Guard(HttpSettings.parse(["--unlimited-networks", "127.0.0.0/8"]), Counter()),
                 stop_s=1.0,
                 shortcut=shortcut,
                 offers_socket=offers_socket,

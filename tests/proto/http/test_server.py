@@ -34,7 +34,7 @@ def test_an_address_can_be_given_to_others(asked: str, host: str) -> None:
 
 async def test_the_server_leaves_signals_alone_and_ends_when_told() -> None:
     settings = HttpSettings.parse([])
-    guard = Guard(settings.guard_settings(), Counter())
+    guard = Guard(settings, Counter())
     server = build_server(error_response(404, "x", "y"), settings.connection_limits(), guard, stop_s=2.0)
     assert server.config.timeout_graceful_shutdown == 2
     serving = asyncio.create_task(server.serve(sockets=[listen("127.0.0.1:0", 10)]))

@@ -35,6 +35,12 @@ class ViewersHttpSettings(HttpSettings):
     new_streams_per_s_max: float = Field(
         10_000.0, gt=0, description="new streams/s of all who have limits, then 503: more than a process lets in"
     )
+    polls_per_s: float = Field(
+        100.0, gt=0, description="long polls/s of one address, then 429: of 100 people behind a proxy that buffers"
+    )
+    polls_per_s_max: float = Field(
+        1_000.0, gt=0, description="long polls/s of all who have limits, then 503: a busy video's cost 0.5 ms each"
+    )
     credentials_origins: str = Field(
         "",
         description="origins whose pages may read with credentials (EventSource's withCredentials), for a gateway that "
@@ -93,9 +99,10 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         description="videos/s that one address's requests begin to be served, then 429: each costs reads and 10 KB",
     )
     new_videos_per_s_max: float = Field(
-        2_000.0,
+        300.0,
         gt=0,
-        description="such videos/s of all who have limits, then 503: a dead node's 20,000 come within the burst",
+        description="such videos/s of all who have limits, then 503: what a node opens, each for 2.8 ms of CPU; of a "
+        "dead node's 10,000 a third comes within the burst, and the others are told to come in turn",
     )
     history_reads_per_s: float = Field(
         50.0,

@@ -71,7 +71,7 @@ async def build(config: Config) -> "Service":
             segment_bytes_max=config.spool_segment_bytes_max,
         )
         held.callback(spool.release)
-        listener = listen(config.listen, config.listen_backlog)
+        listener = listen(config.listen, config.listen_backlog, config.user_timeout_ms)
         held.callback(listener.close)
         adopted = adopt(spool, node, config.state_dir, config.spool_folder(node).parent)
         for each in adopted:

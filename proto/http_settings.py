@@ -123,6 +123,9 @@ class HttpSettings(GuardSettings):
     send_timeout_s: float = Field(
         30.0, gt=0, description="s a client may take nothing of a response, then its connection is cut"
     )
+    user_timeout_ms: int = Field(
+        30_000, gt=0, description="ms that sent bytes may stay unacknowledged; then the peer is dead (TCP_USER_TIMEOUT)"
+    )
     connections_max: int = Field(
         10_000, ge=1, description="connections; beyond, each gets one 503: half of the files a process may open here"
     )

@@ -245,9 +245,6 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         description="new objects until Python looks for cycles among them: Starlette leaves some for each viewer, and "
         "with the 20,000 of the other services a viewer cost 825 B instead of 400",
     )
-    user_timeout_ms: int = Field(
-        30_000, gt=0, description="ms that sent bytes may stay unacknowledged; then the peer is dead (TCP_USER_TIMEOUT)"
-    )
     count_sends_per_s: int = Field(
         5_000, gt=0, description="sends a second of one video's viewer counts to its viewers: 2 % of a core"
     )

@@ -44,7 +44,7 @@ async def serve() -> AsyncIterator[Serve]:
                 shortcut=shortcut,
                 offers_socket=offers_socket,
             )
-            listener = listen("127.0.0.1:0", 100)
+            listener = listen("127.0.0.1:0", 100, 30_000)
             running = asyncio.create_task(server.serve(sockets=[listener]))
 
             async def stop() -> None:

@@ -17,7 +17,7 @@ from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.feed import Attach
-from rms.feed.polled import Answer, own_event
+from rms.feed.polled import Answer, Answers, own_event
 from rms.feed.sse import heartbeat_event, retry_line
 from rms.http.allowances import Allowances
 from rms.sending.audience import Audience, CountedViewer, Seat, Viewer, stream_ends_ms
@@ -58,6 +58,7 @@ class Viewers:
         self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._entering = 0
         self._streamed = 0
+        self._answers = Answers()
         self._seats = Seats(settings.poll_rest_ms / 1000, served.release)
 
     def __len__(self) -> int:
@@ -91,6 +92,7 @@ class Viewers:
             self._drain.waiters.add(woken)
             try:
                 answer = await answer_from(
+                    self._answers,
                     audience,
                     "" if asked.position is None else str(asked.position),
                     audience.edition.attach(attach, wall_ms()),

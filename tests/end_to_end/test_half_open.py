@@ -62,7 +62,7 @@ def accepted(hosts: Hosts) -> int:
         with contextlib.suppress(OSError):
             if os.readlink(path).startswith("socket:"):
                 with socket.socket(fileno=os.dup(int(path.name))) as one:
-                    count += one.getsockname()[0] == hosts.address("service")
+                    count += one.getsockname()[:1] == (hosts.address("service"),)
     return count - 1
 
 

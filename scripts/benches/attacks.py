@@ -56,7 +56,7 @@ async def attacks(front: str, mixes: Sequence[str], repeats: int, settings: Edge
     async with (
         an_edge_system(settings) as system,
         a_front(system, front, HASH) as entrance,
-        viewers_of(CROWDED, settings.crowd, phases * _comments(settings), settings) as audience,
+        viewers_of(CROWDED, settings.crowd, phases * _comments(settings)) as audience,
     ):
         await audience.connect(settings.crowd, entrance.stream_ports[0])
         crowd = Crowd(system, audience, settings)
@@ -144,12 +144,12 @@ def noticed(runs: Sequence[Attacked]) -> list[Cell]:
     without_ms, with_ms = median(run.without_ms for run in runs), median(run.with_ms for run in runs)
     ratio = with_ms / without_ms if without_ms else 0.0
     statuses: Counter[str] = sum((Counter(run.seen.statuses) for run in runs), Counter())
-    errors = sum(run.errors for run in runs)
+    errors, began = sum(run.errors for run in runs), sum(run.seen.began for run in runs)
     return [
         *(ms(without_ms), ms(with_ms), Text(f"{ratio:.2f} ×", style="green" if ratio <= RATIO_MAX else "bold red")),
-        *(f"{sum(run.seen.began for run in runs):,}", f"{statuses['429']:,}", f"{statuses['503']:,}"),
+        *(f"{began:,}", f"{statuses['429']:,}", f"{statuses['503']:,}"),
         *(Text(f"{errors:,}", style="bold red" if errors else ""), f"{statuses['cut']:,}"),
-        f"{sum(run.cpu_s for run in runs) / max(sum(run.seen.began for run in runs), 1) * 1e6:,.0f}",
+        f"{sum(run.cpu_s for run in runs) / began * 1e6:,.0f}" if began else "",
     ]
 
 

@@ -3,16 +3,17 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from comment_service.http.page_policy import ORIGIN, page_policy
 from comment_service.http.pages import PageSettings
 from comment_service.settings.accepting import AcceptingSettings
 from comment_service.settings.publishing import PublishingSettings
 from comment_service.settings.storing import StoringSettings
 from history.core.ids import NODES
 from proto.http_settings import OPERATORS_LISTEN
-from proto.settings import Address
+from proto.settings import Address, split_address
 
 
 def _node(value: object) -> int | str:
@@ -21,6 +22,20 @@ def _node(value: object) -> int | str:
     if isinstance(value, int | str) and re.fullmatch("[0-9]{1,4}", str(value)) and int(value) < NODES:
         return int(value)
     raise ValueError(f"0 to {NODES - 1}, or auto")
+
+
+def _each(one: re.Pattern[str]) -> AfterValidator:
+    def check(text: str) -> str:
+        for word in filter(None, text.split(",")):
+            if not one.fullmatch(word):
+                raise ValueError(f"{word[:100]!r} can't stand in a Content-Security-Policy: write https://example.org")
+        return text
+
+    return AfterValidator(check)
+
+
+Origins = Annotated[str, _each(ORIGIN)]
+Ancestors = Annotated[str, StringConstraints(min_length=1), _each(re.compile(f"'self'|'none'|{ORIGIN.pattern}"))]
 
 
 class Config(AcceptingSettings, StoringSettings, PublishingSettings):
@@ -38,6 +53,16 @@ class Config(AcceptingSettings, StoringSettings, PublishingSettings):
     )
     cors_origins: str = Field(
         "*", description="origins whose pages may use the API, with cookies too, comma between; *: all, without cookies"
+    )
+    frame_ancestors: Ancestors = Field(
+        "'self'",
+        description="sites that may show the viewer's page in a frame, as 'self',https://example.org: 'self' is only "
+        "its own host, as who frames it can lead a viewer's clicks; 'none': nobody may",
+    )
+    connect_src: Origins = Field(
+        "",
+        description="origins of the nodes that streams come from, as https://*.live.example.org, comma between: the "
+        "page calls no other but its own. A service on loopback adds this machine's ports",
     )
     admin_token: str = Field(
         "",
@@ -61,6 +86,11 @@ class Config(AcceptingSettings, StoringSettings, PublishingSettings):
         if self.cache_late_ms < (late_ms := self.store_settings().late_ms):
             raise ValueError(f"--cache-late-ms is below {late_ms}, from which on stores report late comments")
         return self
+
+    def page_policy(self) -> str:
+        """The Content-Security-Policy of the viewer's page"""
+        connect = [*filter(None, self.connect_src.split(","))]
+        return page_policy(connect, self.frame_ancestors.split(","), split_address(self.listen)[0])
 
     def page_settings(self) -> PageSettings:
         late_ms = self.cache_late_ms + self.cache_tip_ms  # a page may come from a copy that is so old

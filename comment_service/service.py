@@ -15,6 +15,7 @@ from comment_service.http.app import Api, HttpServer, OperatorsPort, make_server
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.moderating import ModeratingApi
+from comment_service.http.page_files import PageFiles
 from comment_service.http.pages import Pages
 from comment_service.http.videos import VideosApi
 from comment_service.metrics import ServiceStatistics, Tally, build_registry
@@ -203,6 +204,7 @@ class Service:
             spooled=self.spooled.statistics,
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             moderating=ModeratingApi(moderator, self._purges, rights),
+            page_files=PageFiles(config.page_policy()),
             limits=config.http_limits(),
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from history.config import StoreSettings
-from history.store import History, Log
+from history.store import History, NodeReader
 
 STORE_HELP = "sqlite:PATH or cassandra://HOST[,HOST...][:PORT]/KEYSPACE"
 
@@ -70,7 +70,7 @@ async def open_store(url: str, settings: StoreSettings | None = None) -> History
                 raise
 
 
-async def open_reader(url: str, settings: StoreSettings | None = None) -> Log:
+async def open_reader(url: str, settings: StoreSettings | None = None) -> NodeReader:
     """For reading only. Works before a writer has made the schema: an empty history. Raises as `open_store` does."""
     settings = settings or StoreSettings()
     match parse_store_url(url):

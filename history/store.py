@@ -227,22 +227,8 @@ class Notices(Protocol):
         ...
 
 
-class Videos(Protocol):
-    """Videos as things: their titles, owners and times. Durable when it returns; raises StoreUnavailable."""
-
-    async def add_video(self, video: Video) -> bool:
-        """Adds and announces it. False, and nothing changes, if there is one with that id."""
-        ...
-
-    async def change_video(self, before: Video, after: Video) -> bool:
-        """Sets the times, if they are still those of `before`, and announces it, also when they are the same: then it
-        announces what another process may have stored and not announced. False: they were not, or the driver has
-        repeated this call; nothing changed now."""
-        ...
-
-    async def video(self, video_id: str) -> Video | None:
-        """None: nobody has added it."""
-        ...
+class VideoReader(Protocol):
+    """Reads what is known of videos as things. Raises StoreUnavailable."""
 
     async def videos(self, video_ids: Sequence[str]) -> list[Video]:
         """Those of them that somebody has added, in any order; one query for many"""
@@ -254,6 +240,28 @@ class Videos(Protocol):
 
         since_ms, now_ms: by the caller's clock.
         """
+        ...
+
+
+class NodeReader(Log, VideoReader, Protocol):
+    """All that an RMS reads"""
+
+
+class Videos(VideoReader, Protocol):
+    """Videos as things: their titles, owners and times. Durable when it returns; raises StoreUnavailable."""
+
+    async def add_video(self, video: Video) -> bool:
+        """Adds and announces it. False, and nothing changes, if there is one with that id."""
+        ...
+
+    async def change_video(self, before: Video, after: Video) -> bool:
+        """Sets what differs between the two, if the video is still as `before`, and announces it, also when they are
+        the same: then it announces what another process may have stored and not announced. False: it was not, or the
+        driver has repeated this call; nothing changed now. Id, owner and time of creation never change."""
+        ...
+
+    async def video(self, video_id: str) -> Video | None:
+        """None: nobody has added it."""
         ...
 
 

@@ -52,6 +52,7 @@ class ConnectionLimits:
     keep_alive_s: float
     send_timeout_s: float
     connections_max: int
+    hsts_s: int
 
 
 class GuardSettings(Settings):
@@ -131,6 +132,13 @@ class HttpSettings(GuardSettings):
     )
     listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
 
+    hsts_s: int = Field(
+        15_552_000,
+        ge=0,
+        description="s for which browsers use only TLS for this host once they have: 180 days. Told only over TLS, as "
+        "--trusted-proxies say; 0: never",
+    )
+
     operators_listen: Address = Field("127.0.0.1:0", description=OPERATORS_LISTEN)
 
     def connection_limits(self) -> ConnectionLimits:
@@ -141,4 +149,5 @@ class HttpSettings(GuardSettings):
             self.keep_alive_s,
             self.send_timeout_s,
             self.connections_max,
+            self.hsts_s,
         )

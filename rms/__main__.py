@@ -25,6 +25,7 @@ from rms.upstream.replicas import Upstream
 from rms.videos.drain import Drain
 from rms.videos.housekeeping import Housekeeper
 from rms.videos.past import Past
+from rms.videos.records import Records
 from rms.videos.served import ServedVideos
 
 log = structlog.stdlib.get_logger()
@@ -50,6 +51,7 @@ class Node:
         self.past = Past(settings, self.tasks)
         self.sweeper = Sweeper(settings, loop)
         self.served = ServedVideos(settings, self.past, self.sweeper, self.tasks)
+        self.records = Records(settings, self.served, self.past, self.sweeper)
         self.drain = Drain(settings, self.served, self.sweeper, self.tasks)
         self.upstream = Upstream(settings, self.identity, self.served, self.drain, self.tasks)
         self.served.use(self.upstream)
@@ -87,6 +89,7 @@ class Node:
             self.past.start()
             self.upstream.start()
             self.tasks.keep("compare clocks", self.clock.run)
+            self.tasks.keep("tell of videos", self.records.run)
             self.tasks.keep("housekeeping", lambda: self.housekeeper.run(every_s=1))
             operators = shared(self.operators.run())
             log.info(

@@ -144,6 +144,15 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         ge=0,
         description="ms a video stays served after its last viewer: reloading the page costs no read of history",
     )
+    video_news_ms: int = Field(
+        1_000,
+        ge=1,
+        description="ms between two queries for videos that were added or changed: so long after its end a video's "
+        "viewers are told; a small read",
+    )
+    video_overlap_ms: int = Field(
+        30_000, ge=0, description="ms such a query goes back further: more than processes' clocks differ"
+    )
     history_timeout_ms: int = Field(
         3_000, gt=0, description="ms for one read of history; a viewer whose read takes longer enters without it"
     )

@@ -122,6 +122,7 @@ def make_plan(
         if role == "comment-service":
             # Two services with the same number could give two comments the same id.
             flags += ["--node", str(number - 1), "--state-dir", str(data / f"comment-service-{number}")]
+            flags += ["--connect-src", ",".join(_sources(addresses["door"] or addresses["rms"]))]
         flags += ["--unlimited-networks", unlimited] if role != "dispatcher" else []
         flags += ["--dispatchers", replicas] if role != "dispatcher" else []
         flags += ["--store", store] if role in ("rms", "comment-service") else []
@@ -136,6 +137,11 @@ def make_plan(
         )
 
     return Plan(tuple(tuple(part(role, number + 1) for number in range(counts[role])) for role in ROLES), unlimited)
+
+
+def _sources(addresses: Sequence[str]) -> list[str]:
+    """As a Content-Security-Policy can name them: IPv6 addresses only by their scheme"""
+    return list(dict.fromkeys("http:" if address.startswith("[") else f"http://{address}" for address in addresses))
 
 
 def _this_machine(host: str) -> str:

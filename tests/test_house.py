@@ -71,7 +71,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
 PURE_FOLDERS = ("proto/core", "rms/feed", "dispatcher/core", "comment_service/core", "history/core")
 PURE = {
     *("__future__", "abc", "array", "base64", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib"),
-    "ipaddress",
+    *("ipaddress", "posixpath"),
     *("heapq", "hmac", "itertools", "math", "operator", "re", "struct", "types", "typing", "unicodedata", "zlib"),
     "msgspec",  # encodes and checks; waits for nothing
 }
@@ -205,6 +205,14 @@ def test_channels_are_opened_in_one_place(room: str) -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 opens = isinstance(node, ast.Attribute) and node.attr in ("insecure_channel", "secure_channel")
                 assert not opens, f"{name_of(path)}:{getattr(node, 'lineno', 0)}: use proto/channel.py"
+
+
+def test_servers_of_tests_are_made_in_one_place() -> None:
+    """So that none leaves connections behind, which the next test would be blamed for."""
+    for path in sources("tests"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr == "start_server":
+                assert name_of(path) == "tests/serving.py", f"{name_of(path)}:{node.lineno}: use tests/serving.py"
 
 
 def test_only_the_standard_library_is_called_pure() -> None:

@@ -166,7 +166,8 @@ class InvalidVideoFields(ServiceError):
     def __init__(self, reason: str) -> None:
         super().__init__(
             f'{reason}; a video is one JSON object: {{"title": "...", "id": "...", "owner": {{"id", "name"}}, '
-            '"state": "planned" or "live"}, of which only title is needed'
+            '"state": "planned" or "live", "plannedAt": ms since 1970, "playbackUrl": "https://..."}, of which only '
+            "title is needed"
         )
 
 

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Mount, Route, request_response
+from starlette.routing import Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.core.admission import Admission, valid_video_id
@@ -83,6 +83,7 @@ class Api:
     spooled: Callable[[], SpooledStatistics]
     videos: VideosApi
     moderating: ModeratingApi
+    page_files: PageFiles
     limits: HttpLimits
 
     async def create(self, request: Request) -> Response:
@@ -176,10 +177,10 @@ def make_server(
 
 def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple[ASGIApp, Shortcut]:
     """The ASGI app, and the shortcut past it. All paths and methods are listed here."""
-    page_files, health = PageFiles(), PublicHealth(api.readiness)
+    health = PublicHealth(api.readiness)
     cors_rules: dict[str, Any] = {
         "allow_origins": cors_origins,
-        "allow_methods": ["GET", "HEAD", "POST", "DELETE"],
+        "allow_methods": ["GET", "HEAD", "POST", "PATCH", "DELETE"],
         "allow_headers": ["content-type", "idempotency-key", *STREAM_REQUEST_HEADERS],
         "allow_credentials": cors_origins != ["*"],  # with all origins, a foreign page could act by a gateway's cookies
         "expose_headers": ["retry-after"],
@@ -194,12 +195,12 @@ def make_app(api: Api, errors: ErrorResponses, cors_origins: list[str]) -> tuple
             Route("/comments/{video_id}/{comment_id}/restore", Methods(POST=api.moderating.restore)),
             Route("/authors/{author_id}/comments", Methods(DELETE=api.moderating.author)),
             Route("/videos", Methods(POST=api.videos.create)),
-            Route("/videos/{video_id}", Methods(GET=api.videos.show)),
+            Route("/videos/{video_id}", Methods(GET=api.videos.show, PATCH=api.videos.change)),
             Route("/videos/{video_id}/start", Methods(POST=api.videos.start)),
             Route("/videos/{video_id}/end", Methods(POST=api.videos.end)),
             Route("/comment/{video_id}", Methods(GET=api.page)),
-            Route("/", Methods(GET=page_files.index)),
-            Mount("/page", page_files),
+            Route("/", Methods(GET=api.page_files.index)),
+            Route("/page/{name:path}", Methods(GET=api.page_files.file)),
             Route("/health/live", Methods(GET=health.live)),
             Route("/health/ready", Methods(GET=health.ready)),
         ],

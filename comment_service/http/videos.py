@@ -1,4 +1,4 @@
-"""Serves live videos: create, start, end, show, and replay of the comments beside a recording."""
+"""Serves live videos: create, change, start, end, show, and replay of the comments beside a recording."""
 
 import uuid
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from comment_service.core.admission import valid_video_id
 from comment_service.core.errors import VideoNotStarted
 from comment_service.core.identity import AuthorLimits
 from comment_service.core.rights import Rights
-from comment_service.core.video_body import parse_video
+from comment_service.core.video_body import parse_change, parse_video
 from comment_service.http.pages import page_of
 from comment_service.http.request_parts import read_body, replay_query, require_json
 from comment_service.videos.catalogue import Catalogue
@@ -55,6 +55,15 @@ class VideosApi:
     async def end(self, request: Request) -> Response:
         """POST /videos/{video_id}/end, as JSON or with a token"""
         return await self._order(request, Order.END)
+
+    async def change(self, request: Request) -> Response:
+        """PATCH /videos/{video_id}: sets its title, plannedAt or playbackUrl, and viewers are told. Idempotent."""
+        self.rights.require_to_lead_videos(request.headers.get("authorization"))
+        require_json(request)
+        limits = self.limits
+        video_id = valid_video_id(request.path_params["video_id"])
+        body = await read_body(request, bytes_max=limits.body_bytes_max, timeout_ms=limits.body_timeout_ms)
+        return _answer(await self.catalogue.change(video_id, parse_change(body, limits.title_characters_max).of))
 
     async def show(self, request: Request) -> Response:
         """GET /videos/{video_id}"""

@@ -15,11 +15,11 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from comment_service.clocks import wall_ms
-from comment_service.core.news import ask_from
 from history.cache.store import CachedStore
 from history.config import CHANGES_KNOWN_MAX
 from history.core.late import Stretch
 from history.core.model import AUTHOR_PURGED, ERASED, HIDDEN, RESTORED, Change
+from history.core.news import ask_from
 from history.spool.store import SpooledStore
 from history.store import History, StoreUnavailable
 

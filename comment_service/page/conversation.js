@@ -1,13 +1,15 @@
 /** Joins one video's live stream, older pages and view into one list of comments. */
-import { firstIdAt, timeOf } from "./ids.js";
-import { History } from "./history.js";
+import { firstIdAt, timeOf } from "./core/ids.js";
+import { State } from "./core/states.js";
+import { Timeline, noticeId } from "./core/timeline.js";
+import { t } from "./core/words.js";
 import {
   ARRIVAL_WINDOW_MS, BACKFILL_MS, GAP_PAGES_MAX, GAP_PAGE_SIZE, HELD_DROP, HELD_MAX, PAGE_RETRY_FIRST_MS,
   PAGE_RETRY_MAX_MS, PAGE_SIZE,
 } from "./limits.js";
-import { State, Stream } from "./stream.js";
-import { Timeline, noticeId } from "./timeline.js";
-import { View } from "./view.js";
+import { History } from "./net/history.js";
+import { Stream } from "./net/stream.js";
+import { View } from "./view/follow.js";
 
 export class Conversation {
   #ended = new AbortController();
@@ -119,13 +121,13 @@ export class Conversation {
 
   #showSkipped(count) {
     const id = noticeId(this.#timeline.newestId() ?? "", `skipped ${count}`);
-    this.#timeline.add({ id, text: `${count} comments were skipped to keep the conversation readable.` });
+    this.#timeline.add({ id, text: t("skipped", { n: count }) });
   }
 
   async #loadOlder() {
     if (this.#loading || this.#complete || !this.#backfilled) return;
     this.#loading = true;
-    this.#view.showAbove("Loading older comments…");
+    this.#view.showAbove(t("older_loading"));
     const start = this.#starts;
     try {
       const page = await this.#pageWithRetries(this.#cursor ?? this.#timeline.cursorBelowBackfill());
@@ -149,7 +151,7 @@ export class Conversation {
   #beginning() {
     if (!this.#complete) return "";
     const empty = this.#timeline.oldestId() === undefined;
-    return empty ? "No comments yet. Be the first to write one." : "This is the beginning of the conversation.";
+    return t(empty ? "empty" : "beginning");
   }
 
   /** Tries until it gets a page, and shows why there is none yet. */
@@ -159,7 +161,7 @@ export class Conversation {
         return await this.#history.page(cursor, PAGE_SIZE);
       } catch (error) {
         if (error.name === "AbortError") throw error;
-        this.#view.showAbove(`Older comments can't be loaded: ${error.message} Trying again…`);
+        this.#view.showAbove(t("older_failed", { reason: error.message }));
         await this.#pause(Math.max(delayMs, error.retryAfterMs ?? 0));
       }
     }
@@ -197,7 +199,7 @@ export class Conversation {
       this.#fillGap(fromId, toId);
       this.#view.changed();
     };
-    this.#timeline.add({ id, text: "Some comments could not be shown.", action: { label: "Load them", run: fill } });
+    this.#timeline.add({ id, text: t("gap"), action: { label: t("gap_load"), run: fill } });
     this.#view.changed();
   }
 

@@ -31,14 +31,19 @@ class Catalogue:
 
     async def order(self, video_id: str, order: Order, now_ms: int) -> Video:
         """Starts or ends the video and returns it. Idempotent. Raises VideoUnknown, VideoEnded."""
-        # Compare and set: once more whenever somebody else has changed the video since it was read. That ends, for a
-        # video changes twice at most.
+        try:
+            return await self.change(video_id, lambda video: obey(video, order, now_ms))
+        except VideoOver:
+            raise VideoEnded(video_id) from None
+
+    async def change(self, video_id: str, change: Callable[[Video], Video]) -> Video:
+        """Stores what `change` makes of the video, and returns it. Idempotent if that is. Raises VideoUnknown, and what
+        `change` raises."""
+        # Compare and set: once more whenever somebody else has changed the video since it was read. Each time somebody
+        # has got on, and a video changes rarely.
         while True:
             before = await self._stored(video_id)
-            try:
-                after = obey(before, order, now_ms)
-            except VideoOver:
-                raise VideoEnded(video_id) from None
+            after = change(before)
             if await self._history().change_video(before, after):  # announces it also if nothing changes
                 self._gate.learn(after)
                 return after

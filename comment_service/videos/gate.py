@@ -21,7 +21,7 @@ import structlog
 
 from comment_service.clocks import wall_ms
 from comment_service.core.errors import VideoEnded, VideoUnknown
-from comment_service.core.news import ask_from
+from history.core.news import ask_from
 from history.core.video import State, Video
 from history.store import StoreUnavailable, Videos
 from proto.tasks import shared

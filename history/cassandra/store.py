@@ -21,7 +21,7 @@ from history.cassandra.notices import CassandraNotices
 from history.cassandra.schema import is_usable, migrate
 from history.cassandra.session import CassandraSession, Row
 from history.cassandra.tables import CassandraTables, Partition, bucket_of, ttl_s
-from history.cassandra.videos import CassandraVideos
+from history.cassandra.videos import CassandraVideoReader, CassandraVideos
 from history.clocks import monotonic_ms, wall_ms
 from history.config import BUCKET_KNOWN_MS, PURGES_KEPT_MS, TTL_S_MAX, StoreSettings
 from history.core.ids import parse_id
@@ -56,13 +56,16 @@ class Reads:
 
 
 class CassandraReader(LogReader):
-    """`history.store.Log` without rights on the schema. Until a writer has made the tables, every video is empty."""
+    """`history.store.NodeReader` without rights on the schema. Until a writer has made the tables, every video is
+    empty."""
 
     def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
         self._tables = tables
         self._settings = settings
         self._recent = RecentPurges(PURGES_KEPT_MS)
         self._reads: dict[bool, Reads] = {}  # by newest_first
+        videos = CassandraVideoReader(tables, settings)
+        self.videos, self.changed_videos = videos.videos, videos.changed_videos
 
     async def rows(self, video_id: str, bound: int, limit: int, *, newest_first: bool) -> Sequence[LogRow]:
         reads = self._reads.get(newest_first)
@@ -167,7 +170,6 @@ class CassandraStore(CassandraReader):
         self.purges, self.note_look = moderating.purges, moderating.note_look
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
-        self.videos, self.changed_videos = videos.videos, videos.changed_videos
         self.claim_of, self.claim_node = self._claims.claim_of, self._claims.claim_node
         self.release_node = self._claims.release_node
         self._known_buckets = _Known(settings.cassandra_known_buckets_max)

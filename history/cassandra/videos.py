@@ -16,18 +16,15 @@ from history.config import NOTICES_KEPT_MS, StoreSettings
 from history.core.model import Author
 from history.core.video import Video
 
-# Columns in the order in which Cassandra answers: the key, then the others by name.
-ADD = """
-INSERT INTO $keyspace.videos (id, created_at_ms, ended_at_ms, owner_id, owner_name, started_at_ms, title)
-VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS
-"""
+COLUMNS = "id, created_at_ms, ended_at_ms, owner_id, owner_name, planned_at_ms, playback_url, started_at_ms, title"
+"""in the order in which Cassandra answers: the key, then the others by name"""
+ADD = f"INSERT INTO $keyspace.videos ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS"  # noqa: S608
 CHANGE = """
-UPDATE $keyspace.videos SET started_at_ms = ?, ended_at_ms = ? WHERE id = ?
-IF created_at_ms = ? AND started_at_ms = ? AND ended_at_ms = ?
+UPDATE $keyspace.videos SET title = ?, planned_at_ms = ?, started_at_ms = ?, ended_at_ms = ?, playback_url = ?
+WHERE id = ? IF created_at_ms = ? AND title = ? AND planned_at_ms = ? AND started_at_ms = ? AND ended_at_ms = ?
+AND playback_url = ?
 """
-FIND = """
-SELECT id, created_at_ms, ended_at_ms, owner_id, owner_name, started_at_ms, title FROM $keyspace.videos WHERE id IN ?
-"""
+FIND = f"SELECT {COLUMNS} FROM $keyspace.videos WHERE id IN ?"  # noqa: S608
 ANNOUNCE = "INSERT INTO $keyspace.video_changes (minute, at_ms, video_id) VALUES (?, ?, ?)"
 CHANGED = "SELECT video_id FROM $keyspace.video_changes WHERE minute = ? AND at_ms >= ? LIMIT ?"
 
@@ -35,30 +32,12 @@ FOUND_AT_ONCE = 100
 """Videos in one query: one node asks the others for all of them."""
 
 
-class CassandraVideos:
-    """`history.store.Videos`"""
+class CassandraVideoReader:
+    """`history.store.VideoReader`"""
 
     def __init__(self, tables: CassandraTables, settings: StoreSettings) -> None:
         self._tables = tables
         self._settings = settings
-
-    async def add_video(self, video: Video) -> bool:
-        wanted = _row(video)
-        ((applied, *theirs),) = await self._tables.run(ADD, *wanted)
-        await self._announce(video.id)  # also for whoever has added it and died before this
-        return bool(applied) or tuple(theirs) == wanted
-
-    async def change_video(self, before: Video, after: Video) -> bool:
-        times = (after.started_at_ms, after.ended_at_ms)
-        ((applied, *_),) = await self._tables.run(
-            CHANGE, *times, before.id, before.created_at_ms, before.started_at_ms, before.ended_at_ms
-        )
-        if applied:
-            await self._announce(after.id)
-        return bool(applied)
-
-    async def video(self, video_id: str) -> Video | None:
-        return next(iter(await self.videos([video_id])), None)
 
     async def videos(self, video_ids: Sequence[str]) -> list[Video]:
         some = [list(video_ids[n : n + FOUND_AT_ONCE]) for n in range(0, len(video_ids), FOUND_AT_ONCE)]
@@ -76,6 +55,27 @@ class CassandraVideos:
             return None
         return await self.videos(list({video_id for rows in found for (video_id,) in rows}))
 
+
+class CassandraVideos(CassandraVideoReader):
+    """`history.store.Videos`"""
+
+    async def add_video(self, video: Video) -> bool:
+        wanted = _row(video)
+        ((applied, *theirs),) = await self._tables.run(ADD, *wanted)
+        await self._announce(video.id)  # also for whoever has added it and died before this
+        return bool(applied) or tuple(theirs) == wanted
+
+    async def change_video(self, before: Video, after: Video) -> bool:
+        ((applied, *_),) = await self._tables.run(
+            CHANGE, *_changing(after), before.id, before.created_at_ms, *_changing(before)
+        )
+        if applied:
+            await self._announce(after.id)
+        return bool(applied)
+
+    async def video(self, video_id: str) -> Video | None:
+        return next(iter(await self.videos([video_id])), None)
+
     async def _announce(self, video_id: str) -> None:
         """The order isn't done until this has returned. If it fails the order is repeated, and announces again."""
         at_ms = wall_ms()
@@ -84,10 +84,16 @@ class CassandraVideos:
 
 def _row(video: Video) -> Row:
     owner = (None, None) if video.owner is None else (video.owner.id, video.owner.name)
-    return (video.id, video.created_at_ms, video.ended_at_ms, *owner, video.started_at_ms, video.title)
+    times = (video.planned_at_ms, video.playback_url, video.started_at_ms)
+    return (video.id, video.created_at_ms, video.ended_at_ms, *owner, *times, video.title)
+
+
+def _changing(video: Video) -> Row:
+    """What `change_video` may change"""
+    return (video.title, video.planned_at_ms, video.started_at_ms, video.ended_at_ms, video.playback_url)
 
 
 def _video(row: Row) -> Video:
-    id_, created_at_ms, ended_at_ms, owner_id, owner_name, started_at_ms, title = row
+    id_, created_at_ms, ended_at_ms, owner_id, owner_name, planned_at_ms, playback_url, started_at_ms, title = row
     owner = None if owner_id is None else Author(owner_id, owner_name)
-    return Video(id_, title, owner, created_at_ms, started_at_ms, ended_at_ms)
+    return Video(id_, title, owner, created_at_ms, started_at_ms, ended_at_ms, planned_at_ms, playback_url)

@@ -52,6 +52,10 @@ class Video:
     created_at_ms: int
     started_at_ms: int | None = None
     ended_at_ms: int | None = None
+    planned_at_ms: int | None = None
+    """when it is to begin; only told"""
+    playback_url: str | None = None
+    """where it can be watched: its stream (HLS) or its recording"""
 
     @property
     def state(self) -> State:
@@ -74,7 +78,8 @@ def obey(video: Video, order: Order, now_ms: int) -> Video:
 
 
 def video_json(video: Video) -> bytes:
-    """`{"id", "title", "owner", "state", "createdAt", "startedAt", "endedAt"}`; times in ms or null"""
+    """`{"id", "title", "owner", "state", "createdAt", "plannedAt", "startedAt", "endedAt", "playbackUrl"}`; times in ms
+    since 1970 or null"""
     owner = None if video.owner is None else {"id": video.owner.id, "name": video.owner.name}
     return _json(
         {
@@ -83,8 +88,10 @@ def video_json(video: Video) -> bytes:
             "owner": owner,
             "state": video.state,
             "createdAt": video.created_at_ms,
+            "plannedAt": video.planned_at_ms,
             "startedAt": video.started_at_ms,
             "endedAt": video.ended_at_ms,
+            "playbackUrl": video.playback_url,
         }
     )
 

@@ -156,6 +156,11 @@ STEPS = (
         "ALTER TABLE videos ADD COLUMN changed_at_ms INTEGER NOT NULL DEFAULT 0",
         "CREATE INDEX videos_by_change ON videos (changed_at_ms)",
     ),
+    # 6. When a video is to begin, and where it can be watched.
+    (
+        "ALTER TABLE videos ADD COLUMN planned_at_ms INTEGER",
+        "ALTER TABLE videos ADD COLUMN playback_url TEXT",
+    ),
 )
 VERSION = len(STEPS)
 

@@ -23,7 +23,7 @@ from history.sqlite.moderating import SqliteModerating, without_barred
 from history.sqlite.notices import SqliteNotices
 from history.sqlite.pieces import pieces, statements
 from history.sqlite.sweeping import sweep
-from history.sqlite.videos import SqliteVideos
+from history.sqlite.videos import SqliteVideoReader, SqliteVideos
 from history.store import IdTaken, StoreUnavailable
 
 # What is erased stays away: its row is there already. Of what earlier releases erased and barred there are other marks,
@@ -49,11 +49,14 @@ FIND = f"SELECT changed_id, {COLUMNS} FROM comments WHERE video_id = ? AND id = 
 
 
 class SqliteReader(LogReader):
-    """`history.store.Log` of a file that another process writes, or will write: until then every video is empty."""
+    """`history.store.NodeReader` of a file that another process writes, or will write: until then every video is
+    empty."""
 
     def __init__(self, file: ReadFile, settings: StoreSettings) -> None:
         self._file = file
         self._settings = settings
+        videos = SqliteVideoReader(file, settings)
+        self.videos, self.changed_videos = videos.videos, videos.changed_videos
 
     async def rows(self, video_id: str, bound: int, limit: int, *, newest_first: bool) -> Sequence[LogRow]:
         query = OLDER if newest_first else NEWER
@@ -90,7 +93,6 @@ class SqliteStore(SqliteReader):
         self.purges, self.note_look = moderating.purges, moderating.note_look
         self.changes_since, self.late_since = self._notices.changes_since, self._notices.late_since
         self.add_video, self.change_video, self.video = videos.add_video, videos.change_video, videos.video
-        self.videos, self.changed_videos = videos.videos, videos.changed_videos
         self.append_claimed, self.claim_of, self.claim_node = claims.append_claimed, claims.claim_of, claims.claim_node
         self.release_node = claims.release_node
 

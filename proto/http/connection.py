@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from proto.http.browser_headers import UsualLines
 from proto.http.exchange import TAKE_SOCKET, Exchange, Sent
 from proto.http.guard import Guard, TooMany
 from proto.http.peer import Adopted, BadPreface, LimitOf, Peer
@@ -31,7 +32,6 @@ from proto.http_settings import (
     REFUSED_IN_A_ROW_MAX,
     ConnectionLimits,
 )
-from proto.tasks import shared
 
 RETRY_S = 2.0
 """until there is room for one more connection, or not"""
@@ -55,6 +55,7 @@ class Connection(Timed):
         guard: Guard,
         limit_of: LimitOf,
         shortcut: Shortcut | None,
+        usual_lines: UsualLines,
         *,
         offers_socket: bool,
         adopted: Adopted | None = None,
@@ -72,6 +73,7 @@ class Connection(Timed):
         self._limits = limits
         self._peer_of = partial(Peer, guard, limit_of, adopted=adopted)
         self._shortcut = shortcut
+        self._usual_lines = usual_lines
         self._offers_socket = offers_socket
         if not config.loaded:
             config.load()
@@ -139,9 +141,9 @@ class Connection(Timed):
 
     # Called by the exchange
 
-    def usual_lines(self) -> bytes:
-        """The header lines that every response has: Date, another one each second"""
-        return b"".join([b"%b: %b\r\n" % header for header in self._state.default_headers])
+    def usual_lines(self, scheme: str = "", *, has_policy: bool = False) -> bytes:
+        """See UsualLines. scheme: by which the client called, as far as that is known"""
+        return self._usual_lines.of(self._state.default_headers, is_secure=scheme == "https", has_policy=has_policy)
 
     def write(self, data: bytes) -> None:
         if not self._transport.is_closing():
@@ -235,7 +237,7 @@ class Connection(Timed):
         caller = self._peer.caller_of(head)
         over = _OVERLOADED if self._overloaded else self._peer.over(caller, head, self._loop.time())
         if over is not None:
-            self._turn_away(over, head, complete)
+            self._turn_away(over, head, caller.scheme, complete)
             return rest
         self._refused = 0
         scope = self._peer.scope_of(head, caller)
@@ -244,7 +246,7 @@ class Connection(Timed):
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
         if body:
             exchange.body += body
-        run: Run = partial(_run, exchange, self._state.tasks)
+        run: Run = partial(exchange.begin, self._state.tasks)
         if complete:
             self._enter_answering(exchange)
             if self._shortcut is not None and self._shortcut(exchange, run):
@@ -254,7 +256,7 @@ class Connection(Timed):
         run(self._app)
         return rest
 
-    def _turn_away(self, over: TooMany, head: Head, complete: bool) -> None:
+    def _turn_away(self, over: TooMany, head: Head, scheme: str, complete: bool) -> None:
         """Answers a request of which there are too many; an address that goes on and on is cut off instead."""
         if not self._peer.is_told(self._loop.time()):
             self._cut()
@@ -262,7 +264,7 @@ class Connection(Timed):
         self._refused += 1
         goes_on = head.keep_alive and not (self._overloaded or self._peer.refusal or self._requests.overrun)
         goes_on = goes_on and self._refused <= REFUSED_IN_A_ROW_MAX and (complete or not head.expects_continue)
-        data, goes_on = refusal(over, head, self.usual_lines(), goes_on=goes_on)
+        data, goes_on = refusal(over, head, self.usual_lines(scheme), goes_on=goes_on)
         self.write(data)
         self._state.total_requests += 1
         if not goes_on:
@@ -312,7 +314,7 @@ class Connection(Timed):
         elif exchange is None and not self._peer.bad_head_came(data, self._requests.came, self._loop.time()):
             self._cut()
         else:
-            self.write(bad_request(bad))
+            self.write(bad_request(bad, self.usual_lines()))
             self._end(still_sending=True)
 
     def _end(self, *, still_sending: bool) -> None:
@@ -325,9 +327,3 @@ class Connection(Timed):
         self._transport.resume_reading()
         self._discarded = 0
         self._enter(Phase.LINGERING, LINGER_S)
-
-
-def _run(exchange: Exchange, tasks: set[asyncio.Task[None]], app: ASGIApp) -> None:
-    task = shared(exchange.run(app))
-    tasks.add(task)  # uvicorn's server waits for them when it ends
-    task.add_done_callback(tasks.discard)

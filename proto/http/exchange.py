@@ -16,6 +16,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Scope
 
 from proto.http.responses import error_response
+from proto.tasks import shared
 
 if TYPE_CHECKING:
     from proto.http.connection import Connection
@@ -111,9 +112,17 @@ class Exchange:
         if connection is not None:
             if connection.write_paused:
                 return False
-            connection.write(b"".join((status_line, connection.usual_lines(), lines, b"\r\n", body)))
+            connection.write(
+                b"".join((status_line, connection.usual_lines(self.scope["scheme"]), lines, b"\r\n", body))
+            )
         self._complete()
         return True
+
+    def begin(self, tasks: set[asyncio.Task[None]], app: ASGIApp) -> None:
+        """Has the app answer in a task, which is among `tasks` until it ends: uvicorn's server waits for those."""
+        task = shared(self.run(app))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def run(self, app: ASGIApp) -> None:
         """Has the app answer. Never raises: a failure is logged, and the client gets a 500; one that has half a
@@ -208,8 +217,8 @@ class Exchange:
 
     def _response_head(self, connection: "Connection", status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """Raises ValueError for a header that would end its line."""
-        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status, connection.usual_lines()]
-        says_close = False
+        lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        says_close = has_policy = False
         for name, value in headers:
             if _NEVER_IN_A_HEADER.search(name + value):
                 raise ValueError(f"a response header must not contain a line end: {name!r}: {value[:80]!r}")
@@ -218,6 +227,8 @@ class Exchange:
                     self._length_left = int(value)
                 case b"connection" if value.lower() == b"close":
                     self.keep_alive, says_close = False, True
+                case b"content-security-policy":
+                    has_policy = True
                 case b"transfer-encoding":
                     continue  # how the body is framed is decided here
             lines.append(b"%b: %b\r\n" % (name, value))
@@ -233,6 +244,7 @@ class Exchange:
             self.keep_alive = False  # nobody knows whether the client will send the body or its next request
         if not self.keep_alive and not says_close:
             lines.append(b"connection: close\r\n")
+        lines.insert(1, connection.usual_lines(self.scope["scheme"], has_policy=has_policy))
         lines.append(b"\r\n")
         return b"".join(lines)
 

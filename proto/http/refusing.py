@@ -31,11 +31,11 @@ def refusal(over: TooMany, head: Head, usual_lines: bytes, *, goes_on: bool) -> 
     return b"".join([STATUS_LINES[status], *lines, b"" if head.method == "HEAD" else body]), goes_on
 
 
-def bad_request(bad: BadRequest) -> bytes:
-    """The last response on its connection"""
+def bad_request(bad: BadRequest, usual_lines: bytes) -> bytes:
+    """The last response on its connection. usual_lines: that every response has"""
     body = _error(bad.code, bad.message)
     lines = b"content-length: %d\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" % len(body)
-    return STATUS_LINES[bad.status] + lines + body
+    return b"".join((STATUS_LINES[bad.status], usual_lines, lines, body))
 
 
 def _error(code: str, message: str) -> bytes:

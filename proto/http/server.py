@@ -10,6 +10,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
+from proto.http.browser_headers import UsualLines
 from proto.http.connection import Connection, Shortcut
 from proto.http.guard import Guard
 from proto.http.peer import Adopted, LimitOf
@@ -58,7 +59,8 @@ def build_server(
 ) -> HttpServer:
     """A server for this app. stop_s: how long requests under way may take after `stop`. limit_of, shortcut,
     offers_socket: see Connection."""
-    connection = partial(Connection, limits, guard, limit_of, shortcut, offers_socket=offers_socket)
+    usual_lines = UsualLines(limits.hsts_s)
+    connection = partial(Connection, limits, guard, limit_of, shortcut, usual_lines, offers_socket=offers_socket)
     return HttpServer(
         uvicorn.Config(
             app,

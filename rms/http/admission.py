@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from functools import partial
 
+import msgspec
+
 from history.store import StoreUnavailable
+from proto.http.browser_headers import BROWSER_LINES
 from proto.http.come_again import come_again, comes_back, is_passing, stream_that_ends
 from proto.http.cors import origin_headers
 from proto.http.responses import error_response
@@ -25,6 +28,7 @@ from rms.sending.polled import answer_from
 from rms.sending.streamed import stream_from
 from rms.sending.sweep import Sweeper
 from rms.videos.drain import Drain, reconnect_words
+from rms.videos.records import EVENT, record_frame
 from rms.videos.request import Refused, StreamRequest
 from rms.videos.seats import Seats
 from rms.videos.served import CannotOpen, ServedVideos, TooManyVideos
@@ -106,6 +110,8 @@ class Viewers:
             if not any(event.event == "viewers" for event in answer.events):
                 count = max(video.viewers, video.total_viewers)
                 answer.events.append(own_event("viewers", {"viewers": count}))
+            if video.record:
+                answer.events.append(own_event(EVENT, msgspec.Raw(video.record)))
             if self._drain.draining:
                 answer.events.append(own_event("reconnect", self._drain.word_to_waiting()))
             if not self._drain.draining and not is_gone():
@@ -180,7 +186,7 @@ class Viewers:
             private, offset, _ = audience.edition.attach(attach, wall_ms())
             edition = audience.edition
             head = self._stream_head(edition.encoding, audience.form.chunked, asked.origin)
-            head += edition.begin(self._first(audience.form))
+            head += edition.begin(self._first(video, audience.form))
             viewer = (
                 Viewer(fd, audience, head + private, offset)
                 if seat is None
@@ -199,12 +205,13 @@ class Viewers:
             return head
         return head.replace(_FOR_ALL_PAGES, _lines({**origin_headers(origin, (origin,)), "vary": "origin"}))
 
-    def _first(self, form: Form) -> bytes:
+    def _first(self, video: ServedVideo, form: Form) -> bytes:
         """What a viewer reads first: when to reconnect, jittered, so that the viewers of a dead node don't all do it at
-        once; and a heartbeat, if they are events, which says how often they come"""
+        once; a heartbeat, if they are events, which says how often they come; and what is known of the video"""
         retry_ms = self._settings.retry_ms
         retry = retry_line(random.randint(retry_ms // 2, retry_ms * 3 // 2))
-        return retry + self._heartbeat_event if form.beat_events else retry
+        first = retry + self._heartbeat_event if form.beat_events else retry
+        return first + record_frame(video)
 
     async def _streamed_body(
         self, video: ServedVideo, form: Form, attach: Attach[FeedOffset], seat: Seat | None
@@ -222,9 +229,10 @@ class Viewers:
         ends_ms = stream_ends_ms(settings.stream_age_s_max, monotonic_ms())
         video.holds += 1
         self._streamed += 1
+        told = video.record
         body = stream_from(
             audience,
-            audience.edition.begin(self._first(audience.form)) + entered.private,
+            audience.edition.begin(self._first(video, audience.form)) + entered.private,
             entered.offset,
             resume,
             settings.chunk_bytes,
@@ -233,6 +241,9 @@ class Viewers:
         try:
             async for chunk in body:  # whole frames; a heartbeat at least
                 yield chunk
+                if video.record is not told:
+                    told = video.record
+                    yield audience.edition.aside(record_frame(video))
                 if self._drain.draining or (ends_ms is not None and ends_ms <= monotonic_ms()):
                     yield audience.edition.aside(reconnect_words())
                     return
@@ -267,9 +278,10 @@ def raw_refusal(
         status, response = refused.status, error_response(refused.status, refused.code, refused.message, more)
     origin = headers.get("origin", "")
     lines = {**response.headers, **origin_headers(origin, credentials_origins), "connection": "close"}
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (
+    return b"HTTP/1.1 %d %b\r\n%b%b\r\n%b" % (
         status,
         b"OK" if status == 200 else b"Refused",
+        BROWSER_LINES,
         _lines(lines),
         bytes(response.body),
     )
@@ -281,7 +293,7 @@ def _stream_head(encoding: str, chunked: bool) -> bytes:
         headers["content-encoding"] = encoding
     if chunked:
         headers["transfer-encoding"] = "chunked"
-    return b"HTTP/1.1 200 OK\r\n%bconnection: close\r\n\r\n" % _lines(headers)
+    return b"HTTP/1.1 200 OK\r\n%b%bconnection: close\r\n\r\n" % (BROWSER_LINES, _lines(headers))
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:

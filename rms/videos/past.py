@@ -3,7 +3,7 @@ start."""
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from typing import TypeVar
 
 import structlog
@@ -12,8 +12,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from history.core import model
 from history.core.ids import ID_MAX, time_of
 from history.core.stream_data import name_and_data
+from history.core.video import Video
 from history.opening import open_reader
-from history.store import Log, StoreRefuses, StoreUnavailable
+from history.store import NodeReader, StoreRefuses, StoreUnavailable
 from proto.tasks import Shared, Supervisor
 from rms.config import RmsSettings
 from rms.feed.event import AUTHOR_PURGED, Event, read_from
@@ -30,7 +31,7 @@ class Past:
     def __init__(self, settings: RmsSettings, tasks: Supervisor) -> None:
         self._settings = settings
         self._tasks = tasks
-        self._reader: Log | None = None
+        self._reader: NodeReader | None = None
         self.trouble = ""
         """why history can't be read, if somebody has to mend it or it was never open; else empty"""
         self.reads = 0
@@ -108,10 +109,18 @@ class Past:
             )
         return await reading.wait()
 
+    async def videos(self, video_ids: Collection[str]) -> list[Video]:
+        """Those of them that somebody has added. Raises StoreUnavailable."""
+        return await self._bounded(self._get().videos(list(video_ids)))
+
+    async def changed_videos(self, since_ms: int, now_ms: int) -> list[Video] | None:
+        """As `history.store.VideoReader`. Raises StoreUnavailable."""
+        return await self._bounded(self._get().changed_videos(since_ms, now_ms))
+
     async def _read_since(self, video_id: str, from_id: int, limit: int) -> list[Event]:
         return _events(await self._bounded(self._get().events(video_id, from_id - 1, limit)), from_id)
 
-    def _get(self) -> Log:
+    def _get(self) -> NodeReader:
         if self._reader is None:
             raise StoreUnavailable("the history has not been opened yet")
         return self._reader

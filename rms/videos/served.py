@@ -10,7 +10,7 @@ The same holds after a dispatcher was away: it tells from which id on something 
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -82,6 +82,8 @@ class ServedVideos:
         self._sure_ms: int | None = None  # see `sure_until`
         self._without_past = 0  # videos opened so since the last one with its past
         self._unreadable: dict[int, int] = {}  # by service: from which id on history may lack what it has published
+        self.on_open: Callable[[str], None] = lambda video_id: None
+        """called with each video that is served from now on"""
         self.useless = 0
         """events that came for videos not served here"""
         self.too_old = 0
@@ -104,6 +106,12 @@ class ServedVideos:
     def serves(self, video_id: str) -> bool:
         return video_id in self._videos
 
+    def find(self, video_id: str) -> ServedVideo | None:
+        return self._videos.get(video_id)
+
+    def ids(self) -> Collection[str]:
+        return self._videos.keys()
+
     async def enter(self, video_id: str) -> ServedVideo:
         """The video, open. It is opened now if it isn't; callers at the same time share one opening.
 
@@ -117,6 +125,7 @@ class ServedVideos:
             video = self._videos[video_id] = ServedVideo(video_id, self._sweeper, self.entering.fallen)
             video.sure_ms = None if self._sure_ms is None else wall_ms() - LATE_MS
             video.opened = shared(self._open(video))
+            self.on_open(video_id)
         video.holds += 1
         self._sweeper.changed.add(video_id)
         try:

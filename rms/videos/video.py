@@ -45,8 +45,8 @@ class ServedVideo:
     __slots__ = (
         *("_brought", "_buffer", "_grown", "_on_behind", "_overflow_id", "_promised", "_sweeper", "announced_ms"),
         *("announced_viewers", "audiences"),
-        *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "resuming", "state"),
-        *("sure_ms", "total_viewers", "video_id", "waits_from"),
+        *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "record", "resuming"),
+        *("state", "sure_ms", "total_viewers", "video_id", "waits_from"),
     )
 
     feed: Feed
@@ -69,6 +69,7 @@ class ServedVideo:
         self.total_viewers = 0  # on all nodes, as reported by a dispatcher
         self.announced_viewers = 0  # that number, as last sent to the viewers
         self.announced_ms: int | None = None  # monotonic, when it was sent
+        self.record = b""  # what is known of the video as a thing, as JSON; empty: nobody has added it
         self._buffer: list[Event] = []  # live events that wait for `open` or `flush`
         self._overflow_id: int | None = None  # the smallest id that didn't fit into the buffer
         self._promised: Counter[Position] = Counter()  # claims for which there is room: their viewers are entering

@@ -1,13 +1,13 @@
 """A proxy that passes on a response only when it has all of it: as some virus scanners and company networks do."""
 
 import asyncio
-import contextlib
 import re
 from types import TracebackType
 from typing import Self
 
 from proto.listening import address_of, listen
 from proto.settings import split_address
+from tests.serving import serving
 
 
 class HoldingProxy:
@@ -20,30 +20,16 @@ class HoldingProxy:
         self.address = address_of(self._listener)
         self.held = 0
         """responses that it holds back now"""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving = serving(self._pass_on, listener=self._listener)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, sock=self._listener)
+        await self._serving.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-                await self._pass_on(reader, writer)
-        finally:
-            writer.close()
-            self._tasks.discard(task)
+        await self._serving.__aexit__(kind, error, trace)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = re.sub(rb"(?i)\r\nconnection:[^\r]*", b"", await reader.readuntil(b"\r\n\r\n"))

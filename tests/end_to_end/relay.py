@@ -7,6 +7,7 @@ from typing import Self
 
 from proto.listening import address_of, listen
 from proto.settings import split_address
+from tests.serving import serving
 
 CHUNK = 1 << 16
 
@@ -21,7 +22,7 @@ class Relay:
         self.address = address_of(self._listener)
         self._passes = asyncio.Event()
         self._passes.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving = serving(self._connect, listener=self._listener)
 
     def cut(self) -> None:
         """From now on nothing passes. Connections are still accepted, and lead nowhere."""
@@ -32,28 +33,13 @@ class Relay:
         self._passes.set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, sock=self._listener)
+        await self._serving.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._connect(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # the server's protocol would report them
-        finally:
-            writer.close()
-            self._tasks.discard(task)
+        await self._serving.__aexit__(kind, error, trace)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._passes.wait()

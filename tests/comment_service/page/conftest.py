@@ -6,6 +6,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from tests.browser_fixture import chromium, open_page, steady_network
+from tests.comment_service.page.modules import set_words
 from tests.comment_service.page.stand_in import StandIn
 
 __all__ = ["chromium", "modules", "open_page", "stand_in", "stand_in_below_a_prefix", "steady_network"]
@@ -34,6 +35,7 @@ async def modules(chromium: Browser) -> AsyncIterator[Page]:
     service.start()
     page = await chromium.new_page()
     await page.goto(f"{service.url}/page/icon.svg")
+    await set_words(page)
     yield page
     await page.close()
     await service.stop()

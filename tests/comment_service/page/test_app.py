@@ -45,6 +45,7 @@ async def test_another_video_shows_its_comments_and_back_returns(stand_in: Stand
     stand_in.arrive(stand_in.comment("about the game", video="game:1"))
     page = await open_live(open_page, stand_in)
     await expect_messages(page, ["about the demo"])
+    await page.click("#menu summary")
     await page.fill("#video", "game:1")
     await page.press("#video", "Enter")
     await expect_messages(page, ["about the game"])
@@ -59,6 +60,7 @@ async def test_another_video_shows_its_comments_and_back_returns(stand_in: Stand
 
 async def test_the_form_refuses_an_invalid_video_id(stand_in: StandIn, open_page: OpenPage) -> None:
     page = await open_live(open_page, stand_in)
+    await page.click("#menu summary")
     await page.fill("#video", "no spaces, please")
     await page.click("text=Open")
     assert "letters" in await page.eval_on_selector("#video", "box => box.validationMessage")
@@ -89,7 +91,7 @@ async def test_it_fits_a_phone(stand_in: StandIn, open_page: OpenPage, scheme: s
     await expect(page.locator("article").last).to_be_in_viewport()
     assert await page.evaluate("document.documentElement.scrollWidth") == 360
     assert await page.evaluate("document.documentElement.scrollHeight") == 640
-    for control in ("#video", "#state", "#message", "#send", "#name"):
+    for control in ("#title", "#state", "#menu summary", "#message", "#send", "#name"):
         await expect(page.locator(control)).to_be_in_viewport(ratio=1)
     assert len(await page.screenshot()) > 10_000
 
@@ -100,6 +102,9 @@ async def test_screen_readers_find_every_part(stand_in: StandIn, open_page: Open
     await expect(page.get_by_role("log", name="Comments").get_by_role("article")).to_have_count(1)
     for label in ("Video", "Name", "Comment"):
         await expect(page.get_by_label(label, exact=True)).to_have_count(1)
+    await expect(page.get_by_role("heading", level=1)).to_have_text("demo")
+    await expect(page.get_by_role("main")).to_have_count(1)
+    await expect(page.get_by_role("form", name="Write a comment")).to_be_visible()
     await expect(page.get_by_role("status").filter(has_text="Live")).to_be_visible()
     await expect(page.get_by_role("button", name="Send")).to_be_visible()
 
@@ -126,7 +131,7 @@ async def test_from_right_to_left_it_is_mirrored(stand_in: StandIn, open_page: O
         const dot = getComputedStyle(document.getElementById("state"), "::before");
         const {paddingLeft, paddingRight} = getComputedStyle(row);
         return [[paddingLeft, paddingRight], [disc.left, disc.right], [dot.marginLeft, dot.marginRight],
-            [rect("choose").left, innerWidth - rect("choose").right].map(Math.round).map(String)];
+            [rect("menu").left, innerWidth - rect("menu").right].map(Math.round).map(String)];
     }"""
     await expect_messages(page, ["hello"])
     usual = await page.evaluate(sides)

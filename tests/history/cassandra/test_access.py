@@ -17,6 +17,7 @@ from history.cassandra.connection import LoopConnection
 from history.cassandra.sealed import connection_class
 from proto.cassandra_settings import CassandraSettings
 from tests.certificates import files, make_certificates, new_authority
+from tests.serving import leave, serving
 from tests.waiting import eventually
 
 OPTIONS_BYTES = 9
@@ -54,14 +55,12 @@ class Peer:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.serials.append(writer.get_extra_info("peercert")["serialNumber"])
         await self.joined.put((reader, writer))
+        await writer.wait_closed()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[DefaultEndPoint]:
-        server = await asyncio.start_server(self.accept, "127.0.0.1", 0, ssl=self.context())
-        try:
-            yield DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1])
-        finally:
-            server.close()
+        async with serving(self.accept, tls=self.context()) as port:
+            yield DefaultEndPoint("127.0.0.1", port)
 
 
 async def connected(connections: type[LoopConnection], endpoint: DefaultEndPoint) -> LoopConnection:
@@ -108,30 +107,24 @@ async def test_a_server_that_speaks_no_tls(folder: Path) -> None:
         """As Cassandra does: an error of its own protocol"""
         await reader.read(100)
         writer.write(b"\x85\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x0a")
-        writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    endpoint = DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1])
-    assert "it speaks no TLS, which --cassandra-tls-ca asks for" in await refusal(access_to(folder), endpoint)
-    server.close()
+    async with serving(answer) as port:
+        told = await refusal(access_to(folder), DefaultEndPoint("127.0.0.1", port))
+    assert "it speaks no TLS, which --cassandra-tls-ca asks for" in told
 
 
 async def test_one_that_only_leaves_is_away(folder: Path) -> None:
     """In clear it could be one that wants TLS; but then it would speak it."""
 
-    async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    server = await asyncio.start_server(leave, "127.0.0.1", 0)
-    endpoint = DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1])
-    for access in (Access(None), access_to(folder)):
-        connections = connection_class(access)
-        connections.refusals[endpoint] = "of an earlier try"
-        with pytest.raises(Exception) as error:  # the driver's errors have no common base
-            await asyncio.to_thread(connections.factory, endpoint, 20, protocol_version=5)
-        assert not isinstance(error.value, Refused)
-        assert connections.refusals == {}
-    server.close()
+    async with serving(leave) as port:
+        endpoint = DefaultEndPoint("127.0.0.1", port)
+        for access in (Access(None), access_to(folder)):
+            connections = connection_class(access)
+            connections.refusals[endpoint] = "of an earlier try"
+            with pytest.raises(Exception) as error:  # the driver's errors have no common base
+                await asyncio.to_thread(connections.factory, endpoint, 20, protocol_version=5)
+            assert not isinstance(error.value, Refused)
+            assert connections.refusals == {}
 
 
 def test_a_password_that_can_not_be_looked_up_now_is_an_outage() -> None:

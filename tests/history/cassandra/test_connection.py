@@ -13,6 +13,7 @@ from cassandra.connection import ConnectionShutdown, DefaultEndPoint
 from history.cassandra.access import Access
 from history.cassandra.connection import LoopConnection
 from history.cassandra.sealed import connection_class
+from tests.serving import leave, serving
 
 OPTIONS_BYTES = 9
 """The driver's first message: a frame without a body"""
@@ -32,19 +33,17 @@ async def joined() -> AsyncIterator[Joined]:
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await accepted.put((reader, writer))
+        await writer.wait_closed()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    connections = connection_class(Access(None))
-    connection = await asyncio.to_thread(lambda: connections("127.0.0.1", port, protocol_version=5, connect_timeout=5))
-    reader, writer = await accepted.get()
-    await reader.readexactly(OPTIONS_BYTES)
-    try:
-        yield Joined(connection, reader, writer)
-    finally:
-        connection.close()
-        writer.close()
-        server.close()
+    async with serving(accept) as port:
+        make = connection_class(Access(None))
+        connection = await asyncio.to_thread(lambda: make("127.0.0.1", port, protocol_version=5, connect_timeout=5))
+        reader, writer = await accepted.get()
+        await reader.readexactly(OPTIONS_BYTES)
+        try:
+            yield Joined(connection, reader, writer)
+        finally:
+            connection.close()
 
 
 @pytest.mark.parametrize("from_thread", [False, True])
@@ -77,17 +76,10 @@ async def test_whoever_waits_gets_an_error_when_the_peer_goes(how: str) -> None:
 
 
 async def test_a_peer_that_goes_during_the_handshake_is_no_connection() -> None:
-    async def leave(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
-
-    server = await asyncio.start_server(leave, "127.0.0.1", 0)
-    connections, endpoint = (
-        connection_class(Access(None)),
-        DefaultEndPoint("127.0.0.1", server.sockets[0].getsockname()[1]),
-    )
-    with pytest.raises((ConnectionShutdown, OSError)):
-        await asyncio.to_thread(connections.factory, endpoint, 5, protocol_version=5)
-    server.close()
+    connections = connection_class(Access(None))
+    async with serving(leave) as port:
+        with pytest.raises((ConnectionShutdown, OSError)):
+            await asyncio.to_thread(connections.factory, DefaultEndPoint("127.0.0.1", port), 5, protocol_version=5)
 
 
 async def test_a_send_that_fails_is_reported_to_whoever_waits_and_not_to_the_sender() -> None:

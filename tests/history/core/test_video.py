@@ -66,8 +66,10 @@ def test_as_json() -> None:
         "owner": {"id": "ann", "name": "Ann"},
         "state": "live",
         "createdAt": 1_000,
+        "plannedAt": None,
         "startedAt": 2_000,
         "endedAt": None,
+        "playbackUrl": None,
     }
     assert json.loads(video_json(replace(CALLED_OFF, owner=None)))["owner"] is None
 

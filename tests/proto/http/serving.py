@@ -12,7 +12,13 @@ from proto.http.server import HttpServer
 from proto.http_settings import ConnectionLimits
 
 LIMITS = ConnectionLimits(
-    head_timeout_s=60, head_bytes_max=4096, headers_max=50, keep_alive_s=60, send_timeout_s=60, connections_max=100
+    head_timeout_s=60,
+    head_bytes_max=4096,
+    headers_max=50,
+    keep_alive_s=60,
+    send_timeout_s=60,
+    connections_max=100,
+    hsts_s=60,
 )
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from rms.config import DoorSettings
 from rms.door.places import NoPlace, Places
 from tests.rms.fake_dispatcher import fake_dispatcher
+from tests.serving import serving
 from tests.waiting import eventually
 
 
@@ -69,13 +70,12 @@ async def test_dispatchers_that_stay_away_are_tried_often() -> None:
     """gRPC's own waits grow to two minutes; the first ten tries alone would take more than one."""
     tries = 0
 
-    def slam(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def slam(*_: object) -> None:
         nonlocal tries
         tries += 1
-        writer.close()
 
-    async with await asyncio.start_server(slam, "127.0.0.1", 0) as server:
-        asked = places(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_ms=100)
+    async with serving(slam) as port:
+        asked = places(f"127.0.0.1:{port}", timeout_ms=100)
 
         async def often() -> bool:
             with pytest.raises(NoPlace):

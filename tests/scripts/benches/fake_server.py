@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from tests.serving import serving
+
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 
 
@@ -23,34 +25,22 @@ class FakeServer:
         """ends: the stream ends behind the last piece."""
         self._pieces = [head, *pieces]
         self._ends = ends
-        self._handlers: set[asyncio.Task[None]] = set()
+        self._serving = serving(self._serve)
         self.requests: list[bytes] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.port = await self._serving.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.close()
-        for handler in self._handlers:
-            handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        await self._serving.__aexit__(kind, error, trace)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handler = asyncio.current_task()
-        assert handler
-        self._handlers.add(handler)
-        try:
-            self.requests.append(await reader.readuntil(b"\r\n\r\n"))
-            for piece in self._pieces:
-                writer.write(piece)
-                await writer.drain()
-            if not self._ends:
-                await reader.read()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the viewers end by a reset, the test by leaving
-        finally:
-            writer.close()
+        self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        for piece in self._pieces:
+            writer.write(piece)
+            await writer.drain()
+        if not self._ends:
+            await reader.read()

@@ -10,6 +10,7 @@ import pytest
 
 from scripts.benches.authors import Acknowledged, Authors, longest_pause_s, longest_wait_s
 from scripts.benches.config import FAULTS
+from tests.serving import serving
 from tests.waiting import eventually
 
 Answer = Callable[[asyncio.StreamWriter, dict[str, str], bytes], Awaitable[None]]
@@ -20,22 +21,13 @@ async def service(answer: Answer) -> AsyncIterator[int]:
     """A server that gives each POST's body and head to `answer`; its port"""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
-                await answer(writer, msgspec.json.decode(await reader.readexactly(size)), head)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+            await answer(writer, msgspec.json.decode(await reader.readexactly(size)), head)
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await server.wait_closed()
+    async with serving(talk) as port:
+        yield port
 
 
 SOON = replace(FAULTS, again_s=0.01)

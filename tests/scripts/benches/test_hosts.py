@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -14,6 +14,7 @@ from scripts.benches.hosts import Hosts, needs
 from scripts.benches.running import BenchFailed
 from scripts.processes import ROOT
 from tests.network_lock import network_changes
+from tests.serving import serving as listening
 
 if missing := needs():
     pytest.skip(missing, allow_module_level=True)
@@ -40,23 +41,16 @@ def hosts() -> Iterator[Hosts]:
 async def serving(hosts: Hosts, name: str, port: int) -> AsyncIterator[list[str]]:
     """Gives the addresses from which bytes have come."""
     heard: list[str] = []
-    writers: list[asyncio.StreamWriter] = []
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        with suppress(ConnectionError):
-            while data := await reader.read(1):
-                heard.append(hosts.name_of(writer.get_extra_info("peername")[0]))
-                writer.write(data)
-        writer.close()
+        while data := await reader.read(1):
+            heard.append(hosts.name_of(writer.get_extra_info("peername")[0]))
+            writer.write(data)
 
     listener = hosts.socket_of(name)
     listener.bind((hosts.address(name), port))
-    async with await asyncio.start_server(talk, sock=listener):
+    async with listening(talk, listener=listener):
         yield heard
-        for writer in writers:
-            writer.transport.abort()
-            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
 
 async def reaches(hosts: Hosts, source: str, target: str, port: int = PORT) -> bool:

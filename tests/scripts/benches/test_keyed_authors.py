@@ -9,6 +9,7 @@ from scripts.benches.accounts import text_of
 from scripts.benches.authors import Connect
 from scripts.benches.config import PARTITION
 from scripts.benches.keyed_authors import KeyedAuthors
+from tests.serving import serving
 
 SOON = replace(PARTITION, rate=100.0, again_s=0.01, answer_timeout_s=0.1)
 
@@ -22,24 +23,18 @@ class Service:
         self.bodies: list[str] = []
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-                size = int(head.partition("content-length: ")[2].partition("\r")[0])
-                self.bodies.append((await reader.readexactly(size)).decode())
-                self.keys.append(head.partition("idempotency-key: ")[2].partition("\r")[0])
-                if self.status:
-                    body = f'{{"id":"{len(self.keys):016x}"}}'
-                    writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            size = int(head.partition("content-length: ")[2].partition("\r")[0])
+            self.bodies.append((await reader.readexactly(size)).decode())
+            self.keys.append(head.partition("idempotency-key: ")[2].partition("\r")[0])
+            if self.status:
+                body = f'{{"id":"{len(self.keys):016x}"}}'
+                writer.write(f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Connect]:
-        async with await asyncio.start_server(self.talk, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
+        async with serving(self.talk) as port:
             yield lambda: asyncio.open_connection("127.0.0.1", port)
 
 

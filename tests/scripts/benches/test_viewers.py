@@ -13,6 +13,7 @@ from scripts.benches.config import FanoutSettings
 from scripts.benches.running import BenchFailed
 from scripts.benches.viewers import Report, Viewers, an_audience, merge
 from tests.scripts.benches.fake_server import HEAD, FakeServer, event
+from tests.serving import serving
 from tests.waiting import eventually
 
 VIEWERS, COMMENTS = 3, 5
@@ -185,11 +186,10 @@ async def test_a_redirect_to_a_path_is_followed() -> None:
         moved = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /n/rms-1%b\r\n\r\n" % request.split()[1]
         writer.write(HEAD + b"\r\n" + event(0) if request.startswith(b"GET /n/") else moved)
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+    async with serving(serve) as port:
         async with Viewers(0, "/comments/v?backfill=0", COMMENTS, settings=QUICK) as viewers:
-            answer = await viewers.connect(1, server.sockets[0].getsockname()[1])
+            answer = await viewers.connect(1, port)
             assert (answer.connected, answer.refused) == (1, 0)
             assert await viewers.wait_for(1, 20)
         assert asked == [b"/comments/v?backfill=0", b"/n/rms-1/comments/v?backfill=0"]

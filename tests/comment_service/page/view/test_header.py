@@ -1,4 +1,4 @@
-"""status.js and countdown.js: the state of the connection, the reason, and the seconds until the next try."""
+"""header.js and countdown.js: the state of the connection, the reason, and the seconds until the next try."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def show(page: Page, *states: dict[str, Any]) -> None:
-    code = "const status = new it.Status(); for (const one of given) status.show(one);"
-    await call(page, "status.js", code, [{"reason": "", "delayMs": 0, **state} for state in states])
+    code = "const header = new it.Header(); for (const one of given) header.show(one);"
+    await call(page, "view/header.js", code, [{"reason": "", "delayMs": 0, **state} for state in states])
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ async def test_the_countdown_counts_whole_seconds_and_ends_once(modules: Page) -
     code = """const shown = [];
     await new Promise((done) => it.countdown(given, (seconds) => shown.push(seconds), () => done(shown.push("done"))));
     return shown;"""
-    assert await call(modules, "countdown.js", code, 1200) == [2, 1, "done"]
-    assert await call(modules, "countdown.js", code, 0) == ["done"]
+    assert await call(modules, "view/countdown.js", code, 1200) == [2, 1, "done"]
+    assert await call(modules, "view/countdown.js", code, 0) == ["done"]
 
 
 async def test_a_stopped_countdown_shows_nothing_more(modules: Page) -> None:
@@ -62,4 +62,4 @@ async def test_a_stopped_countdown_shows_nothing_more(modules: Page) -> None:
     stop();
     await new Promise((done) => it.countdown(100, () => {}, done));
     return shown;"""
-    assert await call(modules, "countdown.js", code) == [1]
+    assert await call(modules, "view/countdown.js", code) == [1]

@@ -1,7 +1,5 @@
 /** Makes the HTML of one comment or notice. Text by users enters the document through textContent only. */
-
-const TODAY = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const ANOTHER_DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+import { timeText } from "../core/times.js";
 
 const template = document.createElement("template");
 template.innerHTML =
@@ -18,7 +16,7 @@ export function commentRow(comment) {
   author.textContent = comment.author.name;
   const date = new Date(comment.createdAt);
   time.dateTime = date.toISOString();
-  time.textContent = (isToday(date) ? TODAY : ANOTHER_DAY).format(date);
+  time.textContent = timeText(comment.createdAt, Date.now());
   message.textContent = comment.message;
   return row;
 }
@@ -43,8 +41,4 @@ function hueOf(authorId) {
   let sum = 0;
   for (let index = 0; index < authorId.length; index += 1) sum = (sum * 31 + authorId.charCodeAt(index)) | 0;
   return Math.round(Math.abs(sum) * 137.508) % 360;
-}
-
-function isToday(date) {
-  return date.toDateString() === new Date().toDateString();
 }

@@ -22,7 +22,7 @@ async def test_each_once_and_in_order_whatever_the_order_of_arrival(modules: Pag
         steps = [(chance.choice("aaarb"), id_at(chance.randrange(40))) for _ in range(chance.randrange(80))]
         held, news = await call(
             modules,
-            "timeline.js",
+            "core/timeline.js",
             """const line = new it.Timeline(100, 10);
             const verbs = {a: (id) => line.add({id}), r: (id) => line.remove(id), b: (id) => line.restore(id)};
             const news = given.map(([verb, id]) => verbs[verb](id));
@@ -46,7 +46,7 @@ async def test_each_once_and_in_order_whatever_the_order_of_arrival(modules: Pag
 async def test_a_page_from_before_a_purge_brings_nothing_back(modules: Page) -> None:
     held = await call(
         modules,
-        "timeline.js",
+        "core/timeline.js",
         """const line = new it.Timeline(100, 10);
         const page = given.map(([id, author]) => ({id, author: {id: author}}));
         line.add(page[0]);
@@ -62,7 +62,7 @@ async def test_a_page_from_before_a_purge_brings_nothing_back(modules: Page) -> 
 async def test_the_end_far_from_the_reader_goes(modules: Page, reader: int, kept: range, detached: bool) -> None:
     answer = await call(
         modules,
-        "timeline.js",
+        "core/timeline.js",
         """const line = new it.Timeline(100, 30);
         for (const id of given.ids) line.add({id});
         const oldestWent = line.bound(given.reader);
@@ -80,7 +80,7 @@ async def test_the_end_far_from_the_reader_goes(modules: Page, reader: int, kept
 async def test_a_notice_stands_behind_its_comment(modules: Page) -> None:
     held, oldest, newest = await call(
         modules,
-        "timeline.js",
+        "core/timeline.js",
         """const line = new it.Timeline(100, 30);
         for (const id of [it.noticeId(given[1], "gap"), given[2], given[1]]) line.add({id});
         line.add({id: it.noticeId(given[2], "skipped")});
@@ -100,7 +100,7 @@ async def test_the_first_page_overlaps_what_could_be_incomplete(
 ) -> None:
     cursor = await call(
         modules,
-        "timeline.js",
+        "core/timeline.js",
         """const line = new it.Timeline(1000, 1);
         for (const id of given) line.add({id});
         return line.cursorBelowBackfill();""",
@@ -113,17 +113,17 @@ TIMES_MS = [0, 1, 1209279540123, 1795258800000, (1 << 47) - 1]
 
 
 async def test_times_are_those_of_the_service(modules: Page) -> None:
-    firsts = await call(modules, "ids.js", "return given.map(it.firstIdAt);", TIMES_MS)
+    firsts = await call(modules, "core/ids.js", "return given.map(it.firstIdAt);", TIMES_MS)
     assert firsts == [format_id(first_id_at(ms)) for ms in TIMES_MS]
     ids = [first_id_at(ms) + 0xFFFF for ms in TIMES_MS]
-    times = await call(modules, "ids.js", "return given.map(it.timeOf);", [format_id(one) for one in ids])
+    times = await call(modules, "core/ids.js", "return given.map(it.timeOf);", [format_id(one) for one in ids])
     assert times == [time_of(one) for one in ids] == TIMES_MS
-    assert await call(modules, "ids.js", "return it.firstIdAt(-1);") == format_id(first_id_at(-1))
+    assert await call(modules, "core/ids.js", "return it.firstIdAt(-1);") == format_id(first_id_at(-1))
 
 
 async def test_keys_are_never_the_same(modules: Page) -> None:
-    keys = await call(modules, "ids.js", "return Array.from({length: 500}, it.randomKey);")
+    keys = await call(modules, "core/ids.js", "return Array.from({length: 500}, it.randomKey);")
     assert len(set(keys)) == 500
     assert all(len(key) == 32 and time_of_key(key) is not None for key in keys)
-    keys = await call(modules, "ids.js", "return given.map(it.randomKey);", TIMES_MS)
+    keys = await call(modules, "core/ids.js", "return given.map(it.randomKey);", TIMES_MS)
     assert [time_of_key(key) for key in keys] == TIMES_MS

@@ -1,9 +1,9 @@
-"""comment_service/core/news.py: nothing that was announced lies between two questions, however clocks are set"""
+"""history/core/news.py: nothing that was announced lies between two questions, however clocks are set"""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comment_service.core.news import ask_from
+from history.core.news import ask_from
 
 OVERLAP_MS = 30_000
 

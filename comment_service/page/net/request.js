@@ -1,5 +1,6 @@
 /** Calls the service with a time-out. Every failure becomes a ServiceError: a reason in words, and when to retry. */
-import { RETRY_AFTER_MAX_MS } from "./limits.js";
+import { t } from "../core/words.js";
+import { RETRY_AFTER_MAX_MS } from "../limits.js";
 
 /** The service refused the request or could not be reached. The message is a sentence for the reader. */
 export class ServiceError extends Error {
@@ -16,9 +17,12 @@ export class ServiceError extends Error {
   }
 }
 
-/** The URL of one of the service's paths. The page is served below the same prefix, if a proxy adds one. */
+/** The page's files lie in /page. What stands before that is the prefix, which a proxy may add to all paths. */
+const PREFIX = import.meta.url.slice(0, import.meta.url.lastIndexOf("/page/"));
+
+/** The URL of one of the service's paths */
 export function urlOf(path) {
-  return new URL(`..${path}`, import.meta.url).href;
+  return PREFIX + path;
 }
 
 /**
@@ -35,7 +39,7 @@ export async function request(path, { signal, timeoutMs, ...options }) {
     return await fetch(urlOf(path), { ...options, signal: own.signal });
   } catch {
     if (signal?.aborted) throw aborted();
-    throw new ServiceError(navigator.onLine ? "No server answers." : "You are offline.");
+    throw new ServiceError(t(navigator.onLine ? "no_server" : "offline"));
   }
 }
 
@@ -47,7 +51,7 @@ export async function requestJson(path, options) {
     return await response.json();
   } catch {
     if (options.signal?.aborted) throw aborted();
-    throw new ServiceError("The server's answer was incomplete.");
+    throw new ServiceError(t("answer_incomplete"));
   }
 }
 
@@ -57,7 +61,7 @@ function aborted() {
 
 /** The ServiceError for a response with an error status */
 export async function errorOf(response) {
-  let message = `The server answered ${response.status}.`;
+  let message = t("answer_status", { status: String(response.status) });
   try {
     message = sentence((await response.json()).error.message);
   } catch {

@@ -28,21 +28,21 @@ async def test_an_error_response_gives_the_reason_and_the_time_to_retry(
     headers = {"retry-after": retry_after} if retry_after else {}
     given = {"status": status, "body": body, "headers": headers}
     code = f"{READ} return [error.message, error.retryAfterMs, error.isTemporary];"
-    assert await call(modules, "request.js", code, given) == expected
+    assert await call(modules, "net/request.js", code, given) == expected
 
 
 async def test_no_response_is_a_service_error_and_an_abort_is_not(modules: Page) -> None:
     await modules.route("**/nobody", lambda route: route.abort("connectionrefused"))
     code = "try { await it.request('/nobody', {timeoutMs: 5000, signal: given ? AbortSignal.abort() : undefined}); } "
     code += "catch (error) { return [error.name, error.message]; }"
-    assert await call(modules, "request.js", code, False) == ["Error", "No server answers."]
-    assert (await call(modules, "request.js", code, True))[0] == "AbortError"
+    assert await call(modules, "net/request.js", code, False) == ["Error", "No server answers."]
+    assert (await call(modules, "net/request.js", code, True))[0] == "AbortError"
 
 
 async def test_a_response_that_takes_too_long_is_a_service_error(modules: Page) -> None:
     await modules.route("**/silent", lambda route: None)
     code = "return it.request('/silent', {timeoutMs: 50}).catch((error) => error.message);"
-    assert await call(modules, "request.js", code) == "No server answers."
+    assert await call(modules, "net/request.js", code) == "No server answers."
     await modules.unroute_all(behavior="ignoreErrors")
 
 
@@ -54,10 +54,10 @@ async def test_older_browsers_get_an_answer_and_a_time_out_too(modules: Page, mi
         await modules.evaluate("(missing) => missing.forEach((name) => delete AbortSignal[name])", missing)
         answered = "return (await it.request('/page/icon.svg', {timeoutMs: 5000, "
         answered += "signal: new AbortController().signal})).status;"
-        assert await call(modules, "request.js", answered) == 200
+        assert await call(modules, "net/request.js", answered) == 200
         await modules.route("**/silent", lambda route: None)
         silent = "return it.request('/silent', {timeoutMs: 50}).catch((error) => [error.message, error.isTemporary]);"
-        assert await call(modules, "request.js", silent) == ["No server answers.", True]
+        assert await call(modules, "net/request.js", silent) == ["No server answers.", True]
     finally:
         await modules.evaluate("void Object.assign(AbortSignal, window.kept)")
         await modules.unroute_all(behavior="ignoreErrors")
@@ -75,12 +75,12 @@ async def test_a_body_that_is_cut_off_is_a_service_error_and_an_abort_is_not(mod
     try { await it.requestJson("/cut", options); } catch (error) { return [error.name, error.message]; }"""
     await modules.evaluate("window.kept = window.fetch")
     try:
-        assert await call(modules, "request.js", code, False) == ["Error", "The server's answer was incomplete."]
-        assert (await call(modules, "request.js", code, True))[0] == "AbortError"
+        assert await call(modules, "net/request.js", code, False) == ["Error", "The server's answer was incomplete."]
+        assert (await call(modules, "net/request.js", code, True))[0] == "AbortError"
     finally:
         await modules.evaluate("window.fetch = window.kept")
 
 
 async def test_paths_lead_below_the_pages_own_prefix(modules: Page) -> None:
-    path = await call(modules, "request.js", "return new URL(it.urlOf('/comments/a%20b')).pathname;")
+    path = await call(modules, "net/request.js", "return new URL(it.urlOf('/comments/a%20b')).pathname;")
     assert path == "/comments/a%20b"

@@ -2,7 +2,7 @@
  * Holds a part of the conversation in memory: comments and notices, each once, in the order of their ids. Touches no
  * document and no network. Bounded: over the limit, the end that is farther from the reader is dropped.
  */
-import { ARRIVAL_WINDOW_MS, BACKFILL_COMMENTS, WITHDRAWN_MAX } from "./limits.js";
+import { ARRIVAL_WINDOW_MS, BACKFILL_COMMENTS, WITHDRAWN_MAX } from "../limits.js";
 import { firstIdAt, timeOf } from "./ids.js";
 
 /** Sorts a notice right behind the comment with that id, because "~" comes after every hex digit. */

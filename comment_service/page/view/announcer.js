@@ -2,7 +2,7 @@
  * Has screen readers read live comments aloud. They would read every row that enters the list, also older ones that are
  * loaded above; so the list is silent, and what is to be read is written into a region of its own that nobody sees.
  */
-import { ANNOUNCE_PER_S_MAX } from "./limits.js";
+import { ANNOUNCE_PER_S_MAX } from "../limits.js";
 
 export class Announcer {
   #region = document.getElementById("announced");

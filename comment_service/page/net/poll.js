@@ -3,7 +3,7 @@
  * as much of EventSource's interface as stream.js uses. There is one request at a time, and each names the position up
  * to which the answer before it went: nothing is lost, and nothing comes twice.
  */
-import { ASK_TIMEOUT_MS, POLL_PAUSE_MS, POLL_WAIT_S } from "./limits.js";
+import { ASK_TIMEOUT_MS, POLL_PAUSE_MS, POLL_WAIT_S } from "../limits.js";
 import { requestJson } from "./request.js";
 
 export class PollSource extends EventTarget {

@@ -1,5 +1,5 @@
 /** Loads older comments from the service, one page at a time. */
-import { PAGE_TIMEOUT_MS } from "./limits.js";
+import { PAGE_TIMEOUT_MS } from "../limits.js";
 import { requestJson } from "./request.js";
 
 export class History {

@@ -16,25 +16,17 @@
  * Positions are taken from comments only: when a `gap` arrives, its comments have not been read yet. Until the first
  * comment comes, the position of another event is one where nothing has been missed.
  */
+import { State } from "../core/states.js";
+import { t } from "../core/words.js";
 import {
   ASK_TIMEOUT_MS, BACKOFF_FIRST_MS, BACKOFF_MAX_MS, FIRST_EVENT_MS, GOOD_STREAM_MS, LOOK_MS, OPEN_TIMEOUT_MS,
   PLACE_TRIES_MAX, POLLING_FIRST_MS, POLLING_MAX_MS, SILENT_HEARTBEATS_MAX,
-} from "./limits.js";
+} from "../limits.js";
 import { PollSource } from "./poll.js";
 import { ServiceError, errorOf, request, urlOf } from "./request.js";
 import { Slot } from "./slot.js";
 
 const NAMED_EVENTS = ["skipped", "viewers", "deleted", "restored", "author_purged"];
-
-/** What the reader sees of the connection */
-export const State = Object.freeze({
-  CONNECTING: "connecting",
-  LIVE: "live",
-  RECONNECTING: "reconnecting",
-  DOWN: "down",
-  REFUSED: "refused",
-  TOO_MANY_TABS: "too-many-tabs",
-});
 
 const Phase = Object.freeze({
   NEW: "new",
@@ -115,8 +107,7 @@ export class Stream {
 
   #queue() {
     this.#enter(Phase.QUEUED, State.CONNECTING);
-    const reason = "Other tabs of this browser show live comments. Close one of them to see these live, too.";
-    const none = () => this.#enter(Phase.QUEUED, State.TOO_MANY_TABS, reason);
+    const none = () => this.#enter(Phase.QUEUED, State.TOO_MANY_TABS, t("too_many_tabs"));
     this.#slot.take(() => this.#open(), none);
   }
 
@@ -265,7 +256,7 @@ export class Stream {
 
   /** There is a place that can't be reached. Null at first: the dispatcher may soon notice that it is dead. */
   #unreachable() {
-    return this.#failures < PLACE_TRIES_MAX ? null : new ServiceError("The live server does not answer.");
+    return this.#failures < PLACE_TRIES_MAX ? null : new ServiceError(t("live_server_silent"));
   }
 
   /** Doubles with each failure. Jittered, so that an RMS's viewers do not all reconnect at the same time. */

@@ -1,10 +1,11 @@
 /** Posts comments. The text stays in the box until the service has it, and a retry never posts it twice. */
+import { randomKey } from "../core/ids.js";
+import { t } from "../core/words.js";
+import { COUNTER_FROM_CHARACTERS, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX, POST_TIMEOUT_MS } from "../limits.js";
+import { ServiceError, requestJson } from "../net/request.js";
 import { countdown } from "./countdown.js";
-import { randomKey } from "./ids.js";
-import { COUNTER_FROM_CHARACTERS, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX, POST_TIMEOUT_MS } from "./limits.js";
-import { ServiceError, requestJson } from "./request.js";
 
-export class Compose {
+export class Composer {
   #form = document.getElementById("compose");
   #name = document.getElementById("name");
   #message = document.getElementById("message");
@@ -36,7 +37,7 @@ export class Compose {
       this.#message.focus();
     });
     this.#message.addEventListener("input", () => {
-      if (!this.#waiting) this.#show("", "Send");
+      if (!this.#waiting) this.#show("", "send");
       this.#measure();
     });
     this.#measure();
@@ -52,7 +53,7 @@ export class Compose {
       comment = await this.#post(attempt);
     } catch (error) {
       this.#setSending(false);
-      this.#failed(error instanceof ServiceError ? error : new ServiceError("This page has failed."));
+      this.#failed(error instanceof ServiceError ? error : new ServiceError(t("page_failed")));
       return;
     }
     this.#setSending(false);
@@ -74,30 +75,30 @@ export class Compose {
     const options = { method: "POST", headers, body, timeoutMs: POST_TIMEOUT_MS };
     const comment = await requestJson("/comment/create", options);
     // Perhaps it was posted; the key makes a retry safe.
-    if (typeof comment?.id !== "string") throw new ServiceError("The server's answer was incomplete.");
+    if (typeof comment?.id !== "string") throw new ServiceError(t("answer_incomplete"));
     return comment;
   }
 
   #accepted(comment) {
     this.#attempt = { body: "", key: "" };
     this.#message.value = "";
-    this.#show("", "Send");
+    this.#show("", "send");
     this.#measure();
     this.#message.focus();
     this.#onPosted(comment);
   }
 
   #failed(error) {
-    const label = error.isTemporary ? "Retry" : "Send";
-    this.#show(`${error.message} Your text is kept.`, label);
+    const label = error.isTemporary ? "retry" : "send";
+    this.#show(t("text_kept", { reason: error.message }), label);
     this.#message.focus();
     if (error.retryAfterMs === 0) return;
     this.#waiting = true;
     this.#measure();
-    const tick = (seconds) => (this.#send.textContent = `${label} in ${seconds} s`);
+    const tick = (n) => (this.#send.textContent = t(`${label}_in`, { n }));
     countdown(error.retryAfterMs, tick, () => {
       this.#waiting = false;
-      this.#send.textContent = label;
+      this.#send.textContent = t(label);
       this.#measure();
     });
   }
@@ -110,7 +111,7 @@ export class Compose {
 
   #show(problem, label) {
     this.#problem.textContent = problem;
-    this.#send.textContent = label;
+    this.#send.textContent = t(label);
   }
 
   /** Counts the characters that are left, and fits the box to its text. */
@@ -136,6 +137,6 @@ function isEnter(event) {
 }
 
 function leftLabel(left) {
-  if (left < 0) return `${-left} too many`;
-  return left > 0 ? `${left} left` : "Full";
+  if (left < 0) return t("characters_over", { n: -left });
+  return left > 0 ? t("characters_left", { n: left }) : t("characters_none");
 }

@@ -22,8 +22,8 @@ async def test_a_page_is_newest_first_with_the_cursor_of_the_next(stand_in: Stan
     page = await open_modules(open_page, stand_in)
     code = """const page = await new it.History("demo").page(given ?? undefined, 3);
     return [page.comments.map((comment) => comment.id), page.nextCursor];"""
-    assert await call(page, "history.js", code) == [ids[:1:-1], ids[2]]
-    assert await call(page, "history.js", code, ids[2]) == [ids[1::-1], None]
+    assert await call(page, "net/history.js", code) == [ids[:1:-1], ids[2]]
+    assert await call(page, "net/history.js", code, ids[2]) == [ids[1::-1], None]
     assert stand_in.cursors == [None, ids[2]]
 
 
@@ -34,7 +34,7 @@ async def test_a_range_is_filled_within_the_limit(
     ids = [stand_in.say(str(number))["id"] for number in range(40)]
     page = await open_modules(open_page, stand_in)
     given = {"from": ids[9], "to": ids[30], "size": size, "pages": pages}
-    taken, rest = await call(page, "history.js", BETWEEN, given)
+    taken, rest = await call(page, "net/history.js", BETWEEN, given)
     if complete:
         assert rest is None
         assert sorted(taken) == ids[10:30]
@@ -48,7 +48,7 @@ async def test_a_page_of_hidden_comments_is_passed(stand_in: StandIn, open_page:
     stand_in.responses_to_pages.append(JSONResponse({"comments": [], "nextCursor": ids[5]}))
     page = await open_modules(open_page, stand_in)
     given = {"from": ids[2], "to": ids[8], "size": 5, "pages": 9}
-    assert await call(page, "history.js", BETWEEN, given) == [ids[4:2:-1], None]
+    assert await call(page, "net/history.js", BETWEEN, given) == [ids[4:2:-1], None]
 
 
 async def test_a_range_that_fails_says_where(stand_in: StandIn, open_page: OpenPage) -> None:
@@ -56,4 +56,4 @@ async def test_a_range_that_fails_says_where(stand_in: StandIn, open_page: OpenP
     stand_in.responses_to_pages.append(error_response(503, "store_away", "the store is away"))
     page = await open_modules(open_page, stand_in)
     given = {"from": ids[9], "to": ids[30], "size": 5, "pages": 2}
-    assert await call(page, "history.js", BETWEEN, given) == [[], {"cursor": ids[30]}]
+    assert await call(page, "net/history.js", BETWEEN, given) == [[], {"cursor": ids[30]}]

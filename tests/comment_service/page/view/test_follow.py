@@ -1,4 +1,4 @@
-"""view.js shows a window of the comments: it follows the newest, never jumps under a reader, and stays small."""
+"""follow.js shows a window of the comments: it follows the newest, never jumps under a reader, and stays small."""
 
 import pytest
 from playwright.async_api import Page, expect

@@ -6,7 +6,7 @@
  * without TLS have no locks: there each tab has a slot, and hidden ones give up their streams for one that can't open
  * its own.
  */
-import { SLOTS, SLOT_ASK_MS } from "./limits.js";
+import { SLOTS, SLOT_ASK_MS } from "../limits.js";
 
 export class Slot {
   #locks = sharesConnections() ? null : navigator.locks;

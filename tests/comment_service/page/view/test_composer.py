@@ -1,4 +1,4 @@
-"""compose.js posts comments: no typed text is lost, and none is posted twice."""
+"""composer.js posts comments: no typed text is lost, and none is posted twice."""
 
 import pytest
 from playwright.async_api import Page, Route, expect

@@ -6,8 +6,9 @@
  * above the reader never move what is being read. This file keeps the position itself: not every browser anchors it,
  * and none does at the very top. All changes of one frame reach the document at once.
  */
+import { t } from "../core/words.js";
+import { BOTTOM_PX, NEAR_PX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP } from "../limits.js";
 import { Announcer } from "./announcer.js";
-import { BOTTOM_PX, NEAR_PX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP } from "./limits.js";
 import { commentRow, noticeRow } from "./row.js";
 
 export class View {
@@ -159,7 +160,7 @@ export class View {
     this.#reconcile(shown);
     this.#announcer.say(this.following, (comment) => this.#timeline.holds(comment));
     this.#above.textContent = start === 0 ? this.#aboveText : "";
-    this.#below.textContent = this.#timeline.detached ? "There are many newer comments." : "";
+    this.#below.textContent = this.#timeline.detached ? t("newer_dropped") : "";
     this.#button.hidden = this.following;
     this.#button.textContent = newestLabel(this.#unread);
     if (this.following) {
@@ -219,6 +220,5 @@ export class View {
 }
 
 function newestLabel(unread) {
-  if (unread === 0) return "Newest";
-  return unread === 1 ? "1 new comment" : `${unread.toLocaleString()} new comments`;
+  return unread === 0 ? t("newest") : t("new_comments", { n: unread });
 }

@@ -22,7 +22,7 @@ READS = ("/comment/", "/comments/", "/videos/")
 
 FREE: Mapping[str, str] = {
     "/": "a file in memory",
-    "/page": "files in memory",
+    "/page/{name:path}": "files in memory",
     "/health/live": "always the same answer",
     "/health/ready": "those who ask at the same time share one look at the store",
 }

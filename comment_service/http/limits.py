@@ -21,7 +21,7 @@ READS = ("/comment/", "/comments/", "/videos/")
 """Paths whose GET reads the store, or asks a dispatcher"""
 
 FREE: Mapping[str, str] = {
-    "/": "a file in memory",
+    "/": "a file in memory, after a look at the times of its sources",
     "/page/{name:path}": "files in memory",
     "/health/live": "always the same answer",
     "/health/ready": "those who ask at the same time share one look at the store",

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proto.core.caller import Caller
-from proto.http.guard import Guard
+from proto.http.guard import TURNS_S_MAX, Guard
 from proto.http.unknown_proxies import TOLD_EVERY_S, UnknownProxies
 from proto.http_settings import REFUSED_IN_A_ROW_MAX, HttpSettings
 from tests.proto.http.serving import GET, Serve, Serving, assert_ended, echo, response
@@ -187,3 +187,26 @@ async def test_it_is_said_once_in_a_while_and_with_how_many() -> None:
         for now_s in (1.0, 2.0, TOLD_EVERY_S, TOLD_EVERY_S + 1.0, TOLD_EVERY_S + 2.0):
             unknown.refused(caller, headers, now_s)
     assert [line["refused"] for line in lines] == [1, 3]
+
+
+async def test_those_who_are_too_many_together_are_told_to_come_in_turn(serve: Serve) -> None:
+    serving = await serve(echo, guard=guard("--requests-per-s-max", "0.1", "--refusals-per-s", "1000"))
+    reader, writer = await serving.connect()
+    writer.write(GET * 4)
+    assert (await response(reader))[0] == 200
+    waits_s = []
+    for _ in range(3):
+        status, headers, _ = await response(reader)
+        assert status == 503
+        waits_s.append(int(headers[b"retry-after"]))
+    assert waits_s[0] < waits_s[1] < waits_s[2] <= TURNS_S_MAX
+
+
+async def test_a_refusal_over_tls_says_what_every_response_says(serve: Serve) -> None:
+    serving = await serve(echo, guard=guard("--requests-per-s", "0.1", *TRUSTING), hsts_s=7)
+    reader, writer = await serving.connect()
+    asked = b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 9.9.9.9\r\nx-forwarded-proto: https\r\n\r\n"
+    writer.write(asked * 2)
+    for expected in (200, 429):
+        status, headers, _ = await response(reader)
+        assert (status, headers[b"strict-transport-security"]) == (expected, b"max-age=7")

@@ -12,6 +12,7 @@ from comment_service.clocks import boot_ms, monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
 from comment_service.http.app import Api, HttpServer, OperatorsPort, make_server
+from comment_service.http.called_nodes import CalledNodes
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.moderating import ModeratingApi
@@ -25,6 +26,7 @@ from comment_service.moderate.purging import Purges
 from comment_service.node.adopting import adopt
 from comment_service.node.claim import NodeClaim, NodeTaken, choose_node
 from comment_service.node.clocked_ids import ClockedIds
+from comment_service.node.first_clock import clock_ahead_ms
 from comment_service.node.lazy_store import LazyStore
 from comment_service.node.sweeping import sweep_for_ever
 from comment_service.publish.placement import Placement
@@ -74,16 +76,33 @@ async def build(config: Config) -> "Service":
         held.callback(spool.release)
         listener = listen(config.listen, config.listen_backlog, config.user_timeout_ms)
         held.callback(listener.close)
+        ahead_ms = await _ahead_ms(config)
         adopted = adopt(spool, node, config.state_dir, config.spool_folder(node).parent)
         for each in adopted:
             held.callback(each.watermark.release)
         owed_from_id = min((each.owed_from_id for each in adopted if each.owed_from_id is not None), default=None)
-        service = Service(config, node, listener, watermark, spool, owed_from_id)
+        service = Service(config, node, listener, watermark, spool, owed_from_id, ahead_ms)
         held.callback(service.operators.close)
         for each in adopted:
             each.settle()
         held.pop_all()
         return service
+
+
+async def _ahead_ms(config: Config) -> int:
+    """How far this process's clock is ahead of the dispatchers'; 0: it isn't, or nobody knows."""
+    replicas = _replicas(config)
+    try:
+        ahead_ms = await clock_ahead_ms(replicas, config)
+    finally:
+        await replicas.close()
+    if ahead_ms:
+        log.error("clock is ahead, ids begin at the dispatchers' time", ahead_ms=ahead_ms)
+    return ahead_ms
+
+
+def _replicas(config: Config) -> Replicas:
+    return Replicas(config.replica_addresses(), config.keepalive(), config.tls())
 
 
 async def _held(watermark: Watermark) -> Watermark:
@@ -109,8 +128,10 @@ class Service:
         watermark: Watermark,
         spool: Spool,
         owed_from_id: int | None,
+        ahead_ms: int = 0,
     ) -> None:
-        """owed_from_id: nodes have to read history from here on, for what other node numbers' processes left."""
+        """owed_from_id: nodes have to read history from here on, for what other node numbers' processes left. ahead_ms:
+        how far this process's clock is ahead."""
         self.config = config
         self.node = node
         self.address = address_of(listener)
@@ -119,16 +140,16 @@ class Service:
         self._tasks = Supervisor()
         self._tally = Tally()
         self._history: History | None = None
-        ids = ClockedIds(node, ahead_ms_max=config.clock_off_ms_max, wall_ms=wall_ms, boot_ms=boot_ms)
+        ids = ClockedIds(node, ahead_ms_max=config.clock_off_ms_max, wall_ms=wall_ms, boot_ms=boot_ms, off_ms=ahead_ms)
         outbox = resumed_outbox(
             watermark,
             ids,
-            now_ms=wall_ms(),
+            now_ms=wall_ms() - ahead_ms,
             lookback_ms=config.lookback_s * 1000,
             limits=config.outbox_limits(),
             owed_from_id=owed_from_id,
         )
-        self.replicas = Replicas(config.replica_addresses(), config.keepalive(), config.tls())
+        self.replicas = _replicas(config)
         self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms, on_right=ids.confirm)
         self._placement = Placement(self.replicas, config.placement_limits())
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
@@ -205,6 +226,7 @@ class Service:
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             moderating=ModeratingApi(moderator, self._purges, rights),
             page_files=PageFiles(config.page_policy()),
+            called_nodes=CalledNodes(config.page_calls()),
             limits=config.http_limits(),
         )
 

@@ -101,20 +101,24 @@ class ClockWatch:
             {replica: offset.middle_ms for replica, offset in offsets.items()},
         )
 
+    async def look(self) -> ClockStatistics:
+        """Asks the replicas that are due, which takes no longer than LOOK_MS."""
+        wall_ms, monotonic_ms = self._wall_ms(), self._monotonic_ms()
+        self._apart.forget_old(monotonic_ms)
+        due = [
+            self._ask(address, stub)
+            for address, stub in self._stubs().items()
+            if (age_ms := self._apart.age_ms(address, wall_ms, monotonic_ms)) is None or age_ms >= self._check_ms
+        ]
+        for outcome in await asyncio.gather(*due, return_exceptions=True):
+            if isinstance(outcome, Exception):  # gRPC cancels a call whose channel is closed: that is none
+                raise outcome
+        return self.statistics()
+
     async def run(self) -> None:
         """For ever"""
         while True:
-            wall_ms, monotonic_ms = self._wall_ms(), self._monotonic_ms()
-            self._apart.forget_old(monotonic_ms)
-            due = [
-                self._ask(address, stub)
-                for address, stub in self._stubs().items()
-                if (age_ms := self._apart.age_ms(address, wall_ms, monotonic_ms)) is None or age_ms >= self._check_ms
-            ]
-            for outcome in await asyncio.gather(*due, return_exceptions=True):
-                if isinstance(outcome, Exception):  # gRPC cancels a call whose channel is closed: that is none
-                    raise outcome
-            now = self.statistics()
+            now = await self.look()
             self._tell(now)
             if now.offsets_ms and not now.is_off:
                 self._on_right()

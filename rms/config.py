@@ -10,7 +10,7 @@ from proto.core.public_url import has_path, is_public_url
 from proto.http_settings import OPERATORS_LISTEN, HttpSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address, is_wildcard
-from rms.feed.feed import FeedLimits
+from rms.feed.entry import FeedLimits
 
 
 class ViewersHttpSettings(HttpSettings):

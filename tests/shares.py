@@ -1,5 +1,7 @@
 """Decides which tests stay together when several processes share the tests, as with `pytest -n 3` in scripts/test."""
 
+from typing import Any
+
 from xdist.scheduler import LoadScopeScheduling
 
 CASSANDRA = "real Cassandras"
@@ -37,3 +39,29 @@ class Shares(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return share_of(nodeid)
+
+    def remove_node(self, node: Any) -> str | None:
+        """A test whose process has died has failed, and is not run again: it would end one process after the other.
+        Returns it; the rest of what the process had goes to others."""
+        shares = self.assigned_work.pop(node)
+        died: str | None = next(
+            (test for tests in shares.values() for test, is_done in tests.items() if not is_done), None
+        )
+        if died is None:
+            return None
+        shares[share_of(died)][died] = True
+        self.workqueue.update({share: tests for share, tests in shares.items() if not all(tests.values())})
+        for other in self.nodes:
+            self._reschedule(other)
+        return died
+
+    def _reschedule(self, node: Any) -> None:
+        if node not in self.registered_collections:
+            return  # it has just come in place of another one, and asks for work when it knows the tests
+        super()._reschedule(node)
+        # A process runs a test when it has the next one, or knows that it was the last one.
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            if self.workqueue:
+                self._assign_work_unit(node)
+            else:
+                node.shutdown()

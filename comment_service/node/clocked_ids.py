@@ -14,8 +14,17 @@ class ClockedIds(IdSource):
     """A clock that is set forward counts only once dispatchers have confirmed it. Setting it back needs nothing: ids
     grow all the same."""
 
-    def __init__(self, node: int, *, ahead_ms_max: int, wall_ms: Callable[[], int], boot_ms: Callable[[], int]) -> None:
-        """ahead_ms_max: how far an id may lie ahead of what was confirmed last. At first the clock counts as right.
+    def __init__(
+        self,
+        node: int,
+        *,
+        ahead_ms_max: int,
+        wall_ms: Callable[[], int],
+        boot_ms: Callable[[], int],
+        off_ms: int = 0,
+    ) -> None:
+        """ahead_ms_max: how far an id may lie ahead of what was confirmed last. off_ms: how far the clock is ahead now,
+        as far as anybody knows; apart from that it counts as right at first.
         boot_ms: a clock that goes on while the machine sleeps. By one that stands still then, the wall clock would seem
         to be set forward, and ids would stay behind until a dispatcher confirms them."""
         super().__init__(node)
@@ -23,6 +32,7 @@ class ClockedIds(IdSource):
         self._wall_ms = wall_ms
         self._boot_ms = boot_ms
         self.confirm()
+        self._ceiling_ms -= off_ms
 
     def confirm(self) -> None:
         """The clock is right now."""

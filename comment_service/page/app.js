@@ -1,60 +1,16 @@
-/** Starts the viewer's page: connects the video in the URL, the name in localStorage, the conversation and the form. */
-import { Conversation } from "./conversation.js";
-import { pickLanguage, setWords, t } from "./core/words.js";
+/** Starts the viewer's page: connects the video in the URL, its talk, the header and the composer. */
+import { pickLanguage, setWords } from "./core/words.js";
+import { kept } from "./kept.js";
 import { languages, loadWords } from "./net/words.js";
+import { Talk } from "./talk.js";
 import { Composer } from "./view/composer.js";
 import { Header } from "./view/header.js";
+import { applyTheme, setUpHelp } from "./view/help.js";
+import { listenForKeys } from "./view/keys.js";
+import { Menu, addressOf } from "./view/menu.js";
 import { translateDocument } from "./view/words.js";
 
-const VIDEO_ID = /^[A-Za-z0-9_-][A-Za-z0-9_.:~-]{0,127}$/;
 const DEFAULT_VIDEO = "demo";
-
-const choose = document.getElementById("choose");
-const menu = document.getElementById("menu");
-const videoBox = document.getElementById("video");
-const nameBox = document.getElementById("name");
-
-let header = null;
-let video = "";
-let conversation = null;
-
-/** Shows the conversation of the video in the URL, in place of the one before. */
-function openVideo() {
-  video = new URLSearchParams(location.search).get("video") ?? "";
-  videoBox.value = video;
-  conversation?.stop();
-  header.showVideo(video);
-  conversation = new Conversation(video, {
-    onState: (state) => header.show(state),
-    onViewers: (count) => header.showViewers(count),
-  });
-}
-
-function urlOf(chosen) {
-  return `?${new URLSearchParams({ video: chosen })}`;
-}
-
-function openChosen(event) {
-  event.preventDefault();
-  const chosen = videoBox.value.trim();
-  videoBox.setCustomValidity(VIDEO_ID.test(chosen) ? "" : t("video_invalid"));
-  if (!choose.reportValidity()) return;
-  menu.open = false;
-  if (chosen === video) return;
-  history.pushState(null, "", urlOf(chosen));
-  openVideo();
-  document.getElementById("message").focus();
-}
-
-/** Private windows of some browsers have no localStorage. Then the name is kept only while the page is open. */
-function keepName() {
-  try {
-    nameBox.value = localStorage.getItem("name") ?? "";
-    nameBox.addEventListener("input", () => localStorage.setItem("name", nameBox.value.trim()));
-  } catch {
-    nameBox.value = "";
-  }
-}
 
 /** iOS shows its keyboard over the page without resizing the layout. */
 function fitKeyboard() {
@@ -62,22 +18,36 @@ function fitKeyboard() {
 }
 
 async function start() {
+  applyTheme();
   window.visualViewport.addEventListener("resize", fitKeyboard);
   fitKeyboard();
-  const { language, locale } = pickLanguage(navigator.languages, languages());
+  const chosen = kept("localStorage", "language");
+  const { language, locale } = pickLanguage([...(chosen ? [chosen] : []), ...navigator.languages], languages());
   setWords(locale, await loadWords(language));
   translateDocument();
-  header = new Header();
-  choose.addEventListener("submit", openChosen);
-  videoBox.addEventListener("input", () => videoBox.setCustomValidity(""));
-  window.addEventListener("popstate", openVideo);
-  keepName();
-  if (!new URLSearchParams(location.search).get("video")) history.replaceState(null, "", urlOf(DEFAULT_VIDEO));
-  new Composer({
-    video: () => video,
-    onPosted: (comment) => comment.liveVideoId === video && conversation.posted(comment),
+  const composer = new Composer({
+    onWrite: (name, text, key) => talk.write(name, text, key),
+    onTakeBack: (key) => talk.takeBack(key),
   });
-  openVideo();
+  const talk = new Talk(new Header(), new Menu((chosen) => choose(chosen)), composer);
+  function choose(chosen) {
+    if (chosen === talk.video) return;
+    history.pushState(null, "", addressOf(chosen));
+    talk.open(chosen);
+    composer.focus();
+  }
+  setUpHelp(languages(), language);
+  listenForKeys(() => talk.follow());
+  window.addEventListener("popstate", () => {
+    if (videoOfAddress() !== talk.video) talk.open(videoOfAddress()); // else only the part behind # has changed
+  });
+  if (!videoOfAddress()) history.replaceState(null, "", addressOf(DEFAULT_VIDEO));
+  talk.open(videoOfAddress());
+  document.getElementById("unstarted").remove();
+}
+
+function videoOfAddress() {
+  return new URLSearchParams(location.search).get("video") ?? "";
 }
 
 start();

@@ -1,14 +1,16 @@
 /** Joins one video's live stream, older pages and view into one list of comments. */
 import { firstIdAt, timeOf } from "./core/ids.js";
+import { Pace } from "./core/pace.js";
 import { State } from "./core/states.js";
 import { Timeline, noticeId } from "./core/timeline.js";
 import { t } from "./core/words.js";
 import {
-  ARRIVAL_WINDOW_MS, BACKFILL_MS, GAP_PAGES_MAX, GAP_PAGE_SIZE, HELD_DROP, HELD_MAX, PAGE_RETRY_FIRST_MS,
+  ARRIVAL_WINDOW_MS, BACKFILL_MS, GAP_PAGES_MAX, GAP_PAGE_SIZE, HELD_DROP, HELD_MAX, LOOK_MS, PAGE_RETRY_FIRST_MS,
   PAGE_RETRY_MAX_MS, PAGE_SIZE,
 } from "./limits.js";
 import { History } from "./net/history.js";
 import { Stream } from "./net/stream.js";
+import { Posting } from "./posting.js";
 import { View } from "./view/follow.js";
 
 export class Conversation {
@@ -17,43 +19,76 @@ export class Conversation {
   #history;
   #stream;
   #view;
-  #onViewers;
-  #onState;
+  #posting;
+  #pace = new Pace(Math.random(), performance.now());
+  #handlers;
   #cursor = undefined; // of the next older page; undefined: no page has been loaded yet
   #complete = false; // the first comment has been loaded
   #loading = false;
   #starts = 0; // how often loading older pages has begun anew
   #backfilled = false; // the stream has sent its backfill, or there is no stream
 
-  /** handlers: onState as Stream calls it, onViewers(count). */
-  constructor(video, { onState, onViewers }) {
-    this.#onState = onState;
-    this.#onViewers = onViewers;
+  /** handlers: onState as Stream calls it, onViewers(count), onVideo(record), onGivenUp(post), reader(): the reader's name. */
+  constructor(video, handlers) {
+    this.#handlers = handlers;
     this.#history = new History(video, this.#ended.signal);
-    this.#view = new View(this.#timeline, { onOlder: () => this.#loadOlder(), onNewest: () => this.#reattach() });
+    this.#posting = new Posting(video, {
+      onChange: () => this.#view.showPosts(this.#posting.shown),
+      onStored: (comment) => {
+        this.#arrived(comment, { isOwn: true });
+        this.#view.isMine(comment.id); // the stream may have brought it before
+      },
+    });
+    this.#view = new View(this.#timeline, {
+      onOlder: () => this.#loadOlder(),
+      onNewest: () => this.#reattach(),
+      onRetry: (key) => this.#posting.retry(key),
+      onGiveUp: (post) => this.#posting.takeBack(post.key) && handlers.onGivenUp(post),
+      isMine: (comment) => this.#posting.isMine(comment),
+      reader: handlers.reader,
+    });
     this.#stream = new Stream(video, {
-      onComment: (comment) => this.#arrived(comment),
       onEvent: (name, payload) => this.#received(name, payload),
       onState: (state) => this.#stateChanged(state),
       onAnew: () => this.#openedAnew(),
     });
     this.#stream.start();
+    this.#posting.start();
+    const looks = setInterval(() => this.#look(), LOOK_MS);
+    this.#ended.signal.addEventListener("abort", () => clearInterval(looks));
   }
 
   stop() {
     this.#ended.abort();
     this.#stream.stop();
+    this.#posting.stop();
     this.#view.stop();
   }
 
-  /** Shows the reader's own comment as soon as it is accepted, without waiting for the stream. */
-  posted(comment) {
+  /** Shows the reader's comment at once, and sends it. key: of a post that was given up and is the same. Returns its key. */
+  write(name, text, key) {
     this.#view.follow();
-    this.#arrived(comment);
+    return this.#posting.write(name, text, key);
+  }
+
+  /** Holds a post back. False if it is too late for that. */
+  takeBack(key) {
+    return this.#posting.takeBack(key);
+  }
+
+  /** Shows the newest comments from now on. */
+  follow() {
+    this.#view.follow();
+  }
+
+  #look() {
+    const nowMs = performance.now();
+    if (this.#pace.changes(nowMs)) this.#stream.setRate(this.#pace.rate);
+    this.#view.showPace(this.#pace.perSecond(nowMs));
   }
 
   #stateChanged(state) {
-    this.#onState(state);
+    this.#handlers.onState(state);
     if (this.#backfilled || state.state === State.CONNECTING) return;
     // The stream brings the backfill. History is asked only for what is missing after that, or if there is no stream.
     setTimeout(() => {
@@ -75,11 +110,13 @@ export class Conversation {
     }
   }
 
-  #arrived(comment) {
+  #arrived(comment, { isOwn = false } = {}) {
     const { detached } = this.#timeline;
     if (!this.#timeline.add(comment) && !detached) return;
+    if (!isOwn) this.#posting.arrived(comment);
+    if (this.#backfilled) this.#pace.arrived(performance.now());
     this.#bound();
-    this.#view.arrived(comment, this.#backfilled);
+    this.#view.arrived(comment, this.#backfilled && !isOwn);
     this.#changed();
   }
 
@@ -103,13 +140,15 @@ export class Conversation {
   }
 
   #received(name, payload) {
-    if (name === "viewers") this.#onViewers(payload.viewers);
+    if (name === "message") this.#arrived(payload);
+    else if (name === "viewers") this.#handlers.onViewers(payload.viewers);
+    else if (name === "video") this.#handlers.onVideo(payload);
     else if (name === "deleted") this.#timeline.remove(payload.id);
     else if (name === "restored") this.#restored(payload);
     else if (name === "author_purged") this.#timeline.removeAuthor(payload.authorId, payload.upTo);
     else if (name === "gap") this.#fillGap(payload.from ?? "", payload.to);
-    else if (name === "skipped") this.#showSkipped(payload.skipped);
-    this.#changed();
+    else if (name === "skipped") this.#pace.skipped(payload.skipped, performance.now());
+    if (name !== "message") this.#changed();
   }
 
   /** It comes back to its place, unless that lies before what has been loaded: then its page brings it. */
@@ -117,11 +156,6 @@ export class Conversation {
     this.#timeline.restore(comment.id);
     const oldestId = this.#timeline.oldestId();
     if (this.#complete || (oldestId !== undefined && comment.id > oldestId)) this.#timeline.add(comment);
-  }
-
-  #showSkipped(count) {
-    const id = noticeId(this.#timeline.newestId() ?? "", `skipped ${count}`);
-    this.#timeline.add({ id, text: t("skipped", { n: count }) });
   }
 
   async #loadOlder() {

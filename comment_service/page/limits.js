@@ -7,6 +7,9 @@ export const MESSAGE_BYTES_MAX = 2000;
 /** The counter is shown from here on; before that it would only distract. */
 export const COUNTER_FROM_CHARACTERS = 400;
 
+/** A screen reader says once that this few are left. */
+export const COUNTER_SAID_FROM = 20;
+
 /** A post without an answer after this time has failed. The Idempotency-Key makes a retry safe. */
 export const POST_TIMEOUT_MS = 15_000;
 
@@ -22,10 +25,14 @@ export const PAGE_RETRY_MAX_MS = 10_000;
 export const GAP_PAGE_SIZE = 100;
 export const GAP_PAGES_MAX = 10;
 
-/** Rows in the document: at most; while it follows the newest; added or removed at once by scrolling. */
+/**
+ * Rows in the document: at most; while it follows the newest, if two screens of them aren't more; added or removed at
+ * once by scrolling. The height of the smallest row, in CSS pixels, tells how many a screen has.
+ */
 export const ROWS_MAX = 1_000;
-export const ROWS_FOLLOWING = 200;
+export const ROWS_FOLLOWING = 60;
 export const ROWS_STEP = 100;
+export const ROW_PX = 24;
 
 /** Rows are added when the reader is this near to the end of those in the document. */
 export const NEAR_PX = 800;
@@ -40,8 +47,12 @@ export const WITHDRAWN_MAX = 1_000;
 /** When scrolling down, the reader counts as being at the bottom up to this distance: a finger is not exact. */
 export const BOTTOM_PX = 24;
 
-/** Above this many new comments a second a screen reader could not keep up, so they are not announced. */
-export const ANNOUNCE_PER_S_MAX = 2;
+/** A screen reader says so many new comments at once, and so many UTF-16 units, 15 s of speech; of more, how many. */
+export const SAY_COMMENTS_MAX = 3;
+export const SAY_CHARACTERS_MAX = 240;
+
+/** How often it says something at most: a sentence takes a few seconds, and the person wants to hear the video, too. */
+export const SAY_EVERY_MS = 5_000;
 
 /** Waits before the stream reconnects: short at first (one RMS of many has died), longer if that does not help. */
 export const BACKOFF_FIRST_MS = 200;
@@ -95,3 +106,55 @@ export const BACKFILL_COMMENTS = 50;
 
 /** How late a comment can be: how long after a newer one it can arrive (the window of the stream's positions). */
 export const ARRIVAL_WINDOW_MS = 5_000;
+
+/** Of a long message so much is shown before "more": UTF-16 units, six lines of a phone; and lines. */
+export const MESSAGE_SHOWN = 280;
+export const MESSAGE_LINES_SHOWN = 6;
+
+/** A post without an answer is sent again by itself so often, then the reader is asked; the pauses between. */
+export const POST_TRIES_MAX = 3;
+export const POST_PAUSE_FIRST_MS = 1_000;
+export const POST_PAUSE_MAX_MS = 30_000;
+
+/**
+ * Comments a second. A person reads 5, and skims 10. Over FAST the page asks for an edition with RATE of them (a rate
+ * that the RMS has an edition for), below CALM for all again; between them it leaves things as they are.
+ */
+export const PACE_FAST_PER_S = 15;
+export const PACE_RATE_PER_S = 10;
+export const PACE_CALM_PER_S = 8;
+
+/** Over how long comments are counted: long enough that a burst of laughter is none. */
+export const PACE_WINDOW_MS = 4_000;
+
+/** How long a rate stays at least. Each viewer adds up to as much, so that they don't all ask in the same second. */
+export const PACE_HOLD_MS = 10_000;
+
+/** Comments of one author are one run if no more time passes between them; after such a pause a row has its time. */
+export const RUN_GAP_MS = 120_000;
+export const TIME_GAP_MS = 300_000;
+
+/** A mouse that rests so long on the talk is only forgotten there, and doesn't hold it any more. */
+export const HOVER_HOLD_MS = 5_000;
+
+/** While it follows, the page shows what has come so often at most: what moves more often than that can't be read. */
+export const RENDER_EVERY_MS = 80;
+
+/** So many new rows in one frame: with more, a phone that is six times slower would be busy for over 50 ms. */
+export const RENDER_ROWS_MAX = 8;
+
+/** Videos in the menu that were opened before: as many as a phone shows without scrolling */
+export const RECENT_VIDEOS_MAX = 8;
+
+/** Beside a recording: how much of what comes next lies ready, as it was said: a slow network's answer takes less. */
+export const REPLAY_AHEAD_MS = 15_000;
+
+/** Comments of one answer beside a recording: the API's largest page */
+export const REPLAY_PAGE_SIZE = 100;
+
+/** Random bytes of an Idempotency-Key, beside its time */
+export const KEY_BYTES = 10;
+
+/** The reader's own comments that are known again after a reload, and drafts: 4 KB, and 40 KB at most */
+export const MINE_MAX = 200;
+export const DRAFTS_MAX = 20;

@@ -110,6 +110,14 @@ class Replicas:
             and self._channels[address].get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
         )
 
+    def not_failing(self) -> set[str]:
+        """Those that are connected, or may be soon: they have not refused the last try. Begins it."""
+        return {
+            address
+            for address in self._channels.order
+            if self._channels[address].get_state(try_to_connect=True) is not grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        }
+
     def connected(self) -> int:
         """How many replicas are connected"""
         return sum(map(self.is_connected, self._channels.order))

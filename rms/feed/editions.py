@@ -13,9 +13,11 @@ from collections.abc import Callable
 from typing import Generic, NamedTuple, NewType, Protocol, TypeVar, cast
 
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
-from rms.feed.feed import BLANK, GAP, VISIBLE, Attach, Entry, Feed
-from rms.feed.position import Position, merged, parse_position
+from rms.feed.entry import BLANK, GAP, VISIBLE, Attach, Entry
+from rms.feed.feed import Feed
+from rms.feed.position import Position, parse_position
 from rms.feed.sse import LAST_CHUNK, blank_frame, event_frame, frame_position, position_frame, with_position
+from rms.feed.two_positions import merged
 
 SourceOffset = NewType("SourceOffset", int)
 """In the log of the edition that another edition is made from: what is an EditionOffset there"""
@@ -225,16 +227,17 @@ class FilteredEdition(Derived[FeedOffset]):
         frame = self._feed.frame(entry)
         if self._claims is None:
             return frame
-        position = self._text(frame_position(frame))
+        position = self._text_at(entry.end) or b""  # its frame is in the log
         if entry.kind != GAP and self._claims.cover(entry.id):
             return position_frame(position)
         return with_position(frame, position)
 
-    def _text(self, feed_text: bytes) -> bytes:
-        """The position of these viewers where the feed's own have this one"""
+    def _text_at(self, offset: FeedOffset) -> bytes | None:
+        """The position of these viewers at this frame's end in the feed's log; None if it isn't known"""
         if self._claimed is None:
-            return feed_text
-        return str(merged(parse_position(feed_text.decode()), self._claimed)).encode()
+            return self._feed.text_at(offset)
+        text = self._feed.claims_text_at(offset)
+        return None if text is None else str(merged(parse_position(text.decode()), self._claimed)).encode()
 
     def _next_second(self, now_ms: int, source_end: FeedOffset) -> None:
         """If a second is over, its skipped comments are counted in an event, also when no comment follows. It is over,
@@ -246,8 +249,7 @@ class FilteredEdition(Derived[FeedOffset]):
 
     def _tell_skipped(self, source_end: FeedOffset) -> None:
         if self._skipped:
-            text = self._feed.text_at(source_end)
-            frame = event_frame("skipped", {"skipped": self._skipped}, None if text is None else self._text(text))
+            frame = event_frame("skipped", {"skipped": self._skipped}, self._text_at(source_end))
             self._skipped = 0
             self._stop(source_end, frame)
 
@@ -277,8 +279,7 @@ class FilteredEdition(Derived[FeedOffset]):
 
     def text_at(self, offset: EditionOffset) -> bytes | None:
         source = self._source_of(offset)
-        text = None if source is None else self._feed.text_at(source)
-        return None if text is None else self._text(text)
+        return None if source is None else self._text_at(source)
 
     def rewrite(self, starts: list[FeedOffset]) -> list[EditionOffset]:
         rewritten = []

@@ -10,19 +10,20 @@ rms/feed/resuming.py finds where a viewer goes on that was here, or at another n
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, NamedTuple
 
 from history.core.ids import first_id_at, time_of
 from rms.feed.arrivals import Arrivals
-from rms.feed.byte_log import ByteLog, FeedOffset, OffsetT
+from rms.feed.byte_log import ByteLog, FeedOffset
+from rms.feed.entry import BLANK, CHANGE, GAP, RETURNED, VISIBLE, Attach, Entry, FeedLimits
 from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
 from rms.feed.gaps import Gaps
-from rms.feed.position import KEPT_MS, LATE_MS, Had, Position, parse_position
+from rms.feed.position import KEPT_MS, LATE_MS, Had, Position
+from rms.feed.readable import Readable
 from rms.feed.returned import Returned
 from rms.feed.seen_ids import SeenIds
 from rms.feed.sse import blank_frame, frame, frame_data, frame_position, position_frame
 from rms.feed.withdrawn import Withdrawn, in_any_json
+from rms.feed.without_past import WithoutPast
 
 ABOUT_A_COMMENT = (ERASED, HIDDEN, RESTORED)
 """Kinds of events of which the last one of each comment holds"""
@@ -32,49 +33,13 @@ LATE_IDS_MAX = 1_000
 
 NOTHING_HIDDEN: Mapping[int, int] = {}
 
-CLOSED_MS = 60_000
-"""After this a hole below what history has counts as closed, though its service has published nothing since"""
-
-VISIBLE, BLANK, CHANGE, GAP, RETURNED = range(5)
-"""Kinds of entries: comment, one that isn't shown any more, any other event, gap, event that restored a comment"""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedLimits:
-    log_bytes_max: int
-    log_age_ms_max: int
-    log_comments_min: int
-    """entries kept whatever their age and size: the backfill"""
-    resume_events_max: int
-    """how many events one resuming viewer may be sent beside the log"""
-    dedupe_ms: int
-    """how long an id is remembered, at least"""
-
-
-class Entry(NamedTuple):
-    """One frame of the log"""
-
-    id: int
-    start: FeedOffset
-    end: FeedOffset
-    at_ms: int
-    kind: int
-
-
-class Attach(NamedTuple, Generic[OffsetT]):
-    """Where a viewer enters a log: it is sent `private`, which is for it alone, and then the log from `offset` on."""
-
-    private: bytes
-    offset: OffsetT
-    claims: Position | None = None
-    """Not None: the viewer has more than the feed. It must get the log without what this position claims."""
-
 
 class Feed:
     __slots__ = (
-        *("_at_ms", "_base_text", "_had", "_hidden", "_ids", "_joined", "_kinds", "_late", "_live"),
-        *("_others", "_returned", "_seen", "_withdrawn"),
-        *("complete_from", "gaps", "held_from", "limits", "log", "missing_from", "rewritten"),
+        *("_at_ms", "_base_text", "_had", "_ids", "_joined", "_kinds", "_late"),
+        *("_others", "_readable", "_returned", "_seen", "_told", "_withdrawn"),
+        *("complete_from", "dropped_to", "gaps", "held_from", "limits", "log", "missing_from", "rewritten"),
+        "without_past",
     )
 
     def __init__(
@@ -86,13 +51,15 @@ class Feed:
         hidden: Mapping[int, int] = NOTHING_HIDDEN,
     ) -> None:
         """seed: the video's last events from history, oldest first (see `read_from`); all that there are from id
-        `complete_from` on. None: history can't be read, and its last events are appended later. hidden: services whose
-        events from an id on may not have been readable."""
+        `complete_from` on. None: history can't be read, and its last events are appended later, until `past_is_read`.
+        hidden: services whose events from an id on may not have been readable."""
         self.limits = limits
         self.log: ByteLog[FeedOffset] = ByteLog()
         self.gaps = Gaps()
         self.held_from = first_id_at(now_ms) if complete_from is None else complete_from
         """every known event from this id on is in the log"""
+        self.dropped_to = 0
+        """every event from this id on that was ever in the log still is"""
         self.complete_from = complete_from or 0
         """Events below this id never were in this feed, and no viewer waits for them: pages have the comments."""
         self.missing_from: int | None = None
@@ -110,11 +77,16 @@ class Feed:
             lowest = min(hidden.values())
             base, seed_ms = min(base, lowest), min(seed_ms, time_of(lowest))
         newest_ms = min(now_ms, time_of(seed[-1].id)) if seed else now_ms  # this node's clock alone must not say
-        self._had = Had(max(newest_ms - KEPT_MS, seed_ms), base)
-        self._base_text = self._had.text()  # the position at the log's beginning
+        self._had = self._told = Had(max(newest_ms - KEPT_MS, seed_ms), base)  # told: in the frames
+        self.without_past: WithoutPast | None = None
+        """What this feed doesn't know. Not None: its past is missing, or was when a part of the log was made."""
+        if complete_from is None:
+            self.without_past = WithoutPast(now_ms)
+            self.without_past.note(self.log.end, self._had.text())
+            self._told = self.without_past.had
+        self._base_text = self._told.text()  # the position at the log's beginning
         self._late: list[int] = []  # the events that came later than LATE_MS after others, the last ones
-        self._live: dict[int, int] = {}  # by service: the highest id that was published here
-        self._hidden = dict(hidden)  # services that have events in their spools, from which id on
+        self._readable = Readable(hidden)
         self._seen = SeenIds(limits.dedupe_ms, now_ms, (event.id for event in seed))
         self._withdrawn = Withdrawn()
         self._returned = Returned()  # what the entries that are RETURNED have brought back
@@ -129,13 +101,22 @@ class Feed:
 
     @property
     def position(self) -> Position:
-        """Of a viewer that has read everything"""
-        return self._had.position()
+        """Of a viewer that came new and has read everything"""
+        return self._told.position()
 
     @property
     def had(self) -> Had:
         """What was had here. For reading only."""
         return self._had
+
+    def text(self) -> bytes:
+        """As `position`, as text"""
+        return self._told.text()
+
+    @property
+    def lacks_past(self) -> bool:
+        """History could not be read yet."""
+        return self._told is not self._had
 
     def may_have_forgotten(self, event_id: int, now_ms: int) -> bool:
         """True if the id is unknown, and so old that it may have been here and have been forgotten since, or that some
@@ -160,7 +141,8 @@ class Feed:
             self._count(event)
             return False
         self._seen.add(event.id, now_ms, old_below)
-        self._had.advance(now_ms)
+        if self._told is not self._had:
+            self._told.advance(now_ms)
         if self._had.high is not None and event.id < first_id_at(time_of(self._had.high) - LATE_MS):
             self._late = [each for each in self._late[1 - LATE_IDS_MAX :] if each >= old_below] + [event.id]
         if not self._take(event, now_ms):
@@ -174,7 +156,7 @@ class Feed:
         if event.kind == COMMENT:
             if not event.data or self._withdrawn.holds(event.id, event.data):
                 return False
-            self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, VISIBLE)
+            self._append(event.id, frame(self._told.text(), event.name, event.data), now_ms, VISIBLE)
             return True
         if event.kind in ABOUT_A_COMMENT and not self._withdrawn.change(event):
             return False
@@ -184,19 +166,18 @@ class Feed:
         if event.kind == RESTORED:
             self._returned.add(event.id, event.target_id)
         kind = RETURNED if event.kind == RESTORED else CHANGE
-        self._append(event.id, frame(self._had.text(), event.name, event.data), now_ms, kind)
+        self._append(event.id, frame(self._told.text(), event.name, event.data), now_ms, kind)
         return True
 
     def _count(self, event: Event) -> None:
         """The position moves, whatever the event is."""
         missing_from = self._had.add(event.id, event.after_id, event.hidden_from_id or 0)
+        if self._told is not self._had:
+            self._told.add(event.id, event.after_id)
         if event.hidden_from_id is not None:
             service = event.id >> 6 & 1023
-            live = self._live.get(service, 0)
-            self._live[service] = max(event.id, live)
-            self._hidden.pop(service, None)
-            if event.hidden_from_id:
-                self._hidden[service] = event.hidden_from_id
+            live = self._readable.live(service)
+            self._readable.note(event)
             if missing_from is None and (hole := self._had.hole_of(service)) is not None and live < hole[1]:
                 missing_from = hole[0]  # an event from history lies above it: only now can a read close it
         if missing_from is not None:
@@ -208,6 +189,8 @@ class Feed:
         self._at_ms.add(now_ms)
         self._kinds.append(kind)
         self._others += kind != VISIBLE
+        if self.without_past is not None and self.lacks_past:
+            self.without_past.note(self.log.end, self._had.text())
 
     def _change(self, event: Event, now_ms: int) -> None:
         if event.kind in (ERASED, HIDDEN):
@@ -251,7 +234,7 @@ class Feed:
         """Appends an `event: gap`: events from `from_id` up to `to_id` (exclusive) may be missing, and won't come. A
         viewer that resumes from before the gap gets it, also when the log holds it no longer; a new viewer doesn't."""
         gap = self.gaps.add(from_id, to_id, self._had.high, self.log.end)
-        self._append(0, gap.frame(self._had.text()), now_ms, GAP)
+        self._append(0, gap.frame(self._told.text()), now_ms, GAP)
         self.trim(now_ms)
 
     def late_ids(self) -> Sequence[int]:
@@ -265,10 +248,24 @@ class Feed:
 
     # What was read from history
 
-    def begin_at(self, from_id: int) -> None:
-        """For a feed that was opened without its past, which is read now: no viewer waits for what is older."""
-        self.complete_from = max(self.complete_from, from_id)
-        self._had.begin_at(from_id)
+    def past_is_read(self, from_id: int, up_to: dict[int, int], now_ms: int) -> None:
+        """The missing past, everything that history has from this id on, is appended. up_to: from `read_begins`."""
+        without = self.without_past
+        assert without is not None
+        # Who has been here waits for what it missed since the feed began, however far back the read went.
+        self.complete_from = min(from_id, without.base)
+        self.held_from = max(min(from_id, without.began_id), self.dropped_to)
+        hidden = self._readable.lowest_hidden
+        self._had.begin_at(min(without.base, hidden), min(time_of(min(self.complete_from, hidden)), now_ms - LATE_MS))
+        self.read_ended(from_id, up_to)
+        self._told = self._had
+        self._append(0, position_frame(self._had.text()), now_ms, GAP)
+        without.end = self.log.end
+
+    def had_live(self, event_id: int, now_ms: int) -> bool:
+        """For an event that was read while the past is missing: it came here long ago, and its id is forgotten."""
+        assert self.without_past is not None
+        return event_id >= self.without_past.began_id and self.may_have_forgotten(event_id, now_ms)
 
     def reach_back(self, from_id: int, events: Sequence[Event], now_ms: int) -> None:
         """A viewer has come for whom history was read from this id on, which is older than this feed. From now on what
@@ -282,11 +279,7 @@ class Feed:
     def read_begins(self, now_ms: int) -> dict[int, int]:
         """To be called before a read from history. For each service whose chain has a hole: up to which id such a read
         finds all of its events. What a service has published was durable before, with all of its earlier events."""
-        up_to = {}
-        for service in self._had.services_with_holes:
-            high = max(self._live.get(service, 0), first_id_at(now_ms - CLOSED_MS) | service << 6)
-            up_to[service] = min(high, self._hidden.get(service, high + 1) - 1)
-        return up_to
+        return self._readable.up_to(self._had.services_with_holes, now_ms)
 
     def read_ended(self, from_id: int, up_to: dict[int, int]) -> None:
         """Everything that history has from this id on is appended. up_to: from `read_begins`. Holes are closed."""
@@ -296,15 +289,16 @@ class Feed:
 
     def promised(self, promise: Promise) -> None:
         """Everything that history has from the promise's first id on is appended, read after the promise was made."""
-        self._hidden.pop(promise.service, None)
+        self._readable.promised(promise.service)
         if promise.from_id <= promise.up_to_id:
             self._had.claim(*promise)
 
     def sure_until(self, sure_ms: int | None) -> None:
         """This node may have missed events younger than this, of any service; None: it hasn't."""
         if sure_ms != self._had.sure_ms:
-            self._had.sure_ms = sure_ms
-            self._had.changed()
+            for had in (self._had, self._told):
+                had.sure_ms = sure_ms
+                had.changed()
 
     # The log
 
@@ -321,7 +315,10 @@ class Feed:
         if drop:
             self._base_text = frame_position(log.frame(drop - 1))
             log.trim(log.start_of(drop))
-            self.held_from = max(self.held_from, max(self._ids[:drop]) + 1)
+            self.dropped_to = max(self.dropped_to, max(self._ids[:drop]) + 1)
+            self.held_from = max(self.held_from, self.dropped_to)
+            if self.without_past is not None:
+                self.without_past = self.without_past.trimmed(log.base)
             self._others -= drop - self._kinds[:drop].count(VISIBLE)
             self._returned.forget(self._ids[:drop])
             at_ms.drop(drop)
@@ -336,7 +333,7 @@ class Feed:
             return Attach(b"", self.log.start_of(first))
         asked = (self.log.base, self.log.end, backfill)
         if self._joined is None or self._joined[0] != asked:
-            private = b"".join(self._shown_from(first)) + position_frame(self._had.text())
+            private = b"".join(self._shown_from(first)) + position_frame(self._told.text())
             self._joined = asked, Attach(private, self.log.end)  # many join at the same time
         return self._joined[1]
 
@@ -394,7 +391,7 @@ class Feed:
         index = self.log.index(offset)
         return frame_position(self.log.frame(index - 1)) if index else self._base_text
 
-    def position_at(self, offset: FeedOffset) -> Position | None:
-        """As `text_at`"""
-        text = self.text_at(offset)
-        return None if text is None else parse_position(text.decode())
+    def claims_text_at(self, offset: FeedOffset) -> bytes | None:
+        """As `text_at`, for viewers with claims: they may wait for what was missing when that frame was made."""
+        text = None if self.without_past is None else self.without_past.text_at(offset)
+        return self.text_at(offset) if text is None else text

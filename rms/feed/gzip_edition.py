@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Edition, Reworked, SourceOffset, Stop, source_end_of
-from rms.feed.feed import Attach
+from rms.feed.entry import Attach
 from rms.feed.sse import LAST_CHUNK, chunk, unchunked
 
 DICTIONARY_BYTES = 8_192

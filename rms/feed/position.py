@@ -215,7 +215,7 @@ class Had:
         """All events of the service from one id to another, both included, are had. base: and all below this id; None:
         below the feed's own. Returns where the hole below begins, if there is one now that wasn't there before."""
         base = self._base if base is None else base
-        low, high = _first_of(service, low), _last_of(service, high)
+        low, high = _first_of(service, low), last_of(service, high)
         if low > high:
             return None
         top, islands = self._top(service), self._islands.get(service, [])
@@ -227,7 +227,7 @@ class Had:
                 self._set_top(service, top)
         if islands:
             if service not in self._tops and base > self.floor:
-                top = _last_of(service, base - 1)
+                top = last_of(service, base - 1)
                 self._set_top(service, top)
             self._islands[service] = islands
             self._text = None
@@ -235,11 +235,13 @@ class Had:
         self._islands.pop(service, None)
         return None
 
-    def begin_at(self, base: int) -> None:
-        """Everything below this id counts as had, too: no viewer waits for it."""
+    def begin_at(self, base: int, floor_ms: int) -> None:
+        """No viewer waits for what is below base: it counts as had, and below floor_ms every position says so."""
         self._base = max(self._base, base)
         for service, islands in list(self._islands.items()):
             self.claim(service, *islands[0])
+        if floor_ms > self._floor_ms:
+            self._raise_floor(floor_ms)
 
     def begin_of(self, event_id: int) -> int:
         """From which id on up to this one, which was had, all events of its service are had"""
@@ -252,6 +254,11 @@ class Had:
         """The lowest hole in a service's chain: its first id, and the first one above it that was had"""
         islands = self._islands.get(service)
         return (self._top(service) + 1, islands[0][0]) if islands else None
+
+    @property
+    def lowest_hole(self) -> int | None:
+        """The first id of the lowest hole in any service's chain"""
+        return min((self._top(service) + 1 for service in self._islands), default=None)
 
     @property
     def services_with_holes(self) -> list[int]:
@@ -340,25 +347,13 @@ class Had:
         self._text = None
 
 
-def merged(one: Position, other: Position) -> Position:
-    """What a viewer has that has all that either of them claims"""
-    had = Had.of(other if other.floor > one.floor else one)
-    rest = one if other.floor > one.floor else other
-    for top in rest.tops:
-        had.claim(service_of(top), had.floor, top)
-    for low, high in rest.islands:
-        had.claim(service_of(low), low, high)
-    had.sure_ms = min((each.sure_ms for each in (one, other) if each.sure_ms is not None), default=None)
-    return had.position()
-
-
 def _first_of(service: int, event_id: int) -> int:
     """The smallest id of that service from this one on"""
     first = event_id >> 16 << 16 | service << 6
     return event_id if service_of(event_id) == service else first if first > event_id else first + (1 << 16)
 
 
-def _last_of(service: int, event_id: int) -> int:
+def last_of(service: int, event_id: int) -> int:
     """The largest id of that service up to this one"""
     last = event_id >> 16 << 16 | service << 6 | 63
     return event_id if service_of(event_id) == service else last if last < event_id else last - (1 << 16)

@@ -4,19 +4,21 @@ is sent twice, and what can't be filled is announced as a gap.
 Rule 1: no clock, no socket, no store in here; `now_ms` and what was read from history come in.
 Rule 2: what all lack goes into the log; what one viewer lacks is sent to it alone, before it enters the log.
 Rule 3: a viewer that has more than the feed enters the log with claims: what comes later and is claimed is left out for
-        it (rms/feed/editions.py).
+        it (rms/feed/editions.py). While the feed lacks its past, nobody knows, so all who come back do.
 """
 
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from history.core.ids import format_id
+from history.core.ids import first_id_at, format_id, time_of
 from rms.feed.byte_log import FeedOffset
+from rms.feed.entry import BLANK, Attach
 from rms.feed.event import Event
-from rms.feed.feed import BLANK, Attach, Feed
-from rms.feed.position import Claims, Had, Position, service_of
+from rms.feed.feed import Feed
+from rms.feed.position import KEPT_MS, Claims, Had, Position, service_of
 from rms.feed.sse import event_frame, frame, position_frame, with_position
+from rms.feed.two_positions import beyond
 
 OUTCOMES_MAX = 1_000
 """kept for viewers that resume from the same position"""
@@ -45,6 +47,10 @@ class Resuming:
     def is_ahead(self, position: Position) -> bool:
         """Whether a viewer with this position has more than the feed"""
         return not self._feed.had.covers(position, self._feed.complete_from)
+
+    def claims_of(self, position: Position) -> Position:
+        """What a viewer with this position claims if it enters with claims: what the feed doesn't have"""
+        return beyond(position, self._feed.had)
 
     def resume(
         self, position: Position, backfill: int, now_ms: int, history: Sequence[Event] | None = None
@@ -86,20 +92,12 @@ class Resuming:
         announced = event_frame("gap", payload, feed.text_at(feed.log.start_of(index)))
         return self._with_gaps(position, Attach(announced + attach.private, attach.offset))
 
-    def wait(self, position: Position) -> Attach[FeedOffset]:
-        """For a feed whose past is still to be read: the viewer gets what is appended from now on, without what it
-        has."""
-        feed = self._feed
-        lacks = self._lacks(position.claims(), len(feed), ())
-        frames, had = self._frames(position, lacks, len(feed))
-        if frames:
-            frames.append(position_frame(had.text()))
-        return Attach(b"".join(frames), feed.log.end, position)
-
     def _enter(
         self, position: Position, backfill: int, history: Sequence[Event] | None
     ) -> Attach[FeedOffset] | NeedsHistory:
         feed = self._feed
+        if feed.lacks_past:
+            return self._wait(position, backfill)
         is_ahead = self.is_ahead(position)
         from_id = self._from_id(position)
         if history is None and (is_ahead or from_id < feed.held_from):
@@ -121,12 +119,37 @@ class Resuming:
         lacks = self._lacks(claims, cut, before)
         if len(lacks) > feed.limits.resume_events_max:
             return self.gap(position, backfill, "too_far_behind")
-        frames, had = self._frames(position, lacks, cut)
         if is_ahead:
-            if frames:
-                frames.append(position_frame(had.text()))
-            return self._with_gaps(position, Attach(b"".join(frames), feed.log.end, position))
+            return self._with_claims(position, lacks)
+        frames, _ = self._frames(position, lacks, cut)
         return self._with_gaps(position, Attach(b"".join(frames), feed.log.start_of(cut)))
+
+    def _wait(self, position: Position, backfill: int) -> Attach[FeedOffset]:
+        """While the feed lacks its past: the viewer gets what has come since the feed began, and then what is appended,
+        also out of history, without what it has."""
+        feed, claims, from_id = self._feed, position.claims(), max(position.sure_from, position.floor)
+        assert feed.without_past is not None
+        began_ms = time_of(feed.without_past.began_id)
+        # What is read for one goes to all then, so it must not be much.
+        if from_id < first_id_at(began_ms - min(feed.limits.log_age_ms_max, KEPT_MS)):
+            return self.gap(position, backfill, "history_unavailable")
+        if from_id < feed.dropped_to and any(
+            each < feed.dropped_to and not claims.cover(each) for each in feed.dropped_from(from_id)
+        ):
+            return self.gap(position, backfill, "history_unavailable")
+        lacks = self._lacks(claims, len(feed), ())
+        if len(lacks) > feed.limits.resume_events_max:
+            return self.gap(position, backfill, "too_far_behind")
+        feed.without_past.wait_from(from_id)
+        return self._with_claims(position, lacks)
+
+    def _with_claims(self, position: Position, lacks: dict[int, Event | int]) -> Attach[FeedOffset]:
+        """The viewer enters at the log's end. lacks: up to there"""
+        feed = self._feed
+        frames, had = self._frames(position, lacks, len(feed))
+        if frames:
+            frames.append(position_frame(had.text()))
+        return self._with_gaps(position, Attach(b"".join(frames), feed.log.end, self.claims_of(position)))
 
     def _from_id(self, position: Position) -> int:
         """From where on the viewer may lack something, also of what came late and isn't in the log any more"""
@@ -138,11 +161,13 @@ class Resuming:
 
     def _cut(self, claims: Claims) -> int:
         """The index behind the last entry that the viewer has: from there on it lacks everything."""
-        ids, cover = self._feed.ids, claims.cover
-        for index in range(len(ids) - 1, -1, -1):
-            if ids[index] and cover(ids[index]):
+        feed, cover, first = self._feed, claims.cover, 0
+        if feed.without_past is not None and feed.without_past.end is not None:
+            first = feed.log.index(feed.without_past.end)  # the positions before are those of who came new
+        for index in range(len(feed) - 1, first - 1, -1):
+            if feed.ids[index] and cover(feed.ids[index]):
                 return index + 1
-        return 0
+        return first
 
     def _lacks(self, claims: Claims, cut: int, before: Sequence[Event]) -> dict[int, Event | int]:
         """By id what a viewer with these claims lacks before an index of the log: entries by their index there, and

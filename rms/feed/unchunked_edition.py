@@ -9,7 +9,7 @@ from typing import Any
 
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Reworked, source_end_of
-from rms.feed.feed import Attach
+from rms.feed.entry import Attach
 from rms.feed.sse import unchunked
 
 

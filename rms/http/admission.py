@@ -19,7 +19,7 @@ from rms.clocks import monotonic_ms, wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
-from rms.feed.feed import Attach
+from rms.feed.entry import Attach
 from rms.feed.polled import Answer, Answers, own_event
 from rms.feed.sse import heartbeat_event, retry_line
 from rms.http.allowances import Allowances
@@ -42,7 +42,7 @@ STREAM_HEADERS = {
     "vary": "accept-encoding",
 }
 
-Find = Callable[[], Attach[FeedOffset]]
+Find = Callable[[], Awaitable[Attach[FeedOffset]]]
 """Gives the place in its video's log at which a viewer enters now"""
 
 TakeSocket = Callable[[], Awaitable[int | None]]
@@ -91,7 +91,7 @@ class Viewers:
         if asked.position is not None:
             self._seats.take(asked.video_id, key)
         async with self._admitted(asked, key) as (video, find, seat):
-            attach = find()
+            attach = await find()
             audience = self._served.audience(video, Form(asked.form.rate, claims=attach.claims))
             self._drain.waiters.add(woken)
             try:
@@ -172,16 +172,16 @@ class Viewers:
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
-        return partial(self._served.entering.attach, video, asked.position, asked.backfill, history, read, key)
+        return partial(self._served.entering.place, video, asked.position, asked.backfill, history, read, key)
 
     async def _let_in(
         self, video: ServedVideo, asked: StreamRequest, find: Find, take: TakeSocket, seat: Seat | None
     ) -> AsyncIterator[bytes] | None:
         fd = await take()
         if fd is None:
-            return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), find(), seat)
+            return self._streamed_body(video, asked.form._replace(gzip=False, chunked=False), await find(), seat)
         try:
-            attach = find()
+            attach = await find()
             audience = self._served.audience(video, asked.form._replace(claims=attach.claims))
             private, offset, _ = audience.edition.attach(attach, wall_ms())
             edition = audience.edition

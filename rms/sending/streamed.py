@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from rms.clocks import wall_ms
 from rms.feed.byte_log import EditionOffset
-from rms.feed.feed import Attach
+from rms.feed.entry import Attach
 from rms.feed.sse import HEARTBEAT, heartbeat_event
 from rms.sending.audience import Audience
 

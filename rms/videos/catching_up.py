@@ -163,18 +163,30 @@ class CatchingUp:
             video.flush()
 
     async def _read_past(self, video: ServedVideo) -> None:
-        feed = video.feed
-        up_to = feed.read_begins(wall_ms())
-        seed, from_id = await self._past.seed(video.video_id, self._settings.backfill, wall_ms())
-        if video.waits_from is not None:
-            from_id = min(from_id, video.waits_from)  # this is missing, too, and is read next
-        feed.begin_at(from_id)
-        await _append(video, seed)
+        feed, now_ms = video.feed, wall_ms()
+        assert feed.without_past is not None
+        up_to = feed.read_begins(now_ms)
+        seed, from_id = await self._past.seed(video.video_id, self._settings.backfill, now_ms)
+        await _append(video, [event for event in seed if not feed.had_live(event.id, now_ms)])
+        # What viewers wait for who have come back: also those who come meanwhile.
+        while (waits_from := feed.without_past.waits_from) is not None and waits_from < from_id:
+            await self._read_back(video, waits_from, from_id)
+            from_id = waits_from
+        feed.past_is_read(from_id, up_to, wall_ms())
         video.lacks_past = False
-        if video.waits_from is None:
-            feed.read_ended(from_id, up_to)
-        if feed.had.services_with_holes:
-            video.miss(from_id)
+        video.publish()
+        if (hole := feed.had.lowest_hole) is not None:
+            video.miss(hole)
+
+    async def _read_back(self, video: ServedVideo, from_id: int, to_id: int) -> None:
+        """Appends what history has from one id up to another, exclusive."""
+        while from_id < to_id:
+            page = await self._past.since(video.video_id, from_id, CATCH_UP_PAGE)
+            now_ms = wall_ms()
+            await _append(
+                video, [each for each in page if each.id < to_id and not video.feed.had_live(each.id, now_ms)]
+            )
+            from_id = page[-1].id + 1 if len(page) == CATCH_UP_PAGE else to_id
 
     async def _read_missed(self, video: ServedVideo) -> None:
         assert video.missed_from is not None

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakKeyDictionary
 
-from history.core.ids import first_id_at, time_of
+from history.core.ids import time_of
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
 from rms.config import RmsSettings
 from rms.feed.byte_log import FeedOffset
+from rms.feed.entry import Attach
 from rms.feed.event import Event
-from rms.feed.feed import Attach
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory
 from rms.feed.sse import event_frame, older_frame
@@ -54,7 +54,7 @@ class Entering:
         """Reads what `attach` needs from history; None: it needs nothing. Raises StoreUnavailable, and what
         `before_read` raises, which is called only if there is something to read."""
         feed = video.feed
-        if video.lacks_past:
+        if video.feed.lacks_past:
             return None
         await self._look(video)
         if position is None:
@@ -77,7 +77,7 @@ class Entering:
         more form of the stream, without that. What it waits for comes within moments: viewers of a drained node are
         each some milliseconds ahead of a feed that was just opened, at as many positions as there are viewers. After
         `claims_wait_ms` it enters as it is. key: see Allowances."""
-        promised = False
+        promised = None
         if position is not None and not self._is_forged(video, position):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.claims_wait_ms / 1000):
@@ -85,17 +85,18 @@ class Entering:
         try:
             yield
         finally:
-            if promised and position is not None:
-                video.take_room_back(position)
+            if promised is not None:
+                video.take_room_back(promised)
 
-    async def _find_room(self, video: ServedVideo, position: Position, key: str | None) -> bool:
-        """Whether room was promised; else none is needed."""
-        while video.lacks_past or video.resuming.is_ahead(position):
-            if self._has_room(video, position, key):
-                video.promise_room(position)
-                return True
+    async def _find_room(self, video: ServedVideo, position: Position, key: str | None) -> Position | None:
+        """The claims for which room was promised; None: none is needed."""
+        while video.feed.lacks_past or video.resuming.is_ahead(position):
+            claims = video.resuming.claims_of(position)
+            if self._has_room(video, claims, key):
+                video.promise_room(claims)
+                return claims
             await video.grown()
-        return False
+        return None
 
     def attach(
         self,
@@ -117,17 +118,10 @@ class Entering:
             if joined.offset == feed.log.end and not joined.private:
                 # Nothing else has an id. Cut now, the viewer would come back as a new one, and not know what it missed.
                 count = {"viewers": max(video.viewers, video.total_viewers)}
-                older += event_frame("viewers", count, feed.had.text())
+                older += event_frame("viewers", count, feed.text())
             return joined._replace(private=older + joined.private)
         if self._is_forged(video, position):
             return video.resuming.gap(None, backfill, "unknown_position")
-        if video.lacks_past:
-            # What is read for one goes to all then.
-            if position.sure_from < first_id_at(wall_ms() - self._settings.log_age_ms_max):
-                return video.resuming.gap(position, backfill, "history_unavailable")
-            video.wait_from(position.sure_from)
-            self._on_behind(video)
-            return self._bounded(video, position, backfill, video.resuming.wait(position), key)
         if not read and position.sure_from >= video.feed.held_from:
             history = []  # what it lacks is here; and what it has beyond that, the feed will get later
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
@@ -156,6 +150,26 @@ class Entering:
         this node's is."""
         now_ms = max(wall_ms(), time_of(video.feed.had.high or 0))
         return time_of(position.high) > now_ms + 2 * self._settings.clock_off_ms_max
+
+    async def place(
+        self,
+        video: ServedVideo,
+        position: Position | None,
+        backfill: int,
+        history: list[Event] | None,
+        read: bool = True,
+        key: str | None = None,
+    ) -> Attach[FeedOffset]:
+        """As `attach`. What it needs from history only since `history_for` was asked is read now: meanwhile the feed
+        has got its past, or dropped a part of its log. Nothing runs between finding the place and returning it."""
+        if position is not None and history is None and read:
+            needs = video.resuming.resume(position, backfill, wall_ms())
+            if isinstance(needs, NeedsHistory):
+                try:
+                    history = await self.history_for(video, position, backfill)
+                except StoreUnavailable:
+                    read = False
+        return self.attach(video, position, backfill, history, read, key)
 
     async def resume(self, video: ServedVideo, stood_at: bytes | None, key: str | None = None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the

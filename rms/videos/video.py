@@ -46,7 +46,7 @@ class ServedVideo:
         *("_brought", "_buffer", "_grown", "_on_behind", "_overflow_id", "_promised", "_sweeper", "announced_ms"),
         *("announced_viewers", "audiences"),
         *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "record", "resuming"),
-        *("state", "sure_ms", "total_viewers", "video_id", "waits_from"),
+        *("state", "sure_ms", "total_viewers", "video_id"),
     )
 
     feed: Feed
@@ -59,7 +59,6 @@ class ServedVideo:
         self.state = State.OPENING
         self.audiences: dict[Form, Audience] = {}
         self.lacks_past = False  # its last comments could not be read when it opened
-        self.waits_from: int | None = None  # while it lacks its past: from which id on a viewer waits who came back
         self.promises: list[Promise] = []  # by services, to be told to the feed once nothing is missed
         self.missed_from: int | None = None  # events from this id on may be missing, and are still to be read
         self.sure_ms: int | None = None
@@ -196,11 +195,6 @@ class ServedVideo:
     def miss(self, from_id: int) -> None:
         """Events from this id on may be missing, beside what is known to be."""
         self.missed_from = from_id if self.missed_from is None else min(self.missed_from, from_id)
-
-    def wait_from(self, from_id: int) -> None:
-        """A viewer waits for events from this id on. To be called while the past is missing."""
-        self.waits_from = from_id if self.waits_from is None else min(self.waits_from, from_id)
-        self.miss(from_id)
 
     def miss_failed(self, event: Event, error: Exception) -> None:
         """Counts an event as missed that could not be appended. Logs the error of the first since nothing was missing:

@@ -11,6 +11,7 @@ import typer
 from scripts.benches import chaos as chaos_bench
 from scripts.benches import edge as edge_bench
 from scripts.benches import outage as outage_bench
+from scripts.benches import page as page_bench
 from scripts.benches import partition as partition_bench
 from scripts.benches import small as small_bench
 from scripts.benches.attack_mixes import MIXES
@@ -235,6 +236,22 @@ def edge(
         repeats=repeats,
     )
     raise typer.Exit(run_bench(edge_bench.edge(form, EDGE_QUICK if quick else EDGE)))
+
+
+@app.command()
+def page(
+    rate: Annotated[float, typer.Option(min=0.1, help="comments/s")] = 100.0,
+    seconds: Annotated[float, typer.Option(min=1, help="how long it is watched")] = 60.0,
+    slower: Annotated[float, typer.Option(min=1, help="how many times slower the browser's CPU is made")] = 6.0,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="every comment is shown, also those no rate edition has")
+    ] = False,
+) -> None:
+    """The viewers' page in Chromium without a GPU, on a slow CPU: longest task, frames, memory, how fast a key shows.
+
+    Exit code 1: a task took longer than 50 ms.
+    """
+    raise typer.Exit(run_bench(page_bench.page(page_bench.Form(rate, seconds, slower, whole))))
 
 
 def _chosen(text: str, known: Collection[str], flag: str) -> list[str]:

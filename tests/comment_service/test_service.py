@@ -1,16 +1,18 @@
 """Service: starts with what is there, ends in order, and owes what the last process left"""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from comment_service.clocks import wall_ms
 from comment_service.publish.watermark import StateDirInUse, Watermark
 from comment_service.service import build
 from history.core.ids import first_id_at, time_of
 from history.opening import InvalidStoreUrl
 from tests.comment_service.conftest import StartService, config
-from tests.comment_service.fake_dispatcher import FakeDispatcher
+from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher
 from tests.waiting import eventually
 
 
@@ -76,6 +78,45 @@ async def test_ids_go_on_above_the_last_process_when_the_clock_steps_back(
     running = await start_service()
     async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
         assert int((await answer.json())["id"], 16) > future
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+async def test_a_start_with_a_clock_that_is_ahead_gives_no_ids_ahead(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, replicas: int
+) -> None:
+    """Nobody could name such ids in a position, and they can't be taken back."""
+    hour_ms = 3_600_000
+    for module in ("comment_service.service", "comment_service.node.first_clock", "comment_service.write.intake"):
+        monkeypatch.setattr(f"{module}.wall_ms", lambda: wall_ms() + hour_ms)
+    async with AsyncExitStack() as stack:
+        fakes = [await stack.enter_async_context(fake_dispatcher()) for _ in range(replicas)]
+        running = await start_service(dispatchers=",".join(fake.address for fake in fakes), wait=False)
+        await eventually(lambda: running.service.lazy_store._store is not None)
+        async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
+            given_ms = time_of(int((await answer.json())["id"], 16))
+        assert given_ms < wall_ms() + running.service.config.clock_off_ms_max + hour_ms // 2
+        assert running.service.publisher._outbox.low_id() < first_id_at(wall_ms() + hour_ms // 2)
+
+
+@pytest.mark.parametrize("fault", ["slow", "wrong", "refuses"])
+async def test_a_start_waits_for_no_dispatcher_s_clock_and_believes_no_single_one_of_two(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, nowhere: str, fault: str
+) -> None:
+    monkeypatch.setattr("comment_service.node.first_clock.FIRST_MS", 300_000 if fault != "slow" else 50)
+    async with fake_dispatcher() as right, fake_dispatcher() as other:
+        if fault == "slow":
+            right.clock_answers.clear()
+            other.clock_answers.clear()
+        elif fault == "wrong":
+            other.ahead_ms = -3_600_000
+        addresses = [right.address, nowhere if fault == "refuses" else other.address]
+        running = await start_service(dispatchers=",".join(addresses), wait=False)
+        await eventually(lambda: running.service.lazy_store._store is not None)
+        async with running.http.post("/comment/create", json={"videoId": "demo", "message": "hi"}) as answer:
+            given_ms = time_of(int((await answer.json())["id"], 16))
+        assert given_ms > wall_ms() - 1_800_000
+        right.clock_answers.set()
+        other.clock_answers.set()
 
 
 async def test_a_node_number_that_is_given_needs_no_store(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ export function firstIdAt(ms) {
 
 /**
  * A UUID of version 7, without dashes: the time in ms, then 74 random bits. Stores find a key sooner whose time they
- * know. Unlike crypto.randomUUID this also works on a page without TLS.
+ * know. bytes: ten random ones, from crypto.getRandomValues, which unlike crypto.randomUUID there is without TLS, too
  */
-export function randomKey(nowMs = Date.now()) {
-  const bytes = crypto.getRandomValues(new Uint8Array(10));
-  bytes[0] = 0x70 | (bytes[0] & 0x0f);
-  bytes[2] = 0x80 | (bytes[2] & 0x3f);
-  const random = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return nowMs.toString(16).padStart(12, "0") + random;
+export function keyOf(nowMs, bytes) {
+  const random = Uint8Array.from(bytes);
+  random[0] = 0x70 | (random[0] & 0x0f);
+  random[2] = 0x80 | (random[2] & 0x3f);
+  const digits = Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return nowMs.toString(16).padStart(12, "0") + digits;
 }

@@ -7,8 +7,17 @@ const FORMS = {
 };
 const formats = new Map(); // making one takes as long as a row
 
+let last = { minute: NaN, today: NaN, text: "" }; // comments that come together have the same time
+
 /** Milliseconds since 1970 as a short text: of today only the time */
 export function timeText(ms, nowMs) {
+  const minute = Math.floor(ms / 60_000);
+  const today = Math.floor(nowMs / 60_000);
+  if (last.minute !== minute || last.today !== today) last = { minute, today, text: textOf(ms, nowMs) };
+  return last.text;
+}
+
+function textOf(ms, nowMs) {
   const isToday = new Date(ms).toDateString() === new Date(nowMs).toDateString();
   return format(isToday ? "today" : "another").format(ms);
 }

@@ -9,18 +9,18 @@ import { requestJson } from "./request.js";
 export class PollSource extends EventTarget {
   readyState = EventSource.CONNECTING; // CLOSED: it has failed with an error status, or was closed
   onopen = () => {};
-  onmessage = () => {};
   onerror = () => {};
   #path;
+  #query;
   #position;
   #ended = new AbortController();
 
-  /** position: empty for a new reader */
-  constructor(path, position) {
+  /** query: of the stream, as an object. position: empty for a new reader */
+  constructor(path, query, position) {
     super();
     this.#path = path;
+    this.#query = query;
     this.#position = position;
-    this.addEventListener("message", (event) => this.onmessage(event));
     this.#run();
   }
 
@@ -51,7 +51,7 @@ export class PollSource extends EventTarget {
   }
 
   #ask(waitS) {
-    const query = new URLSearchParams({ wait: waitS });
+    const query = new URLSearchParams({ wait: waitS, ...this.#query });
     if (this.#position) query.set("last_event_id", this.#position);
     const headers = { accept: "application/json" };
     const options = { headers, signal: this.#ended.signal, timeoutMs: waitS * 1000 + ASK_TIMEOUT_MS };

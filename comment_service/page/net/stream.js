@@ -16,6 +16,7 @@
  * Positions are taken from comments only: when a `gap` arrives, its comments have not been read yet. Until the first
  * comment comes, the position of another event is one where nothing has been missed.
  */
+import { EVENT_NAMES, payloadOf } from "../core/events.js";
 import { State } from "../core/states.js";
 import { t } from "../core/words.js";
 import {
@@ -26,7 +27,8 @@ import { PollSource } from "./poll.js";
 import { ServiceError, errorOf, request, urlOf } from "./request.js";
 import { Slot } from "./slot.js";
 
-const NAMED_EVENTS = ["skipped", "viewers", "deleted", "restored", "author_purged"];
+/** Those that say something about the connection itself */
+const OWN_EVENTS = ["heartbeat", "reconnect"];
 
 const Phase = Object.freeze({
   NEW: "new",
@@ -53,17 +55,19 @@ export class Stream {
   #openedMs = 0;
   #heard = { wallMs: 0, ms: 0 };
   #silenceMsMax = Infinity;
+  #rate; // comments a second at most; null: all
   #polls = false; // streams are held back on the way here
   #pollingMs = POLLING_FIRST_MS; // until a stream is tried again
   #streamAgain = 0; // the timer for that
 
   /**
-   * handlers: onComment(comment), onEvent(name, payload), onState({state, reason, delayMs}), onAnew(). reason: a
-   * sentence if the state is DOWN, REFUSED or TOO_MANY_TABS. delayMs: until the next try, if the state is RECONNECTING or DOWN. onAnew
-   * is called when a stream has opened without a position, just before the state is LIVE: it brings the last comments,
-   * whatever was missed before them.
+   * handlers: onEvent(name, payload), where a comment is named "message", onState({state, reason, delayMs}), onAnew().
+   * reason: a sentence if the state is DOWN, REFUSED or TOO_MANY_TABS. delayMs: until the next try, if the state is
+   * RECONNECTING or DOWN. onAnew is called when a stream has opened without a position, just before the state is LIVE: it
+   * brings the last comments, whatever was missed before them. rate: comments a second at most; null for all
    */
-  constructor(video, handlers) {
+  constructor(video, handlers, rate = null) {
+    this.#rate = rate;
     this.#path = `/comments/${encodeURIComponent(video)}`;
     this.#handlers = handlers;
   }
@@ -81,6 +85,12 @@ export class Stream {
     this.#open();
   }
 
+  /** Asks for that many comments a second from now on, from where the stream is. */
+  setRate(rate) {
+    this.#rate = rate;
+    if (this.#phase === Phase.LIVE) this.#open({ quietly: true });
+  }
+
   /** Ends the stream for good. */
   stop() {
     this.#ended.abort();
@@ -89,20 +99,23 @@ export class Stream {
     this.#slot.stop();
   }
 
-  #open() {
+  /** quietly: the state that the reader sees stays until there is news */
+  #open({ quietly = false } = {}) {
     this.#close();
     if (!this.#slot.isHeld) {
       this.#queue();
       return;
     }
     this.#source = this.#polls
-      ? new PollSource(this.#path, this.#lastId)
+      ? new PollSource(this.#path, this.#query(), this.#lastId)
       : new EventSource(urlOf(this.#pathWithQuery()));
-    this.#source.onopen = () => this.#opened();
-    this.#source.onerror = () => this.#failed();
+    // A server's event that is named "open" or "error" is a MessageEvent, and says nothing about the connection.
+    this.#source.onopen = (event) => event instanceof MessageEvent || this.#opened();
+    this.#source.onerror = (event) => event instanceof MessageEvent || this.#failed();
     this.#listen(this.#source);
     this.#timer = setTimeout(() => this.#notOpened(), OPEN_TIMEOUT_MS);
-    this.#enter(Phase.CONNECTING, State.CONNECTING);
+    if (quietly) this.#phase = Phase.CONNECTING;
+    else this.#enter(Phase.CONNECTING, State.CONNECTING);
   }
 
   #queue() {
@@ -118,36 +131,40 @@ export class Stream {
   }
 
   #pathWithQuery() {
-    const query = new URLSearchParams({ heartbeat: "event" });
+    const query = new URLSearchParams({ heartbeat: "event", ...this.#query() });
     if (this.#lastId) query.set("last_event_id", this.#lastId);
     return `${this.#path}?${query}`;
   }
 
+  #query() {
+    return this.#rate === null ? {} : { max_rate: this.#rate };
+  }
+
   #listen(source) {
-    const parse = (event) => {
-      this.#hear();
-      return JSON.parse(event.data);
-    };
-    source.onmessage = (event) => {
-      const comment = parse(event);
-      if (event.lastEventId) this.#lastId = event.lastEventId;
-      this.#handlers.onComment(comment);
-    };
-    for (const name of NAMED_EVENTS) {
+    for (const name of EVENT_NAMES) {
       source.addEventListener(name, (event) => {
-        this.#lastId ||= event.lastEventId;
-        this.#handlers.onEvent(name, parse(event));
+        this.#hear();
+        this.#keepPosition(name, event.lastEventId);
+        const payload = payloadOf(name, event.data);
+        if (payload === null) return; // not as agreed: it is lost, and nothing else
+        if (OWN_EVENTS.includes(name)) this.#received(name, payload);
+        else this.#handlers.onEvent(name, payload);
       });
     }
-    source.addEventListener("gap", (event) => this.#handlers.onEvent("gap", parse(event)));
-    source.addEventListener("heartbeat", (event) => {
-      this.#silenceMsMax = SILENT_HEARTBEATS_MAX * parse(event).every_ms || Infinity;
-    });
-    source.addEventListener("reconnect", (event) => {
-      const delayMs = Number(parse(event).delay_ms) || 0;
-      this.#close();
-      this.#openIn(delayMs * (0.5 + Math.random()), State.RECONNECTING); // every viewer gets the same number
-    });
+  }
+
+  #keepPosition(name, position) {
+    if (name === "message" && position) this.#lastId = position;
+    else if (name !== "gap") this.#lastId ||= position;
+  }
+
+  #received(name, { everyMs, delayMs }) {
+    if (name === "heartbeat") {
+      this.#silenceMsMax = SILENT_HEARTBEATS_MAX * everyMs;
+      return;
+    }
+    this.#close();
+    this.#openIn(delayMs * (0.5 + Math.random()), State.RECONNECTING); // every viewer gets the same number
   }
 
   #opened() {
@@ -227,7 +244,8 @@ export class Stream {
     const error = (await this.#refusal()) ?? this.#unreachable();
     if (this.#ended.signal.aborted || this.#phase !== Phase.ASKING) return; // reopened meanwhile
     if (error?.isTemporary === false && !this.#lastId) {
-      this.#enter(Phase.REFUSED, State.REFUSED, error.message);
+      if (error.status === 404) this.#enter(Phase.REFUSED, State.NO_VIDEO, t("video_unknown"));
+      else this.#enter(Phase.REFUSED, State.REFUSED, error.message);
       return;
     }
     if (error?.isTemporary === false) this.#lastId = ""; // perhaps it is the position that they don't like

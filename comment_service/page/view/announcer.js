@@ -2,46 +2,59 @@
  * Has screen readers read live comments aloud. They would read every row that enters the list, also older ones that are
  * loaded above; so the list is silent, and what is to be read is written into a region of its own that nobody sees.
  */
-import { ANNOUNCE_PER_S_MAX } from "../limits.js";
+import { Summary } from "../core/summary.js";
+import { cleanName, cut } from "../core/text.js";
+import { t } from "../core/words.js";
+import { SAY_CHARACTERS_MAX } from "../limits.js";
 
 export class Announcer {
   #region = document.getElementById("announced");
-  #waiting = [];
-  #said = new Map(); // comment -> its element
-  #arrivals = 0; // in the current second
-  #calmTimer = 0;
+  #summary = new Summary();
+  #timer = 0;
+  #said = []; // the comments that the region's text is from
 
-  /** Call it for each live comment. */
-  arrived(comment) {
-    this.#waiting.push(comment);
-    this.#arrivals += 1;
-    this.#calmTimer ||= setTimeout(() => {
-      this.#arrivals = this.#calmTimer = 0;
-    }, 1000);
+  /** Call it for each comment that is to be heard. isThere(comment): false once it was taken away */
+  arrived(comment, isThere) {
+    this.#summary.arrived(comment);
+    this.#plan(isThere);
   }
 
-  /** Writes what waits, if the reader is to hear it. isThere(comment): false once it was taken away. */
-  say(hears, isThere) {
-    for (const [comment, line] of this.#said) {
-      if (isThere(comment)) continue;
-      line.remove();
-      this.#said.delete(comment);
-    }
-    const comments = this.#waiting.filter(isThere);
-    this.#waiting = [];
-    if (comments.length === 0 || !hears || this.#arrivals > ANNOUNCE_PER_S_MAX) return;
-    this.#said = new Map(comments.map((comment) => [comment, lineFor(comment)]));
-    this.#region.replaceChildren(...this.#said.values());
+  /** What was taken away isn't kept for whoever reads the region again. */
+  forget(isThere) {
+    if (!this.#said.every(isThere)) this.#show([], []);
   }
 
   stop() {
-    clearTimeout(this.#calmTimer);
-    this.#region.replaceChildren();
+    clearTimeout(this.#timer);
+    this.#show([], []);
+  }
+
+  #plan(isThere) {
+    const waitMs = this.#summary.waitMs(performance.now());
+    if (waitMs !== null) this.#timer ||= setTimeout(() => this.#say(isThere), waitMs);
+  }
+
+  #say(isThere) {
+    this.#timer = 0;
+    const said = this.#summary.take(performance.now(), isThere);
+    this.#plan(isThere); // a timer may come a little too early
+    if (said === null) return;
+    if (said.comments) this.#show(said.comments.map(lineOf), said.comments);
+    else this.#show([t("said_many", { n: said.count, people: said.people, last: cut(lineOf(said.last), SAY_CHARACTERS_MAX) })], [said.last]);
+  }
+
+  #show(lines, comments) {
+    this.#said = comments;
+    this.#region.replaceChildren(
+      ...lines.map((text) => {
+        const line = document.createElement("p");
+        line.textContent = text;
+        return line;
+      }),
+    );
   }
 }
 
-function lineFor(comment) {
-  const line = document.createElement("p");
-  line.textContent = `${comment.author.name}: ${comment.message}`;
-  return line;
+function lineOf({ author, message }) {
+  return `${cleanName(author.name)}: ${message}`;
 }

@@ -1,130 +1,157 @@
-/** Posts comments. The text stays in the box until the service has it, and a retry never posts it twice. */
-import { randomKey } from "../core/ids.js";
+/** Where the reader writes: the box that grows with its text, the name, the draft that survives a reload. */
+import { hueOf } from "../core/rows.js";
 import { t } from "../core/words.js";
-import { COUNTER_FROM_CHARACTERS, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX, POST_TIMEOUT_MS } from "../limits.js";
-import { ServiceError, requestJson } from "../net/request.js";
-import { countdown } from "./countdown.js";
+import { keep, kept } from "../kept.js";
+import {
+  COUNTER_FROM_CHARACTERS, COUNTER_SAID_FROM, DRAFTS_MAX, MESSAGE_BYTES_MAX, MESSAGE_CHARACTERS_MAX,
+} from "../limits.js";
 
 export class Composer {
   #form = document.getElementById("compose");
+  #naming = document.getElementById("naming");
   #name = document.getElementById("name");
+  #me = document.getElementById("me");
+  #grow = document.getElementById("grow");
   #message = document.getElementById("message");
   #send = document.getElementById("send");
   #count = document.getElementById("count");
-  #problem = document.getElementById("problem");
-  #video;
-  #onPosted;
-  #attempt = { body: "", key: "" };
-  #sending = false;
-  #waiting = false; // the service has sent a Retry-After
+  #left = document.getElementById("left"); // what a screen reader says of the count, not at each key
+  #handlers;
+  #video = "";
+  #author = kept("localStorage", "author"); // the name, "" for none; undefined: not asked yet
+  #sendsWhenNamed = false;
+  #last = null; // {key, name, text} that was written last
+  #again = null; // the same of one that was given up: written again unchanged, it is the same post
 
-  /** video(): the video to post to. onPosted(comment): called when the service has accepted it. */
-  constructor({ video, onPosted }) {
-    this.#video = video;
-    this.#onPosted = onPosted;
+  /** handlers: onWrite(name, text, key), which returns the post's key; onTakeBack(key), which returns whether it is back */
+  constructor(handlers) {
+    this.#handlers = handlers;
+    this.#message.maxLength = MESSAGE_BYTES_MAX; // a UTF-16 unit is a byte at least; more would only make it slow
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();
     });
-    this.#message.addEventListener("keydown", (event) => {
-      if (event.shiftKey || !isEnter(event)) return;
+    this.#message.addEventListener("keydown", (event) => this.#key(event));
+    this.#message.addEventListener("input", () => this.#changed());
+    this.#me.addEventListener("click", () => (this.#naming.hidden ? this.#askName() : this.#named()));
+    document.getElementById("named").addEventListener("click", () => this.#named());
+    this.#name.addEventListener("keydown", (event) => {
+      if (!isEnter(event) && event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.#named(event.key !== "Escape");
+    });
+    this.#showMe();
+  }
+
+  /** The reader's name; empty for none */
+  get author() {
+    return this.#author ?? "";
+  }
+
+  /** Shows the draft for that video. */
+  open(video) {
+    this.#video = video;
+    this.#last = this.#again = null;
+    this.#message.value = drafts().find((draft) => draft.video === video)?.text ?? "";
+    this.#measure();
+  }
+
+  /** Puts a post that was given up back into the box, before what is there. */
+  bring(post) {
+    this.#again = post;
+    const { value } = this.#message;
+    this.#message.value = value ? `${post.text}\n${value}` : post.text;
+    this.#changed();
+    this.focus();
+  }
+
+  focus() {
+    this.#message.focus();
+  }
+
+  #key(event) {
+    if (event.key === "ArrowUp" && this.#message.value === "" && this.#last !== null) {
+      event.preventDefault();
+      const post = this.#last;
+      this.#last = null;
+      if (this.#handlers.onTakeBack(post.key)) this.bring(post);
+      else this.bring({ ...post, key: undefined });
+    } else if (isEnter(event) && !event.shiftKey) {
       event.preventDefault();
       this.#submit();
-    });
-    this.#name.addEventListener("keydown", (event) => {
-      if (!isEnter(event)) return;
-      event.preventDefault(); // Enter in the name box must not send the comment
-      this.#message.focus();
-    });
-    this.#message.addEventListener("input", () => {
-      if (!this.#waiting) this.#show("", "send");
-      this.#measure();
-    });
-    this.#measure();
+    }
   }
 
-  async #submit() {
+  #submit() {
     const text = this.#message.value.trim();
     if (!text || this.#send.disabled) return;
-    const attempt = this.#attemptFor(text);
-    this.#setSending(true);
-    let comment;
-    try {
-      comment = await this.#post(attempt);
-    } catch (error) {
-      this.#setSending(false);
-      this.#failed(error instanceof ServiceError ? error : new ServiceError(t("page_failed")));
+    if (this.#author === undefined) {
+      this.#sendsWhenNamed = true;
+      this.#askName();
       return;
     }
-    this.#setSending(false);
-    this.#accepted(comment);
-  }
-
-  /** The same text to the same video under the same name is a retry, and keeps its key. */
-  #attemptFor(text) {
-    const post = { liveVideoId: this.#video(), message: text };
-    const name = this.#name.value.trim();
-    if (name) post.author = { name };
-    const body = JSON.stringify(post);
-    if (this.#attempt.body !== body) this.#attempt = { body, key: randomKey() };
-    return this.#attempt;
-  }
-
-  async #post({ body, key }) {
-    const headers = { "content-type": "application/json", "idempotency-key": key };
-    const options = { method: "POST", headers, body, timeoutMs: POST_TIMEOUT_MS };
-    const comment = await requestJson("/comment/create", options);
-    // Perhaps it was posted; the key makes a retry safe.
-    if (typeof comment?.id !== "string") throw new ServiceError(t("answer_incomplete"));
-    return comment;
-  }
-
-  #accepted(comment) {
-    this.#attempt = { body: "", key: "" };
+    const name = this.#author;
+    const isSame = this.#again !== null && this.#again.text === text && this.#again.name === name;
+    const key = this.#handlers.onWrite(name, text, isSame ? this.#again.key : undefined);
+    this.#last = { key, name, text };
+    this.#again = null;
     this.#message.value = "";
-    this.#show("", "send");
+    this.#changed();
+    this.focus();
+  }
+
+  #askName() {
+    this.#naming.hidden = false;
+    this.#me.setAttribute("aria-expanded", "true");
+    this.#name.value = this.author;
+    this.#name.focus();
+    this.#name.select();
+  }
+
+  /** isMeant: false if the reader only wants to leave the box */
+  #named(isMeant = true) {
+    this.#naming.hidden = true;
+    this.#me.setAttribute("aria-expanded", "false");
+    if (isMeant) {
+      this.#author = this.#name.value.trim();
+      keep("localStorage", "author", this.#author);
+      this.#showMe();
+    }
+    this.focus();
+    const sends = isMeant && this.#sendsWhenNamed;
+    this.#sendsWhenNamed = false;
+    if (sends) this.#submit();
+  }
+
+  #showMe() {
+    const name = this.author || t("anonymous");
+    this.#me.firstElementChild.textContent = [...name][0].toUpperCase();
+    this.#me.style.setProperty("--hue", hueOf(`guest:${this.author || "Anonymous"}`));
+    this.#me.setAttribute("aria-label", t("name_change", { name }));
+    this.#me.title = t("name_change", { name });
+  }
+
+  #changed() {
+    const others = drafts().filter(({ video }) => video !== this.#video);
+    const own = this.#message.value ? [{ video: this.#video, text: this.#message.value }] : [];
+    keep("localStorage", "drafts", [...others, ...own].slice(-DRAFTS_MAX));
     this.#measure();
-    this.#message.focus();
-    this.#onPosted(comment);
   }
 
-  #failed(error) {
-    const label = error.isTemporary ? "retry" : "send";
-    this.#show(t("text_kept", { reason: error.message }), label);
-    this.#message.focus();
-    if (error.retryAfterMs === 0) return;
-    this.#waiting = true;
-    this.#measure();
-    const tick = (n) => (this.#send.textContent = t(`${label}_in`, { n }));
-    countdown(error.retryAfterMs, tick, () => {
-      this.#waiting = false;
-      this.#send.textContent = t(label);
-      this.#measure();
-    });
-  }
-
-  #setSending(sending) {
-    this.#sending = sending;
-    this.#message.readOnly = sending;
-    this.#measure();
-  }
-
-  #show(problem, label) {
-    this.#problem.textContent = problem;
-    this.#send.textContent = t(label);
-  }
-
-  /** Counts the characters that are left, and fits the box to its text. */
+  /** Fits the box to its text, and counts the characters that are left. */
   #measure() {
-    const text = this.#message.value.trim();
-    const characters = [...text].length;
-    const left = MESSAGE_CHARACTERS_MAX - characters;
-    const tooLong = left < 0 || new TextEncoder().encode(text).length > MESSAGE_BYTES_MAX;
-    this.#count.textContent = characters >= COUNTER_FROM_CHARACTERS || tooLong ? leftLabel(left) : "";
-    this.#count.classList.toggle("over", tooLong);
-    this.#send.disabled = !text || tooLong || this.#sending || this.#waiting;
-    this.#message.style.height = "auto";
-    this.#message.style.height = `${this.#message.scrollHeight}px`;
+    const { value } = this.#message;
+    this.#grow.dataset.text = value; // a hidden copy of the text gives the box its height, see style.css
+    const text = value.trim();
+    const left = MESSAGE_CHARACTERS_MAX - [...text].length;
+    const isOver = left < 0 || new TextEncoder().encode(text).length > MESSAGE_BYTES_MAX;
+    const isNear = MESSAGE_CHARACTERS_MAX - left >= COUNTER_FROM_CHARACTERS || isOver;
+    setText(this.#count, isNear ? leftLabel(left) : "");
+    this.#count.classList.toggle("over", isOver);
+    setText(this.#left, isOver ? t("characters_over_said") : left <= COUNTER_SAID_FROM ? t("characters_few_said") : "");
+    this.#message.setAttribute("aria-invalid", isOver);
+    this.#send.disabled = !text || isOver;
   }
 }
 
@@ -136,7 +163,16 @@ function isEnter(event) {
   return event.key === "Enter" && !event.isComposing && event.keyCode !== 229;
 }
 
+/** What was begun for some videos, the oldest first: {video, text} */
+function drafts() {
+  return kept("localStorage", "drafts") ?? [];
+}
+
 function leftLabel(left) {
   if (left < 0) return t("characters_over", { n: -left });
   return left > 0 ? t("characters_left", { n: left }) : t("characters_none");
+}
+
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }

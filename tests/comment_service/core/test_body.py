@@ -129,3 +129,29 @@ def test_whatever_comes_gives_fields_or_an_error_with_a_status(body: bytes) -> N
     error = refusal(body)
     assert error is None or HTTP_STATUS[type(error)] in (400, 422)
     assert "can't be read" not in str(error)  # the sentence for a body that no other sentence fits
+
+
+@pytest.mark.parametrize(
+    ("text", "lone"),
+    [
+        (r"\ud7ff", None),
+        (r"\ue000", None),
+        (r"\ud800", r"\ud800"),
+        (r"\udbff", r"\udbff"),
+        (r"\udc00", r"\udc00"),
+        (r"\udfff", r"\udfff"),
+        (r"\ud800\udc00", None),
+        (r"\udbff\udfff", None),
+        (r"\ud800\ud800\udc00", r"\ud800"),
+        (r"\ud800\n\udc00", r"\ud800"),
+        (r"\ud800\udc00\udc00", r"\udc00"),
+        (r"\ud800\udbff", r"\ud800"),
+        (r"\ud800\ue000", r"\ud800"),
+    ],
+)
+def test_which_half_stands_alone(text: str, lone: str | None) -> None:
+    """In a body that is wrong for another reason, too"""
+    with pytest.raises(ServiceError) as refused:
+        parse(b'{"message":"%b","more":1}' % text.encode())
+    assert refused.value.code == ("unknown_field" if lone is None else "lone_surrogate")
+    assert lone is None or lone in str(refused.value)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comment_service.core.chains import Chains
+from comment_service.core.chains import Chains, service_of
 from comment_service.core.outbox import Publishable
 from history.core.ids import IdSource
 
@@ -82,3 +82,16 @@ def test_another_services_event_is_chained_to_nothing_and_waits_for_nobody() -> 
     assert ids(chains.put(event(other))) == [other]
     assert chains.abandon("v", other) == []
     assert ids(chains.put(event(FIRST + 1))) == [FIRST + 1]
+
+
+def test_the_number_of_a_service_stands_in_its_ids() -> None:
+    assert [service_of(number << 6 | 63) for number in (0, 1, 512, 1_023)] == [0, 1, 512, 1_023]
+
+
+def test_an_id_that_this_process_has_not_just_given_is_chained_to_nothing() -> None:
+    first_id = 1 << 20 | 5 << 6
+    chains: Chains[Publishable] = Chains(first_id, 10)
+    assert chains.begin("v", first_id) == first_id - 1
+    others = 2 << 20 | 6 << 6
+    assert chains.begin("v", others) == others - 1
+    assert chains.begin("v", first_id + 1) == first_id

@@ -15,7 +15,8 @@ from history.core.model import ERASED, HIDDEN, RESTORED, Change, Comment, Gone, 
 from history.opening import open_store
 from history.store import History, StoreUnavailable
 from proto.event_pb2 import Event, VideoEvents
-from rms.feed.feed import VISIBLE, Feed, FeedLimits
+from rms.feed.entry import VISIBLE, FeedLimits
+from rms.feed.feed import Feed
 from rms.upstream.decoding import events_of
 from tests.comment_service.moderate.parts import FailingStore, ModeratingNode
 from tests.comment_service.parts import comment

@@ -55,6 +55,20 @@ def test_a_clock_that_was_behind_and_is_set_right_counts_once_it_is_confirmed() 
     assert ids.next_ms() == HOUR_MS
 
 
+def test_a_clock_that_is_known_to_be_ahead_at_the_start_moves_no_id_ahead() -> None:
+    passed_ms = 0
+    ids = ClockedIds(
+        3,
+        ahead_ms_max=AHEAD_MS,
+        wall_ms=lambda: BEGIN_MS + HOUR_MS + passed_ms,
+        boot_ms=lambda: passed_ms,
+        off_ms=HOUR_MS,
+    )
+    assert time_of(ids.next(BEGIN_MS + HOUR_MS)) == BEGIN_MS + AHEAD_MS
+    passed_ms = 60_000
+    assert time_of(ids.next(BEGIN_MS + HOUR_MS + passed_ms)) == BEGIN_MS + AHEAD_MS + passed_ms
+
+
 def test_what_other_processes_gave_is_below_all_the_same() -> None:
     ids = Ids()
     ids.ids.observe(first_id_at(BEGIN_MS + HOUR_MS))

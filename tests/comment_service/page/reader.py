@@ -16,6 +16,10 @@ async def open_live(open_page: OpenPage, stand_in: StandIn, **context: Any) -> P
     return page
 
 
+TALL = {"width": 500, "height": 3_000}
+"""A viewport with room for more rows than a test says, so that all of them are in the document"""
+
+
 async def open_with_limits(open_page: OpenPage, stand_in: StandIn, **limits: int) -> Page:
     """As `open_live`, with other numbers in limits.js, whose bounds are too large to reach in a test"""
     page = await open_page("about:blank")
@@ -57,8 +61,17 @@ async def ids_shown(page: Page) -> list[str]:
 
 
 async def post(page: Page, message: str) -> None:
+    """Writes it; under no name, where none was given yet."""
     await page.fill("#message", message)
     await page.press("#message", "Enter")
+    if await page.locator("#name").is_visible():
+        await page.press("#name", "Enter")
+
+
+async def take_name(page: Page, name: str) -> None:
+    await page.click("#me")
+    await page.fill("#name", name)
+    await page.press("#name", "Enter")
 
 
 async def scroll_to(page: Page, top: int) -> None:

@@ -1,13 +1,17 @@
 """conversation.js makes one list of what the stream and history bring: each comment once, in order."""
 
+from typing import Any
+
 import pytest
 from playwright.async_api import expect
+from starlette.responses import JSONResponse
 
 from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import (
     BEGINNING,
     EMPTY,
+    TALL,
     expect_messages,
     expect_newest,
     expect_state,
@@ -83,7 +87,7 @@ async def test_a_page_that_fails_is_explained_and_requested_again(stand_in: Stan
 
 
 async def test_a_gap_is_filled_from_history(stand_in: StandIn, open_page: OpenPage) -> None:
-    page = await open_live(open_page, stand_in)
+    page = await open_live(open_page, stand_in, viewport=TALL)
     before = stand_in.say("before")
     await expect_newest(page, "before")
     missed = [stand_in.comment(f"missed {number}") for number in range(120)]
@@ -142,17 +146,17 @@ async def test_a_purged_authors_comments_disappear(stand_in: StandIn, open_page:
     await expect_messages(page, ["two", "four"])
 
 
-async def test_viewers_and_skipped_comments_are_shown(stand_in: StandIn, open_page: OpenPage) -> None:
+async def test_viewers_and_skipped_comments_are_counted(stand_in: StandIn, open_page: OpenPage) -> None:
     stand_in.say("hello")
     page = await open_live(open_page, stand_in)
     stand_in.send("viewers", {"viewers": 19000})
     stand_in.send("skipped", {"skipped": 7})
     await expect(page.locator("#viewers")).to_have_text("19,000 watching")
-    await expect(page.locator(".notice")).to_have_text("7 comments were skipped to keep the conversation readable.")
+    await expect(page.locator("#pace")).to_have_text("+2/s")
 
 
 async def test_memory_is_bounded_and_what_was_dropped_is_loaded_again(stand_in: StandIn, open_page: OpenPage) -> None:
-    limits = {"HELD_MAX": 300, "HELD_DROP": 100, "ROWS_MAX": 80, "ROWS_FOLLOWING": 40, "ROWS_STEP": 20}
+    limits = {"HELD_MAX": 300, "HELD_DROP": 100, "ROWS_MAX": 80, "ROWS_FOLLOWING": 40, "ROWS_STEP": 20, "ROW_PX": 1000}
     page = await open_with_limits(open_page, stand_in, **limits)
     said = [stand_in.say(f"comment {number}")["id"] for number in range(1000)]
     await expect_newest(page, "comment 999")
@@ -172,7 +176,7 @@ async def test_memory_is_bounded_and_what_was_dropped_is_loaded_again(stand_in: 
 
 
 async def test_what_is_far_below_a_reader_is_dropped_and_loaded_again(stand_in: StandIn, open_page: OpenPage) -> None:
-    limits = {"HELD_MAX": 300, "HELD_DROP": 100, "ROWS_MAX": 80, "ROWS_FOLLOWING": 40, "ROWS_STEP": 20}
+    limits = {"HELD_MAX": 300, "HELD_DROP": 100, "ROWS_MAX": 80, "ROWS_FOLLOWING": 40, "ROWS_STEP": 20, "ROW_PX": 1000}
     page = await open_with_limits(open_page, stand_in, **limits)
     for number in range(1000):
         stand_in.say(f"comment {number}")
@@ -235,3 +239,45 @@ async def test_the_line_above_says_what_is_there(stand_in: StandIn, open_page: O
     await expect(page.locator("#above")).to_have_text(EMPTY)
     stand_in.send("restored", said)
     await expect(page.locator("#above")).to_have_text(BEGINNING)
+
+
+MALFORMED: list[dict[str, Any]] = [
+    {},
+    {"author": None},
+    {"author": {"id": "guest:Ann"}},
+    {"message": None},
+    {"message": {"text": "hello"}},
+    {"createdAt": "yesterday"},
+    {"createdAt": 1e300},
+    {"id": 7},
+]
+
+
+async def test_a_malformed_comment_costs_only_itself(stand_in: StandIn, open_page: OpenPage) -> None:
+    said = stand_in.say("before")
+    page = await open_live(open_page, stand_in)
+    await expect_messages(page, ["before"])
+    for number, wrong in enumerate(MALFORMED):
+        comment = stand_in.comment(f"malformed {number}")
+        broken = comment | wrong if wrong else {"liveVideoId": "demo"}
+        stand_in.send("", broken, f"{comment['id']}.{len(stand_in.arrivals)}")
+    for event in ("deleted", "restored", "author_purged", "viewers", "skipped", "gap"):
+        stand_in.send(event, {})
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    await expect_state(page, "live")
+    stand_in.responses_to_pages.append(JSONResponse({"comments": [{}, None, said], "nextCursor": None}))
+    await page.reload()
+    await expect_messages(page, ["before", "after"])
+
+
+@pytest.mark.parametrize("name", ["error", "open", "something-new"])
+async def test_an_event_of_any_name_leaves_the_stream_open(stand_in: StandIn, open_page: OpenPage, name: str) -> None:
+    page = await open_live(open_page, stand_in)
+    stand_in.say("before")
+    await expect_messages(page, ["before"])
+    stand_in.send(name, {"message": "x"})
+    stand_in.say("after")
+    await expect_messages(page, ["before", "after"])
+    assert len(stand_in.last_event_ids) == 1
+    await expect_state(page, "live")

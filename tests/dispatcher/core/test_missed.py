@@ -107,3 +107,22 @@ def test_a_long_pause_empties_the_ring_at_once() -> None:
     recent.published(3, START_MS)
     later_ms = START_MS + 10**9
     assert recent.smallest_since(later_ms, later_ms) is None
+
+
+def test_ids_begin_with_the_time_above_16_bits() -> None:
+    assert missed().catch_up_from(START_MS - 200_000, START_MS + 1000) == (START_MS - 59_000) * 65_536
+
+
+def test_nothing_is_missed_before_the_ring_has_begun() -> None:
+    assert Recent(SPAN_S, START_MS).smallest_since(START_MS - 50_000, START_MS + 2000) is None
+    assert missed().catch_up_from(START_MS, START_MS + 5000) is None, "it was here when this life began"
+
+
+def test_each_second_of_the_ring_is_its_own() -> None:
+    recent = Recent(3, START_MS)
+    recent.published(5, START_MS)
+    assert recent.smallest_since(START_MS, START_MS + 2000) == 5, "the oldest one"
+    assert recent.smallest_since(START_MS + 1000, START_MS + 2000) is None
+    recent.published(7, START_MS + 1000)
+    recent.published(8, START_MS + 2000)
+    assert recent.smallest_since(START_MS + 8000, START_MS + 10_000) is None, "all three are over"

@@ -209,3 +209,48 @@ def test_an_ended_session_leaves_no_promise() -> None:
     promises.promise(0, "demo", serves=False)
     promises.remove(0)
     assert (seats[0].promised, promises.of_video("demo"), list(promises.expected("demo"))) == (0, 0, [])
+
+
+def test_at_the_bound_a_node_counts_as_nearly_full() -> None:
+    assert choose("demo", [0, 1], nodes(900, 500), 10, POLICY) == 1
+    assert choose("demo", [0, 1], nodes(950, 950), 10, POLICY) == 0, "of equal ones the first stays"
+    assert choose("demo", [0], nodes(900, 950), 10, POLICY) == 0
+    assert choose("demo", [0], nodes(950, 950), 10, POLICY) == 0
+
+
+def test_only_one_more_node_is_a_spill() -> None:
+    for serving, loads in (([0], (10, 10)), ([0], (900, 950))):
+        choice = choose_all("demo", serving, seated(nodes(*loads)), 10, POLICY)
+        assert choice is not None
+        assert (choice.session, choice.spilled) == (0, False)
+
+
+def test_as_many_as_are_compared_are_all_compared() -> None:
+    seats = nodes(40, 30, 10, 20)
+    assert {choose("demo", [0, 1, 2, 3], seats, 300 + viewers, POLICY) for viewers in range(90)} == {2}
+
+
+def test_a_node_that_is_loaded_as_far_as_it_may_be_is_fit() -> None:
+    seats = nodes(125, 75)
+    assert {choose(f"video-{n}", [], seats, 0, POLICY) for n in range(50)} == {0, 1}
+
+
+def test_a_loaded_node_is_better_than_none() -> None:
+    assert choose("demo", [], nodes(999, 0), 0, POLICY, {"rms-1"}) == 0
+
+
+def test_who_is_expected_to_serve_a_video() -> None:
+    promises = Promises(seated(nodes(0, 0)))
+    promises.promise(0, "a", serves=True)
+    assert list(promises.expected("a")) == []
+    for session in (0, 0, 1):
+        promises.promise(session, "b", serves=False)
+    assert list(promises.expected("b")) == [0, 1]
+    promises.joined(0, "b")
+    assert list(promises.expected("b")) == [1]
+    promises.beat(1)
+    promises.promise(1, "b", serves=False)
+    promises.beat(1)
+    assert list(promises.expected("b")) == [1], "by the younger promise"
+    promises.beat(1)
+    assert list(promises.expected("b")) == []

@@ -1,11 +1,16 @@
 """dispatcher/core/seating.py: the counts agree with the seats, and each node wins in proportion to its capacity."""
 
+import math
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.seating import Seating, Seats, points, rank
+
+NEAREST = [[0, 2, 2, 3, 3, 3, 3], [1, 1, 0, 0, 2, 3, 3], [1, 0, 1, 1, 1, 0, 3], [1, 0, 0, 2, 2, 3, 3]]
+AROUND = [[3, 1, 2, 0], [0, 1, 3, 2], [3, 2, 1, 0], [2, 3, 1, 0]]
+RANK = 4384498441404016902
 
 
 def winner(seating: Seating, video_id: str) -> int:
@@ -83,3 +88,57 @@ def test_a_node_that_comes_takes_only_what_it_wins() -> None:
     before = {f"video-{number}": winner(seating, f"video-{number}") for number in range(500)}
     seating.add(50, Seats("rms-50", 1000, 0))
     assert all(winner(seating, video_id) in (session, 50) for video_id, session in before.items())
+
+
+def test_the_seats_of_a_node() -> None:
+    seats = Seats("rms-1", 10, 3)
+    assert (seats.promised, seats.draining, seats.taken, seats.is_open, seats.load) == (0, False, 3, True, 0.3)
+    seats.promised = 6
+    assert (seats.taken, seats.is_open, seats.load) == (9, True, 0.9)
+    seats.promised = 7
+    assert (seats.taken, seats.is_open, seats.load) == (10, False, 1.0)
+    seats.promised, seats.draining = 0, True
+    assert not seats.is_open
+    none = Seats("rms-2", 0, 0)
+    assert (none.is_open, none.load) == (False, math.inf)
+
+
+def test_the_seats_of_all_nodes() -> None:
+    seating = Seating()
+    assert (seating.load, seating.open_nodes) == (math.inf, 0)
+    seating.add(1, Seats("rms-1", 10, 2, promised=1))
+    seating.add(2, Seats("rms-2", 30, 1))
+    assert (seating.load, seating.viewers, seating.promised, seating.open_nodes) == (0.1, 3, 1, 2)
+    seating.change(2, viewers=5)
+    assert (seating[2].viewers, seating[2].promised, seating[2].draining) == (5, 0, False)
+    seating.change(2, draining=True)
+    assert (seating[2].draining, seating.capacity, seating.viewers, seating.open_nodes) == (True, 10, 2, 1)
+    seating.change(2, promised=2)
+    assert (seating[2].draining, seating[2].promised, seating.promised) == (True, 2, 1)
+    seating.remove(1)
+    assert (seating.viewers, seating.promised, seating.capacity, seating.open_nodes) == (0, 0, 0, 0)
+    seating.change(2, draining=False)
+    assert (seating.viewers, seating.promised, seating.capacity, seating.open_nodes) == (5, 2, 30, 1)
+
+
+def test_every_release_finds_the_same_nodes() -> None:
+    """Replicas of two releases stand side by side in an update, and must not spread one video over two nodes."""
+    seating = Seating()
+    for session, capacity in enumerate((1_000, 2_000, 500, 0)):
+        seating.add(session, Seats(f"rms-{session}", capacity, 0))
+    assert [seating.nearest(video_id) for video_id in ("demo", "a", "b", "c")] == NEAREST
+    assert [[*dict.fromkeys(seating.around(video_id))] for video_id in ("demo", "a", "b", "c")] == AROUND
+    assert rank("demo", "rms-1") == RANK
+
+
+def test_the_nearest_are_those_that_a_walk_around_the_whole_ring_finds() -> None:
+    seating, ring = Seating(), []
+    for session, capacity in enumerate((1_000, 0, 3)):
+        seating.add(session, Seats(f"rms-{session}", capacity, 0))
+        ring += [(point, capacity or 1, session) for point in points(f"rms-{session}", 32)]
+    for number in range(300):  # some of their places lie behind the last point
+        found = []
+        for place in points(f"video-{number}", 7):
+            distance, capacity, session = min(((point - place) % 2**64, size, node) for point, size, node in ring)
+            found.append((distance / capacity, session))
+        assert seating.nearest(f"video-{number}") == [session for _, session in sorted(found)]

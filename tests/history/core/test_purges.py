@@ -2,7 +2,7 @@
 
 from history.core.ids import first_id_at
 from history.core.late import ALL_VIDEOS
-from history.core.purges import RecentPurges, author_hash
+from history.core.purges import Purge, RecentPurges, author_hash
 
 NOW_MS = 1_760_000_000_000
 
@@ -32,3 +32,17 @@ def test_old_ones_are_forgotten() -> None:
 def test_a_hash_tells_authors_apart() -> None:
     assert len({author_hash(name) for name in ("ann", "bob", "Ann", "", "\ud800")}) == 5
     assert len(author_hash("ann")) == 16
+
+
+def test_the_oldest_that_counts_and_what_is_known_already() -> None:
+    recent = RecentPurges(1_000)
+    oldest = first_id_at(NOW_MS - 1_000)
+    assert recent.learn([("ann", "demo", oldest), ("bob", "demo", oldest - 1)], NOW_MS) == ["ann"]
+    assert recent.bar("ann", "demo", oldest)
+    assert not recent.bar("bob", "demo", oldest - 1)
+    assert recent.learn([("ann", "demo", oldest)], NOW_MS) == []
+    assert recent.bar("ann", "demo", oldest), "it is as old as may be"
+
+
+def test_an_order_begins_without_a_look() -> None:
+    assert Purge(1, "ann", "demo", 2) == Purge(1, "ann", "demo", 2, looks=0)

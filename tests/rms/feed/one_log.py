@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from history.core.ids import IdSource, parse_id, time_of
 from rms.feed.byte_log import EditionOffset
 from rms.feed.editions import Edition, FilteredEdition, Form, PlainEdition
-from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event
-from rms.feed.feed import Feed, FeedLimits
+from rms.feed.entry import FeedLimits
+from rms.feed.event import AUTHOR_PURGED, COMMENT, ERASED, HIDDEN, RESTORED, Event, Promise
+from rms.feed.feed import Feed
 from rms.feed.gzip_edition import GzipEdition
 from rms.feed.position import parse_position
 from rms.feed.resuming import Resuming
@@ -81,13 +82,17 @@ class Store:
 
 
 class Node:
-    def __init__(self, store: Store, services: list[Service], now_ms: int) -> None:
+    def __init__(self, store: Store, services: list[Service], now_ms: int, history_is_away: bool = False) -> None:
         self.store = store
         self.queues: dict[int, list[Event]] = {service.number: [] for service in services}
         self.cut_off: dict[int, int | None] = {}  # from which services, and the smallest id that was missed
         hidden = {service.number: service.spooled[0].id for service in services if service.spooled}
-        seed, complete_from = store.seed(now_ms, min(hidden.values(), default=1 << 63))
+        self.hidden_from = min(hidden.values(), default=1 << 63)
+        seed, complete_from = ([], None) if history_is_away else store.seed(now_ms, self.hidden_from)
         self.feed = Feed(LIMITS, seed, complete_from, now_ms, hidden)
+        self.past: tuple[dict[int, int], list[Event], int] | None = None  # read, and perhaps not yet appended
+        self.missed_from: int | None = None  # while the feed lacks its past
+        self.promises: list[Promise] = []
         self.resuming = Resuming(self.feed)
         self.editions: dict[Form, Edition] = {}
         self.changes: dict[int, dict[int, str]] = {}
@@ -124,7 +129,49 @@ class Node:
                     edition.rewrite(starts)
             self.feed.rewritten.clear()
 
+    def read_past(self, now_ms: int) -> None:
+        """Begins to give the feed its past, as rms/videos/catching_up.py does."""
+        if self.feed.lacks_past and self.past is None:
+            self.past = self.feed.read_begins(now_ms), *self.store.seed(now_ms, 1 << 63)
+
+    def append_past(self, count: int, now_ms: int) -> None:
+        """The first ones of what was read, and the rest when there is no more"""
+        if self.past is None:
+            return
+        up_to, seed, from_id = self.past
+        for event in seed[:count]:
+            self.append_old(event, now_ms)
+        del seed[:count]
+        if seed:
+            return
+        assert self.feed.without_past is not None
+        while (waits_from := self.feed.without_past.waits_from) is not None and waits_from < from_id:
+            for event in self.store.since(waits_from, 1_000_000):
+                if event.id < from_id:
+                    self.append_old(event, now_ms)
+            from_id = waits_from
+        self.past = None
+        self.feed.past_is_read(from_id, up_to, now_ms)
+        missed = [each for each in (self.feed.had.lowest_hole, self.missed_from) if each is not None]
+        if missed:
+            self.catch_up(min(missed), now_ms)
+        for promise in self.promises:
+            self.feed.promised(promise)
+
+    def append_old(self, event: Event, now_ms: int) -> None:
+        if not self.feed.had_live(event.id, now_ms):
+            self.append(event, now_ms)
+
+    def promised(self, promise: Promise) -> None:
+        if self.feed.lacks_past:
+            self.promises.append(promise)
+        else:
+            self.feed.promised(promise)
+
     def catch_up(self, from_id: int, now_ms: int) -> None:
+        if self.feed.lacks_past:
+            self.missed_from = min(from_id, self.missed_from or from_id)
+            return
         from_id = max(from_id, self.feed.complete_from)
         up_to = self.feed.read_begins(now_ms)
         for event in self.store.since(from_id, 1_000_000):
@@ -141,7 +188,8 @@ class Node:
         del queue[:count]
         if self.feed.missing_from is not None:
             from_id, self.feed.missing_from = self.feed.missing_from, None
-            self.catch_up(from_id, now_ms)
+            if not self.feed.lacks_past:
+                self.catch_up(from_id, now_ms)
 
 
 @dataclass(eq=False)

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rms.feed.arrivals import STEP_MS_MAX, Arrivals
-from rms.feed.feed import Feed, FeedLimits
+from rms.feed.entry import FeedLimits
+from rms.feed.feed import Feed
 from tests.rms.parts import T0, comment, event
 
 HOUR_MS = 3_600_000

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.editions import Edition, FilteredEdition, PlainEdition
-from rms.feed.feed import VISIBLE, Attach, Feed, FeedLimits
+from rms.feed.entry import VISIBLE, Attach, FeedLimits
+from rms.feed.feed import Feed
 from rms.feed.gzip_edition import BLOCK_BYTES_MAX, GzipEdition, stored
 from rms.feed.position import parse_position
 from rms.feed.resuming import NeedsHistory, Resuming

@@ -5,8 +5,9 @@ import json
 from rms.feed.arrivals import STEP_MS_MAX
 from rms.feed.byte_log import FeedOffset
 from rms.feed.editions import FilteredEdition
+from rms.feed.entry import Attach
 from rms.feed.event import Event
-from rms.feed.feed import Attach, Feed
+from rms.feed.feed import Feed
 from tests.rms.feed.test_editions import LIMITS, new_feed
 from tests.rms.parts import T0, comment, event, events, ids
 

@@ -1,8 +1,8 @@
 """The feed as a whole: what viewers end up with, whatever order events come in, whichever node they change to.
 
 A state machine plays two comment_services whose clocks differ and which may have to spool, a store, two nodes that may
-be cut off from a service, or die, and viewers in all forms. In the end each viewer must have each comment that was
-accepted after it came, once, as history has it; or a gap was announced.
+be cut off from a service, begin without their past, or die, and viewers in all forms. In the end each viewer must have
+each comment that was accepted after it came, once, as history has it; or a gap was announced.
 """
 
 import zlib
@@ -138,7 +138,7 @@ class OneLog(RuleBasedStateMachine):
         service.spooled.clear()
         for node in self.nodes:
             node.catch_up(from_id, self.now_ms)
-            node.feed.promised(Promise(service.number, from_id, up_to_id))
+            node.promised(Promise(service.number, from_id, up_to_id))
 
     # Nodes
 
@@ -164,14 +164,23 @@ class OneLog(RuleBasedStateMachine):
             node.catch_up(min(missed), self.now_ms)
         node.feed.sure_until(None)
 
-    @rule(which=st.integers(0, 1))
-    def kill(self, which: int) -> None:
-        """The node dies, and another one takes its place; its viewers come back with what they have."""
+    @rule(which=st.integers(0, 1), history_is_away=st.booleans())
+    def kill(self, which: int, history_is_away: bool) -> None:
+        """The node dies, and another one takes its place; its viewers come back with what they have. history_is_away:
+        the new one can't read it yet."""
         dead = self.nodes[which]
-        self.nodes[which] = Node(self.store, self.services, self.now_ms)
+        self.nodes[which] = Node(self.store, self.services, self.now_ms, history_is_away)
         for viewer in self.everybody:
             if viewer.node is dead:
                 self.enter(viewer, self.nodes[which])
+
+    @rule(which=st.integers(0, 1))
+    def history_is_back(self, which: int) -> None:
+        self.nodes[which].read_past(self.now_ms)
+
+    @rule(which=st.integers(0, 1), count=st.integers(1, 30))
+    def go_on_with_the_past(self, which: int, count: int) -> None:
+        self.nodes[which].append_past(count, self.now_ms)
 
     # Viewers
 
@@ -265,6 +274,8 @@ class OneLog(RuleBasedStateMachine):
         for which in range(2):
             for of in range(2):
                 self.deliver(which, of, 1_000_000)
+            self.history_is_back(which)
+            self.go_on_with_the_past(which, 1_000_000)
         for viewer in self.everybody:
             for _ in range(3):  # it may have to enter again first
                 self.read_all(viewer)

@@ -15,7 +15,6 @@ from rms.feed.position import (
     Had,
     InvalidPosition,
     Position,
-    merged,
     parse_position,
     service_of,
 )
@@ -85,19 +84,6 @@ def test_a_position_is_the_same_after_being_a_text(
     assert parse_position(str(position)) == position
     assert len(str(position)) <= TEXT_BYTES_MAX
     assert position.sure_ms == had.sure_ms
-
-
-@given(chains(), st.integers(0, 40), st.integers(0, 40))
-def test_merged_is_what_either_has(arrivals: list[tuple[int, int]], first: int, second: int) -> None:
-    one, other = new_had(), new_had()
-    for event_id, after_id in arrivals[:first]:
-        one.add(event_id, after_id)
-    for event_id, after_id in arrivals[len(arrivals) - min(second, len(arrivals)) :]:
-        other.add(event_id, after_id)
-    both = merged(one.position(), other.position()).claims()
-    for event_id, _ in arrivals:
-        either = one.position().claims().cover(event_id) or other.position().claims().cover(event_id)
-        assert both.cover(event_id) == either
 
 
 def test_lateness_between_services_means_nothing() -> None:

@@ -14,7 +14,6 @@ from rms.feed.position import (
     Had,
     InvalidPosition,
     Position,
-    merged,
     parse_position,
     service_of,
 )
@@ -166,7 +165,7 @@ def test_a_base_counts_as_had() -> None:
     one = had(100)
     assert one.add(an_id(150), an_id(99, 1, 62)) is None, "no viewer waits for what is below"
     assert one.add(an_id(150, 2), an_id(100, 2)) == an_id(99, 2, 63) + 1
-    one.begin_at(an_id(100, 3))
+    one.begin_at(an_id(100, 3), 0)
     assert one.services_with_holes == []
     assert one.position().tops == (an_id(150), an_id(150, 2))
     other = had(100)
@@ -255,20 +254,6 @@ def test_more_islands_than_a_text_holds_are_not_claimed() -> None:
         one.add(an_id(10 * number + 9), an_id(10 * number + 7))
     assert len(one.position().islands) == ISLANDS_MAX
     assert one.position().islands[0] == (an_id(7) + 1, an_id(9))
-
-
-def test_merged_claims_end_where_either_ends() -> None:
-    one = position(an_id(5, 1), an_id(9, 2), islands=((an_id(20, 1), an_id(30, 1)),), sure_ms=8 * SURE_STEP_MS)
-    other = Position(first_id_at(T + 3), (an_id(8, 3),), ((an_id(6, 1), an_id(25, 1)), (an_id(50, 2), an_id(60, 2))))
-    expected = Position(
-        first_id_at(T + 3),
-        (an_id(5, 1), an_id(9, 2), an_id(8, 3)),
-        ((an_id(6, 1), an_id(30, 1)), (an_id(50, 2), an_id(60, 2))),
-        8 * SURE_STEP_MS,
-    )
-    for both in (merged(one, other), merged(other, one)):
-        assert both == expected
-    assert merged(position(), position()).sure_ms is None
 
 
 def test_a_claim_begins_at_the_service_s_own_first_id() -> None:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from history.core.ids import format_id
 from history.core.model import Comment
+from rms.feed.entry import Attach
 from rms.feed.event import Event
-from rms.feed.feed import Attach, Feed
+from rms.feed.feed import Feed
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import OUTCOMES_BYTES_MAX, NeedsHistory, Resuming
 from rms.feed.sse import unchunked
@@ -186,7 +187,7 @@ def test_while_the_past_is_still_to_be_read_a_viewer_waits_with_what_it_has() ->
     talk = [comment(n, T0 + n) for n in range(4)]
     feed = Feed(LIMITS, [], None, T0)
     feed.append(event(talk[3], talk[2].id), T0)
-    attach = Resuming(feed).wait(new_feed(talk[:2]).position)
+    attach = attached(Resuming(feed).resume(new_feed(talk[:2]).position, 0, T0))
     assert ids(read(feed, attach)) == [talk[3].id]
     assert attach.claims is not None
 

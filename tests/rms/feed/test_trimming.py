@@ -1,6 +1,6 @@
 """rms/feed/feed.py: what a feed still knows when it has dropped the beginning of its log"""
 
-from rms.feed.feed import FeedLimits
+from rms.feed.entry import FeedLimits
 from tests.rms.feed.test_feed import LIMITS, new_feed
 from tests.rms.parts import T0, comment, erasure, event
 

@@ -10,7 +10,7 @@ import pytest
 from rms.config import RmsSettings
 from rms.feed.byte_log import ByteLog, EditionOffset, FeedOffset
 from rms.feed.editions import Edition, Form
-from rms.feed.feed import Attach
+from rms.feed.entry import Attach
 from rms.sending.audience import Audience, Viewer
 from rms.sending.sweep import Sweeper
 

@@ -8,7 +8,8 @@ import hypercorn.config
 from rms.clocks import wall_ms
 from rms.feed.byte_log import EditionOffset
 from rms.feed.editions import FilteredEdition, Form, PlainEdition
-from rms.feed.feed import Attach, Feed, FeedLimits
+from rms.feed.entry import Attach, FeedLimits
+from rms.feed.feed import Feed
 from rms.feed.position import parse_position
 from rms.feed.resuming import Resuming
 from rms.http.app import build_app

@@ -7,8 +7,9 @@ import zlib
 from collections import Counter
 
 from rms.feed.editions import PlainEdition
+from rms.feed.entry import FeedLimits
 from rms.feed.event import Event
-from rms.feed.feed import Feed, FeedLimits
+from rms.feed.feed import Feed
 from rms.feed.gzip_edition import GZIP_HEAD, GzipEdition
 from rms.feed.sse import chunk
 from tests.rms.parts import T0, comment, erasure, event, ids, without_chunks

@@ -122,8 +122,11 @@ async def test_times_are_those_of_the_service(modules: Page) -> None:
 
 
 async def test_keys_are_never_the_same(modules: Page) -> None:
-    keys = await call(modules, "core/ids.js", "return Array.from({length: 500}, it.randomKey);")
+    bytes_of = "() => crypto.getRandomValues(new Uint8Array(10))"
+    many = f"return Array.from({{length: 500}}, () => it.keyOf(Date.now(), ({bytes_of})()));"
+    keys = await call(modules, "core/ids.js", many)
     assert len(set(keys)) == 500
     assert all(len(key) == 32 and time_of_key(key) is not None for key in keys)
-    keys = await call(modules, "core/ids.js", "return given.map(it.randomKey);", TIMES_MS)
+    of_times = f"return given.map((ms) => it.keyOf(ms, ({bytes_of})()));"
+    keys = await call(modules, "core/ids.js", of_times, TIMES_MS)
     assert [time_of_key(key) for key in keys] == TIMES_MS

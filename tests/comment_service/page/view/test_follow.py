@@ -4,8 +4,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser_fixture import OpenPage
-from tests.comment_service.page.reader import EMPTY, expect_newest, ids_shown, open_live, scroll_to
+from tests.comment_service.page.reader import EMPTY, expect_newest, ids_shown, open_live, post, scroll_to, set_limits
 from tests.comment_service.page.stand_in import StandIn
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -111,11 +112,17 @@ async def test_reading_back_and_forth_loses_nothing(stand_in: StandIn, open_page
     assert await page.locator("article").count() <= ROWS_MAX
     shown = await ids_shown(page)
     assert shown == said[: len(shown)]
-    down: set[str] = set(shown)
-    while said[-1] not in down:
+    await page.evaluate(
+        """() => {
+            window.seen = new Set();
+            new MutationObserver(() => {
+                for (const row of document.querySelectorAll("article")) seen.add(row.dataset.id);
+            }).observe(document.getElementById("comments"), {childList: true});
+        }"""
+    )
+    while (await ids_shown(page))[-1] != said[-1]:
         await scroll_to(page, 10_000_000)
-        down.update(await ids_shown(page))
-    assert down == set(said)
+    assert {*shown, *await page.evaluate("[...seen]")} == set(said)
     assert stand_in.cursors == [None]  # at the empty start; all the rest was still in memory
 
 
@@ -130,11 +137,12 @@ LISTEN = """() => {
 
 
 async def test_only_what_is_new_is_read_aloud(stand_in: StandIn, open_page: OpenPage) -> None:
-    """Not the backfill, not what is loaded from history, not what comes too fast, and nothing that was erased."""
+    """Not the backfill, not what is loaded from history, and nothing that was erased. Of many is said how many."""
     for number in range(120):
         stand_in.say(f"comment {number}")
     page = await open_page("about:blank", viewport={"width": 500, "height": 4_000})  # so older ones load at once
     await page.add_init_script(f"document.addEventListener('DOMContentLoaded', {LISTEN})")
+    await set_limits(page, SAY_EVERY_MS=2_000)
     await page.goto(f"{stand_in.url}/?video=demo")
     await expect_newest(page, "comment 119")
     await expect(page.locator("article").nth(99)).to_be_attached()
@@ -144,11 +152,10 @@ async def test_only_what_is_new_is_read_aloud(stand_in: StandIn, open_page: Open
     stand_in.send("deleted", {"id": said["id"]})
     await expect(page.locator("#announced")).to_have_text("")
     for number in range(30):
-        stand_in.say(f"fast {number}")
-    await expect_newest(page, "fast 29")
+        stand_in.say(f"fast {number}", f"name {number % 7}")
+    await expect(page.locator("#announced")).to_have_text("30 new comments by 7 people. The last: name 1: fast 29")
     heard = await page.evaluate("heard")
-    assert heard[0] == "Ann: slow"
-    assert len(heard) <= 3
+    assert heard == ["Ann: slow", "30 new comments by 7 people. The last: name 1: fast 29"]
 
 
 async def test_the_end_key_leads_to_the_newest(stand_in: StandIn, open_page: OpenPage) -> None:
@@ -162,3 +169,111 @@ async def test_the_end_key_leads_to_the_newest(stand_in: StandIn, open_page: Ope
     await page.keyboard.press("End")
     await expect(page.locator("#newest")).to_be_hidden()
     await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+
+
+async def fill(stand_in: StandIn, open_page: OpenPage) -> Page:
+    for number in range(60):
+        stand_in.say(f"comment {number}")
+    page = await open_live(open_page, stand_in)
+    await expect_newest(page, "comment 59")
+    return page
+
+
+async def test_enter_on_newest_keeps_the_focus_in_the_talk(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await fill(stand_in, open_page)
+    await scroll_to(page, 0)
+    await page.focus("#newest")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#newest")).to_be_hidden()
+    await expect(page.locator("#scroller")).to_be_focused()
+
+
+async def test_escape_leads_to_the_newest_from_anywhere(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await fill(stand_in, open_page)
+    await scroll_to(page, 0)
+    await expect(page.locator("#newest")).to_be_visible()
+    await page.press("#message", "Escape")
+    await expect(page.locator("#newest")).to_be_hidden()
+    await expect(page.locator("#message")).to_be_focused()
+
+
+async def test_selected_text_stays_while_comments_come(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await fill(stand_in, open_page)
+    await page.evaluate("getSelection().selectAllChildren([...document.querySelectorAll('.message')].at(-2))")
+    for number in range(200):
+        stand_in.say(f"later {number}")
+    await expect(page.locator("#newest")).to_have_text("Paused, 200 new comments")
+    assert await page.evaluate("String(getSelection())") == "comment 58"
+    await expect_newest(page, "comment 59")
+    await page.evaluate("getSelection().removeAllRanges()")
+    await expect_newest(page, "later 199")
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+    await expect(page.locator("#newest")).to_be_hidden()
+
+
+async def test_a_pointer_holds_the_talk_and_what_is_erased_goes_all_the_same(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    page = await fill(stand_in, open_page)
+    await page.hover("article >> nth=-3")
+    later = stand_in.say("later")
+    await expect(page.locator("#newest")).to_have_text("Paused, 1 new comment")
+    stand_in.send("deleted", {"id": stand_in.comments("demo")[1]["id"]})
+    await expect_newest(page, "comment 58")
+    await page.mouse.move(1, 1)
+    await expect_newest(page, later["message"])
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+
+
+async def test_a_mouse_that_rests_holds_it_only_for_a_while(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_page("about:blank")
+    await set_limits(page, HOVER_HOLD_MS=700)
+    await page.goto(f"{stand_in.url}/?video=demo")
+    for number in range(60):
+        stand_in.say(f"comment {number}")
+    await expect_newest(page, "comment 59")
+    await page.hover("article >> nth=-3")
+    stand_in.say("later")
+    await expect_newest(page, "later")
+
+
+async def test_own_words_end_a_hold(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await fill(stand_in, open_page)
+    await page.evaluate("getSelection().selectAllChildren([...document.querySelectorAll('.message')].at(-2))")
+    stand_in.say("later")
+    await expect(page.locator("#newest")).to_have_text("Paused, 1 new comment")
+    await post(page, "mine")
+    await expect_newest(page, "mine")
+    await expect(page.locator("article").last).to_be_in_viewport(ratio=1)
+
+
+async def test_a_flood_is_thinned_and_it_is_said_how_much(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_page("about:blank")
+    await set_limits(page, PACE_WINDOW_MS=2_000, PACE_HOLD_MS=500, LOOK_MS=100)
+    await page.goto(f"{stand_in.url}/?video=demo")
+    await expect(page.locator("#above")).to_have_text(EMPTY)
+    for number in range(200):
+        stand_in.say(f"comment {number}")
+    await expect_newest(page, "comment 199")
+    await eventually(lambda: stand_in.rates[-1] == "10")
+    await expect(page.locator("#state")).to_have_text("Live")
+    stand_in.say("thinned")
+    stand_in.send("skipped", {"skipped": 180})
+    await expect(page.locator("#pace")).to_have_text("+90/s")
+    await eventually(lambda: stand_in.rates[-1] is None)
+    await expect(page.locator("#pace")).to_be_hidden()
+    stand_in.say("whole again")
+    await expect_newest(page, "whole again")
+    assert None not in stand_in.last_event_ids[1:]  # nothing is missed at the change
+
+
+async def test_all_that_is_loaded_is_printed(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await fill(stand_in, open_page)
+    await page.emulate_media(media="print")
+    rows = await page.evaluate(
+        """() => [...document.querySelectorAll("article")].map((row) => row.getBoundingClientRect().bottom).at(-1)
+            - document.getElementById("scroller").getBoundingClientRect().bottom"""
+    )
+    assert rows <= 0
+    await expect(page.locator("#compose")).to_be_hidden()
+    assert await page.evaluate("document.documentElement.scrollHeight") > 1_200

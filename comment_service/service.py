@@ -74,7 +74,7 @@ async def build(config: Config) -> "Service":
             segment_bytes_max=config.spool_segment_bytes_max,
         )
         held.callback(spool.release)
-        listener = listen(config.listen, config.listen_backlog)
+        listener = listen(config.listen, config.listen_backlog, config.user_timeout_ms)
         held.callback(listener.close)
         ahead_ms = await _ahead_ms(config)
         adopted = adopt(spool, node, config.state_dir, config.spool_folder(node).parent)
@@ -198,7 +198,7 @@ class Service:
             errors,
             config.cors_origins.split(","),
             config.connection_limits(),
-            config.guard_settings(),
+            config,
             config.request_rates(),
             refused=self._tally.refused,
             stop_s=config.stop_requests_s,

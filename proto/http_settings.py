@@ -1,7 +1,7 @@
 """The settings of a service that listens for HTTP, and the limits that hold for every connection."""
 
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -14,6 +14,9 @@ BODY_BYTES_HELD = 64 << 10
 PIPELINED_BYTES_MAX = 64 << 10
 """of requests that wait for the one before; with more, the connection ends with the next response. As much as a client
 sends at once while a response of ours is on its way."""
+
+REFUSED_IN_A_ROW_MAX = 10
+"""requests on one connection; with one more, it ends: its client doesn't listen"""
 
 LINGER_S = 2.0
 """A connection that we end while the client still sends is closed only so much later: a reset would destroy the
@@ -39,21 +42,6 @@ Networks = Annotated[str, AfterValidator(_networks)]
 """10.0.0.0/8,::1: the same form in a flag and in the environment"""
 
 
-class GuardSettings(NamedTuple):
-    """What the settings say about addresses; their descriptions give the reasons."""
-
-    trusted_proxies: str
-    proxy_headers: ProxyHeaders
-    unlimited_networks: str
-    addresses_max: int
-    burst_s: float
-    connections_per_address_max: int
-    requests_per_s: float
-    requests_per_s_max: float
-    request_bytes_per_s: float
-    request_bytes_per_s_max: float
-
-
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     """What the settings say about connections; their descriptions give the reasons."""
@@ -67,35 +55,9 @@ class ConnectionLimits:
     hsts_s: int
 
 
-class HttpSettings(Settings):
-    """The settings of a service that listens for HTTP"""
+class GuardSettings(Settings):
+    """What addresses may do, and whose word counts who has called"""
 
-    head_timeout_s: float = Field(
-        10.0, gt=0, description="s for a whole request head to arrive, then the connection is closed"
-    )
-    head_bytes_max: int = Field(
-        65_536, ge=4096, description="bytes in a request head, then 431: 8 times what nginx and Apache take"
-    )
-    headers_max: int = Field(200, ge=20, description="header lines in a request head, then 431: browsers send 20")
-    keep_alive_s: float = Field(
-        15.0, gt=0, description="s a connection stays open after a response: a person writes again within that time"
-    )
-    send_timeout_s: float = Field(
-        30.0, gt=0, description="s a client may take nothing of a response, then its connection is cut"
-    )
-    connections_max: int = Field(
-        10_000, ge=1, description="connections; beyond, each gets one 503: half of the files a process may open here"
-    )
-    listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
-
-    hsts_s: int = Field(
-        15_552_000,
-        ge=0,
-        description="s for which browsers use only TLS for this host once they have: 180 days. Told only over TLS, as "
-        "--trusted-proxies say; 0: never",
-    )
-
-    operators_listen: Address = Field("127.0.0.1:0", description=OPERATORS_LISTEN)
     trusted_proxies: Networks = Field(
         "",
         description="networks of the proxies in front, as 10.0.0.0/8,::1: only these are believed who has called them, "
@@ -131,6 +93,13 @@ class HttpSettings(Settings):
     requests_per_s_max: float = Field(
         20_000.0, gt=0, description="requests/s of all who have limits, then 503: more than a process answers"
     )
+    refusals_per_s: float = Field(
+        20.0,
+        gt=0,
+        description="refusals/s of one address that are told; who goes on after a burst of them is cut off, and its "
+        "new connections are closed unread: a tenth of its requests, so that the honest ones behind it learn when to "
+        "come again",
+    )
     request_bytes_per_s: float = Field(
         1_048_576.0, gt=0, description="bytes/s of requests of one address, then 429: 200 of 5 KB"
     )
@@ -138,19 +107,39 @@ class HttpSettings(Settings):
         104_857_600.0, gt=0, description="bytes/s of requests of all who have limits, then 503: 1 Gbit/s"
     )
 
-    def guard_settings(self) -> GuardSettings:
-        return GuardSettings(
-            trusted_proxies=self.trusted_proxies,
-            proxy_headers=self.proxy_headers,
-            unlimited_networks=self.unlimited_networks,
-            addresses_max=self.addresses_max,
-            burst_s=self.burst_s,
-            connections_per_address_max=self.connections_per_address_max,
-            requests_per_s=self.requests_per_s,
-            requests_per_s_max=self.requests_per_s_max,
-            request_bytes_per_s=self.request_bytes_per_s,
-            request_bytes_per_s_max=self.request_bytes_per_s_max,
-        )
+
+class HttpSettings(GuardSettings):
+    """The settings of a service that listens for HTTP"""
+
+    head_timeout_s: float = Field(
+        10.0, gt=0, description="s for a whole request head to arrive, then the connection is closed"
+    )
+    head_bytes_max: int = Field(
+        65_536, ge=4096, description="bytes in a request head, then 431: 8 times what nginx and Apache take"
+    )
+    headers_max: int = Field(200, ge=20, description="header lines in a request head, then 431: browsers send 20")
+    keep_alive_s: float = Field(
+        15.0, gt=0, description="s a connection stays open after a response: a person writes again within that time"
+    )
+    send_timeout_s: float = Field(
+        30.0, gt=0, description="s a client may take nothing of a response, then its connection is cut"
+    )
+    user_timeout_ms: int = Field(
+        30_000, gt=0, description="ms that sent bytes may stay unacknowledged; then the peer is dead (TCP_USER_TIMEOUT)"
+    )
+    connections_max: int = Field(
+        10_000, ge=1, description="connections; beyond, each gets one 503: half of the files a process may open here"
+    )
+    listen_backlog: int = Field(4096, ge=1, description="connections waiting to be accepted; the kernel may hold less")
+
+    hsts_s: int = Field(
+        15_552_000,
+        ge=0,
+        description="s for which browsers use only TLS for this host once they have: 180 days. Told only over TLS, as "
+        "--trusted-proxies say; 0: never",
+    )
+
+    operators_listen: Address = Field("127.0.0.1:0", description=OPERATORS_LISTEN)
 
     def connection_limits(self) -> ConnectionLimits:
         return ConnectionLimits(

@@ -198,18 +198,18 @@ class ReplicaChannels:
             await asyncio.sleep(self._replica_addresses.every_ms / 1000)
             if (pem := tls.current()) is not self._pem:
                 self._pem = pem
-                for address in self._channels:
-                    working.spawn("renew channel", self._succeed(address, pem))
+                for address, channel in self._channels.items():
+                    working.spawn("renew channel", self._succeed(address, channel, pem))
 
-    async def _succeed(self, address: str, pem: Pem) -> None:
+    async def _succeed(self, address: str, old: grpc.aio.Channel, pem: Pem) -> None:
         """The successor takes the calls once it is connected: nobody waits for a handshake, or is turned away because
         the replica doesn't take the new certificate yet. If the old channel loses its connection, it does at once."""
         channel = self._open(address)
         try:
-            await first_ended(_connected(channel), _disconnected(self._channels[address]))
-            if pem is not self._pem or address not in self._channels:
+            await first_ended(_connected(channel), _disconnected(old))
+            if pem is not self._pem or self._channels.get(address) is not old:
                 return  # changed once more, or no replica any more
-            channel, self._channels[address] = self._channels[address], channel
+            channel, self._channels[address] = old, channel
             self._retired.append(channel)
             await _disconnected(channel)
             self._retired.remove(channel)

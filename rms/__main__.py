@@ -41,7 +41,7 @@ class Node:
         loop = asyncio.get_running_loop()
         self.settings = settings
         parse_store_url(settings.store)
-        self._listener = listen(settings.listen, settings.listen_backlog)
+        self._listener = listen(settings.listen, settings.listen_backlog, settings.user_timeout_ms)
         self.address = address_of(self._listener)
         public_url = settings.public_url or f"http://{self.address}"
         node_id = settings.node_id or re.sub(r"[\[\]]", "", urlsplit(public_url).netloc)  # an id has none

@@ -35,6 +35,12 @@ class ViewersHttpSettings(HttpSettings):
     new_streams_per_s_max: float = Field(
         10_000.0, gt=0, description="new streams/s of all who have limits, then 503: more than a process lets in"
     )
+    polls_per_s: float = Field(
+        100.0, gt=0, description="long polls/s of one address, then 429: of 100 people behind a proxy that buffers"
+    )
+    polls_per_s_max: float = Field(
+        1_000.0, gt=0, description="long polls/s of all who have limits, then 503: a busy video's cost 0.5 ms each"
+    )
     credentials_origins: str = Field(
         "",
         description="origins whose pages may read with credentials (EventSource's withCredentials), for a gateway that "
@@ -93,9 +99,10 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         description="videos/s that one address's requests begin to be served, then 429: each costs reads and 10 KB",
     )
     new_videos_per_s_max: float = Field(
-        2_000.0,
+        300.0,
         gt=0,
-        description="such videos/s of all who have limits, then 503: a dead node's 20,000 come within the burst",
+        description="such videos/s of all who have limits, then 503: what a node opens, each for 2.8 ms of CPU; of a "
+        "dead node's 10,000 a third comes within the burst, and the others are told to come in turn",
     )
     history_reads_per_s: float = Field(
         50.0,
@@ -154,6 +161,12 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         ge=0,
         description="positions of viewers who have more than a video's feed; each makes one more form of the stream, "
         "and a viewer beyond them is sent a gap",
+    )
+    claims_per_address_max: int = Field(
+        2,
+        ge=0,
+        description="of these, such as one address has brought: a quarter, so that a stranger who makes positions up "
+        "leaves room; all viewers at the same position are one",
     )
     claims_wait_ms: int = Field(
         3_000,
@@ -240,9 +253,6 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         ge=700,
         description="new objects until Python looks for cycles among them: Starlette leaves some for each viewer, and "
         "with the 20,000 of the other services a viewer cost 825 B instead of 400",
-    )
-    user_timeout_ms: int = Field(
-        30_000, gt=0, description="ms that sent bytes may stay unacknowledged; then the peer is dead (TCP_USER_TIMEOUT)"
     )
     count_sends_per_s: int = Field(
         5_000, gt=0, description="sends a second of one video's viewer counts to its viewers: 2 % of a core"

@@ -46,6 +46,8 @@ class Caller(NamedTuple):
     """by which it called: http or https"""
     host: str | None
     """that it called; None: as the Host header says"""
+    is_told: bool = False
+    """whether a trusted proxy has passed the request on"""
 
 
 class Hop(NamedTuple):
@@ -103,7 +105,7 @@ class Callers:
             told, scheme, host = known, hop.scheme, hop.host
             if not known.is_trusted:
                 break
-        return Caller(told.address, told.key, scheme or proxy.scheme, host or None)
+        return Caller(told.address, told.key, scheme or proxy.scheme, host or None, is_told=True)
 
     def _look_at(self, address: str) -> _Known:
         try:

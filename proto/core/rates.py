@@ -37,6 +37,11 @@ class Rate:
         used.move_to_end(key)
         return 0.0
 
+    def is_used_up(self, key: str, now_s: float) -> bool:
+        """Whether `wait_s` would let it wait. Nothing is counted."""
+        used_s = self._used_up_s.get(key if key in self._used_up_s or self._has_room else OTHERS)
+        return used_s is not None and used_s - now_s + self._interval_s - self._burst_s > 1e-9
+
     def use(self, key: str, now_s: float, cost: float) -> bool:
         """Counts what can't be refused any more, as far as the key then waits for one burst's time. False: it has had
         too much before."""
@@ -50,7 +55,29 @@ class Rate:
         used = self._used_up_s
         while used and next(iter(used.values())) <= now_s:
             used.popitem(last=False)
-        return key if key in used or len(used) < self._keys_max else OTHERS
+        return key if key in used or self._has_room else OTHERS
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._used_up_s) < self._keys_max
+
+
+class Turns:
+    """When each of those who are refused is to come again: one after the other, as fast as they are let in. With one
+    time for all, all would come at once, again and again."""
+
+    def __init__(self, per_s: float, wait_s_max: float) -> None:
+        """wait_s_max: who would have to wait longer shares the times of those before."""
+        self._interval_s = 1 / per_s
+        self._wait_s_max = wait_s_max
+        self._last_s = 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until the next turn that nobody has. now_s: of a monotonic clock"""
+        self._last_s = max(self._last_s, now_s) + self._interval_s
+        if self._last_s > now_s + self._wait_s_max:
+            self._last_s = now_s + min(self._interval_s, self._wait_s_max)
+        return self._last_s - now_s
 
 
 class Shares:

@@ -3,26 +3,13 @@
 The next request is read when the one before has its response. So pipelined requests are answered in order, and a stream
 that takes the socket leaves nothing half read behind.
 
-What the client owes, and until when (`Phase`):
-
-| phase | what is waited for | limit | then |
-|---|---|---|---|
-| IDLE | a first byte | `head_timeout_s` before the first request, `keep_alive_s` after a response | closed |
-| HEAD | the rest of a head | `head_timeout_s`, `head_bytes_max`, `headers_max` | closed; 431 |
-| BODY | the rest of a body | the app's own, which reads it | |
-| ANSWERING | our response | the app's own | |
-| SKIPPING | the rest of a body that has its response already | `head_timeout_s`, `DISCARDED_BYTES_MAX` | closed |
-| LINGERING | the client's end, after a last response | `LINGER_S`, `DISCARDED_BYTES_MAX` | closed |
-
-In every phase a client must go on taking what was written: if it takes nothing for `send_timeout_s` while we wait for
-it, the connection is cut.
+proto/http/phases.py says what it waits for, and until when.
 """
 
 import asyncio
 import math
 import os
 from collections.abc import Callable
-from enum import Enum, auto
 from functools import partial
 from typing import Any
 
@@ -31,15 +18,25 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from proto.http.browser_headers import UsualLines
-from proto.http.come_again import ComeAgain
-from proto.http.exchange import STATUS_LINES, TAKE_SOCKET, Exchange, Sent
-from proto.http.guard import Guard
+from proto.http.exchange import TAKE_SOCKET, Exchange, Sent
+from proto.http.guard import Guard, TooMany
 from proto.http.peer import Adopted, BadPreface, LimitOf, Peer
-from proto.http.requests import BadRequest, RequestReader
-from proto.http.responses import error_response, overloaded
-from proto.http_settings import BODY_BYTES_HELD, DISCARDED_BYTES_MAX, LINGER_S, PIPELINED_BYTES_MAX, ConnectionLimits
+from proto.http.phases import Phase, Timed
+from proto.http.refusing import bad_request, refusal
+from proto.http.requests import BadRequest, Head, RequestReader
+from proto.http_settings import (
+    BODY_BYTES_HELD,
+    DISCARDED_BYTES_MAX,
+    LINGER_S,
+    PIPELINED_BYTES_MAX,
+    REFUSED_IN_A_ROW_MAX,
+    ConnectionLimits,
+)
 
-_OVERLOADED = ComeAgain(overloaded)
+RETRY_S = 2.0
+"""until there is room for one more connection, or not"""
+
+_OVERLOADED = TooMany(503, "too_many_connections", "this server has as many connections as it can hold", RETRY_S)
 
 Run = Callable[[ASGIApp], None]
 """Has an app answer the request, in a task of its own"""
@@ -49,19 +46,7 @@ Shortcut = Callable[[Exchange, Run], bool]
 was done. Must not raise."""
 
 
-class Phase(Enum):
-    """What the connection waits for; the table above says until when."""
-
-    IDLE = auto()
-    HEAD = auto()
-    BODY = auto()
-    ANSWERING = auto()
-    SKIPPING = auto()
-    LINGERING = auto()
-    CLOSED = auto()
-
-
-class Connection(asyncio.Protocol):
+class Connection(Timed):
     """Made by uvicorn's server, which accepts connections and ends them: `server_state` is what both know."""
 
     def __init__(
@@ -80,9 +65,9 @@ class Connection(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         """shortcut: asked before the app. offers_socket: an app may take it (`Exchange`). adopted: see Peer."""
+        super().__init__(_loop or asyncio.get_running_loop(), limits.send_timeout_s)
         self.exchange: Exchange | None = None
         """the request that is being read or answered"""
-        self.write_paused = False
         self.lost = asyncio.Event()
         """the event loop has let go of the socket"""
         self._limits = limits
@@ -94,20 +79,13 @@ class Connection(asyncio.Protocol):
             config.load()
         self._app: ASGIApp = config.loaded_app
         self._state = server_state
-        self._loop = _loop or asyncio.get_running_loop()
-        self._transport: asyncio.Transport
-        self._phase = Phase.IDLE
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings_s = math.inf  # when it rings
-        self._due_s = math.inf  # when what the phase waits for is overdue, by the loop's clock
-        self._send_due_s = math.inf  # when the client must have taken something more of what was written
-        self._unsent = 0  # bytes that it had not taken when that was set
-        self._writable = asyncio.Event()
         self._requests = RequestReader(limits.head_bytes_max, limits.headers_max)
         self._rest = b""  # requests that wait for the one before
         self._peer: Peer
         self._reading = False  # `_read` is at work further up the stack
         self._discarded = 0  # bytes, in the phases SKIPPING and LINGERING
+        self._overloaded = False  # it is one more than there may be
+        self._refused = 0  # requests since the last one that was not
 
     # Called by the event loop
 
@@ -115,9 +93,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._peer = self._peer_of(transport)
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn names its own classes
-        if len(self._state.connections) > self._limits.connections_max:
-            self._app, self._shortcut = _OVERLOADED, None
-        self._refuse_too_many()
+        self._overloaded = len(self._state.connections) > self._limits.connections_max
         self._enter(Phase.IDLE, self._limits.head_timeout_s)
 
     def data_received(self, data: bytes) -> None:
@@ -128,6 +104,8 @@ class Connection(asyncio.Protocol):
         else:
             if self._phase is Phase.SKIPPING or self._phase is Phase.LINGERING:
                 self._discarded += len(data)
+                if self._phase is Phase.LINGERING:
+                    self._peer.body_came(len(data), self._loop.time())
                 if self._discarded > DISCARDED_BYTES_MAX:
                     self.abort()
                     return
@@ -143,27 +121,16 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
         self._peer.close()
-        self._phase = Phase.CLOSED
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.disconnect()
         self._rest = b""
+        if unfinished := self._requests.unfinished:
+            self._peer.head_never_came(unfinished, self._loop.time())
         self._writable.set()
         self.lost.set()
         self._requests.close()
-
-    def pause_writing(self) -> None:
-        self.write_paused = True
-        self._writable.clear()
-        self._expect_progress()
-
-    def resume_writing(self) -> None:
-        self.write_paused = False
-        self._send_due_s = math.inf
-        self._writable.set()
 
     def shutdown(self) -> None:
         """Called by uvicorn's server when it ends: the connection ends with the response that is under way."""
@@ -225,24 +192,15 @@ class Connection(asyncio.Protocol):
         self.abort()  # closes its own number of the socket; no FIN is sent, as the other number is open
         return fd
 
-    def abort(self) -> None:
-        self._transport.abort()
-
     # Reading
 
     def _read_preface(self, data: bytes) -> bytes:
         """Returns what isn't the proxy's."""
         try:
-            data = self._peer.requests_of(data)
+            return self._peer.requests_of(data)
         except BadPreface:
             self._close()
             return b""
-        self._refuse_too_many()
-        return data
-
-    def _refuse_too_many(self) -> None:
-        if self._peer.refusal is not None:
-            self._app, self._shortcut = self._peer.refusal.tell, None
 
     def _read(self, data: bytes) -> None:
         """Takes requests out of what has arrived, until one has to be answered first."""
@@ -259,7 +217,7 @@ class Connection(asyncio.Protocol):
                         self._hold(data)
                     break
         except BadRequest as bad:
-            self._refuse(bad)
+            self._refuse(bad, data)
         finally:
             self._reading = False
 
@@ -276,9 +234,14 @@ class Connection(asyncio.Protocol):
             if self._phase is Phase.IDLE:
                 self._enter(Phase.HEAD, self._limits.head_timeout_s)
             return rest
-        scope, over = self._peer.scope_of(head, self._loop.time())
-        goes_on = head.keep_alive and not self._peer.refusal
-        self.exchange = exchange = Exchange(self, scope, goes_on, head.expects_continue)
+        caller = self._peer.caller_of(head)
+        over = _OVERLOADED if self._overloaded else self._peer.over(caller, head, self._loop.time())
+        if over is not None:
+            self._turn_away(over, head, caller.scheme, complete)
+            return rest
+        self._refused = 0
+        scope = self._peer.scope_of(head, caller)
+        self.exchange = exchange = Exchange(self, scope, head.keep_alive, head.expects_continue)
         if self._offers_socket:
             scope["extensions"] = {TAKE_SOCKET: exchange.take_socket}
         if body:
@@ -286,12 +249,31 @@ class Connection(asyncio.Protocol):
         run: Run = partial(exchange.begin, self._state.tasks)
         if complete:
             self._enter_answering(exchange)
-            if over is None and self._shortcut is not None and self._shortcut(exchange, run):
+            if self._shortcut is not None and self._shortcut(exchange, run):
                 return rest
         else:
             self._enter(Phase.BODY, math.inf)
-        run(self._app if over is None else over.tell)
+        run(self._app)
         return rest
+
+    def _turn_away(self, over: TooMany, head: Head, scheme: str, complete: bool) -> None:
+        """Answers a request of which there are too many; an address that goes on and on is cut off instead."""
+        if not self._peer.is_told(self._loop.time()):
+            self._cut()
+            return
+        self._refused += 1
+        goes_on = head.keep_alive and not (self._overloaded or self._peer.refusal or self._requests.overrun)
+        goes_on = goes_on and self._refused <= REFUSED_IN_A_ROW_MAX and (complete or not head.expects_continue)
+        data, goes_on = refusal(over, head, self.usual_lines(scheme), goes_on=goes_on)
+        self.write(data)
+        self._state.total_requests += 1
+        if not goes_on:
+            self._end(still_sending=not complete)
+        elif complete:
+            self._enter(Phase.IDLE, self._limits.keep_alive_s)
+        else:
+            self._discarded = 0
+            self._enter(Phase.SKIPPING, self._limits.head_timeout_s)
 
     def _read_body(self, data: bytes) -> bytes:
         """Returns what stands behind the body. Raises BadRequest."""
@@ -320,21 +302,20 @@ class Connection(asyncio.Protocol):
 
     # Ending
 
-    def _refuse(self, bad: BadRequest) -> None:
-        """Answers what never becomes a whole request, and ends the connection."""
+    def _refuse(self, bad: BadRequest, data: bytes) -> None:
+        """Answers what never becomes a whole request, and ends the connection. data: with which that is clear"""
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
             exchange.disconnect()
         if exchange is not None and exchange.sent is not Sent.NOTHING:
-            self.abort()
-            return
-        if self._phase is Phase.SKIPPING:  # it has its response, and this is the rest of its request
+            self._cut()
+        elif self._phase is Phase.SKIPPING:  # it has its response, and this is the rest of its request
             self._end(still_sending=True)
-            return
-        response = error_response(bad.status, bad.code, bad.message, {"connection": "close"})
-        lines = (b"%b: %b\r\n" % header for header in response.raw_headers)
-        self.write(b"".join((STATUS_LINES[bad.status], self.usual_lines(), *lines, b"\r\n", bytes(response.body))))
-        self._end(still_sending=True)
+        elif exchange is None and not self._peer.bad_head_came(data, self._requests.came, self._loop.time()):
+            self._cut()
+        else:
+            self.write(bad_request(bad, self.usual_lines()))
+            self._end(still_sending=True)
 
     def _end(self, *, still_sending: bool) -> None:
         """Ends the connection once all is written."""
@@ -346,51 +327,3 @@ class Connection(asyncio.Protocol):
         self._transport.resume_reading()
         self._discarded = 0
         self._enter(Phase.LINGERING, LINGER_S)
-
-    def _close(self) -> None:
-        """Closes it once the client has taken what was written; one that takes nothing is cut off."""
-        self._phase, self._due_s = Phase.CLOSED, math.inf
-        self._transport.close()
-        if self._transport.get_write_buffer_size():
-            self._expect_progress()
-
-    # Time
-
-    def _enter(self, phase: Phase, limit_s: float) -> None:
-        self._phase = phase
-        if limit_s == math.inf:
-            self._due_s = math.inf
-        else:
-            self._due_s = due_s = self._loop.time() + limit_s
-            if due_s < self._rings_s:
-                self._set_timer()
-
-    def _expect_progress(self) -> None:
-        self._unsent = self._transport.get_write_buffer_size()
-        self._send_due_s = self._loop.time() + self._limits.send_timeout_s
-        self._set_timer()
-
-    def _set_timer(self) -> None:
-        """A timer that rings too early stays as it is: most times are put off before they come, and a timer for each
-        would cost."""
-        due_s = min(self._due_s, self._send_due_s)
-        if due_s < self._rings_s:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer, self._rings_s = self._loop.call_at(due_s, self._ring), due_s
-
-    def _ring(self) -> None:
-        self._timer, self._rings_s = None, math.inf
-        now_s = self._loop.time()
-        if self._send_due_s <= now_s:
-            unsent = self._transport.get_write_buffer_size()
-            if unsent >= self._unsent:
-                self.abort()
-                return
-            self._expect_progress()
-        if self._due_s > now_s:
-            self._set_timer()
-        elif self._phase is Phase.LINGERING and not self._transport.get_write_buffer_size():
-            self.abort()
-        else:
-            self._close()

@@ -1,24 +1,26 @@
 """What one address may do: its connections, its requests and whatever else a service counts, each with a limit.
 
-Whoever is refused costs a look into a table, and gets a 429 that says when to come again. Callers from networks that
-the operator names have no limits; those behind trusted proxies are told apart (proto/core/caller.py).
+Whoever is refused costs a look into a table, and gets a 429 that says when to come again; who goes on and on is cut
+off. Callers from networks that the operator names have no limits; those behind trusted proxies are told apart
+(proto/core/caller.py).
 """
 
 import math
 from collections import Counter
 from typing import NamedTuple
 
-from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
 from proto.core.caller import Callers, parse_networks
-from proto.core.rates import Rate, Shares
-from proto.http.come_again import ComeAgain
-from proto.http.responses import error_response
+from proto.core.rates import Rate, Shares, Turns
+from proto.http.unknown_proxies import UnknownProxies
 from proto.http_settings import GuardSettings
 
 CALLER = "livecomments.caller"
 """In a scope: the `Caller`"""
+
+GUARD = "livecomments.guard"
+"""In a scope: the `Guard`"""
 
 ALL = "all"
 """the one key of what all do together"""
@@ -26,6 +28,10 @@ ALL = "all"
 TOLD_SHARE = 0.1
 """How many connections of one address beyond those that it may have are told so, as a share of those; the next are
 closed without a word. Each is a connection while it is told, and one address must not take those of all."""
+
+TURNS_S_MAX = 30.0
+"""Those who are too many together are told to come one after the other within that time. Viewers of a node that has
+died are turned away for no longer than this without asking again."""
 
 SHARE_WAIT_S = 5.0
 """until somebody who has all that he may is to try again: some of it has ended by then, or not"""
@@ -42,18 +48,8 @@ class TooMany(NamedTuple):
     """until it is worth to try again"""
 
     @property
-    def headers(self) -> dict[str, str]:
-        return {"retry-after": str(max(1, math.ceil(self.wait_s))), "cache-control": "no-store"}
-
-    def response(self) -> JSONResponse:
-        """Pages of all origins may read it: it says nothing of anybody."""
-        return error_response(
-            self.status, self.code, self.message, {**self.headers, "access-control-allow-origin": "*"}
-        )
-
-    async def tell(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI app"""
-        await ComeAgain(self.response())(scope, receive, send)
+    def retry_after_s(self) -> int:
+        return max(1, math.ceil(self.wait_s))
 
 
 class Limit:
@@ -62,6 +58,7 @@ class Limit:
     def __init__(self, code: str, what: str, each: Rate, together: Rate, refused: Counter[str]) -> None:
         self._code = code
         self._what = what
+        self._turns = Turns(together.per_s, TURNS_S_MAX)
         self._each = each
         self._together = together
         self._refused = refused
@@ -75,7 +72,9 @@ class Limit:
             return self._refuse(429, self._code, sentence, wait_s)
         if wait_s := self._together.wait_s(ALL, now_s, cost):
             sentence = f"this server takes {self._together.per_s:g} {self._what} a second, and there are more now"
-            return self._refuse(503, f"{self._code}_of_all", f"{sentence}: come again later", wait_s)
+            return self._refuse(
+                503, f"{self._code}_of_all", f"{sentence}: come again later", max(wait_s, self._turns.wait_s(now_s))
+            )
         return None
 
     def use(self, key: str | None, now_s: float, cost: float) -> None:
@@ -116,6 +115,7 @@ class Guard:
         """refused: counts the refusals by code."""
         self._settings = settings
         self._refused = refused
+        self.unknown_proxies = UnknownProxies()
         self.callers = Callers(
             parse_networks(settings.trusted_proxies),
             parse_networks(settings.unlimited_networks),
@@ -124,6 +124,8 @@ class Guard:
         self.connections = self.share("too_many_connections", "connections", settings.connections_per_address_max)
         self.told = Shares(max(1, round(TOLD_SHARE * settings.connections_per_address_max)))
         """connections that are refused in words"""
+        told, burst_s = settings.refusals_per_s, settings.burst_s
+        self._told = Rate(told, told * burst_s, settings.addresses_max)
         self._requests = self.limit(
             "too_many_requests", "requests", settings.requests_per_s, settings.requests_per_s_max
         )
@@ -145,6 +147,21 @@ class Guard:
         could use up what all have, and never send it."""
         return self._requests.over(key, now_s) or self._bytes.over(key, now_s, size)
 
+    def tells(self, key: str | None, now_s: float) -> bool:
+        """Whether one more refusal is told; that is counted. False: its connection is to be cut."""
+        return key is None or not self._told.wait_s(key, now_s)
+
+    def is_deaf_to(self, key: str | None, now_s: float) -> bool:
+        """Whether an address has gone on after so many refusals that its next connection isn't read"""
+        return key is not None and self._told.is_used_up(key, now_s)
+
     def more_came(self, key: str | None, now_s: float, size: int) -> None:
         """Of a request's body"""
         self._bytes.use(key, now_s, size)
+
+
+def note_refusal(scope: Scope, now_s: float) -> None:
+    """To be called by an app that answers 429 for a limit of an address. now_s: of a monotonic clock"""
+    guard: Guard | None = scope.get(GUARD)
+    if guard is not None:
+        guard.unknown_proxies.refused(scope[CALLER], scope["headers"], now_s)

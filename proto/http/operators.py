@@ -38,7 +38,7 @@ class OperatorsPort:
 
     def __init__(self, settings: HttpSettings, readiness: Readiness, registry: CollectorRegistry) -> None:
         """Raises OSError when the address can't be listened on."""
-        self._listener = _listen(settings.operators_listen)
+        self._listener = _listen(settings.operators_listen, settings.user_timeout_ms)
         self.address = address_of(self._listener)
         self._server = _server(_app(readiness, registry), settings)
 
@@ -68,9 +68,9 @@ class PublicHealth:
         return health_response(ok, {})
 
 
-def _listen(address: str) -> socket.socket:
+def _listen(address: str, user_timeout_ms: int) -> socket.socket:
     try:
-        return listen(address, BACKLOG)
+        return listen(address, BACKLOG, user_timeout_ms)
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; choose another operators' port: --operators-listen") from error
 
@@ -101,5 +101,5 @@ def _app(readiness: Readiness, registry: CollectorRegistry) -> Starlette:
 
 def _server(app: Starlette, settings: HttpSettings) -> HttpServer:
     limits = replace(settings.connection_limits(), connections_max=CONNECTIONS_MAX)
-    guard = Guard(settings.guard_settings()._replace(unlimited_networks=EVERYBODY), Counter())
+    guard = Guard(settings.model_copy(update={"unlimited_networks": EVERYBODY}), Counter())
     return build_server(app, limits, guard, stop_s=STOP_S)

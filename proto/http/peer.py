@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import structlog
 from starlette.types import Scope
 
-from proto.core.caller import Caller
+from proto.core.caller import UNREADABLE, Caller
 from proto.core.proxy_protocol import Malformed, begins_with_preface, read_preface
-from proto.http.guard import CALLER, Guard, Limit, TooMany
+from proto.http.guard import CALLER, GUARD, Guard, Limit, TooMany
 from proto.http.requests import Head
+from proto.http.unknown_proxies import PREFACE
 
 log = structlog.stdlib.get_logger()
 
@@ -81,16 +82,54 @@ class Peer:
         self._preface = data if begins_with_preface(data) else None
         return data if self._preface is None else b""
 
-    def scope_of(self, head: Head, now_s: float) -> tuple[Scope, TooMany | None]:
-        """ASGI's scope of a request, and what its caller has too many of. now_s: of a monotonic clock"""
+    def caller_of(self, head: Head) -> Caller:
+        """Who has sent this request"""
         caller = self._guard.callers.behind(self._caller, head.headers) if self._is_proxy else self._caller
         self._asks = caller.key
+        return caller
+
+    def over(self, caller: Caller, head: Head, now_s: float) -> TooMany | None:
+        """What the caller of this request has too many of. now_s: of a monotonic clock"""
+        over = self.refusal or self._over(caller, head, now_s)
+        if over is not None and over.status == 429:
+            self._guard.unknown_proxies.refused(caller, head.headers, now_s)
+        return over
+
+    def _over(self, caller: Caller, head: Head, now_s: float) -> TooMany | None:
+        if caller.key is None:
+            return None
+        if (over := self._guard.over(caller.key, now_s, head.size)) is not None:
+            return over
+        limit = self._limit_of(head)
+        return None if limit is None else limit.over(caller.key, now_s)
+
+    def is_told(self, now_s: float) -> bool:
+        """Whether the caller who asked last is told that he is refused. False: the connection is to be cut. One of a
+        proxy isn't: it is others' as well."""
+        return self._is_proxy or self._guard.tells(self._asks, now_s)
+
+    def bad_head_came(self, data: bytes, size: int, now_s: float) -> bool:
+        """Counts what was no request, of whom nobody knows behind a proxy. data: its beginning. size: bytes of all of
+        it. False: as for `is_told`."""
+        self._asks = UNREADABLE if self._is_proxy else self._caller.key
+        if not self._is_proxy and begins_with_preface(data):
+            self._guard.unknown_proxies.looks_like_one(self._caller.address, PREFACE, now_s)
+        if self._asks is None or self._guard.over(self._asks, now_s, size) is None:
+            return True
+        return self.is_told(now_s)
+
+    def head_never_came(self, size: int, now_s: float) -> None:
+        """Counts the bytes of a head that the connection's end has cut short."""
+        self._guard.more_came(UNREADABLE if self._is_proxy else self._caller.key, now_s, size)
+
+    def scope_of(self, head: Head, caller: Caller) -> Scope:
+        """ASGI's"""
         headers, client = head.headers, self._client
         if client is not None and client[0] != caller.address:
             client = (caller.address, 0)
         if caller.host is not None:
             headers = [*(line for line in headers if line[0] != b"host"), (b"host", caller.host.encode())]
-        scope = {
+        return {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": head.http_version,
@@ -104,20 +143,12 @@ class Peer:
             "query_string": head.query,
             "headers": headers,
             CALLER: caller,
+            GUARD: self._guard,
         }
-        return scope, self._over(caller, head, now_s)
 
     def body_came(self, size: int, now_s: float) -> None:
         """Counts more bytes of the request that was read last."""
         self._guard.more_came(self._asks, now_s, size)
-
-    def _over(self, caller: Caller, head: Head, now_s: float) -> TooMany | None:
-        if caller.key is None:
-            return None
-        if (over := self._guard.over(caller.key, now_s, head.size)) is not None:
-            return over
-        limit = self._limit_of(head)
-        return None if limit is None else limit.over(caller.key, now_s)
 
     def _meet(self, address: str) -> None:
         """Many come through one proxy, so that one's connections aren't counted."""
@@ -125,6 +156,9 @@ class Peer:
         self._is_proxy = self._guard.callers.is_trusted(address)
         guard, key = self._guard, self._caller.key
         if self._is_proxy or key is None:
+            return
+        if guard.is_deaf_to(key, asyncio.get_running_loop().time()):
+            self._transport.abort()
             return
         self.refusal = guard.connections.take(key)
         if self.refusal is None:

@@ -73,8 +73,15 @@ class RequestReader:
         self._keep_alive = self._expects_continue = False
         self._hosts: list[bytes] = []
         self._codings: list[bytes] = []
+        self.came = 0
+        """bytes of the head that is being read, and of what has come with it"""
         self.overrun = False
         """Behind the end of a chunked body a part of another request was lost: the connection can't go on."""
+
+    @property
+    def unfinished(self) -> int:
+        """bytes of a head that has not come in all"""
+        return len(self._partial)
 
     def close(self) -> None:
         """To be called at the end: the parser refers to this object, and that to the parser."""
@@ -85,6 +92,7 @@ class RequestReader:
         request, and what stands behind it. No head: it isn't complete, and has been kept. Raises BadRequest."""
         data = self._partial + data if self._partial else data
         self._partial, scanned = b"", self._scanned
+        self.came = len(data)
         self._scanned = begin = 0
         while data.startswith(b"\r\n", begin):  # RFC 9112, 2.2: empty lines before a request are to be ignored
             begin += 2

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
 
 RETRY_S = 2
 """s until a client comes again, where nobody knows better"""
@@ -21,11 +20,3 @@ def health_response(ok: bool, details: Mapping[str, object]) -> JSONResponse:
         status_code=200 if ok else 503,
         headers={"cache-control": "no-store"},
     )
-
-
-async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
-    """The app of a connection over the limit: one response, and the connection ends."""
-    # Any page may read it: its own requests come over a connection like this, too.
-    headers = {"retry-after": str(RETRY_S), "connection": "close", "access-control-allow-origin": "*"}
-    answer = error_response(503, "too_many_connections", "this server has as many connections as it can hold", headers)
-    await answer(scope, receive, send)

@@ -36,7 +36,7 @@ class Door:
         self._settings = settings
         self._places = Places(settings)
         self._nodes = Nodes(settings)
-        self._listener = listen(settings.listen, settings.listen_backlog)
+        self._listener = listen(settings.listen, settings.listen_backlog, settings.user_timeout_ms)
         self.address = address_of(self._listener)
         refused: Counter[str] = Counter()
         face = DoorFace(self, settings.retry_after_s, settings.credentials_origins_known())

@@ -20,7 +20,7 @@ from rms.config import RmsSettings
 from rms.feed.byte_log import EditionOffset, FeedOffset
 from rms.feed.editions import Form
 from rms.feed.entry import Attach
-from rms.feed.polled import Answer, own_event
+from rms.feed.polled import Answer, Answers, own_event
 from rms.feed.sse import heartbeat_event, retry_line
 from rms.http.allowances import Allowances
 from rms.sending.audience import Audience, CountedViewer, Seat, Viewer, stream_ends_ms
@@ -62,6 +62,7 @@ class Viewers:
         self._heartbeat_event = heartbeat_event(settings.heartbeat_ms)
         self._entering = 0
         self._streamed = 0
+        self._answers = Answers()
         self._seats = Seats(settings.poll_rest_ms / 1000, served.release)
 
     def __len__(self) -> int:
@@ -95,6 +96,7 @@ class Viewers:
             self._drain.waiters.add(woken)
             try:
                 answer = await answer_from(
+                    self._answers,
                     audience,
                     "" if asked.position is None else str(asked.position),
                     audience.edition.attach(attach, wall_ms()),
@@ -133,7 +135,7 @@ class Viewers:
         try:
             async with self._opened(asked.video_id, key) as video:
                 find = await self._way_in(video, asked, key)
-                async with self._served.entering.room(video, asked.position):
+                async with self._served.entering.room(video, asked.position, key):
                     yield video, find, seat
         except BaseException:
             if seat is not None:
@@ -170,7 +172,7 @@ class Viewers:
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
-        return partial(self._served.entering.place, video, asked.position, asked.backfill, history, read)
+        return partial(self._served.entering.place, video, asked.position, asked.backfill, history, read, key)
 
     async def _let_in(
         self, video: ServedVideo, asked: StreamRequest, find: Find, take: TakeSocket, seat: Seat | None
@@ -221,7 +223,7 @@ class Viewers:
             return audience, audience.edition.attach(attach, wall_ms())
 
         async def resume(stood_at: bytes | None) -> tuple[Audience, Attach[EditionOffset]]:
-            return enter(await self._served.entering.resume(video, stood_at))
+            return enter(await self._served.entering.resume(video, stood_at, None if seat is None else seat.key))
 
         audience, entered = enter(attach)
         ends_ms = stream_ends_ms(settings.stream_age_s_max, monotonic_ms())

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Mapping
 
 from proto.core.stream_request import WAIT, wants_poll
 from proto.http.guard import Guard, Limit, Share, TooMany
@@ -21,7 +22,7 @@ class Allowances:
     def __init__(self, settings: RmsSettings) -> None:
         self.refused: Counter[str] = Counter()
         """refusals by code"""
-        self.guard = guard = Guard(settings.guard_settings(), self.refused)
+        self.guard = guard = Guard(settings, self.refused)
         self.limit_of = streams_limit(guard, settings)
         self._streams = guard.share("too_many_streams", "open streams", settings.streams_per_address_max)
         self._videos = guard.limit(
@@ -49,38 +50,45 @@ class Seat:
     """A stream that counts against its address's, until it is freed or forgotten: a response that never begins has
     nobody who could free it."""
 
-    __slots__ = ("_key", "_share")
+    __slots__ = ("_share", "key")
 
     def __init__(self, share: Share, key: str) -> None:
         self._share: Share | None = share
-        self._key = key
+        self.key = key
 
     def free(self) -> None:
         """Idempotent"""
         share, self._share = self._share, None
         if share is not None:
-            share.free(self._key)
+            share.free(self.key)
 
     __del__ = free
 
 
+FREE: Mapping[str, str] = {
+    "/health/live": "always the same answer",
+    "/health/ready": "told from memory",
+}
+"""Routes whose GET counts as a request only, and why. A HEAD of any route is answered without looking at anything."""
+
+
 def streams_limit(guard: Guard, settings: ViewersHttpSettings) -> LimitOf:
-    """Counts new streams, of a node or a door."""
+    """Counts new streams and long polls, of a node or a door."""
     streams = guard.limit(
         "too_many_new_streams", "new streams", settings.new_streams_per_s, settings.new_streams_per_s_max
     )
+    polls = guard.limit("too_many_polls", "long polls", settings.polls_per_s, settings.polls_per_s_max)
 
     def limit_of(head: Head) -> Limit | None:
-        if head.method != "GET" or not head.path.startswith("/comments/") or _polls(head):
+        if head.method != "GET" or not head.path.startswith("/comments/"):
             return None
-        return streams
+        return polls if _polls(head) else streams
 
     return limit_of
 
 
 def _polls(head: Head) -> bool:
-    """Whether it is answered with JSON: such requests count as requests only. A stream may have `wait` in its query,
-    too."""
+    """Whether it is answered with JSON. A stream may have `wait` in its query, too."""
     if not _POLLS.search(head.query):
         return False
     accept = b", ".join(value for name, value in head.headers if name == b"accept")

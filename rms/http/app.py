@@ -16,7 +16,7 @@ from proto.core.caller import Caller
 from proto.http.come_again import ComeAgain, comes_back, start_over, stream_that_ends
 from proto.http.cors import PublicCors
 from proto.http.exchange import take_socket_of
-from proto.http.guard import CALLER
+from proto.http.guard import CALLER, note_refusal
 from proto.http.operators import OperatorsPort, PublicHealth
 from proto.http.responses import error_response
 from proto.http.server import HttpServer
@@ -139,6 +139,8 @@ def needed_headers(request: Request) -> dict[str, str]:
 
 def refusal(refused: Refused, request: Request, retry_after_s: int) -> Response:
     """An EventSource that comes back with a position that can't be read starts over: it would never come again."""
+    if refused.status == 429:
+        note_refusal(request.scope, asyncio.get_running_loop().time())
     if refused.code == INVALID_POSITION and comes_back(request.headers):
         return stream_that_ends(start_over(retry_after_s))
     return error_response(refused.status, refused.code, refused.message, refusal_headers(refused, retry_after_s))

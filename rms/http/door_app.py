@@ -104,7 +104,7 @@ def build_door_server(settings: DoorSettings, face: DoorFace, refused: Counter[s
         ],
         exception_handlers={HTTPException: http_error},
     )
-    guard = Guard(settings.guard_settings(), refused)
+    guard = Guard(settings, refused)
     return build_server(
         app,
         settings.connection_limits(),

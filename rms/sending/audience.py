@@ -21,6 +21,11 @@ class Pause(Enum):
 class Seat(Protocol):
     """What counts a viewer as one of its address's"""
 
+    @property
+    def key(self) -> str:
+        """What the address is counted by"""
+        ...
+
     def free(self) -> None:
         """Idempotent"""
 

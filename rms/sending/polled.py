@@ -7,11 +7,12 @@ from collections.abc import Callable
 from rms.clocks import wall_ms
 from rms.feed.byte_log import EditionOffset
 from rms.feed.entry import Attach
-from rms.feed.polled import Answer, PolledEvent, answer_of
+from rms.feed.polled import Answer, Answers, PolledEvent
 from rms.sending.audience import Audience
 
 
 async def answer_from(
+    answers: Answers,
     audience: Audience,
     position: str,
     entered: Attach[EditionOffset],
@@ -40,7 +41,7 @@ async def answer_from(
                 return Answer([], position, more=True)
             chunk = log.read(offset, bytes_max)
             end, rest = log.rest_of_frame(offset, len(chunk))
-            answer = answer_of(private + chunk + rest, position, bytes_max)
+            answer = answers.of(private + chunk + rest, position, bytes_max)
             # A gap moves no position, so that one that comes with the first look is told again with each answer until
             # somebody says something: it waits for others, or the viewer would ask without a pause.
             is_news = bool(answer.events) and (answer.position != position or has_waited)

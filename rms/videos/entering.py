@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from weakref import WeakKeyDictionary
 
+from history.core.ids import time_of
 from history.store import StoreUnavailable
 from proto.tasks import Supervisor
 from rms.clocks import wall_ms
@@ -15,7 +16,7 @@ from rms.feed.event import Event
 from rms.feed.position import Position, parse_position
 from rms.feed.resuming import NeedsHistory
 from rms.feed.sse import event_frame, older_frame
-from rms.sending.audience import Viewer
+from rms.sending.audience import CountedViewer, Viewer
 from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo
@@ -62,6 +63,8 @@ class Entering:
                 return None
             before_read()
             return await self._past.older(video.video_id, feed.held_from, missing)
+        if self._is_forged(video, position):
+            return None
         needs = video.resuming.resume(position, backfill, wall_ms())
         if isinstance(needs, NeedsHistory):
             before_read()
@@ -69,27 +72,27 @@ class Entering:
         return None
 
     @asynccontextmanager
-    async def room(self, video: ServedVideo, position: Position | None) -> AsyncIterator[None]:
+    async def room(self, video: ServedVideo, position: Position | None, key: str | None) -> AsyncIterator[None]:
         """In it the viewer can enter without a gap for want of room: the feed has all that it has, or there may be one
         more form of the stream, without that. What it waits for comes within moments: viewers of a drained node are
         each some milliseconds ahead of a feed that was just opened, at as many positions as there are viewers. After
-        `claims_wait_ms` it enters as it is."""
+        `claims_wait_ms` it enters as it is. key: see Allowances."""
         promised = None
-        if position is not None:
+        if position is not None and not self._is_forged(video, position):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.claims_wait_ms / 1000):
-                    promised = await self._find_room(video, position)
+                    promised = await self._find_room(video, position, key)
         try:
             yield
         finally:
             if promised is not None:
                 video.take_room_back(promised)
 
-    async def _find_room(self, video: ServedVideo, position: Position) -> Position | None:
+    async def _find_room(self, video: ServedVideo, position: Position, key: str | None) -> Position | None:
         """The claims for which room was promised; None: none is needed."""
         while video.feed.lacks_past or video.resuming.is_ahead(position):
             claims = video.resuming.claims_of(position)
-            if video.has_room_for_claims(claims, self._settings.claims_max):
+            if self._has_room(video, claims, key):
                 video.promise_room(claims)
                 return claims
             await video.grown()
@@ -102,9 +105,10 @@ class Entering:
         backfill: int,
         history: list[Event] | None,
         read: bool = True,
+        key: str | None = None,
     ) -> Attach[FeedOffset]:
         """Where a viewer enters the log, as it is now. position: None for a new viewer. history: from `history_for`.
-        read: False if that has failed."""
+        read: False if that has failed. key: see Allowances."""
         if position is None:
             joined = video.feed.join(backfill)
             feed, held = video.feed, set(video.feed.ids) if history else set()
@@ -116,6 +120,8 @@ class Entering:
                 count = {"viewers": max(video.viewers, video.total_viewers)}
                 older += event_frame("viewers", count, feed.text())
             return joined._replace(private=older + joined.private)
+        if self._is_forged(video, position):
+            return video.resuming.gap(None, backfill, "unknown_position")
         if not read and position.sure_from >= video.feed.held_from:
             history = []  # what it lacks is here; and what it has beyond that, the feed will get later
         attach = video.resuming.resume(position, backfill, wall_ms(), history)
@@ -125,14 +131,25 @@ class Entering:
             video.take_over()
             video.publish()
             self._on_behind(video)
-        return self._bounded(video, position, backfill, attach)
+        return self._bounded(video, position, backfill, attach, key)
 
     def _bounded(
-        self, video: ServedVideo, position: Position, backfill: int, attach: Attach[FeedOffset]
+        self, video: ServedVideo, position: Position, backfill: int, attach: Attach[FeedOffset], key: str | None
     ) -> Attach[FeedOffset]:
-        if attach.claims is None or video.has_room_for_claims(attach.claims, self._settings.claims_max):
+        if attach.claims is None or self._has_room(video, attach.claims, key):
             return attach
         return video.resuming.gap(position, backfill, "too_far_behind")
+
+    def _has_room(self, video: ServedVideo, claims: Position, key: str | None) -> bool:
+        settings = self._settings
+        return video.find_room_for_claims(claims, key, settings.claims_max, settings.claims_per_address_max)
+
+    def _is_forged(self, video: ServedVideo, position: Position) -> bool:
+        """Whether no service can have given it yet: it lies further ahead than two clocks may be apart, of which each
+        is off by as much as it may. The feed's own ids tell the time, too: of a service whose clock is wrong, or if
+        this node's is."""
+        now_ms = max(wall_ms(), time_of(video.feed.had.high or 0))
+        return time_of(position.high) > now_ms + 2 * self._settings.clock_off_ms_max
 
     async def place(
         self,
@@ -141,6 +158,7 @@ class Entering:
         backfill: int,
         history: list[Event] | None,
         read: bool = True,
+        key: str | None = None,
     ) -> Attach[FeedOffset]:
         """As `attach`. What it needs from history only since `history_for` was asked is read now: meanwhile the feed
         has got its past, or dropped a part of its log. Nothing runs between finding the place and returning it."""
@@ -151,11 +169,11 @@ class Entering:
                     history = await self.history_for(video, position, backfill)
                 except StoreUnavailable:
                     read = False
-        return self.attach(video, position, backfill, history, read)
+        return self.attach(video, position, backfill, history, read, key)
 
-    async def resume(self, video: ServedVideo, stood_at: bytes | None) -> Attach[FeedOffset]:
+    async def resume(self, video: ServedVideo, stood_at: bytes | None, key: str | None = None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the
-        read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap."""
+        read takes longer than `heartbeat_ms`, or fails, the viewer gets a gap. key: see Allowances."""
         backfill, history, read = self._settings.backfill, None, True
         if stood_at is None:
             return video.resuming.gap(None, backfill, "too_far_behind")
@@ -165,7 +183,7 @@ class Entering:
                 history = await self.history_for(video, position, backfill)
         except (StoreUnavailable, TimeoutError):
             read = False
-        return self.attach(video, position, backfill, history, read)
+        return self.attach(video, position, backfill, history, read, key)
 
     def fallen(self, video: ServedVideo, viewer: Viewer) -> None:
         """Takes a slow viewer that has fallen off its log: it goes on from where it stood, out of history. After
@@ -181,7 +199,8 @@ class Entering:
                 edition = viewer.audience.edition
                 self._sweeper.close_detached(viewer, "too_slow", edition.aside(words) + edition.last)
                 return
-            attach = await self.resume(video, viewer.stood_at)
+            key = viewer.seat.key if isinstance(viewer, CountedViewer) else None
+            attach = await self.resume(video, viewer.stood_at, key)
             form = viewer.audience.form._replace(claims=attach.claims)
             viewer.audience = video.audience(form, self._settings.backfill_max)
             private, viewer.offset, _ = viewer.audience.edition.attach(attach, wall_ms())

@@ -43,7 +43,7 @@ class ServedVideo:
     """`feed` and `resuming` are there once `opened` is done without an error."""
 
     __slots__ = (
-        *("_buffer", "_grown", "_on_behind", "_overflow_id", "_promised", "_sweeper", "announced_ms"),
+        *("_brought", "_buffer", "_grown", "_on_behind", "_overflow_id", "_promised", "_sweeper", "announced_ms"),
         *("announced_viewers", "audiences"),
         *("empty_since_ms", "feed", "holds", "lacks_past", "missed_from", "opened", "promises", "record", "resuming"),
         *("state", "sure_ms", "total_viewers", "video_id"),
@@ -72,6 +72,7 @@ class ServedVideo:
         self._buffer: list[Event] = []  # live events that wait for `open` or `flush`
         self._overflow_id: int | None = None  # the smallest id that didn't fit into the buffer
         self._promised: Counter[Position] = Counter()  # claims for which there is room: their viewers are entering
+        self._brought: dict[Position, str] = {}  # claims, and the address whose viewer was the first with them
         self._grown: asyncio.Future[None] | None = None  # see `grown`
         self._sweeper = sweeper
         self._on_behind = on_behind
@@ -227,13 +228,26 @@ class ServedVideo:
             self.audiences[form] = audience
         return audience
 
-    def has_room_for_claims(self, claims: Position, most: int) -> bool:
-        """Whether viewers with these claims can be served: there are at most so many different ones. Those that nobody
-        has any more make room."""
-        if claims in self._claims or len(self._claims) < most:
+    def find_room_for_claims(self, claims: Position, key: str | None, most: int, each_most: int) -> bool:
+        """Whether viewers with these claims can be served: there are at most so many different ones, and so many that
+        one address has brought. Those that nobody has any more make room. True: they are this address's from now on, if
+        they are nobody's. key: of the address; None: it has no limits."""
+        if claims in self._claims:
             return True
-        self.drop_unused_audiences()
-        return len(self._claims) < most
+        if not self._has_room(key, most, each_most):
+            self.drop_unused_audiences()
+            if not self._has_room(key, most, each_most):
+                return False
+        held = self._claims
+        self._brought = {each: by for each, by in self._brought.items() if each in held}
+        if key is not None:
+            self._brought[claims] = key
+        return True
+
+    def _has_room(self, key: str | None, most: int, each_most: int) -> bool:
+        held = self._claims
+        of_one = 0 if key is None else sum(self._brought.get(each) == key for each in held)
+        return len(held) < most and (key is None or of_one < each_most)
 
     def promise_room(self, claims: Position) -> None:
         """Keeps it for a viewer on its way in, until `take_room_back`."""

@@ -23,7 +23,10 @@ from scripts.benches.viewers import Audience, Report
 
 RATIO_MAX = 1.2  # of the crowd's p99 beside an attack to the one without; stated
 
-NOTICED = ("\nattack", "p99 ms\nwithout", "\nwith", "\nratio", "\nconnections", "\n429", "\n503", "other\n5xx", "\ncut")
+NOTICED = (
+    *("\nattack", "p99 ms\nwithout", "\nwith", "\nratio", "\nconnections", "\n429", "\n503", "other\n5xx", "\ncut"),
+    "CPU us\neach",
+)
 LEFT = ("\nattack", "\nseats", "\nopen files", "\nRSS", "back\nafter")
 
 
@@ -37,6 +40,7 @@ class Attacked:
     seen: Seen
     states: tuple[State, State, State]  # before, at the attack's end, and after it
     back_s: float | None  # from its end until seats and files were as before; None: not in time
+    cpu_s: float  # of all services for the attack: beyond what the crowd costs them
 
     @property
     def errors(self) -> int:
@@ -52,7 +56,7 @@ async def attacks(front: str, mixes: Sequence[str], repeats: int, settings: Edge
     async with (
         an_edge_system(settings) as system,
         a_front(system, front, HASH) as entrance,
-        viewers_of(CROWDED, settings.crowd, phases * _comments(settings), settings) as audience,
+        viewers_of(CROWDED, settings.crowd, phases * _comments(settings)) as audience,
     ):
         await audience.connect(settings.crowd, entrance.stream_ports[0])
         crowd = Crowd(system, audience, settings)
@@ -100,15 +104,19 @@ class Crowd:
 async def _attack(mix: str, system: EdgeSystem, front: Front, crowd: Crowd, first: State) -> Attacked:
     """first: what the system held before any attack, and what it must come back to"""
     settings = crowd.settings
+    calm_s, calm_cpu_s = time.monotonic(), system.cpu_s()
     without_ms = await crowd.p99_ms()
+    crowd_share = (system.cpu_s() - calm_cpu_s) / (time.monotonic() - calm_s)
     before = await system.state(front)
     port = front.service_port if MIXES[mix].at_service else front.stream_ports[0]
     seconds = settings.calm_s + FANOUT.lead_s + settings.seconds + FANOUT.settle_s
     command = (sys.executable, "-P", "-m", "scripts.benches.attacker", mix)
+    began_s, began_cpu_s = time.monotonic(), system.cpu_s()
     async with Child("attacker", (*command, str(settings.attack_share), str(port), str(seconds))) as attacker:
         await asyncio.sleep(settings.calm_s)
         with_ms = await crowd.p99_ms()
         seen = await attacker.answer(Seen, seconds + FANOUT.answer_timeout_s)
+        cpu_s = system.cpu_s() - began_cpu_s - crowd_share * (time.monotonic() - began_s)
         during = await system.state(front)
     ended_s = time.monotonic()
     after = await system.state(front)
@@ -116,8 +124,8 @@ async def _attack(mix: str, system: EdgeSystem, front: Front, crowd: Crowd, firs
         await asyncio.sleep(settings.poll_s)
         after = await system.state(front)
     back_s = time.monotonic() - ended_s if back else None
-    found = Attacked(mix, without_ms, with_ms, seen, (before, during, after), back_s)
-    said = f"{ms(without_ms)} → {ms(with_ms)} ms, {seen.began:,} connections, {seen.statuses}"
+    found = Attacked(mix, without_ms, with_ms, seen, (before, during, after), back_s, cpu_s)
+    said = f"{ms(without_ms)} → {ms(with_ms)} ms, {seen.began:,} connections, {cpu_s:.2f} CPU s, {seen.statuses}"
     console(stderr=True).print(f"{MIXES[mix].what}: {said}", style="dim")
     return found
 
@@ -136,11 +144,12 @@ def noticed(runs: Sequence[Attacked]) -> list[Cell]:
     without_ms, with_ms = median(run.without_ms for run in runs), median(run.with_ms for run in runs)
     ratio = with_ms / without_ms if without_ms else 0.0
     statuses: Counter[str] = sum((Counter(run.seen.statuses) for run in runs), Counter())
-    errors = sum(run.errors for run in runs)
+    errors, began = sum(run.errors for run in runs), sum(run.seen.began for run in runs)
     return [
         *(ms(without_ms), ms(with_ms), Text(f"{ratio:.2f} ×", style="green" if ratio <= RATIO_MAX else "bold red")),
-        *(f"{sum(run.seen.began for run in runs):,}", f"{statuses['429']:,}", f"{statuses['503']:,}"),
+        *(f"{began:,}", f"{statuses['429']:,}", f"{statuses['503']:,}"),
         *(Text(f"{errors:,}", style="bold red" if errors else ""), f"{statuses['cut']:,}"),
+        f"{sum(run.cpu_s for run in runs) / began * 1e6:,.0f}" if began else "",
     ]
 
 

@@ -128,7 +128,6 @@ class EdgeSettings:
     seconds: float = 8.0  # of each load
     crowd: int = 500  # viewers beside an attack
     crowd_rate: float = 10.0  # comments/s to them: 40,000 deliveries in 8 s
-    in_flight: int = 100  # viewers who connect at a time: 1,000 placements at once can take longer than one may
     attack_share: float = 1.0  # of each mix's connections and rate
     calm_s: float = 0.5  # between an attack's begin and the crowd's first comment that counts
     back_s: float = 30.0  # after an attack, for seats and files to be as before; a video is served for 10 s more

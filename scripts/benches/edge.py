@@ -118,7 +118,7 @@ async def measure(
     """One contender under one load. video: nobody has watched it before."""
     async with (
         a_front(system, *contender) as front,
-        viewers_of(video, load.viewers, load.comments, settings) as audience,
+        viewers_of(video, load.viewers, load.comments) as audience,
     ):
         ports = front.stream_ports
         for number, port in enumerate(ports):

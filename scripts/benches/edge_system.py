@@ -15,7 +15,7 @@ import aiohttp
 from history.opening import open_store
 from scripts.balancers import KINDS, PLACED, Balancer, find, make_certificates
 from scripts.benches import procfs
-from scripts.benches.config import EDGE, FANOUT, EdgeSettings
+from scripts.benches.config import EDGE, EdgeSettings
 from scripts.benches.publishing import publish_grpc, steadily
 from scripts.benches.running import pid_of, running
 from scripts.benches.schedule import Schedule
@@ -95,12 +95,9 @@ def port_of(address: str) -> int:
     return int(address.rpartition(":")[2])
 
 
-def viewers_of(
-    video: str, viewers: int, comments: int, settings: EdgeSettings
-) -> contextlib.AbstractAsyncContextManager[Audience]:
+def viewers_of(video: str, viewers: int, comments: int) -> contextlib.AbstractAsyncContextManager[Audience]:
     """Nobody is connected yet. They get what is said from then on."""
-    fanout = replace(FANOUT, in_flight=settings.in_flight)
-    return an_audience(f"/comments/{video}?backfill=0", viewers, comments, settings=fanout)
+    return an_audience(f"/comments/{video}?backfill=0", viewers, comments)
 
 
 def lacks(front: str) -> str:

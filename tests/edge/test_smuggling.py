@@ -183,10 +183,8 @@ class Service:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await self.answer(scope, receive, send)
 
-        server = build_server(
-            app, settings.connection_limits(), Guard(settings.guard_settings(), Counter()), stop_s=1.0
-        )
-        listener = listen(f"{LOCAL}:0", 100)
+        server = build_server(app, settings.connection_limits(), Guard(settings, Counter()), stop_s=1.0)
+        listener = listen(f"{LOCAL}:0", 100, 30_000)
         self.address = address_of(listener)
         running = asyncio.create_task(server.serve(sockets=[listener]))
         await eventually(lambda: server.started)

@@ -16,7 +16,7 @@ class HoldingProxy:
     target = ""
 
     def __init__(self) -> None:
-        self._listener = listen("127.0.0.1:0", 100)
+        self._listener = listen("127.0.0.1:0", 100, 30_000)
         self.address = address_of(self._listener)
         self.held = 0
         """responses that it holds back now"""

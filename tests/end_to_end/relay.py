@@ -18,7 +18,7 @@ class Relay:
     target = ""
 
     def __init__(self) -> None:
-        self._listener = listen("127.0.0.1:0", 100)
+        self._listener = listen("127.0.0.1:0", 100, 30_000)
         self.address = address_of(self._listener)
         self._passes = asyncio.Event()
         self._passes.set()

@@ -1,8 +1,10 @@
 """proto/replicas.py: a list never changes; a name is looked up again, and addresses that it lost are closed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import astuple
+from pathlib import Path
 
 import grpc
 import pytest
@@ -10,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from structlog.testing import capture_logs
 
 from proto.replicas import Dispatchers, ReplicaAddresses, ReplicaChannels, look_up, reconnecting
+from proto.tls import Pem, Tls
+from tests.certificates import files, make_certificates
 from tests.waiting import eventually
 
 
@@ -147,3 +151,39 @@ async def test_a_channel_that_cannot_be_closed_is_logged_and_look_ups_go_on(monk
 def test_no_wait_between_tries_is_longer(every_ms: int) -> None:
     assert {name.split("_")[0] for name, _ in reconnecting(every_ms)} == {"grpc.initial", "grpc.min", "grpc.max"}
     assert max(ms for _, ms in reconnecting(every_ms)) == every_ms
+
+
+async def test_an_address_that_is_lost_just_when_certificates_are_renewed_is_no_fault(tmp_path: Path) -> None:
+    await asyncio.to_thread(make_certificates, tmp_path)
+    names = ["10.0.0.1:7001", "10.0.0.2:7001"]
+
+    class Told(ReplicaAddresses):
+        async def follow(self, on_found: Callable[[frozenset[str]], object]) -> None:
+            self.found = on_found
+            on_found(frozenset(names))
+            await asyncio.Event().wait()
+
+    class Renewed(Tls):
+        """Just when they are, the name loses an address, and the look-up after that closes its channel."""
+
+        def current(self) -> Pem:
+            if renewed.is_set() and super().current() is self._pem:
+                renewed.clear()
+                self._pem = Pem(*astuple(self._pem))
+                for _ in range(2):
+                    asyncio.get_running_loop().call_soon(told.found, frozenset(names[1:]))
+            return self._pem
+
+    renewed, told = asyncio.Event(), Told("dns:replicas.example:7001", 5)
+    tls = Renewed(*files(tmp_path, "comment-service"))
+    with capture_logs() as lines:
+        channels = ReplicaChannels(told, tls)
+        following = asyncio.create_task(channels.follow())
+        await channels.wait_any()
+        old = channels[names[1]]
+        renewed.set()
+        await eventually(lambda: channels[names[1]] is not old)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await channels.close()
+    assert not [line for line in lines if line["log_level"] in ("warning", "error")], lines

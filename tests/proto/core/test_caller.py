@@ -86,8 +86,8 @@ def test_scheme_and_host_are_the_nearest_proxys() -> None:
         ("x-forwarded-proto", "http, HTTPS"),
         ("x-forwarded-host", "evil, live.example:8443"),
     ]
-    assert behind(callers(), *lines)[2:] == ("https", "live.example:8443")
-    assert behind(callers(), ("x-forwarded-for", REAL), ("x-forwarded-proto", "javascript"))[2:] == ("http", None)
+    assert behind(callers(), *lines)[2:4] == ("https", "live.example:8443")
+    assert behind(callers(), ("x-forwarded-for", REAL), ("x-forwarded-proto", "javascript"))[2:4] == ("http", None)
 
 
 @given(st.ip_addresses(v=6))

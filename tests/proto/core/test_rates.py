@@ -1,12 +1,13 @@
 """proto/core/rates.py: nobody gets more than he may, nobody less, and memory is bounded"""
 
+import itertools
 from collections import defaultdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proto.core.rates import Rate, Shares
+from proto.core.rates import Rate, Shares, Turns
 
 STEPS = st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 3, allow_subnormal=False)), max_size=60)
 
@@ -18,7 +19,9 @@ def test_each_gets_its_rate_and_its_burst_and_no_more(steps: list[tuple[str, flo
     had: dict[str, list[float]] = defaultdict(list)
     for key, pause_s in steps:
         now_s += pause_s
+        is_used_up = rate.is_used_up(key, now_s)
         wait_s = rate.wait_s(key, now_s)
+        assert is_used_up is (wait_s > 0), "and to look costs nothing"
         if wait_s:
             assert rate.wait_s(key, now_s + wait_s * 0.99 - 1e-6) > 0
             now_s += wait_s
@@ -53,6 +56,7 @@ def test_a_million_keys_take_the_room_of_a_few_and_those_beyond_share() -> None:
     assert all(rate.wait_s(str(n), 0.0) == 0 for n in range(12))
     assert [rate.wait_s(str(n), 0.0) > 0 for n in range(12, 15)] == [True, True, True]
     assert len(rate) == 11
+    assert [rate.is_used_up(key, 0.0) for key in ("0", "12", "13")] == [False, True, True]
     assert rate.wait_s("3", 0.0) == 0  # who was here before keeps its own
     assert rate.wait_s("new", 100.0) == 0
     assert len(rate) == 1
@@ -69,3 +73,17 @@ def test_shares_are_what_was_taken_and_not_freed(steps: list[tuple[str, bool]]) 
             shares.free(key)
             held[key] -= 1
     assert len(shares) == sum(count > 0 for count in held.values())
+
+
+@given(st.lists(st.floats(0, 0.5, allow_subnormal=False), min_size=1, max_size=60), st.integers(1, 20))
+def test_those_who_are_refused_come_in_turn(pauses_s: list[float], per_s: int) -> None:
+    """In any second no more than the rate, and nobody after more than the longest wait"""
+    turns, now_s, comes_s = Turns(per_s, 1_000.0), 0.0, []
+    for pause_s in pauses_s:
+        now_s += pause_s
+        comes_s.append(now_s + turns.wait_s(now_s))
+    assert all(later - earlier >= 1 / per_s - 1e-9 for earlier, later in itertools.pairwise(comes_s))
+    turns = Turns(per_s, 1.0)
+    waits_s = [turns.wait_s(5.0) for _ in range(10 * per_s)]
+    assert all(0 < wait_s <= 1.0 for wait_s in waits_s)
+    assert max(waits_s.count(wait_s) for wait_s in waits_s) <= 21

@@ -39,12 +39,12 @@ async def serve() -> AsyncIterator[Serve]:
             server = build_server(
                 app,
                 replace(LIMITS, **changed),
-                guard or Guard(HttpSettings.parse(["--unlimited-networks", "127.0.0.0/8"]).guard_settings(), Counter()),
+                guard or Guard(HttpSettings.parse(["--unlimited-networks", "127.0.0.0/8"]), Counter()),
                 stop_s=1.0,
                 shortcut=shortcut,
                 offers_socket=offers_socket,
             )
-            listener = listen("127.0.0.1:0", 100)
+            listener = listen("127.0.0.1:0", 100, 30_000)
             running = asyncio.create_task(server.serve(sockets=[listener]))
 
             async def stop() -> None:

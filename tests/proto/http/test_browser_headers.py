@@ -58,7 +58,7 @@ async def test_every_response_has_them(serve: Serve, request_: bytes, policy: st
 async def test_those_that_are_turned_away_are_told_as_well(serve: Serve) -> None:
     full = await serve(app, connections_max=0)
     assert_browsers_are_told(await head_of(full, GET), "503")
-    settings = HttpSettings.parse(["--requests-per-s", "0.1", "--burst-s", "10"]).guard_settings()
+    settings = HttpSettings.parse(["--requests-per-s", "0.1", "--burst-s", "10"])
     guarded = await serve(app, guard=Guard(settings, Counter()))
     assert_browsers_are_told(await head_of(guarded, GET), "200")
     assert_browsers_are_told(await head_of(guarded, GET), "429")
@@ -66,7 +66,7 @@ async def test_those_that_are_turned_away_are_told_as_well(serve: Serve) -> None
 
 async def test_only_a_trusted_proxy_says_that_there_is_tls(serve: Serve) -> None:
     secure = GET.replace(b"\r\n\r\n", b"\r\nx-forwarded-for: 9.9.9.9\r\nx-forwarded-proto: https\r\n\r\n")
-    trusting = HttpSettings.parse(["--trusted-proxies", "127.0.0.0/8"]).guard_settings()
+    trusting = HttpSettings.parse(["--trusted-proxies", "127.0.0.0/8"])
     behind = await serve(app, shortcut, guard=Guard(trusting, Counter()), hsts_s=60)
     for path in (b"/ ", b"/short "):
         assert (await head_of(behind, secure.replace(b"/ ", path, 1)))[HSTS] == "max-age=60"

@@ -21,7 +21,7 @@ async def who(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def guard(*flags: str) -> Guard:
-    return Guard(HttpSettings.parse(list(flags)).guard_settings(), Counter())
+    return Guard(HttpSettings.parse(list(flags)), Counter())
 
 
 async def ask(serve: Serve, asked: bytes, *flags: str) -> tuple[int, Any]:
@@ -126,7 +126,7 @@ async def test_who_asks_too_often_is_refused_and_counted_and_others_are_not(
     serve: Serve, flags: list[str], code: str, status: int
 ) -> None:
     refused: Counter[str] = Counter()
-    serving = await serve(who, guard=Guard(HttpSettings.parse([*flags, *TRUSTING]).guard_settings(), refused))
+    serving = await serve(who, guard=Guard(HttpSettings.parse([*flags, *TRUSTING]), refused))
     reader, writer = await serving.connect()
     asked = b"GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: %b\r\n\r\n"
     for expected in (200, status):

@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rms.feed.polled import answer_of, own_event
+from rms.feed.polled import Answers, answer_of, own_event
 from rms.feed.sse import blank_frame, event_frame, frame, older_frame, position_frame
 
 DATA = st.integers(0, 300).map(lambda size: json.dumps({"text": "ü:: \n" + "x" * size}).encode())
@@ -58,3 +58,21 @@ def test_a_word_of_the_node_has_no_id() -> None:
         "event": "viewers",
         "data": {"viewers": 3},
     }
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["", "7"]), st.integers(0, 300)), max_size=30))
+def test_a_remembered_answer_is_the_same_and_whoever_gets_it_may_change_it(asked: list[tuple[int, str, int]]) -> None:
+    answers = Answers(bytes_max=500)
+    for count, position, bytes_max in asked:
+        frames = b"".join(made("comment", b"%d" % number, b'{"n":1}') for number in range(count))
+        answer = answers.of(frames, position, bytes_max)
+        assert answer == answer_of(frames, position, bytes_max)
+        answer.events.append(own_event("viewers", {}))
+        answer.position, answer.more = "changed", True
+        assert sum(len(key[0]) for key in answers._known) <= 500
+
+
+def test_the_same_frames_are_read_once() -> None:
+    answers, frames = Answers(), made("comment", b"1", b"{}")
+    first, second = (answers.of(frames, "", 100) for _ in range(2))
+    assert first.events[0] is second.events[0]

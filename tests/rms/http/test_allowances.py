@@ -1,13 +1,22 @@
 """rms/http/allowances.py, through real sockets: what one address may take of a node, and that all of it comes back"""
 
 import json
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.routing import Route
+from structlog.testing import capture_logs
 
+from proto.http.guard import Guard
+from proto.http.requests import Head, RequestReader
+from rms.config import DoorSettings
+from rms.http.allowances import FREE, streams_limit
+from rms.http.door_app import DoorFace, build_door_server
 from tests.rms.conftest import RunningNode, StartNode
 from tests.rms.door.test_main import open_door
 from tests.rms.http.test_admission import ASKED
@@ -158,3 +167,45 @@ async def test_a_seat_that_nobody_comes_back_to_is_its_address_s_no_more(start_n
     assert (await ask(node.port, STRANGER))[0] == 200
     await eventually(lambda: len(node.node.viewers) == 0)
     assert (await ask(node.port, STRANGER))[0] == 200
+
+
+async def test_long_polls_have_a_rate_and_streams_their_own(start_node: StartNode) -> None:
+    node = await node_with(start_node, polls_per_s=0.1)
+    assert (await ask(node.port, STRANGER))[0] == 200
+    status, body = await ask(node.port, STRANGER)
+    assert (status, body["error"]["code"]) == (429, "too_many_polls")
+    assert (await ask(node.port, OTHER))[0] == 200
+    async with viewer(node.port, "/comments/v", STRANGER) as stream:
+        assert stream.head.startswith(b"HTTP/1.1 200")
+
+
+def head(method: str, path: str, more: str = "") -> Head:
+    read = RequestReader(1_000, 10).read(f"{method} {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n".encode())[0]
+    assert read is not None
+    return read
+
+
+async def test_every_route_is_under_a_limit_or_said_to_be_free(start_node: StartNode) -> None:
+    node = await start_node()
+    settings = DoorSettings.parse([])
+    door = build_door_server(settings, DoorFace(None, 5, ()), Counter())  # type: ignore[arg-type]
+    for server in (node.node.server, door):
+        limit_of = streams_limit(Guard(settings, Counter()), settings)
+        free = set()
+        for route in server.config.app.routes:  # type: ignore[union-attr]
+            assert isinstance(route, Route)
+            path = re.sub("{.*?}", "x", route.path)
+            for asked in (head("GET", path), head("GET", f"{path}?wait=25")):
+                if limit_of(asked) is None:
+                    free.add(route.path)
+            assert route.methods == {"GET", "HEAD"}
+        assert free == FREE.keys()
+
+
+async def test_an_operator_finds_out_why_all_viewers_behind_his_balancer_are_one(start_node: StartNode) -> None:
+    node = await start_node(streams_per_address_max=1, unlimited_networks="")
+    with capture_logs() as lines:
+        async with viewer(node.port, "/comments/v", STRANGER):
+            assert await refusal(node.port, "/comments/v") == (429, "too_many_streams")
+    (line,) = [line for line in lines if "--trusted-proxies" in line["event"]]
+    assert (line["address"], line["written"]) == ("127.0.0.1", "x-forwarded-for")

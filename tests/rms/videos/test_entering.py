@@ -17,6 +17,7 @@ from rms.feed.position import Position
 from rms.videos.entering import Entering
 from rms.videos.past import Past
 from tests.rms.conftest import RunningNode, StartNode
+from tests.rms.http.test_allowances import OTHER, STRANGER
 from tests.rms.http.test_app import viewer
 from tests.rms.parts import chained, comment, erasure, event, events, ids
 from tests.waiting import eventually
@@ -279,3 +280,101 @@ async def test_who_waits_in_vain_for_room_is_told_a_gap(start_node: StartNode) -
     position = positions_after([comment(n, wall_ms() + n) for n in range(2)], node)[1]
     async with viewer(node.port, "/comments/v"), viewer(node.port, f"/comments/v?last_event_id={position}") as raw:
         await raw.read_until(b"too_far_behind")
+
+
+def made_up(number: int, ahead_ms: int) -> str:
+    """A position behind an event that nobody has published, of a service of its own"""
+    return f"{comment(number << 6, wall_ms() + ahead_ms).id:016x}"
+
+
+@pytest.mark.parametrize("ahead_ms", [0, 3_600_000])
+async def test_positions_that_an_address_makes_up_take_nobody_s_room(start_node: StartNode, ahead_ms: int) -> None:
+    node = await start_node(trusted_proxies="127.0.0.0/8", claims_wait_ms=600_000)
+    async with viewer(node.port, "/comments/v"), AsyncExitStack() as stack:
+        coming = []
+        for number in range(1, 9):
+            path = f"/comments/v?last_event_id={made_up(number, ahead_ms)}"
+            coming.append(asyncio.create_task(stack.enter_async_context(viewer(node.port, path, STRANGER))))
+        enter = 8 if ahead_ms else 2
+        await eventually(lambda: len(node.node.viewers) == 9 and sum(task.done() for task in coming) == enter)
+        position = positions_after([comment(n, wall_ms() + n) for n in range(2)], node)[1]
+        path = f"/comments/v?last_event_id={position}"
+        async with viewer(node.port, path, OTHER) as honest:
+            new = comment(99, wall_ms() + 1_000)
+            node.dispatcher.deliver([new])
+            assert ids(await honest.read_until(1)) == [new.id]
+            assert b"event: gap" not in honest.body
+        for task in coming:
+            task.cancel()
+        await asyncio.gather(*coming, return_exceptions=True)
+
+
+async def test_a_position_that_can_t_be_true_yet_is_told_a_gap_and_nothing_is_read(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(clock_off_ms_max=5_000)
+
+    async def never(*args: object) -> object:
+        raise AssertionError("says the test")
+
+    async with viewer(node.port, "/comments/v"):
+        monkeypatch.setattr(Past, "since", never)
+        async with viewer(node.port, f"/comments/v?last_event_id={made_up(1, 60_000)}") as raw:
+            await raw.read_until(b'"reason":"unknown_position"')
+        (video,) = node.node.served.videos
+        assert not any(form.claims for form in video.audiences)
+
+
+async def test_a_position_is_true_where_a_service_s_clock_is_ahead(start_node: StartNode) -> None:
+    node = await start_node()
+    talk = [comment(n, wall_ms() + 3_600_000 + n) for n in range(4)]
+    positions = positions_after(talk, node)
+    async with viewer(node.port, "/comments/v") as first:
+        deliver(node, talk, 0, 2)
+        await first.read_until(2)
+        async with viewer(node.port, f"/comments/v?last_event_id={positions[2]}") as ahead:
+            deliver(node, talk, 2, 4)
+            assert ids(await ahead.read_until(1)) == [talk[3].id]
+            assert b"event: gap" not in ahead.body
+
+
+async def test_viewers_of_one_address_at_the_same_position_share_its_room(start_node: StartNode) -> None:
+    node = await start_node(trusted_proxies="127.0.0.0/8", claims_per_address_max=1, claims_wait_ms=600_000)
+    talk = [comment(n, wall_ms() + n) for n in range(3)]
+    position = positions_after(talk, node)[1]
+    async with viewer(node.port, "/comments/v"), AsyncExitStack() as stack:
+        path = f"/comments/v?last_event_id={position}"
+        home = [await stack.enter_async_context(viewer(node.port, path, STRANGER)) for _ in range(3)]
+        deliver(node, talk, 0, 3)
+        for raw in home:
+            assert ids(await raw.read_until(1)) == [talk[2].id]
+            assert b"event: gap" not in raw.body
+
+
+async def test_who_enters_again_is_counted_by_its_address(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = await start_node(trusted_proxies="127.0.0.0/8")
+    keys: list[object] = []
+
+    async def noting(self: Entering, video: object, stood_at: object, key: str | None = None) -> object:
+        keys.append(key)
+        raise LookupError("says the test")
+
+    monkeypatch.setattr(Entering, "resume", noting)
+    async with viewer(node.port, "/comments/v", STRANGER):
+        await eventually(lambda: len(node.node.sweeper) == 1)
+        (video,) = node.node.served.videos
+        ((fallen,),) = (audience.viewers for audience in video.audiences.values())
+        node.node.sweeper.detach(fallen)
+        node.node.served.entering.fallen(video, fallen)
+        await eventually(lambda: keys == ["9.9.9.9"])
+        monkeypatch.undo()
+        forged = [made_up(number, 0).encode() for number in range(1, 4)]
+        placed = []
+        for each in forged:
+            attach = await node.node.served.entering.resume(video, each, "k")
+            if attach.claims is not None:
+                video.audience(Form(claims=attach.claims), 5).waiters.add(asyncio.Event())
+            placed.append(attach.claims is not None)
+        assert placed == [True, True, False]

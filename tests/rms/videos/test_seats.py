@@ -37,7 +37,7 @@ class Named:
     """A video, or a seat"""
 
     def __init__(self, name: str, freed: list[str] | None = None) -> None:
-        self.video_id = self._name = name
+        self.video_id = self.key = self._name = name
         self._freed = freed
 
     def free(self) -> None:

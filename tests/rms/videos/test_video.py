@@ -48,11 +48,33 @@ async def test_claims_that_nobody_has_any_more_make_room(video: ServedVideo) -> 
     claims, others = (Position(comment(number).id) for number in range(2))
     used = video.audience(Form(5, True, claims), 5)
     used.waiters.add(asyncio.Event())
-    assert video.has_room_for_claims(claims, 1)
-    assert not video.has_room_for_claims(others, 1)
+    assert video.find_room_for_claims(claims, None, 1, 1)
+    assert not video.find_room_for_claims(others, None, 1, 1)
     used.waiters.clear()
-    assert video.has_room_for_claims(others, 1)
+    assert video.find_room_for_claims(others, None, 1, 1)
     assert not video.audiences
+
+
+async def test_an_address_has_room_for_a_part_of_all_claims(video: ServedVideo) -> None:
+    first, second, third, fourth = (Position(comment(number).id) for number in range(4))
+
+    def finds_room(claims: Position, key: str | None) -> bool:
+        found = video.find_room_for_claims(claims, key, 3, 1)
+        if found:
+            video.promise_room(claims)
+        return found
+
+    assert finds_room(first, "a")
+    assert not finds_room(second, "a")
+    assert finds_room(first, "a"), "it is the same claim"
+    assert finds_room(second, "b")
+    assert finds_room(second, "a"), "others have it already"
+    assert finds_room(third, None)
+    assert not finds_room(fourth, None)
+    for claims in (first, first, third):
+        video.take_room_back(claims)
+    assert finds_room(fourth, "a"), "its own claim is nobody's any more"
+    assert not finds_room(third, "a")
 
 
 async def test_holds_are_viewers(video: ServedVideo) -> None:

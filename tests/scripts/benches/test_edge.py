@@ -76,7 +76,7 @@ async def run_attacker(mix: Mix, port: int) -> Seen:
 
 BEFORE, DURING, AFTER = State(500, 90, 300 << 20), State(700, 490, 310 << 20), State(500, 91, 305 << 20)
 SEEN = Seen(2_000, 10, {"429": 1_500, "503": 20, "502": 1, "cut": 7, "200": 3}, 1.0)
-ONE = Attacked("idle", 10.0, 11.0, SEEN, (BEFORE, DURING, AFTER), 1.25)
+ONE = Attacked("idle", 10.0, 11.0, SEEN, (BEFORE, DURING, AFTER), 1.25, 0.5)
 
 
 def words(cells: object) -> list[str]:
@@ -86,7 +86,7 @@ def words(cells: object) -> list[str]:
 
 def test_what_a_crowd_notices_stands_in_the_table() -> None:
     runs = [ONE, replace(ONE, with_ms=14.0), replace(ONE, with_ms=50.0)]
-    assert words(noticed(runs)) == ["10", "14", "1.40 ×", "6,000", "4,500", "60", "3", "21"]
+    assert words(noticed(runs)) == ["10", "14", "1.40 ×", "6,000", "4,500", "60", "3", "21", "250"]
     assert words(noticed([replace(ONE, without_ms=0.0)]))[2] == "0.00 ×"
 
 

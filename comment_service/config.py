@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from comment_service.http.page_policy import ORIGIN, page_policy
+from comment_service.http.page_policy import ORIGIN, nodes_called, page_policy
 from comment_service.http.pages import PageSettings
 from comment_service.settings.accepting import AcceptingSettings
 from comment_service.settings.publishing import PublishingSettings
@@ -87,10 +87,13 @@ class Config(AcceptingSettings, StoringSettings, PublishingSettings):
             raise ValueError(f"--cache-late-ms is below {late_ms}, from which on stores report late comments")
         return self
 
+    def page_calls(self) -> tuple[str, ...]:
+        """The origins that the viewer's page may call beside its own"""
+        return nodes_called([*filter(None, self.connect_src.split(","))], split_address(self.listen)[0])
+
     def page_policy(self) -> str:
         """The Content-Security-Policy of the viewer's page"""
-        connect = [*filter(None, self.connect_src.split(","))]
-        return page_policy(connect, self.frame_ancestors.split(","), split_address(self.listen)[0])
+        return page_policy(self.page_calls(), self.frame_ancestors.split(","))
 
     def page_settings(self) -> PageSettings:
         late_ms = self.cache_late_ms + self.cache_tip_ms  # a page may come from a copy that is so old

@@ -12,6 +12,7 @@ from comment_service.clocks import boot_ms, monotonic_ms, monotonic_s, wall_ms
 from comment_service.config import Config
 from comment_service.core.rights import Rights
 from comment_service.http.app import Api, HttpServer, OperatorsPort, make_server
+from comment_service.http.called_nodes import CalledNodes
 from comment_service.http.error_responses import ErrorResponses
 from comment_service.http.kept_pages import KeptPages
 from comment_service.http.moderating import ModeratingApi
@@ -225,6 +226,7 @@ class Service:
             videos=VideosApi(Catalogue(self._opened, self._gate), self.store, rights, config.video_limits()),
             moderating=ModeratingApi(moderator, self._purges, rights),
             page_files=PageFiles(config.page_policy()),
+            called_nodes=CalledNodes(config.page_calls()),
             limits=config.http_limits(),
         )
 

@@ -25,7 +25,7 @@ _EXPORT = re.compile(r"export ((?:async )?function|class|const) ([A-Za-z_$][\w$]
 _IMPORTED = re.compile(r"([A-Za-z_$][\w$]*)(?:\s+as\s+([A-Za-z_$][\w$]*))?")
 _OWN_URL = re.compile(r"\bimport\.meta\.url\b")
 _UNKNOWN = re.compile(r"^(?!\s*(?://|/?\*)).*?(?P<what>\bimport\s*\(|\bimport\.meta\b(?!\.url\b))", re.MULTILINE)
-_WAITS = re.compile(r"^(?!.*\basync\b)(?!//)(?P<what>\S.*?\bawait\b|await\b)", re.MULTILINE)
+_WAITS = re.compile(r"^(?!.*\basync\b)(?!//|/\*)(?P<what>\S.*?\bawait\b|await\b)", re.MULTILINE)
 
 
 class LinkError(ValueError):

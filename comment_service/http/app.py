@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from comment_service.core.admission import Admission, valid_video_id
 from comment_service.core.errors import ServiceError, WrongMethod
+from comment_service.http.called_nodes import CalledNodes
 from comment_service.http.error_responses import ErrorResponses, Faults
 from comment_service.http.fast_create import CREATE_ERROR, FastCreate
 from comment_service.http.fast_page import FastPage
@@ -84,6 +85,7 @@ class Api:
     videos: VideosApi
     moderating: ModeratingApi
     page_files: PageFiles
+    called_nodes: CalledNodes
     limits: HttpLimits
 
     async def create(self, request: Request) -> Response:
@@ -103,8 +105,10 @@ class Api:
                 request
             )
         video_id = valid_video_id(request.path_params["video_id"])
+        await self.gate.check_known(video_id)
         query = stream_query(request)
         url = f"{await self.placement.place(video_id)}/comments/{video_id}"
+        self.called_nodes.look(url, request.headers.get("host", ""))
         self.gate.expect(video_id)
         # no-store: the next viewer, and the same viewer after a cut, must be placed anew.
         return RedirectResponse(

@@ -28,7 +28,7 @@ export class Conversation {
   #starts = 0; // how often loading older pages has begun anew
   #backfilled = false; // the stream has sent its backfill, or there is no stream
 
-  /** handlers: onState as Stream calls it, onViewers(count), onVideo(video) as the stream describes it, onGivenUp(post), reader(): the reader's name. */
+  /** handlers: onState as Stream calls it, onViewers(count), onVideo(record), onGivenUp(post), reader(): the reader's name. */
   constructor(video, handlers) {
     this.#handlers = handlers;
     this.#history = new History(video, this.#ended.signal);

@@ -143,6 +143,15 @@ export const RENDER_EVERY_MS = 80;
 /** So many new rows in one frame: with more, a phone that is six times slower would be busy for over 50 ms. */
 export const RENDER_ROWS_MAX = 8;
 
+/** Videos in the menu that were opened before: as many as a phone shows without scrolling */
+export const RECENT_VIDEOS_MAX = 8;
+
+/** Beside a recording: how much of what comes next lies ready, as it was said: a slow network's answer takes less. */
+export const REPLAY_AHEAD_MS = 15_000;
+
+/** Comments of one answer beside a recording: the API's largest page */
+export const REPLAY_PAGE_SIZE = 100;
+
 /** Random bytes of an Idempotency-Key, beside its time */
 export const KEY_BYTES = 10;
 

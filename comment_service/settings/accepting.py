@@ -20,7 +20,9 @@ class AcceptingSettings(HttpSettings):
         "refuse", description="comments on a video that has ended: refuse (409), or accept as comments on a recording"
     )
     unknown_videos: Verdict = Field(
-        "accept", description="comments on a video that nobody has created: accept, for a try-out, or refuse (404)"
+        "accept",
+        description="comments on a video that nobody has created, and its stream: accept, for a try-out, or refuse "
+        "(404)",
     )
     video_news_ms: int = Field(
         1_000, ge=1, description="ms between two queries for what others changed: so long after an end comments come"

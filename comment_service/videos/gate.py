@@ -14,6 +14,7 @@ Afterwards the latter are looked up again; and all are, if the store was away fo
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,6 +66,13 @@ class VideoGate:
         with all others of that time, so that its first comment needn't wait for a look of its own."""
         if not self._is_open and video_id not in self._known and len(self._wanted) < self._settings.videos_max:
             self._wanted[video_id] = None
+
+    async def check_known(self, video_id: str) -> None:
+        """For who wants to watch. Raises VideoUnknown where comments on unknown videos are refused, and waits as
+        `check` does; an ended video may be watched."""
+        if self._settings.unknown == "refuse":
+            with suppress(VideoEnded):
+                await self.check(video_id)
 
     async def check(self, video_id: str) -> None:
         """Raises VideoEnded, VideoUnknown. Waits, look_ms at most, only if the video isn't known."""

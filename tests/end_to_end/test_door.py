@@ -18,7 +18,7 @@ PLAIN = """url => {
 
 async def test_a_plain_event_source_survives_the_death_of_its_rms(open_page: OpenPage) -> None:
     async with System(door=True) as system, aiohttp.ClientSession() as http:
-        page = await open_page(f"{system.base_url}/health/live")
+        page = await open_page(f"{system.base_url}/health/live", bypass_csp=True)
         await page.evaluate(PLAIN, f"{system.base_url}/comments/demo")
         said: list[str] = []
 
@@ -50,7 +50,7 @@ async def test_a_plain_event_source_survives_a_time_without_any_rms(open_page: O
         System(door=True, restart=False, more_flags=lambda role: soon.get(role, ())) as system,
         aiohttp.ClientSession(system.base_url) as http,
     ):
-        page = await open_page(f"{system.base_url}/health/live")
+        page = await open_page(f"{system.base_url}/health/live", bypass_csp=True)
         await page.evaluate(PLAIN, f"{system.base_url}/comments/demo")
         await page.evaluate("window.opened = 0; window.source.onopen = () => { window.opened++; }")
 

@@ -23,7 +23,7 @@ async def test_viewers_come_back_and_lose_nothing(open_page: OpenPage) -> None:
         System(door=True, more_flags=lambda role: short.get(role, ())) as system,
         aiohttp.ClientSession(system.base_url) as http,
     ):
-        page = await open_page(f"{system.base_url}/health/live")
+        page = await open_page(f"{system.base_url}/health/live", bypass_csp=True)
         await page.evaluate(PLAIN, f"{system.base_url}/comments/demo")
         await page.evaluate("window.opened = 0; window.source.onopen = () => { window.opened++; }")
         audience = Audience(f"{system.base_url}/comments/demo", 20)

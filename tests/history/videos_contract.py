@@ -9,7 +9,7 @@ from history.clocks import wall_ms
 from history.config import StoreSettings
 from history.core.model import Author
 from history.core.video import Video
-from history.opening import open_store
+from history.opening import open_reader, open_store
 from history.store import History
 from tests.waiting import eventually
 
@@ -73,6 +73,23 @@ class VideosContract:
         some = await open_store(url, StoreSettings(video_notices_max=3))
         assert await some.changed_videos(before_ms, wall_ms()) is None
         await some.close()
+
+    async def test_title_plan_and_recording_are_compared_and_set(self, store: History, url: str, video: str) -> None:
+        planned = Video(video, "title", None, 1_000, planned_at_ms=5_000)
+        await store.add_video(planned)
+        assert await store.video(video) == planned
+        shown = replace(planned, title="Titel 🎈", planned_at_ms=None, playback_url="https://cdn.example/talk.m3u8")
+        assert await store.change_video(planned, shown)
+        assert not await store.change_video(planned, replace(planned, title="another"))
+        again = replace(shown, playback_url=None)
+        assert await store.change_video(shown, again)
+        assert not await store.change_video(shown, planned)
+        reader = await open_reader(url)
+        assert await reader.videos([video, "no-such-video"]) == [again]
+        changed = await reader.changed_videos(wall_ms() - 60_000, wall_ms())
+        assert changed is not None
+        assert again in changed
+        await reader.close()
 
     async def test_times_are_compared_and_set(self, store: History, video: str) -> None:
         planned = Video(video, "title", None, 1_000)

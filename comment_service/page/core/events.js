@@ -2,6 +2,7 @@
  * Checks what comes from outside, before anything else sees it. What isn't as agreed is null, and costs no more than
  * itself: one comment that a newer or a broken service sends must not break every later render.
  */
+import { videoOf } from "./video.js";
 
 const ID = /^[0-9a-f]{16}$/;
 
@@ -32,7 +33,7 @@ const PAYLOADS = {
   gap: ({ from = null, to = null }) => (isIdOrNull(from) && isIdOrNull(to) ? { from, to } : null),
   heartbeat: ({ every_ms: everyMs }) => ({ everyMs: everyMs > 0 ? Number(everyMs) : Infinity }),
   reconnect: ({ delay_ms: delayMs }) => ({ delayMs: delayMs > 0 && delayMs < Infinity ? Number(delayMs) : 0 }),
-  video: (video) => video,
+  video: videoOf,
 };
 
 /** The names of all events of a stream that the page knows. "message": a comment */

@@ -1,4 +1,4 @@
-/** What the reader sees of the connection. */
+/** What the reader sees of the connection, and of the video where the connection is fine. */
 export const State = Object.freeze({
   CONNECTING: "connecting",
   LIVE: "live",
@@ -6,4 +6,7 @@ export const State = Object.freeze({
   DOWN: "down",
   REFUSED: "refused",
   TOO_MANY_TABS: "too-many-tabs",
+  NO_VIDEO: "no-video",
+  PLANNED: "planned", // connected, and the video hasn't begun
+  ENDED: "ended",
 });

@@ -37,8 +37,13 @@ export function locale() {
  */
 export function pickLanguage(wanted, available) {
   for (const tag of wanted) {
-    const language = tag.toLowerCase().split("-")[0];
+    const language = languageOf(tag);
     if (available.includes(language)) return { language, locale: tag };
   }
   return { language: "en", locale: "en" };
+}
+
+/** "de" of "de-AT" */
+export function languageOf(tag) {
+  return tag.toLowerCase().split("-")[0];
 }

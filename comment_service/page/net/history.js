@@ -18,9 +18,23 @@ export class History {
    * Up to `size` comments below the cursor (undefined: the newest), newest first, as {comments, nextCursor}.
    * nextCursor is null at the beginning of the conversation; else a page may be short or empty. Rejects with a ServiceError or an AbortError.
    */
-  async page(cursor, size) {
+  page(cursor, size) {
     const query = new URLSearchParams({ pagesize: size });
     if (cursor !== undefined) query.set("cursor", cursor);
+    return this.#ask(query);
+  }
+
+  /**
+   * Up to `size` comments from that offset on, ms from the video's start, oldest first. cursor: the nextCursor of the
+   * page before, or null. Rejects as `page`.
+   */
+  replay(fromMs, cursor, size) {
+    const query = new URLSearchParams({ from_offset_ms: fromMs, pagesize: size });
+    if (cursor !== null) query.set("cursor", cursor);
+    return this.#ask(query);
+  }
+
+  async #ask(query) {
     const headers = { accept: "application/json" };
     const options = { headers, signal: this.#signal, timeoutMs: PAGE_TIMEOUT_MS };
     const page = pageOf(await requestJson(`${this.#path}?${query}`, options));

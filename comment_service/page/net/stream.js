@@ -244,7 +244,8 @@ export class Stream {
     const error = (await this.#refusal()) ?? this.#unreachable();
     if (this.#ended.signal.aborted || this.#phase !== Phase.ASKING) return; // reopened meanwhile
     if (error?.isTemporary === false && !this.#lastId) {
-      this.#enter(Phase.REFUSED, State.REFUSED, error.message);
+      if (error.status === 404) this.#enter(Phase.REFUSED, State.NO_VIDEO, t("video_unknown"));
+      else this.#enter(Phase.REFUSED, State.REFUSED, error.message);
       return;
     }
     if (error?.isTemporary === false) this.#lastId = ""; // perhaps it is the position that they don't like

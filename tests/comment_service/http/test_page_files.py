@@ -86,7 +86,7 @@ async def test_nothing_else_is_a_file(start_service: StartService) -> None:
 async def test_a_changed_source_is_seen_after_a_reload(tmp_path: Path) -> None:
     source = tmp_path / "page"
     shutil.copytree(PAGE_DIR, source)
-    files = PageFiles("", source)
+    files = PageFiles("", source, look_s=0)
 
     async def index() -> bytes:
         request = Request({"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""})

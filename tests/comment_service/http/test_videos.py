@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.comment_service.conftest import RunningService, StartService
+from tests.comment_service.fake_dispatcher import FakeDispatcher
 from tests.comment_service.http.test_app import JSON, assert_error, post
 from tests.waiting import eventually
 
@@ -35,6 +36,27 @@ async def test_a_videos_life(start_service: StartService) -> None:
     await assert_error(running, "POST", "/videos/demo/start", 409, "video_ended", headers=JSON)
 
 
+async def test_what_is_shown_of_a_video_can_be_changed(start_service: StartService) -> None:
+    running = await start_service()
+    shown = {"plannedAt": 1_800_000_000_000, "playbackUrl": "https://cdn.example/talk.m3u8?token=a%20b"}
+    made = await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk", **shown})
+    assert {name: made[name] for name in shown} == shown
+    changed = await call(running, "PATCH", "/videos/demo", json={"title": "Another", "plannedAt": None})
+    assert changed == {**made, "title": "Another", "plannedAt": None}
+    live = await call(running, "POST", "/videos/demo/start", headers=JSON)
+    assert (live["title"], live["playbackUrl"]) == ("Another", shown["playbackUrl"])
+    assert await call(running, "PATCH", "/videos/demo", json={}) == live
+    for wrong in ({"title": ""}, {"state": "ended"}, {"playbackUrl": "javascript:alert(1)"}, {"plannedAt": -1}):
+        await assert_error(running, "PATCH", "/videos/demo", 422, "invalid_video", json=wrong)
+    await assert_error(running, "PATCH", "/videos/none", 404, "video_unknown", json={"title": "x"})
+    await assert_error(running, "PATCH", "/videos/demo", 415, "unsupported_media_type", data="{}")
+
+
+async def test_only_who_may_lead_videos_changes_them(start_service: StartService) -> None:
+    running = await start_service(admin_token="secret")
+    await assert_error(running, "PATCH", "/videos/demo", 401, "not_authorized", json={"title": "x"})
+
+
 async def test_comments_after_the_end_if_the_operator_wishes(start_service: StartService) -> None:
     running = await start_service(ended_videos="accept")
     await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
@@ -48,6 +70,18 @@ async def test_unknown_videos_if_the_operator_wishes(start_service: StartService
     await assert_error(running, "POST", "/comment/create", 404, "video_unknown", json=body)
     await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
     await assert_error(running, "POST", "/comment/create", 404, "video_unknown", json={**body, "videoId": "other"})
+
+
+async def test_who_wants_to_watch_an_unknown_video_is_told_so_where_those_are_refused(
+    start_service: StartService, dispatcher: FakeDispatcher
+) -> None:
+    running = await start_service(dispatchers=dispatcher.address, unknown_videos="refuse")
+    stream = {"Accept": "text/event-stream"}
+    await assert_error(running, "GET", "/comments/demo", 404, "video_unknown", headers=stream)
+    await call(running, "POST", "/videos", json={"id": "demo", "title": "A talk"})
+    await call(running, "POST", "/videos/demo/end", headers=JSON)
+    async with running.http.get("/comments/demo", headers=stream, allow_redirects=False) as answer:
+        assert answer.status in (307, 503), "an ended one may be watched"
 
 
 async def test_an_end_reaches_the_other_process(start_service: StartService) -> None:

@@ -6,10 +6,24 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from tests.browser_fixture import chromium, open_page, steady_network
+from tests.browsers.fixture import chromium_tabs, firefox, firefox_tabs, open_tab, webkit, webkit_tabs
 from tests.comment_service.page.modules import set_words
 from tests.comment_service.page.stand_in import StandIn
 
-__all__ = ["chromium", "modules", "open_page", "stand_in", "stand_in_below_a_prefix", "steady_network"]
+__all__ = [
+    "chromium",
+    "chromium_tabs",
+    "firefox",
+    "firefox_tabs",
+    "modules",
+    "open_page",
+    "open_tab",
+    "stand_in",
+    "stand_in_below_a_prefix",
+    "steady_network",
+    "webkit",
+    "webkit_tabs",
+]
 
 
 @pytest_asyncio.fixture(loop_scope="session")

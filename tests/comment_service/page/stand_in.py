@@ -20,14 +20,12 @@ from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from comment_service.http.page_policy import THIS_MACHINE, page_policy
 from proto.http.responses import error_response
 from proto.http.server import HttpServer
 
 PAGE = Path(__file__).resolve().parents[3] / "comment_service" / "page"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src *; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'"
-)
+POLICY = page_policy(THIS_MACHINE, ("'self'",))
 BACKFILL = 50
 
 
@@ -68,6 +66,8 @@ class StandIn:
         self.rms: Server | None = None
         self.responses_to_posts: list[Response] = []  # each is used once, in place of accepting a comment
         self.responses_to_pages: list[Response] = []
+        self.record: dict[str, Any] | None = None  # what is known of the video: told when a stream opens
+        self.recording = Path()  # the file of /recording.wav
         self.posts: list[tuple[str, dict[str, Any]]] = []  # idempotency key, body
         self.cursors: list[str | None] = []
         self.last_event_ids: list[str | None] = []
@@ -149,6 +149,7 @@ class StandIn:
             Route("/comment/create", self._create, methods=["POST"]),
             Route("/comments/{video}", self._comments),
             Route("/streams/{video}", self._stream),
+            Route("/recording.wav", lambda request: FileResponse(self.recording)),
             Mount("/page", StaticFiles(directory=PAGE)),
         ]
         if self._prefix:
@@ -177,6 +178,8 @@ class StandIn:
             rms = f"{self.url}/streams" if self.one_origin else f"{self.rms.url}/comments"
             return RedirectResponse(f"{rms}/{request.path_params['video']}?{request.url.query}")
         cursor = request.query_params.get("cursor")
+        if "from_offset_ms" in request.query_params:
+            return self._replay(request, cursor)
         self.cursors.append(cursor)
         if self.responses_to_pages:
             return self.responses_to_pages.pop(0)
@@ -185,6 +188,18 @@ class StandIn:
         below = [comment for comment in comments if cursor is None or comment["id"] < cursor]
         page = below[:size]
         return JSONResponse({"comments": page, "nextCursor": page[-1]["id"] if len(below) > size else None})
+
+    def _replay(self, request: Request, cursor: str | None) -> Response:
+        assert self.record is not None
+        began = self.record["startedAt"]
+        from_ms, size = (int(request.query_params[name]) for name in ("from_offset_ms", "pagesize"))
+        said = [
+            {**comment, "offsetMs": comment["createdAt"] - began}
+            for comment in reversed(self.comments(request.path_params["video"]))
+            if comment["createdAt"] - began >= from_ms and comment["id"] > (cursor or "")
+        ]
+        more = len(said) > size
+        return JSONResponse({"comments": said[:size], "nextCursor": said[size - 1]["id"] if more else None})
 
     async def _stream(self, request: Request) -> Response:
         last = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
@@ -230,6 +245,8 @@ class StandIn:
             await self._changed.wait()
         if heartbeats:
             yield _frame("heartbeat", {"every_ms": self.heartbeat_ms}, "")
+        if self.record is not None:
+            yield _frame("video", self.record, "")
         backlog, index = self.arrivals[index:], len(self.arrivals)
         yield b":\n\n" + b"".join(_frame(*one) for one in backlog if not one[0] and one[1]["liveVideoId"] == video)
         while True:

@@ -1,5 +1,7 @@
 """header.js and countdown.js: the state of the connection, the reason, and the seconds until the next try."""
 
+import re
+import time
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.modules import call
-from tests.comment_service.page.reader import open_live
+from tests.comment_service.page.reader import expect_state, open_live
 from tests.comment_service.page.stand_in import StandIn
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -63,3 +65,63 @@ async def test_a_stopped_countdown_shows_nothing_more(modules: Page) -> None:
     await new Promise((done) => it.countdown(100, () => {}, done));
     return shown;"""
     assert await call(modules, "view/countdown.js", code) == [1]
+
+
+PLANNED = {
+    "id": "demo",
+    "title": "A talk",
+    "state": "planned",
+    "plannedAt": None,
+    "startedAt": None,
+    "playbackUrl": None,
+}
+
+
+async def test_title_and_life_of_the_video_are_told(stand_in: StandIn, open_page: OpenPage) -> None:
+    stand_in.record = {**PLANNED, "plannedAt": time.time() * 1000 + 3_600_000}
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect(page.locator("#title")).to_have_text("A talk")
+    await expect(page).to_have_title("A talk · Live comments")
+    await expect(page.locator("#state")).to_have_text(re.compile(r"Planned · in (1:00:00|59:\d\d)"))
+    stand_in.send("video", {**PLANNED, "title": "Another", "state": "live", "startedAt": 1})
+    await expect(page.locator("#state")).to_have_text("Live")
+    await expect(page.locator("#title")).to_have_text("Another")
+    stand_in.send("video", {**PLANNED, "state": "ended"})
+    await expect(page.locator("#state")).to_have_text("Ended")
+
+
+async def test_what_is_no_record_changes_nothing(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in)
+    for wrong in ({"id": "demo"}, {**PLANNED, "id": "other", "title": "Another"}, {**PLANNED, "state": "over"}):
+        stand_in.send("video", wrong)
+    stand_in.say("hello")
+    await expect(page.locator("article")).to_have_count(1)
+    await expect(page.locator("#title")).to_have_text("demo")
+    await expect_state(page, "live")
+
+
+async def test_an_id_that_is_none_is_refused_in_words_and_asks_for_nothing(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    page = await open_page("about:blank")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(f"{stand_in.url}/?video=..")
+    await expect(page.locator("#state")).to_have_text("No such video")
+    await expect(page.locator("#reason")).to_contain_text("letters, digits")
+    await expect(page.get_by_role("form", name="Write a comment")).to_be_hidden()
+    assert not [url for url in asked if "/comments" in url or url.endswith("/")]
+    await page.click("#menu summary")
+    await page.fill("#video", "demo")
+    await page.press("#video", "Enter")
+    await expect_state(page, "live")
+    await expect(page.get_by_role("form", name="Write a comment")).to_be_visible()
+
+
+async def test_where_only_known_videos_may_be_talked_about_others_are_told_to_be_unknown(
+    stand_in: StandIn, open_page: OpenPage
+) -> None:
+    stand_in.refuses_with = 404
+    page = await open_page(f"{stand_in.url}/?video=demo")
+    await expect(page.locator("#state")).to_have_text("No such video")
+    await expect(page.locator("#reason")).to_have_text("There is no video with this name.")

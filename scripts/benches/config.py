@@ -95,7 +95,7 @@ class PageSettings:
 
     warm_s: float = 10.0  # until figures are taken: the page has its rate edition, and all rows that it keeps
     key_s: float = 0.2  # between two keys: somebody who types fast
-    heap_looks: int = 60  # over the run; each collects garbage first, which no figure of the page is to suffer from
+    heap_looks: int = 12  # over the run; each collects garbage first
     task_ms_max: float = 50.0  # longer ones are felt
     chromium: tuple[str, ...] = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-precise-memory-info")
 

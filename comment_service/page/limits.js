@@ -30,7 +30,7 @@ export const GAP_PAGES_MAX = 10;
  * once by scrolling. The height of the smallest row, in CSS pixels, tells how many a screen has.
  */
 export const ROWS_MAX = 1_000;
-export const ROWS_FOLLOWING = 80;
+export const ROWS_FOLLOWING = 60;
 export const ROWS_STEP = 100;
 export const ROW_PX = 24;
 
@@ -139,6 +139,9 @@ export const HOVER_HOLD_MS = 5_000;
 
 /** While it follows, the page shows what has come so often at most: what moves more often than that can't be read. */
 export const RENDER_EVERY_MS = 80;
+
+/** So many new rows in one frame: with more, a phone that is six times slower would be busy for over 50 ms. */
+export const RENDER_ROWS_MAX = 8;
 
 /** Videos in the menu that were opened before: as many as a phone shows without scrolling */
 export const RECENT_VIDEOS_MAX = 8;

@@ -16,5 +16,5 @@ export function placeOf(comment, before) {
   if (before === undefined || before.createdAt === undefined) return { continued: false, dated: false };
   const passedMs = comment.createdAt - before.createdAt;
   const dated = passedMs > TIME_GAP_MS;
-  return { continued: !dated && before.author.id === comment.author.id && passedMs < RUN_GAP_MS, dated };
+  return { continued: before.author.id === comment.author.id && passedMs < RUN_GAP_MS, dated };
 }

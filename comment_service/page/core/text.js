@@ -58,7 +58,7 @@ export function calm(message) {
 
 /** Whether the message is nothing but one to three emoji */
 export function isBig(message) {
-  return message.length <= 60 && FEW_SYMBOLS.test(message) && !/^[©®™‼⁉\s]+$/u.test(message);
+  return FEW_SYMBOLS.test(message) && !/^[©®™‼⁉\s]+$/u.test(message);
 }
 
 const graphemes = "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : null;

@@ -9,7 +9,7 @@
  */
 import { follows } from "../core/following.js";
 import { t } from "../core/words.js";
-import { NEAR_PX, RENDER_EVERY_MS, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP, ROW_PX } from "../limits.js";
+import { NEAR_PX, RENDER_EVERY_MS, RENDER_ROWS_MAX, ROWS_FOLLOWING, ROWS_MAX, ROWS_STEP, ROW_PX } from "../limits.js";
 import { Announcer } from "./announcer.js";
 import { copyRows } from "./copying.js";
 import { Hold } from "./hold.js";
@@ -32,6 +32,7 @@ export class View {
   #rows = new Map(); // entry -> its CommentRow, or {element} of a notice
   #spare = []; // CommentRows for other comments
   #topId = "";
+  #shownId = ""; // of the last row
   #held = null; // {topId, lastId} of the window that a reader holds
   #place = { top: 0, height: 0, seen: 0 }; // of the scroller, as this file has left it
   #rowsFollowing = ROWS_FOLLOWING;
@@ -231,9 +232,9 @@ export class View {
   #render() {
     this.#renderedMs = performance.now();
     const anchors = this.following ? [] : this.#visibleRows();
-    const { start } = this;
-    const end = this.#held === null ? start + ROWS_MAX : this.#timeline.indexFrom(`${this.#held.lastId}~`);
-    this.#reconcile(this.#timeline.entries.slice(start, end), this.#timeline.entries[start - 1]);
+    const { entries } = this.#timeline;
+    const { start, end } = this.#window();
+    this.#reconcile(entries.slice(start, end), entries[start - 1]);
     setText(this.#above, start === 0 ? this.#aboveText : "");
     setText(this.#below, this.#timeline.detached ? t("newer_dropped") : "");
     this.#showButton();
@@ -246,7 +247,20 @@ export class View {
       this.#place = this.#placeNow();
     } else if (this.#held === null) {
       this.#toBottom();
+      if (end < entries.length) this.#renderSoon();
     }
+  }
+
+  /** The indexes of the rows to be shown now. Of many that come together, each frame brings some: none takes long. */
+  #window() {
+    const { entries } = this.#timeline;
+    const { start } = this;
+    if (this.#held !== null) return { start, end: this.#timeline.indexFrom(`${this.#held.lastId}~`) };
+    if (!this.following || this.#rows.size === 0) return { start, end: Math.min(entries.length, start + ROWS_MAX) };
+    const known = this.#timeline.indexFrom(`${this.#shownId}~`);
+    const isFew = entries.length - known <= this.#rowsFollowing;
+    const end = isFew ? Math.min(entries.length, known + RENDER_ROWS_MAX) : entries.length;
+    return { start: Math.max(0, end - this.#rowsFollowing), end };
   }
 
   #showButton() {
@@ -264,6 +278,7 @@ export class View {
 
   /** Makes the list's children exactly `shown`, with as few changes as possible. before: the entry above them */
   #reconcile(shown, before) {
+    this.#shownId = shown.at(-1)?.id ?? "";
     const wanted = new Set(shown);
     for (const [entry, row] of this.#rows) {
       if (wanted.has(entry)) continue;

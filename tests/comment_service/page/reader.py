@@ -16,6 +16,10 @@ async def open_live(open_page: OpenPage, stand_in: StandIn, **context: Any) -> P
     return page
 
 
+TALL = {"width": 500, "height": 3_000}
+"""A viewport with room for more rows than a test says, so that all of them are in the document"""
+
+
 async def open_with_limits(open_page: OpenPage, stand_in: StandIn, **limits: int) -> Page:
     """As `open_live`, with other numbers in limits.js, whose bounds are too large to reach in a test"""
     page = await open_page("about:blank")

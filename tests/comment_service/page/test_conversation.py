@@ -11,6 +11,7 @@ from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import (
     BEGINNING,
     EMPTY,
+    TALL,
     expect_messages,
     expect_newest,
     expect_state,
@@ -86,10 +87,10 @@ async def test_a_page_that_fails_is_explained_and_requested_again(stand_in: Stan
 
 
 async def test_a_gap_is_filled_from_history(stand_in: StandIn, open_page: OpenPage) -> None:
-    page = await open_live(open_page, stand_in)
+    page = await open_live(open_page, stand_in, viewport=TALL)
     before = stand_in.say("before")
     await expect_newest(page, "before")
-    missed = [stand_in.comment(f"missed {number}") for number in range(60)]
+    missed = [stand_in.comment(f"missed {number}") for number in range(120)]
     after = stand_in.comment("after")
     # History has them; the stream never sends them.
     stand_in.only_in_history.extend(missed)

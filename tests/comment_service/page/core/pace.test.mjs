@@ -31,6 +31,14 @@ test("a rate near the bounds changes nothing", () => {
   assert.deepEqual(run(pace, 30, 100, 12), []);
 });
 
+test("a rate stays for a while", () => {
+  const pace = new Pace(0, 0);
+  let second = 0;
+  while (pace.rate === null) run(pace, second++, 1, 100);
+  assert.deepEqual(run(pace, second, 8, 1), []);
+  assert.deepEqual(run(pace, second + 8, 10, 1), [null]);
+});
+
 test("a burst is no flood", () => {
   const pace = new Pace(1, 0);
   assert.deepEqual(run(pace, 0, 10, 1), []);

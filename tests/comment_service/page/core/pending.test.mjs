@@ -81,6 +81,7 @@ test("the stream may be first", () => {
     sendNext(pending, 1e9 * (tries + 1));
     pending.failed("1", LATER, 1e9 * (tries + 1));
     assert.deepEqual(texts(pending), []);
+    assert.ok(pending.next(1e9 * (tries + 1)).waitMs > 0, "not without a pause");
   }
 });
 
@@ -91,6 +92,46 @@ test("somebody else's same words don't hide a refusal", () => {
   pending.arrived(comment("a", "gg"));
   pending.failed("1", NEVER, 0);
   assert.deepEqual(texts(pending), ["gg"]);
+});
+
+/** Two posts of the same words: the first got no answer until it was given up, the second is on its way. */
+function twins() {
+  const pending = new Pending();
+  for (const key of ["1", "2"]) pending.write(key, "Ann", "gg");
+  sendNext(pending);
+  for (let nowMs = 0; ; nowMs += 1e6) {
+    pending.failed("1", LATER, nowMs);
+    if (pending.shown()[0].state === Post.FAILED) break;
+    pending.sending("1");
+  }
+  assert.equal(sendNext(pending).key, "2");
+  return pending;
+}
+
+const keys = (pending) => pending.shown().map(({ key }) => key);
+
+test("posts that were taken for each other's comments are exchanged", () => {
+  const pending = twins();
+  pending.arrived(comment("b", "gg")); // the second one's, as its answer says
+  assert.deepEqual(keys(pending), ["2"]);
+  pending.answered("2", "b");
+  assert.deepEqual(keys(pending), ["1"]);
+});
+
+test("two comments of the same words stand for two posts", () => {
+  const pending = twins();
+  for (const id of ["a", "b"]) assert.ok(pending.arrived(comment(id, "gg")));
+  assert.deepEqual(keys(pending), []);
+});
+
+test("what a refused post was taken for stands for the next one", () => {
+  const pending = twins();
+  pending.failed("2", LATER, 0); // it is stored, and its answer was lost
+  pending.retry("1");
+  sendNext(pending);
+  pending.arrived(comment("b", "gg")); // the second one's
+  pending.failed("1", NEVER, 0);
+  assert.deepEqual(keys(pending), ["1"]);
 });
 
 test("what is on its way can't be taken back", () => {

@@ -10,6 +10,7 @@ from proto.http.responses import error_response
 from tests.browser_fixture import OpenPage
 from tests.comment_service.page.reader import (
     BEGINNING,
+    TALL,
     expect_messages,
     expect_state,
     open_live,
@@ -228,7 +229,7 @@ async def test_a_position_that_is_refused_is_given_up_and_nothing_is_missed(
     stand_in: StandIn, open_page: OpenPage
 ) -> None:
     stand_in.say("before")
-    page = await open_live(open_page, stand_in)
+    page = await open_live(open_page, stand_in, viewport=TALL)
     await expect_messages(page, ["before"])
     await expect(page.locator("#above")).to_have_text(BEGINNING)
     await kill_rms(stand_in)

@@ -35,7 +35,7 @@ class Past:
         self.trouble = ""
         """why history can't be read, if somebody has to mend it or it was never open; else empty"""
         self.reads = 0
-        """of the store, begun so far"""
+        """of the store's events, begun so far; what is known of videos isn't counted"""
         self.reads_most = 0
         """at the same time, so far"""
         self._turns = _Turns(settings.history_reads_max)
@@ -111,11 +111,11 @@ class Past:
 
     async def videos(self, video_ids: Collection[str]) -> list[Video]:
         """Those of them that somebody has added. Raises StoreUnavailable."""
-        return await self._bounded(self._get().videos(list(video_ids)))
+        return await self._bounded(self._get().videos(list(video_ids)), of_events=False)
 
     async def changed_videos(self, since_ms: int, now_ms: int) -> list[Video] | None:
         """As `history.store.VideoReader`. Raises StoreUnavailable."""
-        return await self._bounded(self._get().changed_videos(since_ms, now_ms))
+        return await self._bounded(self._get().changed_videos(since_ms, now_ms), of_events=False)
 
     async def _read_since(self, video_id: str, from_id: int, limit: int) -> list[Event]:
         return _events(await self._bounded(self._get().events(video_id, from_id - 1, limit)), from_id)
@@ -125,13 +125,13 @@ class Past:
             raise StoreUnavailable("the history has not been opened yet")
         return self._reader
 
-    async def _bounded(self, reading: Coroutine[None, None, T]) -> T:
+    async def _bounded(self, reading: Coroutine[None, None, T], *, of_events: bool = True) -> T:
         try:
             await self._turns.wait()
         except BaseException:
             reading.close()
             raise
-        self.reads += 1
+        self.reads += of_events
         self.reads_most = max(self.reads_most, self._turns.taken)
         try:
             found = await asyncio.wait_for(reading, self._settings.history_timeout_ms / 1000)

@@ -4,6 +4,7 @@ tests/rms/feed/test_one_log.py plays the whole of it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from history.core.ids import first_id_at
 from rms.feed.byte_log import FeedOffset
@@ -12,11 +13,11 @@ from rms.feed.entry import Attach
 from rms.feed.event import Event
 from rms.feed.feed import Feed
 from rms.feed.position import KEPT_MS, LATE_MS, Position, parse_position
-from rms.feed.resuming import Resuming
+from rms.feed.resuming import NeedsHistory, Resuming
 from rms.feed.without_past import WithoutPast
 from tests.rms.feed.test_feed import LIMITS, new_feed, read
 from tests.rms.feed.test_resuming import attached, last_position
-from tests.rms.parts import T0, chained, comment, event, events, ids
+from tests.rms.parts import T0, chained, comment, erasure, event, events, ids
 
 SERVICE_BEGAN = first_id_at(T0 - 60_000)
 
@@ -184,3 +185,46 @@ def test_too_much_older_than_the_feed_is_a_gap() -> None:
     assert b"event: gap" not in read(feed, attached(Resuming(feed).resume(oldest, 5, T0)))
     older = Position(oldest.floor - 1)
     assert b'"reason":"history_unavailable"' in read(feed, attached(Resuming(feed).resume(older, 5, T0)))
+
+
+def test_what_the_log_has_dropped_is_a_gap_for_those_who_lack_it_only() -> None:
+    feed = Feed(replace(LIMITS, log_bytes_max=1, log_comments_min=2), [], None, T0)
+    texts = []
+    for each in talk_from(0, 5, SERVICE_BEGAN):
+        feed.append(each, T0)
+        texts.append(feed.text())
+    never_here = comment(50, T0 + 50)
+    feed.append(erasure(comment(40, T0 + 40).id, never_here.id, feed.ids[-1]), T0)
+    assert [each - feed.ids[0] >> 16 for each in feed.ids] == [0, 36]
+    for had, is_gap in ((1, True), (2, True), (3, False), (4, False)):
+        private = entered(feed, texts[had]).private
+        assert (b'"reason":"history_unavailable"' in private) is is_gap
+    assert ids(entered(feed, texts[3]).private) == [comment(4, T0 + 4).id]
+
+
+def test_as_many_as_one_viewer_is_sent_and_no_more() -> None:
+    feed = without_past(talk_from(0, LIMITS.resume_events_max + 1, SERVICE_BEGAN))
+    none, one = (feed.text_at(feed.log.start_of(index)) or b"" for index in (0, 1))
+    assert b'"reason":"too_far_behind"' in entered(feed, none).private
+    assert len(ids(entered(feed, one).private)) == LIMITS.resume_events_max
+
+
+def test_who_comes_with_a_hole_reads_no_position_that_claims_it_before_it_is_filled() -> None:
+    seed, hole, later_ms = comment(0, T0 - 6_000), comment(0, T0 - 5_000), T0 + 20_000
+    talk = [comment(n, later_ms) for n in range(3)]
+    live = [event(each, before) for each, before in zip(talk, [hole.id, talk[0].id, talk[1].id], strict=True)]
+    elsewhere = new_feed([seed], seed.id)
+    elsewhere.append(live[0], later_ms)
+    assert elsewhere.position.holes
+    feed = without_past(live, later_ms)
+    assert feed.position.claims().cover(hole.id), "of one who came new"
+    give_past(feed, [event(hole, seed.id)], hole.id, later_ms)
+    found = Resuming(feed).resume(elsewhere.position, 5, later_ms)
+    if isinstance(found, NeedsHistory):
+        found = attached(Resuming(feed).resume(elsewhere.position, 5, later_ms, [event(hole, seed.id), *live]))
+    stream = read(feed, found)
+    assert sorted(ids(stream)) == [hole.id, talk[1].id, talk[2].id]
+    had = False
+    for each in events(stream):
+        had = had or ("data" in each and ids(f"data: {each['data']}\n\n".encode()) == [hole.id])
+        assert parse_position(each["id"]).claims().cover(hole.id) <= had

@@ -104,8 +104,8 @@ class ChromiumTab:
         return "かな"
 
     async def commit(self) -> str:
-        """As a browser sees an input method's Enter: the key has no name of its own, and the text comes beside it."""
-        await self._devtools("Input.dispatchKeyEvent", type="rawKeyDown", windowsVirtualKeyCode=229, key="Process")
+        """As on macOS, where the key is called Enter all the same; in the two others here it is called otherwise."""
+        await self._devtools("Input.dispatchKeyEvent", type="rawKeyDown", windowsVirtualKeyCode=229, key="Enter")
         await self._devtools("Input.insertText", text="仮名")
         await self._devtools("Input.dispatchKeyEvent", type="keyUp", windowsVirtualKeyCode=13, key="Enter")
         return "仮名"

@@ -138,10 +138,10 @@ export const TIME_GAP_MS = 300_000;
 export const HOVER_HOLD_MS = 5_000;
 
 /** While it follows, the page shows what has come so often at most: what moves more often than that can't be read. */
-export const RENDER_EVERY_MS = 80;
+export const RENDER_EVERY_MS = 40;
 
 /** So many new rows in one frame: with more, a phone that is six times slower would be busy for over 50 ms. */
-export const RENDER_ROWS_MAX = 8;
+export const RENDER_ROWS_MAX = 4;
 
 /** Videos in the menu that were opened before: as many as a phone shows without scrolling */
 export const RECENT_VIDEOS_MAX = 8;

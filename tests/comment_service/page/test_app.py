@@ -161,7 +161,7 @@ async def test_what_is_no_video_is_said_to_be_none(stand_in: StandIn, open_page:
     page = await open_page("about:blank")
     page.on("request", lambda request: requests.append(request.url))
     await page.goto(f"{stand_in.url}/?{urlencode({'video': video})}")
-    await expect_state(page, "refused")
+    await expect_state(page, "no-video")
     await expect(page.locator("#reason")).to_contain_text("There is no such video")
     assert not [url for url in requests if "/comments" in url]
 

@@ -102,18 +102,20 @@ class ClockWatch:
         )
 
     async def look(self) -> ClockStatistics:
-        """Asks the replicas that are due, which takes no longer than LOOK_MS."""
-        wall_ms, monotonic_ms = self._wall_ms(), self._monotonic_ms()
-        self._apart.forget_old(monotonic_ms)
-        due = [
-            self._ask(address, stub)
-            for address, stub in self._stubs().items()
-            if (age_ms := self._apart.age_ms(address, wall_ms, monotonic_ms)) is None or age_ms >= self._check_ms
-        ]
-        for outcome in await asyncio.gather(*due, return_exceptions=True):
-            if isinstance(outcome, Exception):  # gRPC cancels a call whose channel is closed: that is none
-                raise outcome
+        """Asks the replicas that are due, which takes LOOK_MS at most; and then those whose answers count no longer,
+        because this process's clock was set meanwhile."""
+        self._apart.forget_old(self._monotonic_ms())
+        stubs = dict(self._stubs())
+        while due := [address for address in stubs if self._is_due(address)]:
+            asked = [self._ask(address, stubs.pop(address)) for address in due]
+            for outcome in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(outcome, Exception):  # gRPC cancels a call whose channel is closed: that is none
+                    raise outcome
         return self.statistics()
+
+    def _is_due(self, address: str) -> bool:
+        age_ms = self._apart.age_ms(address, self._wall_ms(), self._monotonic_ms())
+        return age_ms is None or age_ms >= self._check_ms
 
     async def run(self) -> None:
         """For ever"""

@@ -59,5 +59,11 @@ async def test_each_client_has_limits_of_its_own_and_lies_help_nobody(
             async with first.get(path, headers=STREAM) as stream:
                 assert stream.status == 200
                 assert [await status(first, path, STREAM | lies) for lies in ({}, LIES)] == [429, 429]
-                assert await status(second, path, STREAM | LIES) == 200
+
+                async def gets_in(
+                    path: str = path,
+                ) -> bool:  # a balancer may have tried twice, and seats go in a moment
+                    return await status(second, path, STREAM | LIES) == 200
+
+                await eventually(gets_in)
             await eventually(lambda: len(node.node.viewers) == 0)

@@ -248,6 +248,8 @@ export class View {
     } else if (this.#held === null) {
       this.#toBottom();
       if (end < entries.length) this.#renderSoon();
+    } else {
+      this.#place = this.#placeNow(); // rows that were to come have come: the next scroll is the reader's
     }
   }
 

@@ -29,7 +29,7 @@ async def test_it_delivers_everything(name: str) -> None:
     assert figures.deliveries_per_s > 0
     assert 0 <= figures.p50_ms <= figures.p99_ms <= figures.p999_ms
     assert figures.rss_end_bytes > 1 << 20
-    assert 150 < figures.frame_bytes < 250
+    assert 150 < figures.frame_bytes < 320  # with a tenth of the response's head, as each viewer gets ten of them
     assert (figures.longest_hold_ms > 0) is (name == "rms")
     if name == "c":
         assert figures.frame_bytes == pytest.approx(frame_bytes(), abs=12)  # and a share of the response's head

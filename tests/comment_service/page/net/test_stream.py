@@ -204,7 +204,7 @@ async def test_after_an_hours_sleep_the_stream_is_opened_anew(
 
 
 async def test_a_stream_that_is_refused_for_good_is_not_tried_again(stand_in: StandIn, open_page: OpenPage) -> None:
-    stand_in.refuses_with = 404
+    stand_in.refuses_with = 403
     stand_in.say("before")
     page = await open_page(f"{stand_in.url}/?video=demo")
     await expect_state(page, "refused")

@@ -1,4 +1,4 @@
-"""Decides which tests stay together when several processes share the tests, as with `pytest -n 4` in scripts/test."""
+"""Decides which tests stay together when several processes share the tests, as with `pytest -n 3` in scripts/test."""
 
 from typing import Any
 

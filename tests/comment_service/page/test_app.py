@@ -10,6 +10,7 @@ from tests.comment_service.page.reader import (
     BEGINNING,
     EMPTY,
     expect_messages,
+    expect_newest,
     expect_state,
     open_live,
     post,
@@ -196,6 +197,7 @@ async def test_forced_colours_leave_everything_to_be_seen(stand_in: StandIn, ope
     for number in range(60):
         stand_in.say(f"comment {number}")
     page = await open_live(open_page, stand_in, forced_colors="active")
+    await expect_newest(page, "comment 59")
     await page.evaluate("document.getElementById('scroller').scrollTop = 0")
     await expect(page.locator("#newest")).to_be_visible()
     borders = """() => ["#newest", "#message", "#send", "#me"].map((name) => {

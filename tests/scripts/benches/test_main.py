@@ -61,8 +61,8 @@ def packages(paths: Iterable[Path]) -> set[str]:
 
 
 def test_the_benches_need_no_package_of_their_own() -> None:
-    """So the services' lock holds nothing for them alone. The tests' lock has playwright, without which `scripts/bench page`
-    says what it lacks."""
+    """So the services' lock holds nothing for them alone. The tests' lock has playwright, which `scripts/bench page` asks
+    for."""
     others = (path for room in ROOMS if room not in ("tests", "scripts") for path in sources(room))
     tools = (path for path in sources("scripts") if BENCHES not in path.parents)
     assert packages(BENCHES.glob("*.py")) - {"playwright"} <= packages([*others, *tools])

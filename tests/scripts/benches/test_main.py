@@ -61,8 +61,7 @@ def packages(paths: Iterable[Path]) -> set[str]:
 
 
 def test_the_benches_need_no_package_of_their_own() -> None:
-    """So the services' lock holds nothing for them alone. playwright is in the tests' lock, and `scripts/bench page` asks
-    for it."""
+    """So the services' lock holds nothing for them alone. But for playwright, which is in the tests'."""
     others = (path for room in ROOMS if room not in ("tests", "scripts") for path in sources(room))
     tools = (path for path in sources("scripts") if BENCHES not in path.parents)
     assert packages(BENCHES.glob("*.py")) - {"playwright"} <= packages([*others, *tools])

@@ -142,6 +142,11 @@ class LoopConnection(Connection):  # type: ignore[misc]  # the driver ships no t
                 self.last_error = shutdown
                 self.connected_event.set()
 
+    def __del__(self) -> None:
+        """The driver's threads may close it just when the loop ends, which then never comes to `_leave`."""
+        if (sock := getattr(self, "_socket", None)) is not None:
+            sock.close()
+
     def _handle_startup_response(self, startup_response: object, did_authenticate: bool = False) -> None:
         """The driver would log something about another product."""
         if isinstance(startup_response, AuthenticateMessage) and self.authenticator is None:

@@ -165,14 +165,15 @@ class Viewers:
             raise Refused(503, "draining", "this node takes no more viewers: ask the original URL again")
 
     async def _way_in(self, video: ServedVideo, asked: StreamRequest, key: str | None) -> Find:
-        history, read = None, True
+        history, read, held_from = None, True, video.feed.held_from
         try:
             before_read = partial(self._allowances.read_history, key)
             history = await self._served.entering.history_for(video, asked.position, asked.backfill, before_read)
         except StoreUnavailable:
             read = False
         self._refuse_if_draining()  # it may have begun meanwhile
-        return partial(self._served.entering.place, video, asked.position, asked.backfill, history, read, key)
+        come = (video, asked.position, asked.backfill, history, read, key, held_from)
+        return partial(self._served.entering.place, *come)
 
     async def _let_in(
         self, video: ServedVideo, asked: StreamRequest, find: Find, take: TakeSocket, seat: Seat | None

@@ -21,6 +21,9 @@ from rms.sending.sweep import Sweeper
 from rms.videos.past import Past
 from rms.videos.video import ServedVideo
 
+REREADS_MAX = 3
+"""of the past of a new viewer, while the log drops what was to come after it"""
+
 
 class Entering:
     def __init__(
@@ -159,9 +162,22 @@ class Entering:
         history: list[Event] | None,
         read: bool = True,
         key: str | None = None,
+        held_from: int | None = None,
     ) -> Attach[FeedOffset]:
         """As `attach`. What it needs from history only since `history_for` was asked is read now: meanwhile the feed
-        has got its past, or dropped a part of its log. Nothing runs between finding the place and returning it."""
+        has got its past, or dropped a part of its log. Nothing runs between finding the place and returning it.
+
+        held_from: the feed's, before `history_for` was asked. A log that drops something for each comment that comes
+        ends the reading after REREADS_MAX: its new viewer gets as much of the past as was read last.
+        """
+        for _ in range(REREADS_MAX):
+            if position is not None or not read or video.feed.held_from == held_from:
+                break
+            held_from = video.feed.held_from
+            try:
+                history = await self.history_for(video, None, backfill)
+            except StoreUnavailable:
+                read = False
         if position is not None and history is None and read:
             needs = video.resuming.resume(position, backfill, wall_ms())
             if isinstance(needs, NeedsHistory):

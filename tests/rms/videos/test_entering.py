@@ -378,3 +378,23 @@ async def test_who_enters_again_is_counted_by_its_address(
                 video.audience(Form(claims=attach.claims), 5).waiters.add(asyncio.Event())
             placed.append(attach.claims is not None)
         assert placed == [True, True, False]
+
+
+async def test_what_the_log_drops_while_a_new_viewer_s_past_is_read_is_read_as_well(
+    start_node: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, older = await start_node(backfill=1, seed_events_max=1, log_age_ms_max=60_000), Past.older
+    talk = [comment(n, wall_ms() - 5_000 + n * 10) for n in range(6)]
+    await node.store.append(talk[:3])
+
+    async def slow(past: Past, *args: object) -> object:
+        read = await older(past, *args)  # type: ignore[arg-type]
+        next(iter(node.node.served.videos)).feed.trim(wall_ms() + 120_000)
+        return read
+
+    async with viewer(node.port, "/comments/v"):
+        await node.store.append(talk[3:])
+        node.node.served.deliver("v", [event(each) for each in talk[3:]])
+        monkeypatch.setattr(Past, "older", slow)
+        async with viewer(node.port, "/comments/v?backfill=5") as raw:
+            assert ids(await raw.read_until(5)) == [each.id for each in talk[1:]]

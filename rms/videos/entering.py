@@ -22,7 +22,7 @@ from rms.videos.past import Past
 from rms.videos.video import ServedVideo
 
 REREADS_MAX = 3
-"""of the past of a new viewer, while the log drops what was to come after it"""
+"""of a viewer's past, while the feed changes"""
 
 
 class Entering:
@@ -171,21 +171,29 @@ class Entering:
         ends the reading after REREADS_MAX: its new viewer gets as much of the past as was read last.
         """
         for _ in range(REREADS_MAX):
-            if position is not None or not read or video.feed.held_from == held_from:
+            if not read or not self._lacks(video, position, backfill, history, held_from):
                 break
             held_from = video.feed.held_from
             try:
-                history = await self.history_for(video, None, backfill)
+                history = await self.history_for(video, position, backfill)
             except StoreUnavailable:
                 read = False
-        if position is not None and history is None and read:
-            needs = video.resuming.resume(position, backfill, wall_ms())
-            if isinstance(needs, NeedsHistory):
-                try:
-                    history = await self.history_for(video, position, backfill)
-                except StoreUnavailable:
-                    read = False
         return self.attach(video, position, backfill, history, read, key)
+
+    def _lacks(
+        self,
+        video: ServedVideo,
+        position: Position | None,
+        backfill: int,
+        history: list[Event] | None,
+        held_from: int | None,
+    ) -> bool:
+        """Whether the viewer needs more from history than was read of it. A new one whose backfill was all in the log
+        doesn't: what the log has dropped since was the oldest of it, and leaves no hole."""
+        if position is None:
+            return history is not None and video.feed.held_from != held_from
+        needs = None if history is not None else video.resuming.resume(position, backfill, wall_ms())
+        return isinstance(needs, NeedsHistory)
 
     async def resume(self, video: ServedVideo, stood_at: bytes | None, key: str | None = None) -> Attach[FeedOffset]:
         """Where a viewer enters that has fallen off the log at this position, with what it lacks out of history. If the

@@ -151,7 +151,7 @@ class Service:
         )
         self.replicas = _replicas(config)
         self.clock = ClockWatch(config, self.replicas.connected_stubs, wall_ms, monotonic_ms, on_right=ids.confirm)
-        self._placement = Placement(self.replicas, config.placement_limits())
+        self._placement = Placement(self.replicas, config)
         self.publisher = Publisher(self.replicas, outbox, watermark, config.publish_settings(), on_newest=ids.observe)
         self.lazy_store = LazyStore(
             self._open_history, retry_max_ms=config.store_retry_max_ms, slow_ms=config.node_wait_ms

@@ -8,6 +8,7 @@ from proto.cassandra_settings import CassandraSettings
 from proto.clock_watch import ClockSettings
 from proto.core.public_url import has_path, is_public_url
 from proto.http_settings import OPERATORS_LISTEN, HttpSettings
+from proto.placing import PlacingSettings
 from proto.replicas import DispatcherSettings
 from proto.settings import Address, is_wildcard
 from rms.feed.entry import FeedLimits
@@ -324,7 +325,7 @@ class RmsSettings(ViewersHttpSettings, DispatcherSettings, ClockSettings, Cassan
         )
 
 
-class DoorSettings(ViewersHttpSettings, DispatcherSettings):
+class DoorSettings(ViewersHttpSettings, DispatcherSettings, PlacingSettings):
     """A host's door: one port for viewers, whose sockets go to the RMS processes beside it."""
 
     model_config = SettingsConfigDict(env_prefix="LIVECOMMENTS_DOOR_")
@@ -340,13 +341,9 @@ class DoorSettings(ViewersHttpSettings, DispatcherSettings):
         description="ms a dispatcher has to place a viewer, then the next one is asked; and ms between two tries to "
         "connect to one that is away",
     )
-    place_asks_max: int = Field(
-        8, ge=1, description="requests for places at once: more would only wait for each other at the replica"
+    place_wait_ms: int = Field(
+        5_000, ge=10, description="ms a viewer waits for a place, also behind others: three tries at dead replicas"
     )
-    place_together_max: int = Field(
-        64, ge=1, le=64, description="viewers of one video that share a request; a replica allows 64"
-    )
-    place_waiting_max: int = Field(10_000, ge=1, description="viewers that wait for a place, 10 MB; others get a 503")
     handover_timeout_ms: int = Field(
         1_000, gt=0, description="ms a node's socket may be full before another node is taken"
     )

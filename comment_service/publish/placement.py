@@ -2,44 +2,32 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import grpc
+from pydantic import Field
 
 from comment_service.core.errors import NoDispatcher, NoPlace
 from comment_service.publish.replicas import Replicas
 from proto.dispatch_pb2 import PlaceRequest
+from proto.placing import PlacingSettings, each_placed
 from proto.tasks import Cancelled
-from proto.together import Together, TooManyAsk
+from proto.together import TooManyAsk
 
 
-@dataclass(frozen=True, slots=True)
-class PlacementLimits:
-    """What config.py says; its descriptions give the reasons."""
-
-    try_timeout_ms: int
-    """for one replica"""
-    timeout_ms: int
-    """for a viewer, all tries together"""
-    asks_max: int
-    together_max: int
-    waiting_max: int
+class PlacementSettings(PlacingSettings):
+    place_try_timeout_ms: int = Field(500, ge=10, description="ms for one replica to place a viewer, which takes 1")
+    place_timeout_ms: int = Field(2_000, ge=10, description="ms for a placement by any replica: a person is waiting")
 
 
 class Placement:
     """Belongs to one event loop. Viewers of one video that come at the same time share a request, as ten thousand do
     when a broadcast begins."""
 
-    def __init__(self, replicas: Replicas, limits: PlacementLimits) -> None:
+    def __init__(self, replicas: Replicas, settings: PlacementSettings) -> None:
         self._replicas = replicas
-        self._limits = limits
-        self._together = Together(
-            "place viewers",
-            self._place,
-            asks_max=limits.asks_max,
-            together_max=limits.together_max,
-            waiting_max=limits.waiting_max,
-        )
+        self._try_timeout_s = settings.place_try_timeout_ms / 1000
+        self._timeout_s = settings.place_timeout_ms / 1000
+        self._together = settings.together(self._place)
 
     async def place(self, video_id: str) -> str:
         """The public URL (an origin, a path, or both) of the RMS node that a replica chooses; the first answer counts.
@@ -48,7 +36,7 @@ class Placement:
         answered and none knows a node with room, NoDispatcher when none answered in time.
         """
         try:
-            async with asyncio.timeout(self._limits.timeout_ms / 1000):
+            async with asyncio.timeout(self._timeout_s):
                 return await self._together.ask(video_id)
         except (TimeoutError, TooManyAsk, Cancelled):
             raise NoDispatcher from None
@@ -60,7 +48,7 @@ class Placement:
         """The URL for each of them, or for as many as have room"""
         answered = False
         try:
-            async with asyncio.timeout(self._limits.timeout_ms / 1000):
+            async with asyncio.timeout(self._timeout_s):
                 for address in self._replicas.in_order():
                     try:
                         return await self._ask(address, video_id, viewers)
@@ -73,8 +61,6 @@ class Placement:
 
     async def _ask(self, address: str, video_id: str, viewers: int) -> Sequence[str]:
         response = await self._replicas.stub(address).Place(
-            PlaceRequest(video_id=video_id, viewers=viewers), timeout=self._limits.try_timeout_ms / 1000
+            PlaceRequest(video_id=video_id, viewers=viewers), timeout=self._try_timeout_s
         )
-        if not response.placed:
-            return [response.public_url] * viewers
-        return [run.public_url for run in response.placed for _ in range(min(run.viewers, viewers))]
+        return [each.public_url for each in each_placed(response, viewers)]

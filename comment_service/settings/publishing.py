@@ -4,14 +4,14 @@ from pydantic import Field
 
 from comment_service.core.outbox import OutboxLimits
 from comment_service.core.pacing import Pacing
-from comment_service.publish.placement import PlacementLimits
+from comment_service.publish.placement import PlacementSettings
 from comment_service.publish.publisher import PublishSettings
 from comment_service.publish.replicas import Keepalive
 from proto.clock_watch import ClockSettings
 from proto.replicas import DispatcherSettings
 
 
-class PublishingSettings(DispatcherSettings, ClockSettings):
+class PublishingSettings(PlacementSettings, DispatcherSettings, ClockSettings):
     """Each with its unit and its reason"""
 
     # Dispatchers
@@ -65,29 +65,9 @@ class PublishingSettings(DispatcherSettings, ClockSettings):
         ge=0,
         description="s of history that nodes read if there is no watermark (a new disk): longer than a restart",
     )
-    place_try_timeout_ms: int = Field(500, ge=10, description="ms for one replica to place a viewer, which takes 1")
-    place_timeout_ms: int = Field(2_000, ge=10, description="ms for a placement by any replica: a person is waiting")
-    place_asks_max: int = Field(
-        8, ge=1, description="requests for places at once: more would only wait for each other at the replica"
-    )
-    place_together_max: int = Field(
-        64, ge=1, le=64, description="viewers of one video that share a request; a replica allows 64"
-    )
-    place_waiting_max: int = Field(
-        10_000, ge=1, description="viewers that wait for a place: what 2 s are enough for, and 10 MB; others get a 503"
-    )
 
     def keepalive(self) -> Keepalive:
         return Keepalive(self.keepalive_ms, self.keepalive_timeout_ms)
-
-    def placement_limits(self) -> PlacementLimits:
-        return PlacementLimits(
-            try_timeout_ms=self.place_try_timeout_ms,
-            timeout_ms=self.place_timeout_ms,
-            asks_max=self.place_asks_max,
-            together_max=self.place_together_max,
-            waiting_max=self.place_waiting_max,
-        )
 
     def outbox_limits(self) -> OutboxLimits:
         return OutboxLimits(

@@ -1,5 +1,6 @@
 """Asks the dispatchers which node takes a viewer."""
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
@@ -8,9 +9,10 @@ import structlog
 from proto import dispatch_pb2
 from proto.channel import why_unreachable
 from proto.dispatch_pb2_grpc import DispatcherStub
+from proto.placing import each_placed
 from proto.replicas import ReplicaChannels, reconnecting
 from proto.tasks import Cancelled
-from proto.together import Together, TooManyAsk
+from proto.together import TooManyAsk
 from rms.config import DoorSettings
 
 log = structlog.stdlib.get_logger()
@@ -34,21 +36,17 @@ class Places:
         self._channels = ReplicaChannels(settings.replica_addresses(), settings.tls(), options)
         self.trouble = ""
         """Why no dispatcher could be reached for the last viewer; empty: one could"""
-        self._together = Together(
-            "place viewers",
-            self._nodes_for,
-            asks_max=settings.place_asks_max,
-            together_max=settings.place_together_max,
-            waiting_max=settings.place_waiting_max,
-        )
+        self._together = settings.together(self._nodes_for)
+        self._wait_s = settings.place_wait_ms / 1000
 
     async def node_for(self, video_id: str, exclude: list[str]) -> str:
         """The node's id. Raises NoPlace."""
         if exclude:  # few have failed to reach a node
             return (await self._nodes_for(video_id, 1, exclude))[0]
         try:
-            return await self._together.ask(video_id)
-        except (TooManyAsk, Cancelled):
+            async with asyncio.timeout(self._wait_s):
+                return await self._together.ask(video_id)
+        except (TimeoutError, TooManyAsk, Cancelled):
             raise NoPlace("too many viewers come at once: come again later") from None
 
     async def _nodes_for(self, video_id: str, viewers: int, exclude: Sequence[str] = ()) -> Sequence[str]:
@@ -63,9 +61,7 @@ class Places:
                 trouble = trouble and why_unreachable(error)
             else:
                 self._note("")
-                if not placed.placed:
-                    return [placed.node_id] * viewers
-                return [run.node_id for run in placed.placed for _ in range(min(run.viewers, viewers))]
+                return [each.node_id for each in each_placed(placed, viewers)]
         self._note(trouble)
         raise NoPlace("no node can take this viewer now: come again later")
 

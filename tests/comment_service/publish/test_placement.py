@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from comment_service.core.errors import NoDispatcher, NoPlace
-from comment_service.publish.placement import Placement, PlacementLimits
+from comment_service.publish.placement import Placement, PlacementSettings
 from comment_service.publish.replicas import Keepalive, Replicas
 from proto.replicas import ReplicaAddresses
 from tests.comment_service.fake_dispatcher import FakeDispatcher, fake_dispatcher
@@ -22,8 +22,15 @@ async def make() -> AsyncIterator[Make]:
         def make_placement(*addresses: str, try_timeout_ms: int = 5000, timeout_ms: int = 10_000) -> Placement:
             replicas = Replicas(ReplicaAddresses(",".join(addresses), 1000), Keepalive(1000, 1000))
             stack.push_async_callback(replicas.close)
-            limits = PlacementLimits(try_timeout_ms, timeout_ms, asks_max=1, together_max=4, waiting_max=12)
-            placement = Placement(replicas, limits)
+            settings = PlacementSettings(
+                _cli_parse_args=False,  # type: ignore[call-arg]
+                place_try_timeout_ms=try_timeout_ms,
+                place_timeout_ms=timeout_ms,
+                place_asks_max=1,
+                place_together_max=4,
+                place_waiting_max=12,
+            )
+            placement = Placement(replicas, settings)
             stack.push_async_callback(placement.close)
             return placement
 

@@ -1,6 +1,7 @@
 """rms/door/places.py: any dispatcher will do"""
 
 import asyncio
+import socket
 
 import pytest
 from structlog.testing import capture_logs
@@ -83,4 +84,16 @@ async def test_dispatchers_that_stay_away_are_tried_often() -> None:
             return tries >= 10
 
         await eventually(often)
+        await asked.close()
+
+
+async def test_nobody_waits_for_ever_behind_others() -> None:
+    """The replica is silent, and one question is asked at a time."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        flags = ["--dispatchers", address, "--place-timeout-ms", "60000", "--place-asks-max", "1"]
+        asked = Places(DoorSettings.parse([*flags, "--place-wait-ms", "50"]))
+        for video_id in "ab":
+            with pytest.raises(NoPlace, match="later"):
+                await asked.node_for(video_id, [])
         await asked.close()

@@ -20,10 +20,9 @@ import aiohttp
 
 from scripts.benches import procfs
 from scripts.benches.config import PAGE, PageSettings
-from scripts.benches.running import BenchFailed, running
+from scripts.benches.running import BenchFailed, quiet_plan, running
 from scripts.benches.stores import a_store
 from scripts.benches.table import console, number, table
-from scripts.plan import free_ports, make_plan, ports_of
 from scripts.posting import Poster
 
 if TYPE_CHECKING:
@@ -71,15 +70,7 @@ async def page(form: Form, settings: PageSettings = PAGE) -> bool:
     out = console()
     out.print(procfs.machine())
     async with a_store("sqlite") as store, async_playwright() as playwright:
-        plan = make_plan(
-            dispatchers=1,
-            rms=1,
-            store=store.url,
-            data=store.folder,
-            ports=free_ports(ports_of(dispatchers=1, rms=1)),
-            log_format="json",
-            more_flags=lambda role: ("--log-level", "error"),
-        )
+        plan = quiet_plan(store.url, store.folder, dispatchers=1, rms=1)
         browser = await playwright.chromium.launch(executable_path=path, args=list(settings.chromium))
         async with running([plan["dispatcher"], plan["rms"], plan["comment-service"]]):
             figures = await _measure(browser, plan.base_url, form, settings)

@@ -19,7 +19,7 @@ import msgspec
 from history.store import StoreUnavailable
 from scripts.benches.config import CHILDREN
 from scripts.config import SupervisorSettings
-from scripts.plan import Part
+from scripts.plan import Part, Plan, free_ports, make_plan, ports_of
 from scripts.processes import ROOT, NotReady, Process, ProcessSupervisor, start_tethered
 
 T = TypeVar("T")
@@ -89,6 +89,19 @@ class Log:
     def __call__(self, name: str, line: str) -> None:
         self.lines.append(f"{time.monotonic():.3f} {name} {line}")
         self._on_line(name, line)
+
+
+def quiet_plan(store: str, data: Path, *, dispatchers: int, rms: int) -> Plan:
+    """Of a system with one comment_service, on free ports, that logs nothing but errors, for the bench to read"""
+    return make_plan(
+        dispatchers=dispatchers,
+        rms=rms,
+        store=store,
+        data=data,
+        ports=free_ports(ports_of(dispatchers=dispatchers, rms=rms)),
+        log_format="json",
+        more_flags=lambda role: ("--log-level", "error"),
+    )
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from scripts.benches import procfs
 from scripts.benches.building import build
 from scripts.benches.config import FANOUT
 from scripts.benches.publishing import publish_grpc, publish_http, steadily
-from scripts.benches.running import Child, Program, listens, pid_of, running
+from scripts.benches.running import Child, Program, listens, pid_of, quiet_plan, running
 from scripts.benches.schedule import VIDEO, Schedule, frame_parts
 from scripts.plan import free_ports, http_ready, make_plan, ports_of
 
@@ -179,15 +179,7 @@ def lacks(name: str) -> str:
 @asynccontextmanager
 async def comment_service(store: str, folder: Path, store_pids: Mapping[str, int]) -> AsyncIterator[Served]:
     """As scripts/run starts it, with one dispatcher to publish to and no viewers. Raises NotReady."""
-    plan = make_plan(
-        dispatchers=1,
-        rms=0,
-        store=store,
-        data=folder,
-        ports=free_ports(ports_of(dispatchers=1, rms=0)),
-        log_format="json",
-        more_flags=lambda role: ("--log-level", "error"),
-    )
+    plan = quiet_plan(store, folder, dispatchers=1, rms=0)
     async with running([plan["dispatcher"], plan["comment-service"]]) as (dispatcher, service):
         pids = {"service": pid_of(service), "dispatcher": pid_of(dispatcher), **store_pids}
         part = plan["comment-service"][0]

@@ -21,11 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripts.benches import procfs
 from scripts.benches.authors import Authors
 from scripts.benches.config import SMALL, SmallSettings
-from scripts.benches.running import BenchFailed, Child, pid_of, running
+from scripts.benches.running import BenchFailed, Child, pid_of, quiet_plan, running
 from scripts.benches.stores import BenchStore, a_store
 from scripts.benches.table import console, number, table
 from scripts.benches.viewers import Viewers
-from scripts.plan import ROLES, Part, Plan, free_ports, make_plan, ports_of
+from scripts.plan import ROLES, Part, Plan
 from scripts.processes import ROOT, Process, start_tethered
 
 Measured = dict[str, float]
@@ -94,15 +94,7 @@ async def a_network(
     root: Path, store: BenchStore, videos: int, comments: int, settings: SmallSettings, nodes: int = 2
 ) -> AsyncIterator[Network]:
     """Everything is ready. nodes: how many of the two RMS are started. root: of the checkout whose code they run."""
-    plan = make_plan(
-        dispatchers=2,
-        rms=2,
-        store=store.url,
-        data=store.folder,
-        ports=free_ports(ports_of(dispatchers=2, rms=2)),
-        log_format="json",
-        more_flags=lambda role: ("--log-level", "error"),
-    )
+    plan = quiet_plan(store.url, store.folder, dispatchers=2, rms=2)
     groups = [plan["dispatcher"], plan["rms"][:nodes], plan["comment-service"]]
     viewers = Viewers(0, "/comments/small-", comments, gzip=True, videos=videos)
     async with running(groups, root=root) as processes, viewers:

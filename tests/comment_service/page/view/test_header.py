@@ -50,6 +50,16 @@ async def test_a_reason_stays_until_there_is_a_stream(stand_in: StandIn, open_pa
     await expect(page.locator("#reason")).to_have_text("")
 
 
+async def test_the_header_stays_one_line_while_the_page_is_cut_off(stand_in: StandIn, open_page: OpenPage) -> None:
+    page = await open_live(open_page, stand_in, viewport={"width": 390, "height": 844})
+    stand_in.send("viewers", {"viewers": 1_234_567})
+    await expect(page.locator("#viewers")).to_contain_text("watching")
+    before = await page.locator("#scroller").bounding_box()
+    await show(page, {"state": "reconnecting", "delayMs": 90_000})
+    await expect(page.locator("#viewers")).to_be_hidden()
+    assert await page.locator("#scroller").bounding_box() == before
+
+
 async def test_the_countdown_counts_whole_seconds_and_ends_once(modules: Page) -> None:
     code = """const shown = [];
     await new Promise((done) => it.countdown(given, (seconds) => shown.push(seconds), () => done(shown.push("done"))));
